@@ -1,0 +1,100 @@
+import { z } from 'zod';
+
+/** A number with its patient-level bootstrap interval; null with the reason when it is undefined. Never NaN. */
+export const Estimate = z.strictObject({
+	value: z.number().nullable(),
+	/** Percentile interval; null when the estimate is undefined. */
+	low: z.number().nullable(),
+	high: z.number().nullable(),
+	/** Present exactly when value is null: `one class only`. */
+	undefinedReason: z.string().optional(),
+});
+export type Estimate = z.infer<typeof Estimate>;
+
+const sampleCounts = {
+	nSamples: z.int(),
+	nPatients: z.int(),
+};
+
+export const EvaluatedModel = z.strictObject({
+	/** Key that the rows below use: `sft`, `sft+jepa`, `untrained`, `counts`. */
+	name: z.string(),
+	/** For people: `SFT + JEPA`. */
+	label: z.string(),
+	kind: z.enum(['encoder', 'untrained', 'counts']),
+	description: z.string(),
+	/** Run folder relative to the evaluation file, for trained encoders. */
+	run: z.string().optional(),
+});
+export type EvaluatedModel = z.infer<typeof EvaluatedModel>;
+
+/** One frozen-probe result on held-out patients. */
+export const ProbeResult = z.strictObject({
+	model: z.string(),
+	/** `death`, `admission` ... */
+	task: z.string(),
+	/** Days after the index date; null for a label set that came without one. */
+	horizonDays: z.number().nullable(),
+	auroc: Estimate,
+	/** Average precision (step-wise). */
+	averagePrecision: Estimate,
+	brier: Estimate,
+	...sampleCounts,
+	nPositives: z.int(),
+	/** Samples and positives the probe was fitted on. */
+	nTrainSamples: z.int(),
+	nTrainPositives: z.int(),
+	/** L2 weight chosen on the tuning split; null when no probe could be fitted. */
+	l2: z.number().nullable(),
+});
+export type ProbeResult = z.infer<typeof ProbeResult>;
+
+/** Difference a - b of two models on the same bootstrap resamples. */
+export const PairedDifference = z.strictObject({
+	a: z.string(),
+	b: z.string(),
+	task: z.string(),
+	horizonDays: z.number().nullable(),
+	metric: z.enum(['auroc', 'r2']),
+	difference: Estimate,
+});
+export type PairedDifference = z.infer<typeof PairedDifference>;
+
+/** Ridge probe for the true latent state of a simulated cohort. */
+export const LatentStateResult = z.strictObject({
+	model: z.string(),
+	/** Latent axis name, or `all` for the variance-weighted mean over axes. */
+	axis: z.string(),
+	/** 0 is the state at the index date. */
+	horizonDays: z.number(),
+	r2: Estimate,
+	...sampleCounts,
+	l2: z.number().nullable(),
+});
+export type LatentStateResult = z.infer<typeof LatentStateResult>;
+
+/** `evaluation.json`: every number of the report. */
+export const EvaluationFile = z.strictObject({
+	format: z.literal('ehr-jepa/evaluation'),
+	version: z.literal(1),
+	createdAt: z.string(),
+	dataset: z.strictObject({ name: z.string(), fingerprint: z.string(), simulated: z.boolean() }),
+	seed: z.int(),
+	bootstrap: z.strictObject({ draws: z.int(), level: z.number(), unit: z.literal('patient') }),
+	indexDates: z.strictObject({ train: z.int(), tuning: z.int(), held_out: z.int(), rule: z.string() }),
+	tasks: z.array(z.strictObject({ name: z.string(), label: z.string(), definition: z.string() })),
+	models: z.array(EvaluatedModel),
+	probes: z.array(ProbeResult),
+	latentState: z.array(LatentStateResult),
+	differences: z.array(PairedDifference),
+	cohortFlow: z.array(
+		z.strictObject({
+			stage: z.string(),
+			patients: z.int(),
+			events: z.int().optional(),
+			tokens: z.int().optional(),
+			note: z.string().optional(),
+		}),
+	),
+});
+export type EvaluationFile = z.infer<typeof EvaluationFile>;

@@ -1,0 +1,221 @@
+/** The only importer of the addon: types its contract, and gives a native rejection the stack of its caller. */
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { AbortedError, NativeError, SetupError } from './errors.js';
+
+export type ComputeDtype = 'float32' | 'bfloat16';
+
+/** Shape of a Qwen3 decoder; names are those of HuggingFace's `config.json` in camel case. */
+export interface NativeModelShape {
+	readonly vocabSize: number;
+	readonly hiddenSize: number;
+	readonly intermediateSize: number;
+	readonly numHiddenLayers: number;
+	readonly numAttentionHeads: number;
+	readonly numKeyValueHeads: number;
+	readonly headDim: number;
+	readonly rmsNormEps: number;
+	readonly ropeTheta: number;
+	readonly tieWordEmbeddings: boolean;
+	readonly initializerRange: number;
+}
+
+export interface NativeEngineOptions extends NativeModelShape {
+	/** Width of the predictor's hidden layer; the predictor is d -> width -> d. */
+	readonly predictorWidth: number;
+	/** Row of the embedding that stands for a masked token. */
+	readonly maskTokenId: number;
+	/** dtype of the forward and backward pass; parameters, moments and the EMA are float32. */
+	readonly computeDtype: ComputeDtype;
+	readonly seed: number;
+	/** Threads of the engine; 0 takes libtorch's default. */
+	readonly threads: number;
+}
+
+/** Arrays of a packed batch; see `PackedBatch` and `TrainingBatch` in types.ts. */
+export interface NativePackedBatch {
+	readonly tokens: Int32Array;
+	readonly cuSeqlens: Int32Array;
+	readonly positionIds: Int32Array;
+}
+export interface NativeTrainingBatch extends NativePackedBatch {
+	readonly contextLengths: Int32Array;
+	readonly maskedPositions: Int32Array;
+}
+
+export interface NativeLossOptions {
+	/** 0 switches the next-token loss off. */
+	readonly nextTokenWeight: number;
+	/** 0 switches the latent loss off, and with it the masked pass and the target pass. */
+	readonly latentWeight: number;
+	/** Which labels carry the next-token loss. */
+	readonly nextTokenOn: 'future' | 'all';
+	readonly withCollapseMonitors: boolean;
+}
+
+export interface NativeStepOptions extends NativeLossOptions {
+	readonly learningRate: number;
+	readonly beta1: number;
+	readonly beta2: number;
+	readonly epsilon: number;
+	readonly weightDecay: number;
+	/** Largest allowed global gradient norm; 0 does not clip. */
+	readonly gradientClip: number;
+	/** EMA decay of the target encoder. */
+	readonly momentum: number;
+}
+
+export interface NativeCollapseMonitors {
+	readonly predictionStd: number;
+	readonly targetStd: number;
+	readonly predictionCosine: number;
+	readonly targetCosine: number;
+	readonly predictionEffectiveRank: number;
+	readonly targetEffectiveRank: number;
+	readonly batchMeanLoss: number;
+	readonly copyContextLoss: number;
+	readonly targetEncoderDistance: number;
+}
+
+export interface NativeLosses {
+	readonly loss: number;
+	readonly nextTokenLoss: number | null;
+	readonly latentLoss: number | null;
+	/** Labels that carried next-token loss. */
+	readonly scoredTokens: number;
+	readonly collapse?: NativeCollapseMonitors;
+}
+export interface NativeStepResult extends NativeLosses {
+	readonly gradientNorm: number;
+}
+
+/** One tensor of a safetensors file, as parsed and checked by TypeScript; C++ checks the bounds again. */
+export interface NativeTensorEntry {
+	readonly name: string;
+	readonly dtype: 'F32' | 'F16' | 'BF16';
+	readonly shape: readonly number[];
+	/** Byte offsets from the start of the file. */
+	readonly begin: number;
+	readonly end: number;
+}
+/** Which part of the engine's state a file holds. */
+export type NativeStateKind = 'encoder' | 'target_encoder' | 'predictor' | 'optimizer';
+
+export interface NativeLogisticOptions {
+	/** (rows x columns) row-major features. */
+	readonly features: Float32Array;
+	readonly rows: number;
+	readonly columns: number;
+	/** (rows,) 0 or 1. */
+	readonly labels: Uint8Array;
+	/** L2 weights, each fitted on its own: 0.5 l2 |w|^2 + mean log-loss; the intercept is not penalised. */
+	readonly l2: readonly number[];
+}
+/** One solution per l2 weight; (l2.length x (columns + 1)), the intercept last. */
+export interface NativeLogisticResult {
+	readonly weights: Float64Array;
+	readonly iterations: Int32Array;
+	readonly converged: Uint8Array;
+}
+export interface NativeRidgeOptions {
+	readonly features: Float32Array;
+	readonly rows: number;
+	readonly columns: number;
+	/** (rows x outputs) row-major. */
+	readonly targets: Float32Array;
+	readonly outputs: number;
+	/** 0.5 l2 |w|^2 + 0.5 mean squared error per output; the intercept is not penalised. */
+	readonly l2: readonly number[];
+}
+/** (l2.length x outputs x (columns + 1)), the intercept last. */
+export interface NativeRidgeResult {
+	readonly weights: Float64Array;
+}
+
+/**
+ * One model and one thread that runs it. Calls are queued and run in order; none runs on the event loop.
+ * `jobId` names a running call so that `cancel` can stop it: the state is then as before the call.
+ */
+export interface NativeEngine {
+	step(jobId: number, batch: NativeTrainingBatch, options: NativeStepOptions): Promise<NativeStepResult>;
+	losses(jobId: number, batch: NativeTrainingBatch, options: NativeLossOptions): Promise<NativeLosses>;
+	/** (sequences x hiddenSize) final hidden states after the last norm, of the last token or the mean over tokens. */
+	embed(
+		jobId: number,
+		batch: NativePackedBatch,
+		pooling: 'last' | 'mean',
+		encoder: 'encoder' | 'target_encoder',
+	): Promise<Float32Array>;
+	/** Writes a safetensors file; the caller gives a temporary name and renames. */
+	save(jobId: number, kind: NativeStateKind, path: string, metadata: Readonly<Record<string, string>>): Promise<void>;
+	load(jobId: number, kind: NativeStateKind, path: string, entries: readonly NativeTensorEntry[]): Promise<void>;
+	parameterCount(): number;
+	cancel(jobId: number): void;
+	/** Stops the thread after the running call was cancelled; later calls are rejected. */
+	close(): Promise<void>;
+}
+
+export interface NativeAddon {
+	readonly Engine: new (options: NativeEngineOptions) => NativeEngine;
+	/** Solvers run on a thread of their own, never on the event loop. */
+	fitLogistic(options: NativeLogisticOptions): Promise<NativeLogisticResult>;
+	fitRidge(options: NativeRidgeOptions): Promise<NativeRidgeResult>;
+	buildInfo(): {
+		readonly version: string;
+		readonly torch: string;
+		readonly cuda: boolean;
+		readonly cpuCapability: string;
+	};
+}
+
+let loaded: NativeAddon | undefined;
+
+/** Where the addon may be, in the order tried. `EHR_JEPA_ADDON` names one file outright. */
+function candidates(): string[] {
+	const override = process.env['EHR_JEPA_ADDON'];
+	if (override !== undefined && override !== '') return [override];
+	return ['release', 'debug'].map((preset) =>
+		fileURLToPath(new URL(`../../build/${preset}/ehr_jepa.node`, import.meta.url)),
+	);
+}
+
+/**
+ * The addon, loaded at the first call.
+ *
+ * @throws {SetupError} When it is not built or cannot be loaded; names the files tried and the command to run.
+ */
+export function nativeAddon(): NativeAddon {
+	if (loaded !== undefined) return loaded;
+	const failures: string[] = [];
+	for (const file of candidates()) {
+		if (!existsSync(file)) {
+			failures.push(`${file}: not there`);
+			continue;
+		}
+		try {
+			loaded = createRequire(import.meta.url)(file) as NativeAddon;
+			return loaded;
+		} catch (cause) {
+			failures.push(`${file}: ${(cause as Error).message}`);
+		}
+	}
+	throw new SetupError(
+		`[native] the addon could not be loaded (${process.platform}-${process.arch}):\n  ${failures.join('\n  ')}\nBuild it with: npx ehr-jepa setup`,
+	);
+}
+
+/** Awaits a native promise; a rejection becomes a typed error with the message of the core and the caller's stack. */
+export async function nativeCall<T>(call: () => Promise<T> | T): Promise<T> {
+	const callSite = new NativeError();
+	try {
+		return await call();
+	} catch (cause) {
+		const message = (cause as Error).message;
+		if ((cause as { code?: string }).code === 'ABORT_ERR') throw new AbortedError(message, { cause });
+		callSite.message = message;
+		callSite.cause = cause;
+		callSite.stack = `${callSite.name}: ${message}\n${(callSite.stack ?? '').split('\n').slice(1).join('\n')}`;
+		throw callSite;
+	}
+}

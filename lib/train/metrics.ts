@@ -1,0 +1,65 @@
+import { z } from 'zod';
+
+/**
+ * State of the latent space at one step, over the masked positions M of one batch. It tells a learning model from a
+ * collapsed one. Equations: `native/objective/README.md`.
+ */
+export const CollapseMonitors = z.strictObject({
+	/** Mean over dimensions of the standard deviation over positions, of predictions and of targets. */
+	predictionStd: z.number(),
+	targetStd: z.number(),
+	/** Mean cosine of all pairs of positions; 1 is a collapsed space. */
+	predictionCosine: z.number(),
+	targetCosine: z.number(),
+	/** exp(entropy of the normalised covariance eigenvalues), at most min(positions - 1, hidden size). */
+	predictionEffectiveRank: z.number(),
+	targetEffectiveRank: z.number(),
+	/** Loss of a predictor that always outputs the batch mean of the targets. */
+	batchMeanLoss: z.number(),
+	/** Loss of a predictor that copies the target encoder's state at the last context token. */
+	copyContextLoss: z.number(),
+	/** Relative L2 distance of the target encoder's weights from the encoder's. */
+	targetEncoderDistance: z.number(),
+});
+export type CollapseMonitors = z.infer<typeof CollapseMonitors>;
+
+/** One optimiser step: a line of `metrics.jsonl` with `kind: "train"`. */
+export const StepMetrics = z.strictObject({
+	kind: z.literal('train'),
+	/** 1 for the first update. */
+	step: z.int(),
+	/** Total loss: nextTokenLoss + weight x latentLoss. */
+	loss: z.number(),
+	/** Mean negative log-likelihood per scored token, nats. Null in a run without this objective. */
+	nextTokenLoss: z.number().nullable(),
+	/** Null in a run without the latent objective. */
+	latentLoss: z.number().nullable(),
+	learningRate: z.number(),
+	/** EMA decay of the target encoder used at this step. Null without the latent objective. */
+	momentum: z.number().nullable(),
+	/** Global L2 norm before clipping. */
+	gradientNorm: z.number(),
+	/** Trunk tokens in the batch: padding does not exist, masked copies are not counted. */
+	tokens: z.int(),
+	tokensPerSecond: z.number(),
+	stepMs: z.number(),
+	/** How long the step waited for its batch. */
+	waitMs: z.number(),
+	peakRssBytes: z.number(),
+	collapse: CollapseMonitors.optional(),
+});
+export type StepMetrics = z.infer<typeof StepMetrics>;
+
+/** Losses on patients that are not trained on: a line of `metrics.jsonl` with `kind: "tuning"`. */
+export const TuningMetrics = z.strictObject({
+	kind: z.literal('tuning'),
+	step: z.int(),
+	nextTokenLoss: z.number().nullable(),
+	latentLoss: z.number().nullable(),
+	tokens: z.int(),
+	collapse: CollapseMonitors.optional(),
+});
+export type TuningMetrics = z.infer<typeof TuningMetrics>;
+
+export const MetricsLine = z.discriminatedUnion('kind', [StepMetrics, TuningMetrics]);
+export type MetricsLine = z.infer<typeof MetricsLine>;

@@ -1,0 +1,89 @@
+/** Names for units, and the shapes that several rooms share. Imports nothing. */
+
+export type Milliseconds = number;
+export type TokenCount = number;
+/** Microseconds since 1970-01-01T00:00:00, without time zone (MEDS `timestamp[us]`). BigInt: MEDS times exceed 2^53. */
+export type Microseconds = bigint;
+/** Calendar days since 1970-01-01. */
+export type EpochDay = number;
+
+export const microsecondsPerDay = 86_400_000_000n;
+
+/** MEDS split names. */
+export type Split = 'train' | 'tuning' | 'held_out';
+export const splits: readonly Split[] = ['train', 'tuning', 'held_out'];
+
+/** One report of a long operation; the command line turns it into a line with rate and ETA. */
+export interface Progress {
+	/** What is being done, in a few words: `simulate patients`. */
+	readonly stage: string;
+	readonly done: number;
+	/** Absent when it cannot be known beforehand. */
+	readonly total?: number;
+	/** Plural noun: `patients`, `tokens`, `steps`. */
+	readonly unit: string;
+	/** Short extra text, such as the current loss. */
+	readonly note?: string;
+}
+
+/** What every long operation accepts. */
+export interface LongOperation {
+	/** Stops at the next safe point with an `AbortedError`; what is finished stays resumable. */
+	readonly signal?: AbortSignal | undefined;
+	readonly onProgress?: ((progress: Progress) => void) | undefined;
+}
+
+/** Row of a cohort flow table: what went into a stage and what came out of it, so that nothing is dropped unseen. */
+export interface CohortFlowRow {
+	readonly stage: string;
+	readonly patients: number;
+	readonly events?: number;
+	readonly tokens?: number;
+	/** Why rows were dropped at this stage, with counts. */
+	readonly note?: string;
+}
+
+/** One patient of a token store: everything the sampler and the embedder need, in time order. */
+export interface Timeline {
+	readonly subjectId: bigint;
+	/** (static,) demographics: kept at the front of every window. */
+	readonly staticTokens: Int32Array;
+	/** Day of birth, or null when the record has no birth. Gives the age token of a window. */
+	readonly birthDay: EpochDay | null;
+	/** (tokens,) the record in time order. A time-gap token belongs to the moment that follows the gap. */
+	readonly tokens: Int32Array;
+	/** (days,) calendar days that hold tokens, strictly ascending. */
+	readonly days: Int32Array;
+	/** (days + 1,) token index at which each day starts; the last entry is tokens.length. */
+	readonly dayOffsets: Int32Array;
+	/** (moments,) distinct event times, strictly ascending, microseconds. */
+	readonly times: BigInt64Array;
+	/** (moments + 1,) token index at which each moment starts; the last entry is tokens.length. */
+	readonly timeOffsets: Int32Array;
+}
+
+/** Sequences of several patients laid end to end (varlen packing). All indices are rows of the packed axis. */
+export interface PackedBatch {
+	/** (total_tokens,) */
+	readonly tokens: Int32Array;
+	/** (sequences + 1,) starts with 0, ends with total_tokens. */
+	readonly cuSeqlens: Int32Array;
+	/** (total_tokens,) restart at 0 in each sequence. */
+	readonly positionIds: Int32Array;
+}
+
+/** A packed batch with what the two objectives need. */
+export interface TrainingBatch extends PackedBatch {
+	/** (sequences,) number of context tokens of each sequence, at least 1; the rest is future. */
+	readonly contextLengths: Int32Array;
+	/** (masked,) packed rows of the future that the latent objective predicts, ascending. */
+	readonly maskedPositions: Int32Array;
+	/** (sequences,) for error messages. */
+	readonly subjectIds: BigInt64Array;
+}
+
+/** A place on a timeline where a prediction is made. MEDS: data at or before `predictionTime` may be used. */
+export interface IndexDate {
+	readonly subjectId: bigint;
+	readonly predictionTime: Microseconds;
+}
