@@ -1,0 +1,18 @@
+#pragma once
+#include <string>
+#include <string_view>
+
+#include "core/error.h"
+
+namespace ehrjepa {
+
+/// dtype of the forward and backward pass. Parameters, moments and the EMA are float32 with either.
+enum class ComputeDtype { kFloat32, kBfloat16 };
+
+inline ComputeDtype parse_compute_dtype(std::string_view name) {
+  if (name == "float32") return ComputeDtype::kFloat32;
+  if (name == "bfloat16") return ComputeDtype::kBfloat16;
+  throw Error("[engine] computeDtype must be float32 or bfloat16 but is " + std::string(name));
+}
+
+}  // namespace ehrjepa
