@@ -1,0 +1,237 @@
+#include "convert.h"
+
+#include <cmath>
+#include <optional>
+
+namespace ehrjepa::bindings {
+namespace {
+
+const char* type_name(const Napi::Value& value) {
+  if (value.IsUndefined()) return "undefined";
+  if (value.IsNull()) return "null";
+  if (value.IsTypedArray()) return "another typed array";
+  if (value.IsArray()) return "an array";
+  switch (value.Type()) {
+    case napi_boolean:
+      return "a boolean";
+    case napi_number:
+      return "a number";
+    case napi_string:
+      return "a string";
+    case napi_bigint:
+      return "a bigint";
+    case napi_function:
+      return "a function";
+    default:
+      return "an object";
+  }
+}
+
+[[noreturn]] void type_error(const Napi::Env& env, const std::string& message) {
+  throw Napi::TypeError::New(env, message);
+}
+
+Napi::Value nullable(Napi::Env env, const std::optional<double>& value) {
+  return value ? Napi::Number::New(env, *value) : env.Null();
+}
+
+}  // namespace
+
+FieldReader::FieldReader(const char* scope, const Napi::Value& value) : scope_(scope) {
+  if (!value.IsObject()) {
+    type_error(value.Env(), std::string("[") + scope + "] must be an object but is " + type_name(value));
+  }
+  object_ = value.As<Napi::Object>();
+}
+
+Napi::Value FieldReader::field(const char* name) const { return object_.Get(name); }
+
+void FieldReader::refuse(const char* name, const char* expected, const Napi::Value& found) const {
+  type_error(found.Env(),
+             std::string("[") + scope_ + "] " + name + " must be " + expected + " but is " + type_name(found));
+}
+
+double FieldReader::number(const char* name) const {
+  const Napi::Value value = field(name);
+  if (!value.IsNumber() || !std::isfinite(value.As<Napi::Number>().DoubleValue()))
+    refuse(name, "a finite number", value);
+  return value.As<Napi::Number>().DoubleValue();
+}
+
+std::int64_t FieldReader::integer(const char* name) const {
+  const double value = number(name);
+  if (value != std::floor(value) || std::abs(value) > 9007199254740991.0) refuse(name, "a safe integer", field(name));
+  return static_cast<std::int64_t>(value);
+}
+
+bool FieldReader::boolean(const char* name) const {
+  const Napi::Value value = field(name);
+  if (!value.IsBoolean()) refuse(name, "a boolean", value);
+  return value.As<Napi::Boolean>().Value();
+}
+
+std::string FieldReader::text(const char* name) const {
+  const Napi::Value value = field(name);
+  if (!value.IsString()) refuse(name, "a string", value);
+  return value.As<Napi::String>().Utf8Value();
+}
+
+std::vector<std::int32_t> FieldReader::int32s(const char* name) const {
+  const Napi::Value value = field(name);
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_int32_array) {
+    refuse(name, "an Int32Array", value);
+  }
+  // Copied: JavaScript may detach or change the array while the engine thread reads it.
+  const auto array = value.As<Napi::Int32Array>();
+  return {array.Data(), array.Data() + array.ElementLength()};
+}
+
+std::uint32_t job_id(const Napi::Value& value) {
+  if (!value.IsNumber())
+    type_error(value.Env(), std::string("[engine] jobId must be a number but is ") + type_name(value));
+  return value.As<Napi::Number>().Uint32Value();
+}
+
+std::string text_argument(const char* name, const Napi::Value& value) {
+  if (!value.IsString()) {
+    type_error(value.Env(), std::string("[engine] ") + name + " must be a string but is " + type_name(value));
+  }
+  return value.As<Napi::String>().Utf8Value();
+}
+
+api::EngineOptions engine_options(const Napi::Value& value) {
+  const FieldReader read("engine options", value);
+  return {
+      .vocab_size = read.integer("vocabSize"),
+      .hidden_size = read.integer("hiddenSize"),
+      .intermediate_size = read.integer("intermediateSize"),
+      .num_hidden_layers = read.integer("numHiddenLayers"),
+      .num_attention_heads = read.integer("numAttentionHeads"),
+      .num_key_value_heads = read.integer("numKeyValueHeads"),
+      .head_dim = read.integer("headDim"),
+      .rms_norm_eps = read.number("rmsNormEps"),
+      .rope_theta = read.number("ropeTheta"),
+      .initializer_range = read.number("initializerRange"),
+      .tie_word_embeddings = read.boolean("tieWordEmbeddings"),
+      .predictor_width = read.integer("predictorWidth"),
+      .mask_token_id = read.integer("maskTokenId"),
+      .compute_dtype = read.text("computeDtype"),
+      .seed = static_cast<std::uint64_t>(read.integer("seed")),
+      .threads = static_cast<int>(read.integer("threads")),
+  };
+}
+
+api::PackedBatch packed_batch(const Napi::Value& value) {
+  const FieldReader read("batch", value);
+  return {read.int32s("tokens"), read.int32s("cuSeqlens"), read.int32s("positionIds")};
+}
+
+api::TrainingBatch training_batch(const Napi::Value& value) {
+  const FieldReader read("batch", value);
+  return {packed_batch(value), read.int32s("contextLengths"), read.int32s("maskedPositions")};
+}
+
+api::LossOptions loss_options(const Napi::Value& value) {
+  const FieldReader read("loss options", value);
+  const std::string scored = read.text("nextTokenOn");
+  if (scored != "future" && scored != "all") {
+    type_error(value.Env(), "[loss options] nextTokenOn must be \"future\" or \"all\" but is \"" + scored + "\"");
+  }
+  return {read.number("nextTokenWeight"), read.number("latentWeight"), scored == "all",
+          read.boolean("withCollapseMonitors")};
+}
+
+api::StepOptions step_options(const Napi::Value& value) {
+  const FieldReader read("step options", value);
+  return {loss_options(value),    read.number("learningRate"), read.number("beta1"),        read.number("beta2"),
+          read.number("epsilon"), read.number("weightDecay"),  read.number("gradientClip"), read.number("momentum")};
+}
+
+api::StateKind state_kind(const Napi::Value& value) {
+  const std::string kind = text_argument("kind", value);
+  if (kind == "encoder") return api::StateKind::kEncoder;
+  if (kind == "target_encoder") return api::StateKind::kTargetEncoder;
+  if (kind == "predictor") return api::StateKind::kPredictor;
+  if (kind == "optimizer") return api::StateKind::kOptimizer;
+  type_error(value.Env(),
+             "[engine] kind must be encoder, target_encoder, predictor or optimizer but is \"" + kind + "\"");
+}
+
+api::Pooling pooling(const Napi::Value& value) {
+  const std::string name = text_argument("pooling", value);
+  if (name == "last") return api::Pooling::kLast;
+  if (name == "mean") return api::Pooling::kMean;
+  type_error(value.Env(), "[engine] pooling must be \"last\" or \"mean\" but is \"" + name + "\"");
+}
+
+api::EncoderChoice encoder_choice(const Napi::Value& value) {
+  const std::string name = text_argument("encoder", value);
+  if (name == "encoder") return api::EncoderChoice::kEncoder;
+  if (name == "target_encoder") return api::EncoderChoice::kTargetEncoder;
+  type_error(value.Env(), "[engine] encoder must be \"encoder\" or \"target_encoder\" but is \"" + name + "\"");
+}
+
+std::map<std::string, std::string> metadata(const Napi::Value& value) {
+  const FieldReader read("metadata", value);
+  std::map<std::string, std::string> result;
+  const Napi::Array names = value.As<Napi::Object>().GetPropertyNames();
+  for (std::uint32_t i = 0; i < names.Length(); ++i) {
+    const std::string name = names.Get(i).As<Napi::String>().Utf8Value();
+    result[name] = read.text(name.c_str());
+  }
+  return result;
+}
+
+std::vector<api::TensorEntry> tensor_entries(const Napi::Value& value) {
+  if (!value.IsArray()) {
+    type_error(value.Env(), std::string("[engine] entries must be an array but is ") + type_name(value));
+  }
+  const auto array = value.As<Napi::Array>();
+  std::vector<api::TensorEntry> result;
+  result.reserve(array.Length());
+  for (std::uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value item = array.Get(i);
+    const FieldReader read("tensor entry", item);
+    const Napi::Value shape = item.As<Napi::Object>().Get("shape");
+    if (!shape.IsArray()) type_error(value.Env(), "[tensor entry] shape must be an array");
+    std::vector<std::int64_t> sizes;
+    for (std::uint32_t d = 0; d < shape.As<Napi::Array>().Length(); ++d) {
+      sizes.push_back(shape.As<Napi::Array>().Get(d).ToNumber().Int64Value());
+    }
+    result.push_back({read.text("name"), read.text("dtype"), std::move(sizes),
+                      static_cast<std::uint64_t>(read.integer("begin")),
+                      static_cast<std::uint64_t>(read.integer("end"))});
+  }
+  return result;
+}
+
+Napi::Object to_object(Napi::Env env, const api::Losses& losses) {
+  const Napi::Object result = Napi::Object::New(env);
+  result.Set("loss", losses.loss);
+  result.Set("nextTokenLoss", nullable(env, losses.next_token_loss));
+  result.Set("latentLoss", nullable(env, losses.latent_loss));
+  result.Set("scoredTokens", static_cast<double>(losses.scored_tokens));
+  if (losses.collapse) {
+    const api::CollapseMonitors& monitors = *losses.collapse;
+    const Napi::Object collapse = Napi::Object::New(env);
+    collapse.Set("predictionStd", monitors.prediction_std);
+    collapse.Set("targetStd", monitors.target_std);
+    collapse.Set("predictionCosine", monitors.prediction_cosine);
+    collapse.Set("targetCosine", monitors.target_cosine);
+    collapse.Set("predictionEffectiveRank", monitors.prediction_effective_rank);
+    collapse.Set("targetEffectiveRank", monitors.target_effective_rank);
+    collapse.Set("batchMeanLoss", monitors.batch_mean_loss);
+    collapse.Set("copyContextLoss", monitors.copy_context_loss);
+    collapse.Set("targetEncoderDistance", monitors.target_encoder_distance);
+    result.Set("collapse", collapse);
+  }
+  return result;
+}
+
+Napi::Object to_object(Napi::Env env, const api::StepResult& result) {
+  const Napi::Object object = to_object(env, static_cast<const api::Losses&>(result));
+  object.Set("gradientNorm", result.gradient_norm);
+  return object;
+}
+
+}  // namespace ehrjepa::bindings

@@ -1,0 +1,112 @@
+#include "engine_wrap.h"
+
+#include <cstring>
+#include <utility>
+
+#include "convert.h"
+
+namespace ehrjepa::bindings {
+
+Napi::Function EngineWrap::constructor(Napi::Env env) {
+  return DefineClass(env, "Engine",
+                     {
+                         InstanceMethod<&EngineWrap::step>("step"),
+                         InstanceMethod<&EngineWrap::losses>("losses"),
+                         InstanceMethod<&EngineWrap::embed>("embed"),
+                         InstanceMethod<&EngineWrap::save>("save"),
+                         InstanceMethod<&EngineWrap::load>("load"),
+                         InstanceMethod<&EngineWrap::parameter_count>("parameterCount"),
+                         InstanceMethod<&EngineWrap::cancel>("cancel"),
+                         InstanceMethod<&EngineWrap::close>("close"),
+                     });
+}
+
+EngineWrap::EngineWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineWrap>(info), env_(info.Env()) {
+  const api::EngineOptions options = engine_options(info[0]);
+  try {
+    parameter_count_ = static_cast<double>(api::Engine::parameter_count(options));
+  } catch (const std::exception& error) {
+    throw Napi::Error::New(info.Env(), api::message_of(error));
+  }
+  thread_ = std::make_unique<EngineThread>(info.Env(), options);
+  // A step may be running when the environment ends (process.exit, a worker that is terminated): stop it first.
+  napi_add_env_cleanup_hook(env_, &EngineWrap::on_teardown, this);
+}
+
+EngineWrap::~EngineWrap() {
+  if (thread_) napi_remove_env_cleanup_hook(env_, &EngineWrap::on_teardown, this);
+}
+
+void EngineWrap::on_teardown(void* self) { static_cast<EngineWrap*>(self)->thread_->stop(); }
+
+Napi::Promise EngineWrap::submit(const Napi::CallbackInfo& info,
+                                 std::function<Job::ToJs(api::Engine&, const std::atomic<bool>&)> run) {
+  // The JavaScript object stays alive until the call is settled.
+  auto self = std::make_shared<Napi::ObjectReference>(Napi::Persistent(info.This().As<Napi::Object>()));
+  Job job;
+  job.id = job_id(info[0]);
+  job.run = [run = std::move(run)](api::Engine& engine, const std::atomic<bool>& cancelled) {
+    return run(engine, cancelled);
+  };
+  return thread_->submit(info.Env(), std::move(job), [self] { self->Reset(); });
+}
+
+Napi::Value EngineWrap::step(const Napi::CallbackInfo& info) {
+  return submit(info,
+                [batch = training_batch(info[1]), options = step_options(info[2])](
+                    api::Engine& engine, const std::atomic<bool>& cancelled) -> Job::ToJs {
+                  return [result = engine.step(batch, options, cancelled)](Napi::Env env) {
+                    return to_object(env, result);
+                  };
+                });
+}
+
+Napi::Value EngineWrap::losses(const Napi::CallbackInfo& info) {
+  return submit(info,
+                [batch = training_batch(info[1]), options = loss_options(info[2])](
+                    api::Engine& engine, const std::atomic<bool>& cancelled) -> Job::ToJs {
+                  return [result = engine.losses(batch, options, cancelled)](Napi::Env env) {
+                    return to_object(env, result);
+                  };
+                });
+}
+
+Napi::Value EngineWrap::embed(const Napi::CallbackInfo& info) {
+  return submit(info,
+                [batch = packed_batch(info[1]), pool = pooling(info[2]), encoder = encoder_choice(info[3])](
+                    api::Engine& engine, const std::atomic<bool>& cancelled) -> Job::ToJs {
+                  return [states = engine.embed(batch, pool, encoder, cancelled)](Napi::Env env) {
+                    const Napi::Float32Array array = Napi::Float32Array::New(env, states.size());
+                    std::memcpy(array.Data(), states.data(), states.size() * sizeof(float));
+                    return array;
+                  };
+                });
+}
+
+Napi::Value EngineWrap::save(const Napi::CallbackInfo& info) {
+  return submit(info,
+                [kind = state_kind(info[1]), path = text_argument("path", info[2]), meta = metadata(info[3])](
+                    api::Engine& engine, const std::atomic<bool>&) -> Job::ToJs {
+                  engine.save(kind, path, meta);
+                  return [](Napi::Env env) { return env.Undefined(); };
+                });
+}
+
+Napi::Value EngineWrap::load(const Napi::CallbackInfo& info) {
+  return submit(info,
+                [kind = state_kind(info[1]), path = text_argument("path", info[2]), entries = tensor_entries(info[3])](
+                    api::Engine& engine, const std::atomic<bool>&) -> Job::ToJs {
+                  engine.load(kind, path, entries);
+                  return [](Napi::Env env) { return env.Undefined(); };
+                });
+}
+
+Napi::Value EngineWrap::parameter_count(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), parameter_count_);
+}
+
+void EngineWrap::cancel(const Napi::CallbackInfo& info) { thread_->cancel(job_id(info[0])); }
+
+Napi::Value EngineWrap::close(const Napi::CallbackInfo& info) { return thread_->close(info.Env()); }
+
+}  // namespace ehrjepa::bindings

@@ -1,0 +1,95 @@
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace ehrjepa::api {
+
+/// Options of an engine; the fields are those of `NativeEngineOptions` in lib/native.ts.
+struct EngineOptions {
+  std::int64_t vocab_size, hidden_size, intermediate_size, num_hidden_layers;
+  std::int64_t num_attention_heads, num_key_value_heads, head_dim;
+  double rms_norm_eps, rope_theta, initializer_range;
+  bool tie_word_embeddings;
+  std::int64_t predictor_width;
+  std::int64_t mask_token_id;
+  std::string compute_dtype;  ///< "float32" or "bfloat16"
+  std::uint64_t seed;
+  int threads;  ///< 0: libtorch's default
+};
+
+struct PackedBatch {
+  std::vector<std::int32_t> tokens, cu_seqlens, position_ids;
+};
+struct TrainingBatch : PackedBatch {
+  std::vector<std::int32_t> context_lengths, masked_positions;
+};
+
+struct LossOptions {
+  double next_token_weight, latent_weight;
+  bool score_all;
+  bool with_collapse_monitors;
+};
+struct StepOptions : LossOptions {
+  double learning_rate, beta1, beta2, epsilon, weight_decay, gradient_clip, momentum;
+};
+
+struct CollapseMonitors {
+  double prediction_std, target_std, prediction_cosine, target_cosine;
+  double prediction_effective_rank, target_effective_rank, batch_mean_loss, copy_context_loss, target_encoder_distance;
+};
+struct Losses {
+  double loss;
+  std::optional<double> next_token_loss, latent_loss;
+  std::int64_t scored_tokens;
+  std::optional<CollapseMonitors> collapse;
+};
+struct StepResult : Losses {
+  double gradient_norm;
+};
+
+struct TensorEntry {
+  std::string name, dtype;
+  std::vector<std::int64_t> shape;
+  std::uint64_t begin, end;
+};
+enum class StateKind { kEncoder, kTargetEncoder, kPredictor, kOptimizer };
+enum class Pooling { kLast, kMean };
+enum class EncoderChoice { kEncoder, kTargetEncoder };
+
+/// Thrown by the calls below when their flag was raised; the state is as before the call.
+bool is_cancellation(const std::exception& error);
+/// The message of an exception without a C++ backtrace.
+std::string message_of(const std::exception& error);
+
+/// One model. Not thread-safe: every call must come from one and the same thread, because libtorch keeps a pool of
+/// threads per calling thread. Construct it there as well.
+class Engine {
+ public:
+  /// @throws on options that break a rule of the model.
+  explicit Engine(const EngineOptions& options);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  StepResult step(const TrainingBatch& batch, const StepOptions& options, const std::atomic<bool>& cancelled);
+  Losses losses(const TrainingBatch& batch, const LossOptions& options, const std::atomic<bool>& cancelled);
+  /// (sequences x hidden_size), row-major.
+  std::vector<float> embed(const PackedBatch& batch, Pooling pooling, EncoderChoice encoder,
+                           const std::atomic<bool>& cancelled);
+  void save(StateKind kind, const std::string& path, const std::map<std::string, std::string>& metadata);
+  void load(StateKind kind, const std::string& path, const std::vector<TensorEntry>& entries);
+
+  /// Checks the options and counts trainable scalars of encoder and predictor, without allocating anything.
+  static std::int64_t parameter_count(const EngineOptions& options);
+
+ private:
+  class Implementation;
+  std::unique_ptr<Implementation> implementation_;
+};
+
+}  // namespace ehrjepa::api

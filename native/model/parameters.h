@@ -1,0 +1,23 @@
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace ehrjepa::model {
+
+/// A parameter with its name in HuggingFace files.
+struct NamedTensor {
+  std::string name;
+  at::Tensor tensor;
+};
+
+/// (shape) float32, normal with the given standard deviation; parameter number `index` has its own stream of draws, so
+/// adding a parameter does not change the others.
+at::Tensor normal_parameter(at::IntArrayRef shape, double standard_deviation, std::uint64_t seed, std::uint32_t index);
+
+/// Makes every tensor a leaf that wants a gradient.
+void require_gradients(const std::vector<NamedTensor>& parameters);
+
+}  // namespace ehrjepa::model

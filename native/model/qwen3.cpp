@@ -1,0 +1,162 @@
+#include "model/qwen3.h"
+
+#include <ATen/ops/embedding.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/silu.h>
+
+#include <array>
+#include <cmath>
+#include <string>
+#include <utility>
+
+#include "core/error.h"
+#include "ops/attention/attention.h"
+#include "ops/rms_norm/rms_norm.h"
+#include "ops/rotary/rotary.h"
+
+namespace ehrjepa::model {
+namespace {
+
+/// Name in the file and place in the struct, once for listing, casting and copying.
+constexpr std::array<std::pair<const char*, at::Tensor Qwen3Layer::*>, 11> layer_fields = {{
+    {"input_layernorm.weight", &Qwen3Layer::input_layernorm},
+    {"self_attn.q_proj.weight", &Qwen3Layer::q_proj},
+    {"self_attn.k_proj.weight", &Qwen3Layer::k_proj},
+    {"self_attn.v_proj.weight", &Qwen3Layer::v_proj},
+    {"self_attn.o_proj.weight", &Qwen3Layer::o_proj},
+    {"self_attn.q_norm.weight", &Qwen3Layer::q_norm},
+    {"self_attn.k_norm.weight", &Qwen3Layer::k_norm},
+    {"post_attention_layernorm.weight", &Qwen3Layer::post_attention_layernorm},
+    {"mlp.gate_proj.weight", &Qwen3Layer::gate_proj},
+    {"mlp.up_proj.weight", &Qwen3Layer::up_proj},
+    {"mlp.down_proj.weight", &Qwen3Layer::down_proj},
+}};
+
+template <typename Function>
+Qwen3Weights map_weights(const Qwen3Weights& weights, const Function& function) {
+  Qwen3Weights result;
+  const bool tied = weights.lm_head.is_same(weights.embed_tokens);
+  result.embed_tokens = function(weights.embed_tokens);
+  for (const Qwen3Layer& layer : weights.layers) {
+    Qwen3Layer& mapped = result.layers.emplace_back();
+    for (const auto& [name, field] : layer_fields) mapped.*field = function(layer.*field);
+  }
+  result.norm = function(weights.norm);
+  result.lm_head = tied ? result.embed_tokens : function(weights.lm_head);
+  return result;
+}
+
+at::Tensor attention_block(const at::Tensor& x_TD, const Qwen3Layer& layer, const Qwen3Config& config,
+                           const ops::RotaryTables& rotary, const std::vector<std::int64_t>& cu_seqlens) {
+  const std::int64_t total_tokens = x_TD.size(0);
+  const auto heads = [&](const at::Tensor& projection, std::int64_t count) {
+    return at::linear(x_TD, projection).view({total_tokens, count, config.head_dim});
+  };
+  at::Tensor q_TNH = heads(layer.q_proj, config.num_attention_heads);
+  at::Tensor k_TKH = heads(layer.k_proj, config.num_key_value_heads);
+  const at::Tensor v_TKH = heads(layer.v_proj, config.num_key_value_heads);
+  q_TNH = ops::apply_rotary(ops::rms_norm(q_TNH, layer.q_norm, config.rms_norm_eps), rotary);
+  k_TKH = ops::apply_rotary(ops::rms_norm(k_TKH, layer.k_norm, config.rms_norm_eps), rotary);
+  const double softmax_scale = 1.0 / std::sqrt(static_cast<double>(config.head_dim));
+  const at::Tensor mixed_TNH = ops::attention_varlen(q_TNH, k_TKH, v_TKH, cu_seqlens, softmax_scale);
+  return at::linear(mixed_TNH.reshape({total_tokens, config.num_attention_heads * config.head_dim}), layer.o_proj);
+}
+
+at::Tensor mlp_block(const at::Tensor& x_TD, const Qwen3Layer& layer) {
+  const at::Tensor hidden_TF = at::silu(at::linear(x_TD, layer.gate_proj)) * at::linear(x_TD, layer.up_proj);
+  return at::linear(hidden_TF, layer.down_proj);
+}
+
+void require(bool holds, const std::string& rule, std::int64_t found) {
+  if (!holds) throw Error("[qwen3] " + rule + " but it is " + std::to_string(found));
+}
+
+}  // namespace
+
+void Qwen3Config::check() const {
+  require(vocab_size > 0, "vocab_size must be positive", vocab_size);
+  require(hidden_size > 0, "hidden_size must be positive", hidden_size);
+  require(intermediate_size > 0, "intermediate_size must be positive", intermediate_size);
+  require(num_hidden_layers > 0, "num_hidden_layers must be positive", num_hidden_layers);
+  require(num_attention_heads > 0, "num_attention_heads must be positive", num_attention_heads);
+  require(num_key_value_heads > 0 && num_attention_heads % num_key_value_heads == 0,
+          "num_key_value_heads must divide num_attention_heads (" + std::to_string(num_attention_heads) + ")",
+          num_key_value_heads);
+  require(head_dim > 0 && head_dim % 2 == 0, "head_dim must be even and positive", head_dim);
+}
+
+std::int64_t Qwen3Config::parameter_count() const {
+  const std::int64_t query = num_attention_heads * head_dim;
+  const std::int64_t key_value = num_key_value_heads * head_dim;
+  const std::int64_t layer =
+      hidden_size * (2 * query + 2 * key_value + 3 * intermediate_size) + 2 * hidden_size + 2 * head_dim;
+  const std::int64_t embeddings = (tie_word_embeddings ? 1 : 2) * vocab_size * hidden_size;
+  return embeddings + num_hidden_layers * layer + hidden_size;
+}
+
+std::vector<NamedTensor> Qwen3Weights::named(const Qwen3Config& config) const {
+  std::vector<NamedTensor> result{{"model.embed_tokens.weight", embed_tokens}};
+  for (std::size_t index = 0; index < layers.size(); ++index) {
+    const std::string prefix = "model.layers." + std::to_string(index) + ".";
+    for (const auto& [name, field] : layer_fields) result.push_back({prefix + name, layers[index].*field});
+  }
+  result.push_back({"model.norm.weight", norm});
+  if (!config.tie_word_embeddings) result.push_back({"lm_head.weight", lm_head});
+  return result;
+}
+
+Qwen3Weights initialise_qwen3(const Qwen3Config& config, std::uint64_t seed) {
+  config.check();
+  std::uint32_t index = 0;
+  const auto matrix = [&](std::int64_t out, std::int64_t in) {
+    return normal_parameter({out, in}, config.initializer_range, seed, index++);
+  };
+  const auto norm = [&](std::int64_t size) { return at::ones({size}, at::kFloat); };
+  const std::int64_t query = config.num_attention_heads * config.head_dim;
+  const std::int64_t key_value = config.num_key_value_heads * config.head_dim;
+  Qwen3Weights weights;
+  weights.embed_tokens = matrix(config.vocab_size, config.hidden_size);
+  for (std::int64_t i = 0; i < config.num_hidden_layers; ++i) {
+    Qwen3Layer& layer = weights.layers.emplace_back();
+    layer.input_layernorm = norm(config.hidden_size);
+    layer.q_proj = matrix(query, config.hidden_size);
+    layer.k_proj = matrix(key_value, config.hidden_size);
+    layer.v_proj = matrix(key_value, config.hidden_size);
+    layer.o_proj = matrix(config.hidden_size, query);
+    layer.q_norm = norm(config.head_dim);
+    layer.k_norm = norm(config.head_dim);
+    layer.post_attention_layernorm = norm(config.hidden_size);
+    layer.gate_proj = matrix(config.intermediate_size, config.hidden_size);
+    layer.up_proj = matrix(config.intermediate_size, config.hidden_size);
+    layer.down_proj = matrix(config.hidden_size, config.intermediate_size);
+  }
+  weights.norm = norm(config.hidden_size);
+  weights.lm_head = config.tie_word_embeddings ? weights.embed_tokens : matrix(config.vocab_size, config.hidden_size);
+  return weights;
+}
+
+Qwen3Weights clone_detached(const Qwen3Weights& weights) {
+  return map_weights(weights, [](const at::Tensor& tensor) { return tensor.detach().clone(); });
+}
+
+Qwen3Weights cast_weights(const Qwen3Weights& weights, at::ScalarType dtype) {
+  return map_weights(weights, [dtype](const at::Tensor& tensor) { return tensor.to(dtype); });
+}
+
+at::Tensor qwen3_forward(const Qwen3Weights& weights, const Qwen3Config& config, const PackedTokens& batch,
+                         const std::atomic<bool>& cancelled) {
+  at::Tensor x_TD = at::embedding(weights.embed_tokens, batch.tokens);
+  const ops::RotaryTables rotary =
+      ops::rotary_tables(batch.position_ids, config.head_dim, config.rope_theta, x_TD.scalar_type());
+  for (const Qwen3Layer& layer : weights.layers) {
+    if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
+    const at::Tensor attended = attention_block(ops::rms_norm(x_TD, layer.input_layernorm, config.rms_norm_eps), layer,
+                                                config, rotary, batch.cu_seqlens);
+    x_TD = x_TD + attended;
+    x_TD = x_TD + mlp_block(ops::rms_norm(x_TD, layer.post_attention_layernorm, config.rms_norm_eps), layer);
+  }
+  return ops::rms_norm(x_TD, weights.norm, config.rms_norm_eps);
+}
+
+}  // namespace ehrjepa::model

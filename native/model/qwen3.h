@@ -1,0 +1,66 @@
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "model/config.h"
+#include "model/parameters.h"
+
+namespace ehrjepa::model {
+
+/// Weights of one decoder block, PyTorch Linear layout (out, in). D hidden, N query heads, K key/value heads, H head
+/// size, F intermediate.
+struct Qwen3Layer {
+  at::Tensor input_layernorm;           ///< (D)
+  at::Tensor q_proj;                    ///< (N H, D)
+  at::Tensor k_proj;                    ///< (K H, D)
+  at::Tensor v_proj;                    ///< (K H, D)
+  at::Tensor o_proj;                    ///< (D, N H)
+  at::Tensor q_norm;                    ///< (H), shared by all query heads
+  at::Tensor k_norm;                    ///< (H), shared by all key heads
+  at::Tensor post_attention_layernorm;  ///< (D)
+  at::Tensor gate_proj;                 ///< (F, D)
+  at::Tensor up_proj;                   ///< (F, D)
+  at::Tensor down_proj;                 ///< (D, F)
+};
+
+/// All weights of a Qwen3 decoder. A value type: a copy shares the tensors.
+struct Qwen3Weights {
+  at::Tensor embed_tokens;  ///< (V, D)
+  std::vector<Qwen3Layer> layers;
+  at::Tensor norm;     ///< (D)
+  at::Tensor lm_head;  ///< (V, D); the embedding itself when tied
+
+  /// HuggingFace names in file order; a tied head is not listed.
+  std::vector<NamedTensor> named(const Qwen3Config& config) const;
+};
+
+/// Random weights as transformers initialises them: normal(0, initializer_range) for matrices, ones for norms.
+Qwen3Weights initialise_qwen3(const Qwen3Config& config, std::uint64_t seed);
+
+/// Deep copy without gradients: the start of a target encoder.
+Qwen3Weights clone_detached(const Qwen3Weights& weights);
+
+/// The same weights in another dtype. Differentiable: gradients reach the originals in their own dtype.
+Qwen3Weights cast_weights(const Qwen3Weights& weights, at::ScalarType dtype);
+
+/// Packed sequences as tensors, checked. T total tokens, B sequences.
+struct PackedTokens {
+  at::Tensor tokens;                     ///< (T), int64
+  at::Tensor position_ids;               ///< (T), int64
+  std::vector<std::int64_t> cu_seqlens;  ///< (B + 1)
+};
+
+/// Hidden states after the final norm, HuggingFace's `last_hidden_state`.
+///
+/// Pre-norm blocks; queries and keys are RMS-normalised over head_dim before RoPE; softmax scale head_dim^-0.5; SwiGLU.
+/// @param weights  in the compute dtype.
+/// @return (T, D)
+/// @throws Cancelled between blocks.
+/// Source: transformers modeling_qwen3.py.
+at::Tensor qwen3_forward(const Qwen3Weights& weights, const Qwen3Config& config, const PackedTokens& batch,
+                         const std::atomic<bool>& cancelled);
+
+}  // namespace ehrjepa::model

@@ -1,0 +1,43 @@
+#include "model/target_encoder.h"
+
+#include <ATen/ops/_foreach_lerp.h>
+#include <ATen/ops/_foreach_norm.h>
+#include <ATen/ops/_foreach_sub.h>
+#include <ATen/ops/stack.h>
+#include <c10/core/GradMode.h>
+
+#include "core/error.h"
+
+namespace ehrjepa::model {
+namespace {
+
+std::vector<at::Tensor> tensors(const Qwen3Weights& weights, const Qwen3Config& config) {
+  std::vector<at::Tensor> result;
+  for (NamedTensor& parameter : weights.named(config)) result.push_back(parameter.tensor.detach());
+  return result;
+}
+
+double global_norm(const std::vector<at::Tensor>& list) {
+  return at::stack(at::_foreach_norm(list, 2)).norm().item<double>();
+}
+
+}  // namespace
+
+TargetEncoder::TargetEncoder(const Qwen3Weights& encoder, const Qwen3Config& config)
+    : config_(config), weights_(clone_detached(encoder)) {}
+
+void TargetEncoder::update_from(const Qwen3Weights& encoder, double momentum) {
+  if (!(momentum >= 0.0 && momentum <= 1.0)) {
+    throw Error("[target_encoder] momentum must lie in [0, 1] but is " + std::to_string(momentum));
+  }
+  const at::NoGradGuard no_grad;
+  at::_foreach_lerp_(tensors(weights_, config_), tensors(encoder, config_), 1.0 - momentum);
+}
+
+double TargetEncoder::relative_distance(const Qwen3Weights& encoder) const {
+  const at::NoGradGuard no_grad;
+  const std::vector<at::Tensor> online = tensors(encoder, config_);
+  return global_norm(at::_foreach_sub(tensors(weights_, config_), online)) / global_norm(online);
+}
+
+}  // namespace ehrjepa::model

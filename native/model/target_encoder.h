@@ -1,0 +1,27 @@
+#pragma once
+#include "model/qwen3.h"
+
+namespace ehrjepa::model {
+
+/// Exponential moving average of the encoder: target <- momentum * target + (1 - momentum) * encoder.
+/// float32 throughout: with momentum 0.996 a bfloat16 average would round almost every update away.
+class TargetEncoder {
+ public:
+  /// Starts as a copy of the encoder.
+  TargetEncoder(const Qwen3Weights& encoder, const Qwen3Config& config);
+
+  /// Call after the optimiser's update. Source: I-JEPA, "momentum update of target encoder".
+  /// @param momentum  EMA decay tau in [0, 1].
+  void update_from(const Qwen3Weights& encoder, double momentum);
+
+  /// |target - encoder| / |encoder|, L2 over all weights.
+  double relative_distance(const Qwen3Weights& encoder) const;
+
+  const Qwen3Weights& weights() const { return weights_; }
+
+ private:
+  Qwen3Config config_;
+  Qwen3Weights weights_;
+};
+
+}  // namespace ehrjepa::model

@@ -1,0 +1,37 @@
+#include "objective/collapse.h"
+
+#include <ATen/ops/linalg_eigvalsh.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/mse_loss.h>
+#include <ATen/ops/xlogy.h>
+
+namespace ehrjepa::objective {
+
+LatentSpread latent_spread(const at::Tensor& latents_MD) {
+  const at::Tensor x_MD = latents_MD.detach().to(at::kDouble);
+  const auto count = static_cast<double>(x_MD.size(0));
+  if (x_MD.size(0) < 2) return {0.0, 1.0, 1.0};
+  const at::Tensor centred = x_MD - x_MD.mean(0, true);
+  const double deviation = (centred.square().sum(0) / (count - 1)).sqrt().mean().item<double>();
+
+  // sum over pairs i != j of <u_i, u_j> = |sum u|^2 - sum |u_i|^2: no M x M matrix.
+  const at::Tensor unit = x_MD / x_MD.norm(2, {1}, true).clamp_min(1e-12);
+  const double together = unit.sum(0).square().sum().item<double>();
+  const double alone = unit.square().sum().item<double>();
+  const double cosine = (together - alone) / (count * (count - 1));
+
+  // The smaller Gram matrix has the same non-zero eigenvalues as the covariance.
+  const at::Tensor gram = x_MD.size(0) < x_MD.size(1) ? centred.mm(centred.t()) : centred.t().mm(centred);
+  const at::Tensor eigenvalues = at::linalg_eigvalsh(gram).clamp_min(0.0);
+  const double trace = eigenvalues.sum().item<double>();
+  if (trace <= 0.0) return {deviation, cosine, 1.0};
+  const at::Tensor share = eigenvalues / trace;
+  return {deviation, cosine, (-at::xlogy(share, share).sum()).exp().item<double>()};
+}
+
+NullModelLosses null_model_losses(const at::Tensor& target_MD, const at::Tensor& context_state_MD) {
+  const at::Tensor mean = target_MD.mean(0, true).expand_as(target_MD);
+  return {at::mse_loss(mean, target_MD).item<double>(), at::mse_loss(context_state_MD, target_MD).item<double>()};
+}
+
+}  // namespace ehrjepa::objective
