@@ -1,0 +1,14 @@
+import type { OptimizerConfig } from './train-config.js';
+
+/**
+ * Learning rate of a step: linear warm-up from 0, then half a cosine from the peak to `finalFraction` of it.
+ *
+ * @param step - 1 for the first update.
+ */
+export function learningRateAt(step: number, steps: number, optimizer: OptimizerConfig): number {
+	const warmup = Math.max(1, Math.round(steps * optimizer.warmupFraction));
+	if (step <= warmup) return (optimizer.learningRate * step) / warmup;
+	const progress = Math.min(1, (step - warmup) / Math.max(1, steps - warmup));
+	const cosine = (1 + Math.cos(Math.PI * progress)) / 2;
+	return optimizer.learningRate * (optimizer.finalFraction + (1 - optimizer.finalFraction) * cosine);
+}

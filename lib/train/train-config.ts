@@ -1,0 +1,52 @@
+import { z } from 'zod';
+import { fraction, nonNegativeInteger, positiveInteger, seed } from '../config.js';
+import { Qwen3Shape } from '../model/qwen3-config.js';
+import { Objective } from '../objective/objective.js';
+
+/** AdamW with two decay groups: matrices decay, norms and biases do not. */
+export const OptimizerConfig = z.strictObject({
+	/** Peak of the schedule. Ours, for small models from scratch. */
+	learningRate: z.number().positive().default(1e-3),
+	beta1: fraction.default(0.9),
+	beta2: fraction.default(0.95),
+	epsilon: z.number().positive().default(1e-8),
+	weightDecay: z.number().nonnegative().default(0.01),
+	/** Largest global gradient norm; 0 does not clip. */
+	gradientClip: z.number().nonnegative().default(1),
+	/** Share of the steps in which the learning rate rises from 0 linearly. */
+	warmupFraction: fraction.default(0.03),
+	/** The cosine ends at this share of the peak. */
+	finalFraction: fraction.default(0.1),
+});
+export type OptimizerConfig = z.infer<typeof OptimizerConfig>;
+
+/** Everything that a run depends on besides the data. Written to `config.json` of the run folder with defaults filled in. */
+export const TrainConfig = z.strictObject({
+	/** Initial weights, order of patients, cuts and masks all come from it. */
+	seed: seed.default(1),
+	model: Qwen3Shape.prefault({}),
+	objective: Objective.prefault({}),
+	/** Budgets in tokens around the cut; whole days are kept. */
+	contextTokens: positiveInteger.default(192),
+	futureTokens: positiveInteger.default(96),
+	/** Trunk tokens of one step, packed from several patients. */
+	tokensPerStep: positiveInteger.default(4096),
+	steps: positiveInteger.default(400),
+	optimizer: OptimizerConfig.prefault({}),
+	/** dtype of forward and backward; parameters, moments and the EMA are float32. */
+	computeDtype: z.enum(['float32', 'bfloat16']).default('float32'),
+	/** Threads of the engine; 0 takes all cores. */
+	threads: nonNegativeInteger.default(0),
+	/** Steps between two readings of the collapse monitors; 0 never. */
+	collapseEvery: nonNegativeInteger.default(10),
+	/** Steps between two evaluations on the tuning split; 0 only at the end. */
+	tuningEvery: nonNegativeInteger.default(50),
+	/** Batches of one evaluation on the tuning split; the same ones every time. */
+	tuningBatches: positiveInteger.default(8),
+	/** Steps between two checkpoints; 0 only at the end. */
+	checkpointEvery: nonNegativeInteger.default(100),
+	/** Newest checkpoints that are kept. */
+	keepCheckpoints: positiveInteger.default(2),
+});
+export type TrainConfig = z.infer<typeof TrainConfig>;
+export type TrainConfigInput = z.input<typeof TrainConfig>;
