@@ -76,7 +76,7 @@ Napi::Value EngineWrap::embed(const Napi::CallbackInfo& info) {
                 [batch = packed_batch(info[1]), pool = pooling(info[2]), encoder = encoder_choice(info[3])](
                     api::Engine& engine, const std::atomic<bool>& cancelled) -> Job::ToJs {
                   return [states = engine.embed(batch, pool, encoder, cancelled)](Napi::Env env) {
-                    const Napi::Float32Array array = Napi::Float32Array::New(env, states.size());
+                    Napi::Float32Array array = Napi::Float32Array::New(env, states.size());
                     std::memcpy(array.Data(), states.data(), states.size() * sizeof(float));
                     return array;
                   };

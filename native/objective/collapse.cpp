@@ -1,6 +1,8 @@
 #include "objective/collapse.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/linalg_eigvalsh.h>
+#include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/mse_loss.h>
 #include <ATen/ops/xlogy.h>
@@ -15,7 +17,7 @@ LatentSpread latent_spread(const at::Tensor& latents_MD) {
   const double deviation = (centred.square().sum(0) / (count - 1)).sqrt().mean().item<double>();
 
   // sum over pairs i != j of <u_i, u_j> = |sum u|^2 - sum |u_i|^2: no M x M matrix.
-  const at::Tensor unit = x_MD / x_MD.norm(2, {1}, true).clamp_min(1e-12);
+  const at::Tensor unit = x_MD / at::linalg_vector_norm(x_MD, 2, {{1}}, true).clamp_min(1e-12);
   const double together = unit.sum(0).square().sum().item<double>();
   const double alone = unit.square().sum().item<double>();
   const double cosine = (together - alone) / (count * (count - 1));

@@ -1,6 +1,7 @@
 #include "train/batch.h"
 
-#include <ATen/ops/from_blob.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/tensor.h>
 
 #include <string>

@@ -1,5 +1,6 @@
 #include "train/step.h"
 
+#include <ATen/TensorOperators.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>
 
