@@ -74,7 +74,13 @@ export async function readSafetensorsHeader(path: string): Promise<SafetensorsFi
 			if (end - begin !== bytes) {
 				fail(`tensor ${name} of shape [${shape.join(', ')}] must span ${bytes} bytes but spans ${end - begin}`);
 			}
-			entries.push({ name, dtype: dtype as NativeTensorEntry['dtype'], shape, begin: dataStart + begin, end: dataStart + end });
+			entries.push({
+				name,
+				dtype: dtype as NativeTensorEntry['dtype'],
+				shape,
+				begin: dataStart + begin,
+				end: dataStart + end,
+			});
 		}
 		entries.sort((a, b) => a.begin - b.begin || a.end - b.end);
 		let expected = dataStart;

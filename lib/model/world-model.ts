@@ -98,7 +98,11 @@ export class WorldModel {
 	 */
 	embed(
 		batch: NativePackedBatch,
-		options: { readonly pooling?: Pooling; readonly encoder?: EncoderChoice; readonly signal?: AbortSignal | undefined } = {},
+		options: {
+			readonly pooling?: Pooling;
+			readonly encoder?: EncoderChoice;
+			readonly signal?: AbortSignal | undefined;
+		} = {},
 	): Promise<Float32Array> {
 		const { pooling = 'last', encoder = 'encoder', signal } = options;
 		return this.#call(signal, (job) => this.#engine.embed(job, batch, pooling, encoder));

@@ -1,8 +1,9 @@
 import { constants, createWriteStream } from 'node:fs';
 import { access, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { z } from 'zod';
 import { parseConfig } from '../config.js';
+import { requireEmptyFolder, writeWhole } from '../data/whole-file.js';
 import { CheckpointError, DataError, OutputError } from '../errors.js';
 import type { NativeStateKind } from '../native.js';
 import { MetricsLine } from './metrics.js';
@@ -52,40 +53,6 @@ const kinds: readonly NativeStateKind[] = ['encoder', 'target_encoder', 'predict
 const fileOf = (kind: NativeStateKind) => `${kind}.safetensors`;
 const stepName = (step: number) => `step-${String(step).padStart(8, '0')}`;
 
-/** Refuses a folder that exists and is not empty: nothing is written over. */
-export async function requireEmptyFolder(folder: string): Promise<void> {
-	let names: string[];
-	try {
-		names = await readdir(folder);
-	} catch (cause) {
-		if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return;
-		throw new OutputError(`[output] ${folder} must be a folder: ${(cause as Error).message}`, { cause });
-	}
-	if (names.length > 0) {
-		throw new OutputError(
-			`[output] ${folder} must be empty or absent but holds ${names.length} entries (${names.slice(0, 3).join(', ')}); choose another folder or remove it`,
-		);
-	}
-}
-
-/** Writes a whole file or none: temporary name, fsync, rename. */
-export async function writeWhole(path: string, content: string): Promise<void> {
-	const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
-	try {
-		const file = await open(temporary, 'w');
-		try {
-			await file.writeFile(content);
-			await file.sync();
-		} finally {
-			await file.close();
-		}
-		await rename(temporary, path);
-	} catch (cause) {
-		await rm(temporary, { force: true });
-		throw new OutputError(`[output] ${path} could not be written: ${(cause as Error).message}`, { cause });
-	}
-}
-
 /** One run folder on disk. */
 export class RunFolder {
 	readonly path: string;
@@ -111,7 +78,11 @@ export class RunFolder {
 		try {
 			text = await readFile(file, 'utf8');
 		} catch (cause) {
-			throw new DataError('run', { file, rule: 'must exist in a run folder', fix: 'give the folder that `train` wrote' }, { cause });
+			throw new DataError(
+				'run',
+				{ file, rule: 'must exist in a run folder', fix: 'give the folder that `train` wrote' },
+				{ cause },
+			);
 		}
 		let json: unknown;
 		try {
@@ -238,7 +209,9 @@ export class MetricsWriter {
 		await new Promise<void>((resolve, reject) => {
 			this.#stream.write(`${JSON.stringify(line)}\n`, (error) => (error ? reject(error) : resolve()));
 		}).catch((cause) => {
-			throw new OutputError(`[metrics] ${this.#stream.path} could not be written: ${(cause as Error).message}`, { cause });
+			throw new OutputError(`[metrics] ${this.#stream.path} could not be written: ${(cause as Error).message}`, {
+				cause,
+			});
 		});
 	}
 

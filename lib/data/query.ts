@@ -1,0 +1,95 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { DuckDBConnection, DuckDBDataChunk, DuckDBValue } from '@duckdb/node-api';
+import { DuckDBInstance } from '@duckdb/node-api';
+import { AbortedError, DataError, OutputError } from '../errors.js';
+
+export interface DatabaseOptions {
+	/** What DuckDB may hold before it spills to disk, such as `1GB`. Not a hard cap: leave head-room. */
+	readonly memoryLimit?: string;
+	/** 1 keeps the order of rows and the bytes of files the same on every machine. */
+	readonly threads?: number;
+}
+
+/** One in-memory DuckDB that spills to a temporary folder of its own. */
+export class Database {
+	readonly connection: DuckDBConnection;
+	readonly #instance: DuckDBInstance;
+	readonly #temporary: string;
+
+	private constructor(instance: DuckDBInstance, connection: DuckDBConnection, temporary: string) {
+		this.#instance = instance;
+		this.connection = connection;
+		this.#temporary = temporary;
+	}
+
+	static async open(options: DatabaseOptions = {}): Promise<Database> {
+		const temporary = await mkdtemp(join(tmpdir(), 'ehr-jepa-'));
+		const instance = await DuckDBInstance.create(':memory:', {
+			memory_limit: options.memoryLimit ?? '2GB',
+			temp_directory: temporary,
+			...(options.threads === undefined ? {} : { threads: String(options.threads) }),
+		});
+		return new Database(instance, await instance.connect(), temporary);
+	}
+
+	/** Runs a statement for its effect. */
+	async run(sql: string): Promise<void> {
+		await translated(() => this.connection.run(sql));
+	}
+
+	/** Rows of a small result as objects. Big results go through {@link Database.stream}. */
+	async rows(sql: string): Promise<Record<string, DuckDBValue>[]> {
+		return translated(async () => (await this.connection.runAndReadAll(sql)).getRowObjects());
+	}
+
+	/** Result in chunks of at most 2,048 rows, in order, without holding it whole. */
+	async *stream(sql: string, signal?: AbortSignal): AsyncGenerator<DuckDBDataChunk> {
+		const result = await translated(() => this.connection.stream(sql));
+		for (;;) {
+			if (signal?.aborted) throw new AbortedError('[query] aborted', { cause: signal.reason });
+			const chunk = await translated(() => result.fetchChunk());
+			if (chunk === null || chunk.rowCount === 0) return;
+			yield chunk;
+		}
+	}
+
+	async close(): Promise<void> {
+		this.connection.closeSync();
+		this.#instance.closeSync();
+		await rm(this.#temporary, { recursive: true, force: true });
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		await this.close();
+	}
+}
+
+/** Runs `work` with a database that is closed whatever happens. */
+export async function withDatabase<T>(options: DatabaseOptions, work: (database: Database) => Promise<T>): Promise<T> {
+	const database = await Database.open(options);
+	try {
+		return await work(database);
+	} finally {
+		await database.close();
+	}
+}
+
+/** SQL text literal. */
+export function quoted(text: string): string {
+	return `'${text.replaceAll("'", "''")}'`;
+}
+
+/** DuckDB's errors in our types: a full disk or a missing permission is the output's fault, the rest the data's. */
+async function translated<T>(work: () => Promise<T>): Promise<T> {
+	try {
+		return await work();
+	} catch (cause) {
+		const message = (cause as Error).message.split('\n')[0] ?? 'unknown error';
+		if (/No space left|disk full|Permission denied|Could not write|failed to write/i.test(message)) {
+			throw new OutputError(`[query] ${message}`, { cause });
+		}
+		throw new DataError('query', { file: 'input', rule: 'must be readable', value: message }, { cause });
+	}
+}

@@ -1,0 +1,54 @@
+#include "api/probes.h"
+
+#include <ATen/ops/from_blob.h>
+
+#include <string>
+
+#include "core/error.h"
+#include "infer/probes.h"
+
+namespace ehrjepa::api {
+namespace {
+
+void check_size(const char* name, std::size_t found, std::int64_t expected) {
+  if (expected < 0 || found != static_cast<std::size_t>(expected)) {
+    throw Error(std::string("[probes] ") + name + " must have " + std::to_string(expected) + " entries but has " +
+                std::to_string(found));
+  }
+}
+
+template <typename T>
+at::Tensor view(const std::vector<T>& values, at::IntArrayRef shape, at::ScalarType dtype) {
+  // The tensor is only read; from_blob has no const form.
+  return at::from_blob(const_cast<T*>(values.data()), shape, at::TensorOptions().dtype(dtype));
+}
+
+}  // namespace
+
+LogisticResult fit_logistic(const LogisticOptions& options, const std::atomic<bool>& cancelled) {
+  check_size("features", options.features.size(), options.rows * options.columns);
+  check_size("labels", options.labels.size(), options.rows);
+  const std::vector<infer::LogisticFit> fits =
+      infer::fit_logistic(view(options.features, {options.rows, options.columns}, at::kFloat),
+                          view(options.labels, {options.rows}, at::kByte), options.l2, cancelled);
+  LogisticResult result;
+  for (const infer::LogisticFit& fit : fits) {
+    const double* const weights = fit.weights.data_ptr<double>();
+    result.weights.insert(result.weights.end(), weights, weights + fit.weights.numel());
+    result.iterations.push_back(fit.iterations);
+    result.converged.push_back(fit.converged ? 1 : 0);
+  }
+  return result;
+}
+
+std::vector<double> fit_ridge(const RidgeOptions& options, const std::atomic<bool>& cancelled) {
+  check_size("features", options.features.size(), options.rows * options.columns);
+  check_size("targets", options.targets.size(), options.rows * options.outputs);
+  const at::Tensor solution =
+      infer::fit_ridge(view(options.features, {options.rows, options.columns}, at::kFloat),
+                       view(options.targets, {options.rows, options.outputs}, at::kFloat), options.l2, cancelled);
+  const double* const values = solution.data_ptr<double>();
+  return {values, values + solution.numel()};
+}
+
+}  // namespace ehrjepa::api

@@ -1,0 +1,199 @@
+#include "infer/probes.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/cholesky_solve.h>
+#include <ATen/ops/dot.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/eye.h>
+#include <ATen/ops/isfinite.h>
+#include <ATen/ops/linalg_cholesky.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/sigmoid.h>
+#include <ATen/ops/softplus.h>
+#include <ATen/ops/zeros.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <cmath>
+#include <deque>
+#include <numeric>
+#include <string>
+
+#include "core/error.h"
+
+namespace ehrjepa::infer {
+namespace {
+
+constexpr int memory = 10;
+constexpr int max_iterations = 500;
+constexpr double gradient_tolerance = 1e-6;
+
+/// Value and gradient of the penalised mean log-loss at (w, b).
+struct Objective {
+  const at::Tensor& features_ND;  // float64
+  const at::Tensor& signs_N;      // float64, +-1
+  double l2;
+
+  double operator()(const at::Tensor& point, at::Tensor& gradient) const {
+    const std::int64_t columns = features_ND.size(1);
+    const auto rows = static_cast<double>(features_ND.size(0));
+    const at::Tensor w = point.narrow(0, 0, columns);
+    const at::Tensor margins_N = signs_N * (features_ND.matmul(w) + point[columns]);
+    const double loss = at::softplus(-margins_N).mean().item<double>() + 0.5 * l2 * at::dot(w, w).item<double>();
+    const at::Tensor slopes_N = -signs_N * at::sigmoid(-margins_N) / rows;
+    gradient = at::cat({features_ND.t().matmul(slopes_N) + w * l2, slopes_N.sum().view({1})});
+    return loss;
+  }
+};
+
+double scalar_product(const at::Tensor& a, const at::Tensor& b) { return at::dot(a, b).item<double>(); }
+
+/// Two-loop recursion: the quasi-Newton direction from the last steps and gradient changes.
+at::Tensor descent_direction(const at::Tensor& gradient, const std::deque<at::Tensor>& steps,
+                             const std::deque<at::Tensor>& changes) {
+  at::Tensor direction = -gradient;
+  std::vector<double> alphas(steps.size());
+  for (std::size_t k = steps.size(); k-- > 0;) {
+    alphas[k] = scalar_product(steps[k], direction) / scalar_product(changes[k], steps[k]);
+    direction = direction - changes[k] * alphas[k];
+  }
+  if (!steps.empty()) {
+    direction =
+        direction * (scalar_product(steps.back(), changes.back()) / scalar_product(changes.back(), changes.back()));
+  }
+  for (std::size_t k = 0; k < steps.size(); ++k) {
+    const double beta = scalar_product(changes[k], direction) / scalar_product(changes[k], steps[k]);
+    direction = direction + steps[k] * (alphas[k] - beta);
+  }
+  return direction;
+}
+
+LogisticFit minimise(const Objective& objective, const at::Tensor& start, const std::atomic<bool>& cancelled) {
+  LogisticFit fit{start.clone(), 0, false};
+  at::Tensor gradient;
+  double value = objective(fit.weights, gradient);
+  std::deque<at::Tensor> steps, changes;
+  for (; fit.iterations < max_iterations; ++fit.iterations) {
+    if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
+    if (gradient.abs().max().item<double>() <= gradient_tolerance) {
+      fit.converged = true;
+      break;
+    }
+    at::Tensor direction = descent_direction(gradient, steps, changes);
+    double slope = scalar_product(gradient, direction);
+    if (slope >= 0) {  // lost curvature: start again from steepest descent
+      steps.clear();
+      changes.clear();
+      direction = -gradient;
+      slope = scalar_product(gradient, direction);
+    }
+    // Bisection on the weak Wolfe conditions; the objective is convex and smooth, so it ends.
+    double low = 0, high = INFINITY;
+    double length = steps.empty() ? std::min(1.0, 1.0 / gradient.abs().sum().item<double>()) : 1.0;
+    at::Tensor point, next_gradient;
+    double next_value = value;
+    for (int trial = 0; trial < 40; ++trial) {
+      point = fit.weights + direction * length;
+      next_value = objective(point, next_gradient);
+      if (next_value > value + 1e-4 * length * slope) {
+        high = length;
+      } else if (scalar_product(next_gradient, direction) < 0.9 * slope) {
+        low = length;
+      } else {
+        break;
+      }
+      length = std::isinf(high) ? 2 * low : 0.5 * (low + high);
+    }
+    if (!(next_value < value)) {  // no progress left in float64
+      fit.converged = gradient.abs().max().item<double>() <= 100 * gradient_tolerance;
+      break;
+    }
+    const at::Tensor change = next_gradient - gradient;
+    const at::Tensor step = point - fit.weights;
+    if (scalar_product(change, step) > 1e-16) {
+      steps.push_back(step);
+      changes.push_back(change);
+      if (steps.size() > memory) {
+        steps.pop_front();
+        changes.pop_front();
+      }
+    }
+    fit.weights = point;
+    gradient = next_gradient;
+    value = next_value;
+  }
+  return fit;
+}
+
+at::Tensor checked_features(const char* scope, const at::Tensor& features_ND) {
+  if (features_ND.size(0) == 0)
+    throw Error(std::string("[") + scope + "] features must have at least one row but have 0");
+  const at::Tensor wide = features_ND.to(at::kDouble).contiguous();
+  if (!at::isfinite(wide).all().item<bool>()) {
+    throw Error(std::string("[") + scope + "] features must be finite but hold NaN or infinity");
+  }
+  return wide;
+}
+
+void check_penalties(const char* scope, const std::vector<double>& l2) {
+  for (const double penalty : l2) {
+    if (!(penalty > 0.0) || !std::isfinite(penalty)) {
+      throw Error(std::string("[") + scope + "] l2 must be positive and finite but holds " + std::to_string(penalty));
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<LogisticFit> fit_logistic(const at::Tensor& features_ND, const at::Tensor& labels_N,
+                                      const std::vector<double>& l2, const std::atomic<bool>& cancelled) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor wide_ND = checked_features("logistic", features_ND);
+  check_penalties("logistic", l2);
+  const at::Tensor signs_N = labels_N.to(at::kDouble) * 2 - 1;
+  const double positives = labels_N.to(at::kDouble).sum().item<double>();
+  if (positives == 0.0 || positives == static_cast<double>(labels_N.size(0))) {
+    throw Error("[logistic] labels must hold both classes but hold " + std::to_string(labels_N.size(0)) +
+                " of one class");
+  }
+  std::vector<std::size_t> order(l2.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return l2[a] > l2[b]; });
+  std::vector<LogisticFit> fits(l2.size());
+  at::Tensor start = at::zeros({wide_ND.size(1) + 1}, at::kDouble);
+  for (const std::size_t index : order) {
+    fits[index] = minimise({wide_ND, signs_N, l2[index]}, start, cancelled);
+    start = fits[index].weights;
+  }
+  return fits;
+}
+
+at::Tensor fit_ridge(const at::Tensor& features_ND, const at::Tensor& targets_NO, const std::vector<double>& l2,
+                     const std::atomic<bool>& cancelled) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor wide_ND = checked_features("ridge", features_ND);
+  const at::Tensor targets = checked_features("ridge", targets_NO);
+  check_penalties("ridge", l2);
+  const std::int64_t rows = wide_ND.size(0);
+  const std::int64_t columns = wide_ND.size(1);
+  const bool dual = rows < columns;
+  const at::Tensor feature_mean = wide_ND.mean(0, true);
+  const at::Tensor target_mean = targets.mean(0, true);
+  const at::Tensor x_ND = wide_ND - feature_mean;
+  const at::Tensor y_NO = targets - target_mean;
+  const at::Tensor gram = dual ? x_ND.matmul(x_ND.t()) : x_ND.t().matmul(x_ND);
+  const at::Tensor identity = at::eye(gram.size(0), gram.options());
+  std::vector<at::Tensor> solutions;
+  for (const double penalty : l2) {
+    if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
+    const at::Tensor factor = at::linalg_cholesky(gram + identity * (penalty * static_cast<double>(rows)));
+    const at::Tensor w_DO =
+        dual ? x_ND.t().matmul(at::cholesky_solve(y_NO, factor)) : at::cholesky_solve(x_ND.t().matmul(y_NO), factor);
+    const at::Tensor intercept = target_mean - feature_mean.matmul(w_DO);
+    solutions.push_back(at::cat({w_DO, intercept}).t().unsqueeze(0));
+  }
+  return at::cat(solutions).contiguous();
+}
+
+}  // namespace ehrjepa::infer

@@ -1,0 +1,161 @@
+#include "ops/rms_norm/rms_norm.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <atomic>
+#include <fstream>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "cases/rms_norm.h"
+#include "native/check.h"
+#include "native/gradcheck.h"
+#include "ops/rms_norm/cpu_rows.h"
+
+namespace {
+
+using ehrjepa::ops::rms_norm;
+using ehrjepa::ops::rms_norm_reference;
+using ehrjepa::ops::rms_norm_cpu::PlainKernelsOnly;
+
+/// Output and both input gradients for one upstream gradient.
+struct Results {
+  at::Tensor y, grad_x, grad_weight;
+};
+
+template <typename Function>
+Results run(const Function& function, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& upstream) {
+  const at::Tensor leaf_x = x.detach().clone().requires_grad_(true);
+  const at::Tensor leaf_weight = weight.detach().clone().requires_grad_(true);
+  const at::Tensor y = function(leaf_x, leaf_weight, 1e-6);
+  const std::vector<at::Tensor> gradients = torch::autograd::grad({y}, {leaf_x, leaf_weight}, {upstream});
+  return {y.detach(), gradients[0], gradients[1]};
+}
+
+/// |found - exact| / |exact| in the L2 norm, float64.
+double error(const at::Tensor& found, const at::Tensor& exact) {
+  return ((found.to(at::kDouble) - exact).norm() / exact.norm().clamp_min(1e-30)).item<double>();
+}
+
+struct Inputs {
+  at::Tensor x, weight, upstream;
+};
+Inputs inputs_of(const RmsNormCase& c, at::ScalarType dtype) {
+  at::manual_seed(17);
+  const at::Tensor x = at::randn({c.tokens, c.size}, at::kDouble) * 3 + 0.2;
+  const at::Tensor weight = at::rand({c.size}, at::kDouble) + 0.5;
+  const at::Tensor upstream = at::randn({c.tokens, c.size}, at::kDouble);
+  return {x.to(dtype), weight.to(dtype), upstream.to(dtype)};
+}
+
+/// Ours and the plain ATen version of one dtype against the float64 truth of the same rounded inputs.
+void compare(at::ScalarType dtype) {
+  for (const RmsNormCase& c : rms_norm_cases) {
+    const Inputs in = inputs_of(c, dtype);
+    const auto wide = [](const at::Tensor& t) { return t.to(at::kDouble); };
+    const Results exact = run(rms_norm_reference, wide(in.x), wide(in.weight), wide(in.upstream));
+    const Results plain = run(rms_norm_reference, in.x, in.weight, in.upstream);
+    const Results ours = run(rms_norm, in.x, in.weight, in.upstream);
+    // Half a unit in the last place of the dtype: where plain ATen is exact by luck, ours may still round.
+    const double rounding = dtype == at::kFloat ? 6e-8 : 4e-3;
+    EXPECT_LE(error(ours.y, exact.y), 2 * error(plain.y, exact.y) + rounding);
+    // A single feature is normalised to a constant: its exact gradient is rounding noise of x^2 / (x^2 + eps).
+    if (c.size > 1) EXPECT_LE(error(ours.grad_x, exact.grad_x), 2 * error(plain.grad_x, exact.grad_x) + rounding);
+    EXPECT_LE(error(ours.grad_weight, exact.grad_weight), 2 * error(plain.grad_weight, exact.grad_weight) + rounding);
+    if (c.tokens * c.size >= 10'000) {
+      // A factor-two rule is blind to a constant scale in bfloat16; the mean signed error is not.
+      const double bias =
+          ((wide(ours.y) - exact.y) * exact.y.sign()).mean().item<double>() / exact.y.abs().mean().item<double>();
+      EXPECT_LE(std::abs(bias), dtype == at::kFloat ? 1e-7 : 5e-4);
+    }
+  }
+}
+
+TEST("rms_norm: float32 agrees with the reference, output and all gradients") { compare(at::kFloat); }
+TEST("rms_norm: float32, plain kernels agree with the reference") {
+  const PlainKernelsOnly plain;
+  compare(at::kFloat);
+}
+TEST("rms_norm: bfloat16 within twice the error of plain ATen, without bias") { compare(at::kBFloat16); }
+TEST("rms_norm: bfloat16, plain kernels within twice the error of plain ATen") {
+  const PlainKernelsOnly plain;
+  compare(at::kBFloat16);
+}
+
+TEST("rms_norm: plain and AVX-512 kernels round alike in bfloat16") {
+  if (!ehrjepa::ops::rms_norm_cpu::has_avx512()) throw check::Skipped("this processor has no AVX-512");
+  const Inputs in = inputs_of({"", 257, 200}, at::kBFloat16);
+  const Results vector = run(rms_norm, in.x, in.weight, in.upstream);
+  std::optional<PlainKernelsOnly> plain(std::in_place);
+  const Results scalar = run(rms_norm, in.x, in.weight, in.upstream);
+  // Sums are taken in another order, so single values may fall on the other side of a rounding boundary.
+  EXPECT_LE((vector.y.ne(scalar.y)).to(at::kDouble).mean().item<double>(), 0.01);
+}
+
+TEST("rms_norm: gradients agree with central differences in float64") {
+  at::manual_seed(3);
+  const auto function = [](const std::vector<at::Tensor>& in) { return rms_norm(in[0], in[1], 1e-6); };
+  EXPECT_LE(gradcheck(function, {at::randn({4, 6}, at::kDouble), at::rand({6}, at::kDouble) + 0.5}), 1e-7);
+  EXPECT_LE(gradcheck(function, {at::randn({3, 2, 5}, at::kDouble), at::rand({5}, at::kDouble) + 0.5}), 1e-7);
+}
+
+TEST("rms_norm: a wrong eps and a scale of 1 + 1e-6 are seen in float32") {
+  const Inputs in = inputs_of({"", 64, 256}, at::kFloat);
+  const at::Tensor small = in.x * 1e-2;
+  const at::Tensor exact = rms_norm_reference(small.to(at::kDouble), in.weight.to(at::kDouble), 1e-6);
+  const double honest = error(rms_norm(small, in.weight, 1e-6), exact);
+  EXPECT_LE(honest, 2e-7);
+  EXPECT(error(rms_norm(small, in.weight, 1e-5), exact) > 10 * honest);
+  EXPECT(error(rms_norm(small, in.weight, 1e-6) * (1 + 1e-6), exact) > 4 * honest);
+}
+
+TEST("rms_norm: strided input and leading dimensions") {
+  const at::Tensor x = at::randn({4, 6, 10}).transpose(0, 1);
+  const at::Tensor weight = at::rand({10});
+  EXPECT_LE((rms_norm(x, weight, 1e-6) - rms_norm_reference(x, weight, 1e-6)).abs().max().item<double>(), 1e-6);
+}
+
+TEST("rms_norm: no tokens give no output") { EXPECT(rms_norm(at::empty({0, 8}), at::ones({8}), 1e-6).numel() == 0); }
+
+TEST("rms_norm: the gradient of the weight does not depend on the number of threads") {
+  const Inputs in = inputs_of({"", 1000, 128}, at::kFloat);
+  const int threads = at::get_num_threads();
+  at::set_num_threads(1);
+  const Results one = run(rms_norm, in.x, in.weight, in.upstream);
+  at::set_num_threads(threads);
+  const Results many = run(rms_norm, in.x, in.weight, in.upstream);
+  EXPECT(one.grad_weight.equal(many.grad_weight));
+}
+
+TEST("rms_norm: errors name argument, rule and value") {
+  const at::Tensor x = at::ones({2, 8});
+  EXPECT_THROWS(rms_norm(x, at::ones({7}), 1e-6),
+                "[rms_norm] weight must have the size of the last dimension of x (8) but has shape [7]");
+  EXPECT_THROWS(rms_norm(x, at::ones({8}, at::kBFloat16), 1e-6), "[rms_norm] weight must have the dtype of x");
+  EXPECT_THROWS(rms_norm(x, at::ones({8}), -1.0), "[rms_norm] eps must not be negative but is -1");
+  EXPECT_THROWS(rms_norm(x.to(at::kLong), at::ones({8}, at::kLong), 1e-6), "must be float32, bfloat16 or float64");
+}
+
+TEST("threads: parallel_for uses every thread it has") {
+  // Compiled without -fopenmp it is serial and says nothing.
+  if (at::get_num_threads() < 2) throw check::Skipped("one thread");
+  std::atomic<int> seen{0};
+  at::parallel_for(0, 64, 1, [&](std::int64_t, std::int64_t) { ++seen; });
+  EXPECT(seen >= 2);
+}
+
+TEST("threads: one OpenMP runtime is loaded") {
+  std::ifstream maps("/proc/self/maps");
+  if (!maps) throw check::Skipped("no /proc");
+  std::set<std::string> runtimes;
+  for (std::string line; std::getline(maps, line);) {
+    const std::size_t path = line.find('/');
+    if (path != std::string::npos && line.find("gomp", path) != std::string::npos) runtimes.insert(line.substr(path));
+  }
+  EXPECT(runtimes.size() == 1);
+}
+
+}  // namespace
