@@ -52,7 +52,7 @@ export class LatentState {
 	constructor(traits: PatientTraits, random: RandomStream) {
 		this.#traits = traits;
 		for (let k = 0; k < axes; k++) {
-			this.severity[k] = Math.max(floor, -0.25 + 0.55 * random.normal() + 1.2 * traits.drift[k]!);
+			this.severity[k] = Math.max(floor, 0.15 + 0.6 * random.normal() + 1.2 * traits.drift[k]!);
 			this.rate[k] = traits.drift[k]! + 0.25 * random.normal();
 		}
 	}
@@ -79,13 +79,13 @@ export class LatentState {
 		for (const [k, axis] of diseaseAxes.entries()) {
 			burden += axis.acuity * (Math.max(0, this.severity[k]!) + 0.6 * Math.max(0, this.rate[k]!));
 		}
-		return 1 - Math.exp((-0.03 * Math.exp(1.05 * burden)) / daysPerYear);
+		return 1 - Math.exp((-0.09 * Math.exp(0.95 * burden)) / daysPerYear);
 	}
 
 	/** Chance of an outpatient visit on one day. */
 	visitChance(): number {
 		const burden = this.severity.reduce((sum, severity) => sum + Math.max(0, severity), 0);
-		return 1 - Math.exp((-2.2 * this.#traits.careSeeking * Math.exp(0.22 * burden)) / daysPerYear);
+		return 1 - Math.exp((-3.2 * this.#traits.careSeeking * Math.exp(0.22 * burden)) / daysPerYear);
 	}
 
 	/** Chance of death on one day. */
@@ -95,6 +95,6 @@ export class LatentState {
 			const excess = Math.max(0, this.severity[k]! - 0.5);
 			burden += axis.lethality * excess * (1 + 0.25 * Math.max(0, this.rate[k]!));
 		}
-		return 1 - Math.exp((-0.0022 * Math.exp(0.07 * (age - 60) + 1.15 * burden)) / daysPerYear);
+		return 1 - Math.exp((-0.007 * Math.exp(0.07 * (age - 60) + 1.05 * burden)) / daysPerYear);
 	}
 }

@@ -1,0 +1,67 @@
+import type { DuckDBIntegerVector } from '@duckdb/node-api';
+import { eventsSql, type MedsDataset } from '../data/meds.js';
+import { withDatabase } from '../data/query.js';
+import { microsecondsPerDay } from '../types.js';
+import type { IndexDateRow } from '../tasks/read.js';
+import type { FeatureTable } from './features.js';
+
+/** Codes in the baseline: those that at least this many training patients have. */
+const minPatients = 5;
+/** The recent window of the second set of counts. */
+const recentDays = 180n;
+
+/**
+ * The baseline every model must beat: log(1 + count) of each code over the whole history and over the last 180 days, and
+ * age. Codes are chosen on the train split; a row holds nothing later than its prediction time.
+ */
+export async function countFeatures(dataset: MedsDataset, indexDates: readonly IndexDateRow[], signal?: AbortSignal): Promise<FeatureTable> {
+	return withDatabase({}, async (database) => {
+		await database.run(`CREATE TABLE events AS SELECT subject_id, time, code FROM (${eventsSql(dataset.files)})`);
+		await database.run('CREATE TABLE index_dates (i INTEGER, subject_id BIGINT, t BIGINT)');
+		const appender = await database.connection.createAppender('index_dates');
+		for (const [i, { subjectId, predictionTime }] of indexDates.entries()) {
+			appender.appendInteger(i);
+			appender.appendBigInt(subjectId);
+			appender.appendBigInt(predictionTime);
+			appender.endRow();
+		}
+		appender.closeSync();
+		await database.run('CREATE TABLE train (subject_id BIGINT)');
+		const trainAppender = await database.connection.createAppender('train');
+		for (const subjectId of dataset.subjects.train) {
+			trainAppender.appendBigInt(subjectId);
+			trainAppender.endRow();
+		}
+		trainAppender.closeSync();
+		await database.run(
+			`CREATE TABLE kept AS SELECT code, (row_number() OVER (ORDER BY code) - 1)::INTEGER AS c FROM (
+				SELECT code FROM events JOIN train USING (subject_id) WHERE NOT starts_with(code, 'MEDS_')
+				GROUP BY code HAVING count(DISTINCT subject_id) >= ${minPatients})`,
+		);
+		const [size] = await database.rows('SELECT count(*)::INTEGER AS n FROM kept');
+		const codes = Number(size?.n ?? 0);
+		const columns = 2 * codes + 1;
+		const values = new Float32Array(indexDates.length * columns);
+		const counts = `SELECT i.i, k.c, count(*)::INTEGER AS n, (count(*) FILTER (e.time > i.t - ${recentDays * microsecondsPerDay}))::INTEGER AS recent
+			FROM index_dates i JOIN events e ON e.subject_id = i.subject_id AND (e.time IS NULL OR e.time <= i.t)
+			JOIN kept k ON k.code = e.code GROUP BY i.i, k.c`;
+		for await (const chunk of database.stream(counts, signal)) {
+			const [rows, cells, all, recent] = [0, 1, 2, 3].map((c) => chunk.getColumnVector(c) as DuckDBIntegerVector);
+			for (let row = 0; row < chunk.rowCount; row++) {
+				const base = rows!.getItem(row)! * columns + cells!.getItem(row)!;
+				values[base] = Math.log1p(all!.getItem(row)!);
+				values[base + codes] = Math.log1p(recent!.getItem(row)!);
+			}
+		}
+		const ages = `SELECT i.i, ((i.t - min(b.time)) // ${microsecondsPerDay})::INTEGER AS days FROM index_dates i
+			JOIN events b ON b.subject_id = i.subject_id AND starts_with(b.code, 'MEDS_BIRTH') GROUP BY i.i, i.t`;
+		for await (const chunk of database.stream(ages, signal)) {
+			const rows = chunk.getColumnVector(0) as DuckDBIntegerVector;
+			const days = chunk.getColumnVector(1) as DuckDBIntegerVector;
+			for (let row = 0; row < chunk.rowCount; row++) {
+				values[rows.getItem(row)! * columns + columns - 1] = days.getItem(row)! / 365.25;
+			}
+		}
+		return { values, rows: indexDates.length, columns, samples: indexDates };
+	});
+}

@@ -1,0 +1,114 @@
+import { rename, rm } from 'node:fs/promises';
+import { type DuckDBBigIntVector, type DuckDBListVector, FLOAT, LIST, listValue } from '@duckdb/node-api';
+import { quoted, withDatabase } from '../data/query.js';
+import { DataError, OutputError } from '../errors.js';
+import type { EncoderChoice, Pooling, WorldModel } from '../model/world-model.js';
+import { indexBatches } from '../store/index-windows.js';
+import type { TokenStore } from '../store/token-store.js';
+import { type IndexDate, type LongOperation, splits } from '../types.js';
+import type { FeatureTable } from './features.js';
+
+export interface EmbedOptions extends LongOperation {
+	/** Tokens of history before the index date; the same as in training fits best. */
+	readonly contextTokens: number;
+	readonly tokensPerBatch?: number | undefined;
+	readonly pooling?: Pooling | undefined;
+	readonly encoder?: EncoderChoice | undefined;
+}
+
+/**
+ * Frozen states of patients at index dates: what is known up to and including the prediction time goes through the
+ * encoder, and one vector comes out. Index dates without any token (unknown subject) are left out of the table.
+ *
+ * @throws {AbortedError} {NativeError}
+ */
+export async function embed(
+	model: WorldModel,
+	store: TokenStore,
+	indexDates: readonly IndexDate[],
+	options: EmbedOptions,
+): Promise<FeatureTable> {
+	const columns = model.hiddenSize;
+	const states = new Float32Array(indexDates.length * columns);
+	const filled = new Uint8Array(indexDates.length);
+	let done = 0;
+	const batches = indexBatches(splits.map(store.split), store.vocabulary, indexDates, {
+		contextTokens: options.contextTokens,
+		tokensPerBatch: options.tokensPerBatch ?? 8192,
+	});
+	for await (const { batch, rows } of batches) {
+		const values = await model.embed(batch, {
+			...(options.pooling === undefined ? {} : { pooling: options.pooling }),
+			...(options.encoder === undefined ? {} : { encoder: options.encoder }),
+			signal: options.signal,
+		});
+		for (const [i, row] of rows.entries()) {
+			states.set(values.subarray(i * columns, (i + 1) * columns), row * columns);
+			filled[row] = 1;
+		}
+		done += rows.length;
+		options.onProgress?.({ stage: 'embed', done, total: indexDates.length, unit: 'index dates' });
+	}
+	const kept = [...indexDates.keys()].filter((row) => filled[row] === 1);
+	const values = new Float32Array(kept.length * columns);
+	for (const [i, row] of kept.entries()) values.set(states.subarray(row * columns, (row + 1) * columns), i * columns);
+	return { values, rows: kept.length, columns, samples: kept.map((row) => indexDates[row]!) };
+}
+
+/**
+ * Writes embeddings as parquet: subject_id BIGINT, prediction_time TIMESTAMP, embedding FLOAT[]; `metadata` goes into the
+ * file's key-value pairs.
+ */
+export async function writeEmbeddings(path: string, table: FeatureTable, metadata: Readonly<Record<string, string>>): Promise<void> {
+	const temporary = `${path}.${process.pid}.tmp`;
+	try {
+		await withDatabase({ threads: 1 }, async (database) => {
+			await database.run('CREATE TABLE e (subject_id BIGINT, t BIGINT, embedding FLOAT[])');
+			const appender = await database.connection.createAppender('e');
+			for (const [row, { subjectId, predictionTime }] of table.samples.entries()) {
+				appender.appendBigInt(subjectId);
+				appender.appendBigInt(predictionTime);
+				appender.appendList(listValue([...table.values.subarray(row * table.columns, (row + 1) * table.columns)]), LIST(FLOAT));
+				appender.endRow();
+			}
+			appender.closeSync();
+			const pairs = Object.entries(metadata).map(([key, value]) => `${key}: ${quoted(value)}`);
+			await database.run(
+				`COPY (SELECT subject_id, make_timestamp(t) AS prediction_time, embedding FROM e) TO ${quoted(temporary)}
+				(FORMAT parquet, COMPRESSION zstd, KV_METADATA {${pairs.join(', ')}})`,
+			);
+		});
+		await rename(temporary, path);
+	} catch (cause) {
+		await rm(temporary, { force: true });
+		if (cause instanceof DataError) throw new OutputError(`[embed] ${path} could not be written: ${cause.message}`, { cause });
+		throw cause;
+	}
+}
+
+/** @throws {DataError} For a file without embeddings, or rows of different widths. */
+export async function readEmbeddings(path: string): Promise<FeatureTable> {
+	return withDatabase({}, async (database) => {
+		const file = quoted(path);
+		const [shape] = await database.rows(
+			`SELECT count(*)::INTEGER AS n, min(len(embedding))::INTEGER AS low, max(len(embedding))::INTEGER AS high FROM read_parquet(${file})`,
+		);
+		const rows = Number(shape?.n ?? 0);
+		const columns = Number(shape?.low ?? 0);
+		if (rows === 0 || columns === 0 || columns !== Number(shape?.high)) {
+			throw new DataError('embeddings', { file: path, column: 'embedding', rule: 'must hold vectors of one width', value: `${rows} rows, widths ${shape?.low} to ${shape?.high}` });
+		}
+		const values = new Float32Array(rows * columns);
+		const samples: IndexDate[] = [];
+		for await (const chunk of database.stream(`SELECT subject_id, epoch_us(prediction_time), embedding FROM read_parquet(${file})`)) {
+			const subjects = chunk.getColumnVector(0) as DuckDBBigIntVector;
+			const times = chunk.getColumnVector(1) as DuckDBBigIntVector;
+			const vectors = chunk.getColumnVector(2) as DuckDBListVector;
+			for (let row = 0; row < chunk.rowCount; row++) {
+				values.set(vectors.getItem(row)!.items as number[], samples.length * columns);
+				samples.push({ subjectId: subjects.getItem(row)!, predictionTime: times.getItem(row)! });
+			}
+		}
+		return { values, rows, columns, samples };
+	});
+}

@@ -1,0 +1,287 @@
+import { access } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { parseConfig, positiveInteger, seed } from '../config.js';
+import { cohortName } from '../cohort/simulate.js';
+import { type MedsDataset, openMeds } from '../data/meds.js';
+import { writeWhole } from '../data/whole-file.js';
+import { DataError } from '../errors.js';
+import { type IndexDateRow, type LabelRow, readIndexDates, readLabels, readTaskList, sampleKey, type TaskListEntry } from '../tasks/read.js';
+import type { CohortFlowRow, LongOperation, Split } from '../types.js';
+import { countFeatures } from './count-features.js';
+import { readEmbeddings } from './embeddings.js';
+import { EvaluatedModel, EvaluationFile, type LatentStateResult, type PairedDifference, type ProbeResult } from './evaluation-file.js';
+import type { FeatureTable } from './features.js';
+import { type BootstrapOptions, bootstrap, type Statistic } from './intervals.js';
+import { fitLatentProbe, type LatentPredictions, readLatents } from './latent-state.js';
+import { RankedPredictions, rSquared } from './metrics.js';
+import { fitProbe, rowsByKey } from './probe.js';
+
+export const EvaluateOptions = z.strictObject({
+	/** MEDS folder: labels' history, count features, true latent states. */
+	meds: z.string(),
+	/** Folder written by `buildTasks`. */
+	tasks: z.string(),
+	/** Encoders with their embeddings (parquet written by `writeEmbeddings`). The count baseline is always added. */
+	models: z.array(EvaluatedModel.extend({ embeddings: z.string() })).min(1),
+	/** Where evaluation.json is written. */
+	out: z.string(),
+	seed: seed.default(1),
+	/** Bootstrap resamples. */
+	draws: positiveInteger.default(1000),
+	/** Rows of the cohort flow so far, to be shown in the report. */
+	cohortFlow: z.array(z.custom<CohortFlowRow>()).default([]),
+});
+export type EvaluateOptions = z.input<typeof EvaluateOptions>;
+
+interface Contender {
+	readonly about: EvaluatedModel;
+	readonly table: FeatureTable;
+	readonly rowOf: ReadonlyMap<string, number>;
+}
+
+const level = 0.95;
+export const countsModel: EvaluatedModel = {
+	name: 'counts',
+	label: 'Code counts',
+	kind: 'counts',
+	description: 'log(1 + count) of each code, whole history and last 180 days, and age; logistic or ridge regression',
+};
+
+/**
+ * Reads frozen states by linear probes: AUROC, average precision and Brier score by task and horizon with patient-level
+ * bootstrap intervals and paired differences; on a simulated cohort also R² of the true latent state. Writes
+ * `evaluation.json`. Protocol: docs/evaluation.md.
+ *
+ * @throws {DataError} {ConfigError} {OutputError} {AbortedError} {NativeError}
+ */
+export async function evaluate(options: EvaluateOptions, operation: LongOperation = {}): Promise<EvaluationFile> {
+	const config = parseConfig('evaluate', EvaluateOptions, options);
+	const dataset = await openMeds(config.meds);
+	const taskList = await readTaskList(config.tasks);
+	if (taskList.dataFingerprint !== dataset.fingerprint) {
+		throw new DataError('evaluate', {
+			file: join(config.tasks, 'tasks.json'),
+			rule: `must belong to the data set (${dataset.fingerprint.slice(0, 12)})`,
+			value: taskList.dataFingerprint.slice(0, 12),
+			fix: 'build the tasks again',
+		});
+	}
+	const indexDates = await readIndexDates(config.tasks);
+	const contenders: Contender[] = [];
+	for (const { embeddings, ...about } of config.models) contenders.push(contender(about, await readEmbeddings(embeddings)));
+	contenders.push(contender(countsModel, await countFeatures(dataset, indexDates, operation.signal)));
+	const latentsFile = join(config.meds, 'latents.parquet');
+	const simulated = dataset.name === cohortName && (await exists(latentsFile));
+	const work = new Evaluation(contenders, indexDates, {
+		draws: config.draws,
+		level,
+		seed: config.seed,
+		signal: operation.signal,
+	});
+	const total = taskList.tasks.length + (simulated ? 4 : 0);
+	let done = 0;
+	const report = () => operation.onProgress?.({ stage: 'probe', done: ++done, total, unit: 'tasks' });
+	for (const task of taskList.tasks) {
+		await work.task(task, await readLabels(join(config.tasks, task.directory)));
+		report();
+	}
+	if (simulated) {
+		for (const targets of await readLatents(latentsFile, indexDates)) {
+			await work.latentState(targets);
+			report();
+		}
+	}
+	const file = evaluationFile(config, dataset, simulated, taskList, contenders, work);
+	await writeWhole(config.out, `${JSON.stringify(file, undefined, '\t')}\n`);
+	return file;
+}
+
+function evaluationFile(
+	config: z.output<typeof EvaluateOptions>,
+	dataset: MedsDataset,
+	simulated: boolean,
+	taskList: Awaited<ReturnType<typeof readTaskList>>,
+	contenders: readonly Contender[],
+	work: Evaluation,
+): EvaluationFile {
+	const flow = taskList.tasks.map(
+		(task): CohortFlowRow => ({
+			stage: `${task.label}${task.horizonDays === null ? '' : `, ${task.horizonDays} days`}`,
+			patients: task.patients,
+			note: `${task.samples} samples, ${task.positives} positive; left out: ${task.excluded.censored} censored, ${task.excluded.prevalent} with the diagnosis before, ${task.excluded.inBuffer} with the event on the index day${task.matchingEvents === 0 ? '. No event of the data matches this task' : ''}`,
+		}),
+	);
+	const tasks = new Map(taskList.tasks.map(({ name, label, definition }) => [name, { name, label, definition }]));
+	return EvaluationFile.parse({
+		format: 'ehr-jepa/evaluation',
+		version: 1,
+		createdAt: new Date().toISOString(),
+		dataset: { name: dataset.name, fingerprint: dataset.fingerprint, simulated },
+		seed: config.seed,
+		bootstrap: { draws: config.draws, level, unit: 'patient' },
+		indexDates: { ...taskList.indexDates, rule: taskList.rule },
+		tasks: [...tasks.values()],
+		models: contenders.map(({ about }) => about),
+		probes: work.probes,
+		latentState: work.latent,
+		differences: work.differences,
+		cohortFlow: [...config.cohortFlow, ...flow],
+	});
+}
+
+class Evaluation {
+	readonly probes: ProbeResult[] = [];
+	readonly latent: LatentStateResult[] = [];
+	readonly differences: PairedDifference[] = [];
+	readonly #contenders: readonly Contender[];
+	readonly #splitOf: ReadonlyMap<string, Split>;
+	readonly #bootstrap: BootstrapOptions;
+
+	constructor(contenders: readonly Contender[], indexDates: readonly IndexDateRow[], options: BootstrapOptions) {
+		this.#contenders = contenders;
+		this.#splitOf = new Map(indexDates.map((row) => [sampleKey(row), row.split]));
+		this.#bootstrap = options;
+	}
+
+	/** Fits and reads the probes of one task and horizon. */
+	async task(task: TaskListEntry, labels: readonly LabelRow[]): Promise<void> {
+		// Every model is read on the same samples, so that differences are paired.
+		const bySplit: Record<Split, LabelRow[]> = { train: [], tuning: [], held_out: [] };
+		for (const label of labels) {
+			const key = sampleKey(label);
+			const split = this.#splitOf.get(key);
+			if (split !== undefined && this.#contenders.every(({ rowOf }) => rowOf.has(key))) bySplit[split].push(label);
+		}
+		const heldOut = bySplit.held_out;
+		const truth = heldOut.map(({ value }) => (value ? 1 : 0));
+		const patients = heldOut.map(({ subjectId }) => subjectId);
+		const shared = {
+			task: task.name,
+			horizonDays: task.horizonDays,
+			nSamples: heldOut.length,
+			nPatients: new Set(patients).size,
+			nPositives: truth.reduce<number>((sum, label) => sum + label, 0),
+		};
+		const fitted: { about: EvaluatedModel; ranked: RankedPredictions; base: Omit<ProbeResult, 'auroc' | 'averagePrecision' | 'brier'> }[] = [];
+		for (const { about, table, rowOf } of this.#contenders) {
+			const probe = await fitProbe(table, rowOf, bySplit);
+			const base = { model: about.name, ...shared, nTrainSamples: probe.nTrainSamples, nTrainPositives: probe.nTrainPositives };
+			if ('undefinedReason' in probe) {
+				const undefinedEstimate = { value: null, low: null, high: null, undefinedReason: probe.undefinedReason };
+				this.probes.push({ ...base, l2: null, auroc: undefinedEstimate, averagePrecision: undefinedEstimate, brier: undefinedEstimate });
+			} else {
+				fitted.push({ about, ranked: new RankedPredictions(probe.probabilities, truth), base: { ...base, l2: probe.l2 } });
+			}
+		}
+		const statistics: Statistic[] = fitted.flatMap(({ ranked }) => [
+			(weights) => ranked.auroc(weights),
+			(weights) => ranked.averagePrecision(weights),
+			(weights) => ranked.brier(weights),
+		]);
+		const pairs = pairsOf(fitted.map(({ about }) => about));
+		const { estimates, differences } = await bootstrap(
+			patients,
+			statistics,
+			pairs.map(([a, b]) => [3 * a, 3 * b] as const),
+			this.#bootstrap,
+		);
+		for (const [i, { base }] of fitted.entries()) {
+			this.probes.push({ ...base, auroc: estimates[3 * i]!, averagePrecision: estimates[3 * i + 1]!, brier: estimates[3 * i + 2]! });
+		}
+		for (const [i, [a, b]] of pairs.entries()) {
+			this.differences.push({
+				a: fitted[a]!.about.name,
+				b: fitted[b]!.about.name,
+				task: task.name,
+				horizonDays: task.horizonDays,
+				metric: 'auroc',
+				difference: differences[i]!,
+			});
+		}
+	}
+
+	/** Fits and reads the ridge probes for the true latent state at one horizon. */
+	async latentState(targets: Awaited<ReturnType<typeof readLatents>>[number]): Promise<void> {
+		const fitted: { about: EvaluatedModel; result: LatentPredictions }[] = [];
+		for (const { about, table, rowOf } of this.#contenders) {
+			const result = await fitLatentProbe(table, rowOf, targets);
+			if ('undefinedReason' in result) {
+				this.latent.push({
+					model: about.name,
+					axis: 'all',
+					horizonDays: targets.horizonDays,
+					r2: { value: null, low: null, high: null, undefinedReason: result.undefinedReason },
+					nSamples: 0,
+					nPatients: 0,
+					l2: null,
+				});
+			} else fitted.push({ about, result });
+		}
+		const first = fitted[0];
+		if (first === undefined) return;
+		const axes = ['all', ...targets.axes];
+		const outputs = targets.axes.length;
+		const statistics: Statistic[] = fitted.flatMap(({ result: { predicted, truth, rows } }) => [
+			(weights) => rSquared(predicted, truth, rows, outputs, weights),
+			...targets.axes.map((_, axis): Statistic => {
+				const column = (values: ArrayLike<number>) => Float64Array.from({ length: rows }, (__, row) => values[row * outputs + axis]!);
+				const [one, other] = [column(predicted), column(truth)];
+				return (weights) => rSquared(one, other, rows, 1, weights);
+			}),
+		]);
+		const pairs = pairsOf(fitted.map(({ about }) => about));
+		const { estimates, differences } = await bootstrap(
+			first.result.patients,
+			statistics,
+			pairs.map(([a, b]) => [a * axes.length, b * axes.length] as const),
+			this.#bootstrap,
+		);
+		for (const [i, { about, result }] of fitted.entries()) {
+			for (const [k, axis] of axes.entries()) {
+				this.latent.push({
+					model: about.name,
+					axis,
+					horizonDays: targets.horizonDays,
+					r2: estimates[i * axes.length + k]!,
+					nSamples: result.rows,
+					nPatients: new Set(result.patients).size,
+					l2: result.l2,
+				});
+			}
+		}
+		for (const [i, [a, b]] of pairs.entries()) {
+			this.differences.push({
+				a: fitted[a]!.about.name,
+				b: fitted[b]!.about.name,
+				task: 'latent-state',
+				horizonDays: targets.horizonDays,
+				metric: 'r2',
+				difference: differences[i]!,
+			});
+		}
+	}
+}
+
+function contender(about: EvaluatedModel, table: FeatureTable): Contender {
+	return { about, table, rowOf: rowsByKey(table) };
+}
+
+/** Trained encoders against every baseline, and against the trained encoders listed before them. */
+function pairsOf(models: readonly EvaluatedModel[]): [a: number, b: number][] {
+	const pairs: [number, number][] = [];
+	for (const [a, { kind }] of models.entries()) {
+		if (kind !== 'encoder') continue;
+		for (const [b, other] of models.entries()) {
+			if (other.kind !== 'encoder' || b < a) pairs.push([a, b]);
+		}
+	}
+	return pairs;
+}
+
+async function exists(path: string): Promise<boolean> {
+	return access(path).then(
+		() => true,
+		() => false,
+	);
+}

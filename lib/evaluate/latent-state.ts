@@ -1,0 +1,130 @@
+import type { DuckDBFloatVector, DuckDBIntegerVector } from '@duckdb/node-api';
+import { epochDay } from '../store/timeline-builder.js';
+import { quoted, withDatabase } from '../data/query.js';
+import { nativeAddon, nativeCall } from '../native.js';
+import type { IndexDateRow } from '../tasks/read.js';
+import { sampleKey } from '../tasks/read.js';
+import { type Split, splits } from '../types.js';
+import { type FeatureTable, linear, selectRows, Standardiser } from './features.js';
+import { isDefined, rSquared } from './metrics.js';
+
+/** Days after the index date at which the true state is predicted; 0 is the present. */
+export const latentHorizons = [0, 30, 180, 365] as const;
+const l2Grid = [1e-4, 1e-3, 1e-2, 1e-1, 1];
+
+/** True latent state of samples at one horizon. */
+export interface LatentTargets {
+	readonly axes: readonly string[];
+	readonly horizonDays: number;
+	/** Samples whose patient is simulated at that day, with their state (axes,). */
+	readonly samples: readonly { readonly sample: IndexDateRow; readonly state: Float32Array }[];
+}
+
+/** Reads `latents.parquet` of a simulated cohort; a patient who died or left before the day has no state there. */
+export async function readLatents(file: string, indexDates: readonly IndexDateRow[]): Promise<LatentTargets[]> {
+	return withDatabase({}, async (database) => {
+		const columns = await database.rows(`DESCRIBE SELECT * FROM read_parquet(${quoted(file)})`);
+		const axes = columns.map((column) => String(column.column_name)).filter((name) => name !== 'subject_id' && name !== 'day');
+		await database.run('CREATE TABLE index_dates (i INTEGER, subject_id BIGINT, day INTEGER)');
+		const appender = await database.connection.createAppender('index_dates');
+		for (const [i, { subjectId, predictionTime }] of indexDates.entries()) {
+			appender.appendInteger(i);
+			appender.appendBigInt(subjectId);
+			appender.appendInteger(epochDay(predictionTime));
+			appender.endRow();
+		}
+		appender.closeSync();
+		const targets: LatentTargets[] = [];
+		for (const horizonDays of latentHorizons) {
+			const samples: { sample: IndexDateRow; state: Float32Array }[] = [];
+			const list = axes.map((axis) => `l."${axis}"`).join(', ');
+			const sql = `SELECT i.i, ${list} FROM index_dates i JOIN read_parquet(${quoted(file)}) l
+				ON l.subject_id = i.subject_id AND l.day = i.day + ${horizonDays} ORDER BY i.i`;
+			for await (const chunk of database.stream(sql)) {
+				const rows = chunk.getColumnVector(0) as DuckDBIntegerVector;
+				const vectors = axes.map((_, k) => chunk.getColumnVector(k + 1) as DuckDBFloatVector);
+				for (let row = 0; row < chunk.rowCount; row++) {
+					samples.push({
+						sample: indexDates[rows.getItem(row)!]!,
+						state: Float32Array.from(vectors, (vector) => vector.getItem(row)!),
+					});
+				}
+			}
+			targets.push({ axes, horizonDays, samples });
+		}
+		return targets;
+	});
+}
+
+export interface LatentPredictions {
+	readonly l2: number;
+	/** (rows x axes) of held-out samples that have features. */
+	readonly predicted: Float64Array;
+	readonly truth: Float32Array;
+	readonly patients: readonly bigint[];
+	readonly rows: number;
+}
+
+/** Ridge probe of all axes at once; L2 chosen on tuning. Undefined with the reason when a split has no samples. */
+export async function fitLatentProbe(
+	table: FeatureTable,
+	rowOf: ReadonlyMap<string, number>,
+	targets: LatentTargets,
+): Promise<LatentPredictions | { readonly undefinedReason: string }> {
+	const axes = targets.axes.length;
+	const bySplit: Record<Split, { rows: number[]; states: number[]; patients: bigint[] }> = {
+		train: { rows: [], states: [], patients: [] },
+		tuning: { rows: [], states: [], patients: [] },
+		held_out: { rows: [], states: [], patients: [] },
+	};
+	for (const { sample, state } of targets.samples) {
+		const row = rowOf.get(sampleKey(sample));
+		if (row === undefined) continue;
+		const split = bySplit[sample.split];
+		split.rows.push(row);
+		split.states.push(...state);
+		split.patients.push(sample.subjectId);
+	}
+	for (const split of splits) if (bySplit[split].rows.length === 0) return { undefinedReason: `no samples in ${split}` };
+	const train = selectRows(table, bySplit.train.rows);
+	const standardiser = new Standardiser(train, table.columns);
+	const { weights } = await nativeCall(() =>
+		nativeAddon().fitRidge({
+			features: standardiser.apply(train),
+			rows: bySplit.train.rows.length,
+			columns: table.columns,
+			targets: Float32Array.from(bySplit.train.states),
+			outputs: axes,
+			l2: l2Grid,
+		}),
+	);
+	const predict = (split: Split, penalty: number): Float64Array => {
+		const values = standardiser.apply(selectRows(table, bySplit[split].rows));
+		const rows = bySplit[split].rows.length;
+		const result = new Float64Array(rows * axes);
+		for (let axis = 0; axis < axes; axis++) {
+			const start = (penalty * axes + axis) * (table.columns + 1);
+			const column = linear(values, table.columns, weights.subarray(start, start + table.columns + 1));
+			for (let row = 0; row < rows; row++) result[row * axes + axis] = column[row]!;
+		}
+		return result;
+	};
+	const tuningRows = bySplit.tuning.rows.length;
+	const ones = new Float64Array(tuningRows).fill(1);
+	let best = 0;
+	let bestR2 = Number.NEGATIVE_INFINITY;
+	for (const penalty of l2Grid.keys()) {
+		const r2 = rSquared(predict('tuning', penalty), bySplit.tuning.states, tuningRows, axes, ones);
+		if (isDefined(r2) && r2.value > bestR2) {
+			bestR2 = r2.value;
+			best = penalty;
+		}
+	}
+	return {
+		l2: l2Grid[best]!,
+		predicted: predict('held_out', best),
+		truth: Float32Array.from(bySplit.held_out.states),
+		patients: bySplit.held_out.patients,
+		rows: bySplit.held_out.rows.length,
+	};
+}

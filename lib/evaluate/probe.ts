@@ -1,0 +1,74 @@
+import { nativeAddon, nativeCall } from '../native.js';
+import type { LabelRow } from '../tasks/read.js';
+import { sampleKey } from '../tasks/read.js';
+import type { Split } from '../types.js';
+import { type FeatureTable, linear, selectRows, Standardiser } from './features.js';
+import { isDefined, RankedPredictions } from './metrics.js';
+
+/** Strengths that are tried; the one with the best AUROC on tuning is taken. */
+export const l2Grid = [1e-4, 1e-3, 1e-2, 1e-1, 1, 10] as const;
+/** Taken when tuning cannot tell them apart: it has no patients of one class. */
+const l2Default = 0.1;
+
+
+export interface FittedProbe {
+	readonly l2: number;
+	readonly nTrainSamples: number;
+	readonly nTrainPositives: number;
+	/** (held-out labels,) probabilities. */
+	readonly probabilities: Float64Array;
+}
+
+/** Position of each sample of a table. */
+export function rowsByKey(table: FeatureTable): Map<string, number> {
+	return new Map(table.samples.map((sample, row) => [sampleKey(sample), row]));
+}
+
+/**
+ * Logistic probe on frozen features: standardised on train, L2 chosen on tuning, read on held-out.
+ *
+ * @param labels - By split; every one has a row in the table.
+ * @returns Undefined with the reason when train lacks a class.
+ */
+export async function fitProbe(
+	table: FeatureTable,
+	rowOf: ReadonlyMap<string, number>,
+	labels: Readonly<Record<Split, readonly LabelRow[]>>,
+): Promise<FittedProbe | { readonly undefinedReason: string; readonly nTrainSamples: number; readonly nTrainPositives: number }> {
+	const rowsOf = (split: Split) => labels[split].map((label) => rowOf.get(sampleKey(label))!);
+	const valuesOf = (split: Split) => Uint8Array.from(labels[split], ({ value }) => (value ? 1 : 0));
+	const train = selectRows(table, rowsOf('train'));
+	const trainLabels = valuesOf('train');
+	const nTrainSamples = trainLabels.length;
+	const nTrainPositives = trainLabels.reduce((sum, label) => sum + label, 0);
+	if (nTrainPositives === 0 || nTrainPositives === nTrainSamples) {
+		return { undefinedReason: `one class only in train (${nTrainPositives} of ${nTrainSamples} positive)`, nTrainSamples, nTrainPositives };
+	}
+	const standardiser = new Standardiser(train, table.columns);
+	const { weights } = await nativeCall(() =>
+		nativeAddon().fitLogistic({
+			features: standardiser.apply(train),
+			rows: nTrainSamples,
+			columns: table.columns,
+			labels: trainLabels,
+			l2: [...l2Grid],
+		}),
+	);
+	const solution = (i: number) => weights.subarray(i * (table.columns + 1), (i + 1) * (table.columns + 1));
+	const tuning = standardiser.apply(selectRows(table, rowsOf('tuning')));
+	const tuningLabels = valuesOf('tuning');
+	let best: number = l2Grid.indexOf(l2Default);
+	let bestAuroc = -1;
+	const ones = new Float64Array(tuningLabels.length).fill(1);
+	// From the strongest penalty down, so that a tie goes to the simpler probe.
+	for (let i = l2Grid.length - 1; i >= 0; i--) {
+		const auroc = new RankedPredictions(linear(tuning, table.columns, solution(i)), tuningLabels).auroc(ones);
+		if (isDefined(auroc) && auroc.value > bestAuroc) {
+			bestAuroc = auroc.value;
+			best = i;
+		}
+	}
+	const heldOut = standardiser.apply(selectRows(table, rowsOf('held_out')));
+	const probabilities = linear(heldOut, table.columns, solution(best)).map((margin) => 1 / (1 + Math.exp(-margin)));
+	return { l2: l2Grid[best]!, nTrainSamples, nTrainPositives, probabilities };
+}

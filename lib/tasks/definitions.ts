@@ -1,0 +1,65 @@
+import { z } from 'zod';
+import { positiveInteger } from '../config.js';
+import { diseaseAxes } from '../cohort/disease-axes.js';
+
+/** What is predicted: whether one of some codes occurs within a horizon. */
+export const TaskDefinition = z.strictObject({
+	/** Folder name: lower case, digits, hyphens. */
+	name: z.string().regex(/^[a-z0-9]+(-[a-z0-9]+)*$/, 'must be lower case words joined by hyphens'),
+	/** For people. */
+	label: z.string(),
+	/** `event`: may have happened before. `incident`: patients whose history already holds it are left out. */
+	kind: z.enum(['event', 'incident']),
+	codes: z.strictObject({ exact: z.array(z.string()).default([]), prefix: z.array(z.string()).default([]) }),
+	horizonsDays: z.array(positiveInteger).min(1).default([30, 180, 365]),
+});
+export type TaskDefinition = z.infer<typeof TaskDefinition>;
+
+const horizonsDays = [30, 180, 365];
+
+/** Tasks that any MEDS data set with the usual codes supports. */
+export const commonTasks: readonly TaskDefinition[] = [
+	{
+		name: 'death',
+		label: 'Death',
+		kind: 'event',
+		codes: { exact: ['MEDS_DEATH'], prefix: ['MEDS_DEATH//'] },
+		horizonsDays,
+	},
+	{
+		name: 'hospital-admission',
+		label: 'Hospital admission',
+		kind: 'event',
+		codes: { exact: ['HOSPITAL_ADMISSION'], prefix: ['HOSPITAL_ADMISSION//'] },
+		horizonsDays,
+	},
+	{
+		name: 'icu-admission',
+		label: 'Intensive care admission',
+		kind: 'event',
+		codes: { exact: ['ICU_ADMISSION'], prefix: ['ICU_ADMISSION//'] },
+		horizonsDays,
+	},
+];
+
+/** Tasks of the simulated cohort: the common ones, and the first diagnosis of each axis' second stage. */
+export const simulatedTasks: readonly TaskDefinition[] = [
+	...commonTasks.filter(({ name }) => name !== 'icu-admission'),
+	...diseaseAxes.map(({ name, stages }): TaskDefinition => {
+		const stage = stages[1]!;
+		return {
+			name: `new-${name}`,
+			label: `New diagnosis: ${stage.description.toLowerCase()}`,
+			kind: 'incident',
+			codes: { exact: stages.slice(1).map(({ code }) => code), prefix: [] },
+			horizonsDays,
+		};
+	}),
+];
+
+/** One sentence for the report. */
+export function describeTask(task: TaskDefinition): string {
+	const codes = [...task.codes.exact, ...task.codes.prefix.map((prefix) => `${prefix}*`)].join(', ');
+	const incident = task.kind === 'incident' ? ', in patients whose history does not hold it' : '';
+	return `${codes} from the day after the index date up to the horizon${incident}`;
+}

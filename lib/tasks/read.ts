@@ -1,0 +1,97 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { DuckDBBigIntVector, DuckDBBooleanVector, DuckDBVarCharVector } from '@duckdb/node-api';
+import { z } from 'zod';
+import { parseConfig } from '../config.js';
+import { quoted, withDatabase } from '../data/query.js';
+import { DataError } from '../errors.js';
+import type { IndexDate, Split } from '../types.js';
+
+const TaskListEntry = z.strictObject({
+	name: z.string(),
+	label: z.string(),
+	definition: z.string(),
+	/** Null for a label set that came with the data. */
+	horizonDays: z.number().nullable(),
+	/** Folder of the labels, relative to the task folder. */
+	directory: z.string(),
+	/** Events that match the task's codes; 0 means that the codes do not fit the data. */
+	matchingEvents: z.int().nullable(),
+	samples: z.int(),
+	positives: z.int(),
+	patients: z.int(),
+	excluded: z.strictObject({ censored: z.int(), prevalent: z.int(), inBuffer: z.int() }),
+});
+export type TaskListEntry = z.infer<typeof TaskListEntry>;
+
+/** `tasks.json` of a task folder. */
+export const TaskList = z.strictObject({
+	format: z.literal('ehr-jepa/tasks'),
+	version: z.literal(1),
+	dataFingerprint: z.string(),
+	/** How index dates were chosen, in words. */
+	rule: z.string(),
+	indexDates: z.strictObject({ train: z.int(), tuning: z.int(), held_out: z.int() }),
+	tasks: z.array(TaskListEntry),
+});
+export type TaskList = z.infer<typeof TaskList>;
+
+/** @throws {DataError} {ConfigError} */
+export async function readTaskList(directory: string): Promise<TaskList> {
+	const file = join(directory, 'tasks.json');
+	let json: unknown;
+	try {
+		json = JSON.parse(await readFile(file, 'utf8'));
+	} catch (cause) {
+		throw new DataError('tasks', { file, rule: 'must be a task list', value: (cause as Error).message }, { cause });
+	}
+	return parseConfig(`tasks ${file}`, TaskList, json);
+}
+
+export interface IndexDateRow extends IndexDate {
+	readonly split: Split;
+}
+
+/** Rows of `index_dates.parquet` in file order. */
+export async function readIndexDates(directory: string): Promise<IndexDateRow[]> {
+	return withDatabase({}, async (database) => {
+		const rows: IndexDateRow[] = [];
+		const file = quoted(join(directory, 'index_dates.parquet'));
+		for await (const chunk of database.stream(`SELECT subject_id, epoch_us(prediction_time), split FROM read_parquet(${file})`)) {
+			const subjects = chunk.getColumnVector(0) as DuckDBBigIntVector;
+			const times = chunk.getColumnVector(1) as DuckDBBigIntVector;
+			const names = chunk.getColumnVector(2) as DuckDBVarCharVector;
+			for (let row = 0; row < chunk.rowCount; row++) {
+				rows.push({ subjectId: subjects.getItem(row)!, predictionTime: times.getItem(row)!, split: names.getItem(row)! as Split });
+			}
+		}
+		return rows;
+	});
+}
+
+export interface LabelRow extends IndexDate {
+	readonly value: boolean;
+}
+
+/** Labels of one task and horizon (MEDS label schema). */
+export async function readLabels(directory: string): Promise<LabelRow[]> {
+	return withDatabase({}, async (database) => {
+		const rows: LabelRow[] = [];
+		const files = quoted(join(directory, '**', '*.parquet'));
+		const sql = `SELECT subject_id::BIGINT, epoch_us(prediction_time::TIMESTAMP), boolean_value::BOOLEAN FROM read_parquet(${files})`;
+		for await (const chunk of database.stream(sql)) {
+			const subjects = chunk.getColumnVector(0) as DuckDBBigIntVector;
+			const times = chunk.getColumnVector(1) as DuckDBBigIntVector;
+			const values = chunk.getColumnVector(2) as DuckDBBooleanVector;
+			for (let row = 0; row < chunk.rowCount; row++) {
+				rows.push({ subjectId: subjects.getItem(row)!, predictionTime: times.getItem(row)!, value: values.getItem(row)! });
+			}
+		}
+		return rows;
+	});
+}
+
+/** Key of a sample, for joins. */
+export function sampleKey({ subjectId, predictionTime }: IndexDate): string {
+	return `${subjectId}@${predictionTime}`;
+}

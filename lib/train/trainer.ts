@@ -1,0 +1,346 @@
+import { parseConfig } from '../config.js';
+import { AbortedError, CheckpointError } from '../errors.js';
+import { WorldModel } from '../model/world-model.js';
+import type { NativeCollapseMonitors, NativeLosses, NativeLossOptions, NativeStateKind } from '../native.js';
+import { nativeAddon } from '../native.js';
+import { packageVersion } from '../package-version.js';
+import { Sampler } from '../store/sampler.js';
+import type { TokenStore } from '../store/token-store.js';
+import type { LongOperation, Split, TrainingBatch } from '../types.js';
+import type { CollapseMonitors, StepMetrics, TuningMetrics } from './metrics.js';
+import { checkpointFile, RunConfig, RunFolder } from './run-folder.js';
+import { learningRateAt } from './schedule.js';
+import { TrainConfig, type TrainConfigInput } from './train-config.js';
+
+// The tuning batches differ from every training batch although both come from the run's seed.
+const tuningSeedOffset = 1_000_003;
+
+/**
+ * Trains a world model in a run folder: batches, steps, metrics, checkpoints.
+ *
+ * @example
+ * ```ts
+ * const store = await openTokenStore('store');
+ * await using trainer = await Trainer.create('runs/first', store, { steps: 200 });
+ * for await (const metrics of trainer.run(store)) console.log(metrics.step, metrics.loss);
+ * ```
+ */
+export class Trainer {
+	readonly model: WorldModel;
+	readonly folder: RunFolder;
+	#step: number;
+	#lastTuning: TuningMetrics | undefined;
+
+	private constructor(folder: RunFolder, model: WorldModel, step: number) {
+		this.folder = folder;
+		this.model = model;
+		this.#step = step;
+	}
+
+	/**
+	 * Starts a run with random weights.
+	 *
+	 * @param path - New or empty run folder.
+	 * @throws {ConfigError} {OutputError} {NativeError} {SetupError}
+	 */
+	static async create(path: string, store: TokenStore, config: TrainConfigInput = {}): Promise<Trainer> {
+		const run: RunConfig = {
+			format: 'ehr-jepa/run',
+			version: 1,
+			package: packageVersion,
+			torch: nativeAddon().buildInfo().torch,
+			train: parseConfig('train config', TrainConfig, config),
+			data: {
+				store: store.manifest.fingerprint,
+				vocabulary: store.vocabulary.fingerprint,
+				vocabSize: store.vocabulary.size,
+				maskTokenId: store.vocabulary.maskTokenId,
+			},
+		};
+		const model = createModel(run);
+		try {
+			return new Trainer(await RunFolder.create(path, run), model, 0);
+		} catch (cause) {
+			await model.close();
+			throw cause;
+		}
+	}
+
+	/**
+	 * Continues a run from its newest whole checkpoint.
+	 *
+	 * @throws {CheckpointError} When there is none, or the store is not the one the run was made on.
+	 */
+	static async resume(path: string, store: TokenStore): Promise<Trainer> {
+		const folder = await RunFolder.open(path);
+		requireSameData(folder.config, store);
+		const checkpoint = await folder.newestCheckpoint();
+		const model = createModel(folder.config);
+		try {
+			for (const kind of checkpoint.kinds) await model.load(kind, checkpointFile(checkpoint, kind));
+			return new Trainer(folder, model, checkpoint.step);
+		} catch (cause) {
+			await model.close();
+			throw cause;
+		}
+	}
+
+	/** Updates made so far. */
+	get step(): number {
+		return this.#step;
+	}
+
+	/** Newest evaluation on the tuning split. */
+	get lastTuning(): TuningMetrics | undefined {
+		return this.#lastTuning;
+	}
+
+	get config(): TrainConfig {
+		return this.folder.config.train;
+	}
+
+	/**
+	 * Trains to the configured number of steps; yields after each update. Stopping early (break, abort, error) leaves a
+	 * checkpoint of the last whole step, so that the run can be resumed.
+	 *
+	 * @throws {AbortedError} {NativeError} {OutputError} {CheckpointError}
+	 */
+	async *run(store: TokenStore, operation: LongOperation = {}): AsyncGenerator<StepMetrics> {
+		requireSameData(this.folder.config, store);
+		const { config } = this;
+		const sampler = this.#sampler(store, 'train', config.seed);
+		const metrics = await this.folder.openMetrics(this.#step);
+		let savedAt = this.#step;
+		const save = async () => {
+			if (savedAt === this.#step) return;
+			await this.#saveCheckpoint();
+			savedAt = this.#step;
+		};
+		let whole = false;
+		try {
+			let waiting = performance.now();
+			for await (const batch of sampler.batches(this.#step + 1, config.steps)) {
+				if (operation.signal?.aborted) throw new AbortedError('[train] aborted', { cause: operation.signal.reason });
+				const waitMs = performance.now() - waiting;
+				const line = await this.#trainStep(batch, waitMs, operation.signal);
+				await metrics.write(line);
+				operation.onProgress?.({
+					stage: 'train',
+					done: this.#step,
+					total: config.steps,
+					unit: 'steps',
+					note: progressNote(line),
+				});
+				yield line;
+				if (isDue(this.#step, config.tuningEvery, config.steps)) {
+					this.#lastTuning = await this.#tuning(store, operation.signal);
+					if (this.#lastTuning !== undefined) await metrics.write(this.#lastTuning);
+				}
+				if (isDue(this.#step, config.checkpointEvery, config.steps)) await save();
+				waiting = performance.now();
+			}
+			whole = true;
+		} finally {
+			await metrics.close();
+			// After a failure the first error counts, not a failure to save.
+			if (whole) await save();
+			else await save().catch(() => {});
+		}
+	}
+
+	/** Mean losses over `config.tuningBatches` fixed batches of a split. */
+	async evaluateLosses(store: TokenStore, split: Split, signal?: AbortSignal): Promise<TuningMetrics> {
+		const { config } = this;
+		const sampler = this.#sampler(store, split, config.seed + tuningSeedOffset);
+		const options = this.#lossOptions(true);
+		let tokens = 0;
+		const next = new WeightedMean();
+		const latent = new WeightedMean();
+		const collapse = new Map<keyof NativeCollapseMonitors, WeightedMean>();
+		for await (const batch of sampler.batches(1, config.tuningBatches)) {
+			const losses = await this.model.losses(batch, options, signal);
+			tokens += batch.tokens.length;
+			next.add(losses.nextTokenLoss, losses.scoredTokens);
+			latent.add(losses.latentLoss, batch.maskedPositions.length);
+			for (const [name, value] of Object.entries(losses.collapse ?? {}) as [keyof NativeCollapseMonitors, number][]) {
+				let mean = collapse.get(name);
+				if (mean === undefined) {
+					mean = new WeightedMean();
+					collapse.set(name, mean);
+				}
+				mean.add(value, batch.maskedPositions.length);
+			}
+		}
+		const monitors = Object.fromEntries([...collapse].map(([name, mean]) => [name, mean.value])) as unknown as CollapseMonitors;
+		return {
+			kind: 'tuning',
+			step: this.#step,
+			nextTokenLoss: next.value,
+			latentLoss: latent.value,
+			tokens,
+			...(collapse.size === 0 ? {} : { collapse: monitors }),
+		};
+	}
+
+	async close(): Promise<void> {
+		await this.model.close();
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		await this.close();
+	}
+
+	async #trainStep(batch: TrainingBatch, waitMs: number, signal: AbortSignal | undefined): Promise<StepMetrics> {
+		const { config } = this;
+		const step = this.#step + 1;
+		const learningRate = learningRateAt(step, config.steps, config.optimizer);
+		const { latent } = config.objective;
+		const { beta1, beta2, epsilon, weightDecay, gradientClip } = config.optimizer;
+		const started = performance.now();
+		const result = await this.model.step(
+			batch,
+			{
+				...this.#lossOptions(isDue(step, config.collapseEvery, config.steps)),
+				learningRate,
+				beta1,
+				beta2,
+				epsilon,
+				weightDecay,
+				gradientClip,
+				momentum: latent?.momentum ?? 1,
+			},
+			signal,
+		);
+		const stepMs = performance.now() - started;
+		this.#step = step;
+		return {
+			kind: 'train',
+			step,
+			...pickLosses(result),
+			learningRate,
+			momentum: latent?.momentum ?? null,
+			gradientNorm: result.gradientNorm,
+			tokens: batch.tokens.length,
+			tokensPerSecond: batch.tokens.length / ((stepMs + waitMs) / 1000),
+			stepMs,
+			waitMs,
+			peakRssBytes: process.resourceUsage().maxRSS * 1024,
+			...(result.collapse === undefined ? {} : { collapse: result.collapse }),
+		};
+	}
+
+	async #tuning(store: TokenStore, signal: AbortSignal | undefined): Promise<TuningMetrics | undefined> {
+		// A data set may come without tuning patients; training goes on without this line.
+		if (!store.split('tuning').dayCounts.some((days) => days >= 2)) return undefined;
+		return this.evaluateLosses(store, 'tuning', signal);
+	}
+
+	#sampler(store: TokenStore, split: Split, seed: number): Sampler {
+		const { config } = this;
+		return new Sampler(store.split(split), store.vocabulary, {
+			contextTokens: config.contextTokens,
+			futureTokens: config.futureTokens,
+			tokensPerBatch: config.tokensPerStep,
+			maskRatio: config.objective.latent?.maskRatio ?? 0,
+			seed,
+		});
+	}
+
+	#lossOptions(withCollapseMonitors: boolean): NativeLossOptions {
+		const { nextToken, latent } = this.config.objective;
+		return {
+			nextTokenWeight: nextToken?.weight ?? 0,
+			latentWeight: latent?.weight ?? 0,
+			nextTokenOn: nextToken?.on ?? 'future',
+			withCollapseMonitors: withCollapseMonitors && latent !== null,
+		};
+	}
+
+	async #saveCheckpoint(): Promise<void> {
+		// Without the latent objective predictor and target encoder are never trained: their files would say nothing.
+		const kinds: NativeStateKind[] =
+			this.config.objective.latent === null
+				? ['encoder', 'optimizer']
+				: ['encoder', 'target_encoder', 'predictor', 'optimizer'];
+		const metadata = { package: packageVersion, step: String(this.#step), vocabulary: this.folder.config.data.vocabulary };
+		await this.folder.saveCheckpoint(this.#step, kinds, this.config.keepCheckpoints, (kind, path) =>
+			this.model.save(kind, path, { ...metadata, part: kind }),
+		);
+	}
+}
+
+/** A model with the random weights that a run starts from. */
+export function createModel(run: RunConfig): WorldModel {
+	return new WorldModel({
+		shape: run.train.model,
+		vocabSize: run.data.vocabSize,
+		maskTokenId: run.data.maskTokenId,
+		predictorWidth: run.train.objective.latent?.predictorWidth,
+		computeDtype: run.train.computeDtype,
+		seed: run.train.seed,
+		threads: run.train.threads,
+	});
+}
+
+/**
+ * The frozen model of a run: weights of its newest whole checkpoint, or `weights: "initial"` for those it started from
+ * (the untrained baseline).
+ */
+export async function openModel(
+	path: string,
+	options: { readonly weights?: 'newest' | 'initial' } = {},
+): Promise<{ readonly model: WorldModel; readonly run: RunFolder; readonly step: number }> {
+	const run = await RunFolder.open(path);
+	const model = createModel(run.config);
+	if (options.weights === 'initial') return { model, run, step: 0 };
+	try {
+		const checkpoint = await run.newestCheckpoint();
+		for (const kind of checkpoint.kinds) {
+			if (kind !== 'optimizer') await model.load(kind, checkpointFile(checkpoint, kind));
+		}
+		return { model, run, step: checkpoint.step };
+	} catch (cause) {
+		await model.close();
+		throw cause;
+	}
+}
+
+/** @throws {CheckpointError} When a run and a store do not belong together. */
+export function requireSameData(run: RunConfig, store: TokenStore, what: 'store' | 'vocabulary' = 'store'): void {
+	const found = what === 'store' ? store.manifest.fingerprint : store.vocabulary.fingerprint;
+	if (found !== run.data[what]) {
+		throw new CheckpointError(
+			`[run] the ${what} must be the one the run was made with (${run.data[what].slice(0, 12)}) but is ${found.slice(0, 12)} (${store.directory})`,
+		);
+	}
+}
+
+function isDue(step: number, every: number, last: number): boolean {
+	return step === last || (every > 0 && step % every === 0);
+}
+
+function pickLosses({ loss, nextTokenLoss, latentLoss }: NativeLosses) {
+	return { loss, nextTokenLoss, latentLoss };
+}
+
+function progressNote(line: StepMetrics): string {
+	const parts = [
+		line.nextTokenLoss === null ? undefined : `next-token ${line.nextTokenLoss.toFixed(3)}`,
+		line.latentLoss === null ? undefined : `latent ${line.latentLoss.toFixed(3)}`,
+		`${Math.round(line.tokensPerSecond)} tokens/s`,
+	];
+	return parts.filter((part) => part !== undefined).join(', ');
+}
+
+class WeightedMean {
+	#sum = 0;
+	#weight = 0;
+	add(value: number | null, weight: number): void {
+		if (value === null) return;
+		this.#sum += value * weight;
+		this.#weight += weight;
+	}
+	get value(): number | null {
+		return this.#weight === 0 ? null : this.#sum / this.#weight;
+	}
+}
