@@ -76,14 +76,40 @@ std::string FieldReader::text(const char* name) const {
   return value.As<Napi::String>().Utf8Value();
 }
 
-std::vector<std::int32_t> FieldReader::int32s(const char* name) const {
+template <typename T>
+std::vector<T> FieldReader::typed_array(const char* name, napi_typedarray_type type, const char* expected) const {
   const Napi::Value value = field(name);
-  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_int32_array) {
-    refuse(name, "an Int32Array", value);
-  }
-  // Copied: JavaScript may detach or change the array while the engine thread reads it.
-  const auto array = value.As<Napi::Int32Array>();
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type) refuse(name, expected, value);
+  // Copied: JavaScript may detach or change the array while another thread reads it.
+  const auto array = value.As<Napi::TypedArrayOf<T>>();
   return {array.Data(), array.Data() + array.ElementLength()};
+}
+
+std::vector<std::int32_t> FieldReader::int32s(const char* name) const {
+  return typed_array<std::int32_t>(name, napi_int32_array, "an Int32Array");
+}
+
+std::vector<float> FieldReader::float32s(const char* name) const {
+  return typed_array<float>(name, napi_float32_array, "a Float32Array");
+}
+
+std::vector<std::uint8_t> FieldReader::uint8s(const char* name) const {
+  return typed_array<std::uint8_t>(name, napi_uint8_array, "a Uint8Array");
+}
+
+std::vector<double> FieldReader::numbers(const char* name) const {
+  const Napi::Value value = field(name);
+  if (!value.IsArray()) refuse(name, "an array of numbers", value);
+  const auto array = value.As<Napi::Array>();
+  std::vector<double> result;
+  for (std::uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value item = array.Get(i);
+    if (!item.IsNumber() || !std::isfinite(item.As<Napi::Number>().DoubleValue())) {
+      refuse(name, "an array of finite numbers", item);
+    }
+    result.push_back(item.As<Napi::Number>().DoubleValue());
+  }
+  return result;
 }
 
 std::uint32_t job_id(const Napi::Value& value) {

@@ -23,9 +23,15 @@ class FieldReader {
   bool boolean(const char* name) const;
   std::string text(const char* name) const;
   std::vector<std::int32_t> int32s(const char* name) const;
+  std::vector<float> float32s(const char* name) const;
+  std::vector<std::uint8_t> uint8s(const char* name) const;
+  /// A plain array of finite numbers.
+  std::vector<double> numbers(const char* name) const;
 
  private:
   Napi::Value field(const char* name) const;
+  template <typename T>
+  std::vector<T> typed_array(const char* name, napi_typedarray_type type, const char* expected) const;
   [[noreturn]] void refuse(const char* name, const char* expected, const Napi::Value& found) const;
   const char* scope_;
   Napi::Object object_;

@@ -37,10 +37,10 @@ export interface LongOperation {
 export interface CohortFlowRow {
 	readonly stage: string;
 	readonly patients: number;
-	readonly events?: number;
-	readonly tokens?: number;
+	readonly events?: number | undefined;
+	readonly tokens?: number | undefined;
 	/** Why rows were dropped at this stage, with counts. */
-	readonly note?: string;
+	readonly note?: string | undefined;
 }
 
 /** One patient of a token store: everything the sampler and the embedder need, in time order. */

@@ -1,8 +1,8 @@
 import type { DuckDBIntegerVector } from '@duckdb/node-api';
 import { eventsSql, type MedsDataset } from '../data/meds.js';
 import { withDatabase } from '../data/query.js';
-import { microsecondsPerDay } from '../types.js';
 import type { IndexDateRow } from '../tasks/read.js';
+import { microsecondsPerDay } from '../types.js';
 import type { FeatureTable } from './features.js';
 
 /** Codes in the baseline: those that at least this many training patients have. */
@@ -14,7 +14,11 @@ const recentDays = 180n;
  * The baseline every model must beat: log(1 + count) of each code over the whole history and over the last 180 days, and
  * age. Codes are chosen on the train split; a row holds nothing later than its prediction time.
  */
-export async function countFeatures(dataset: MedsDataset, indexDates: readonly IndexDateRow[], signal?: AbortSignal): Promise<FeatureTable> {
+export async function countFeatures(
+	dataset: MedsDataset,
+	indexDates: readonly IndexDateRow[],
+	signal?: AbortSignal,
+): Promise<FeatureTable> {
 	return withDatabase({}, async (database) => {
 		await database.run(`CREATE TABLE events AS SELECT subject_id, time, code FROM (${eventsSql(dataset.files)})`);
 		await database.run('CREATE TABLE index_dates (i INTEGER, subject_id BIGINT, t BIGINT)');

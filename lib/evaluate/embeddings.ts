@@ -59,7 +59,11 @@ export async function embed(
  * Writes embeddings as parquet: subject_id BIGINT, prediction_time TIMESTAMP, embedding FLOAT[]; `metadata` goes into the
  * file's key-value pairs.
  */
-export async function writeEmbeddings(path: string, table: FeatureTable, metadata: Readonly<Record<string, string>>): Promise<void> {
+export async function writeEmbeddings(
+	path: string,
+	table: FeatureTable,
+	metadata: Readonly<Record<string, string>>,
+): Promise<void> {
 	const temporary = `${path}.${process.pid}.tmp`;
 	try {
 		await withDatabase({ threads: 1 }, async (database) => {
@@ -68,7 +72,10 @@ export async function writeEmbeddings(path: string, table: FeatureTable, metadat
 			for (const [row, { subjectId, predictionTime }] of table.samples.entries()) {
 				appender.appendBigInt(subjectId);
 				appender.appendBigInt(predictionTime);
-				appender.appendList(listValue([...table.values.subarray(row * table.columns, (row + 1) * table.columns)]), LIST(FLOAT));
+				appender.appendList(
+					listValue([...table.values.subarray(row * table.columns, (row + 1) * table.columns)]),
+					LIST(FLOAT),
+				);
 				appender.endRow();
 			}
 			appender.closeSync();
@@ -81,7 +88,8 @@ export async function writeEmbeddings(path: string, table: FeatureTable, metadat
 		await rename(temporary, path);
 	} catch (cause) {
 		await rm(temporary, { force: true });
-		if (cause instanceof DataError) throw new OutputError(`[embed] ${path} could not be written: ${cause.message}`, { cause });
+		if (cause instanceof DataError)
+			throw new OutputError(`[embed] ${path} could not be written: ${cause.message}`, { cause });
 		throw cause;
 	}
 }
@@ -96,11 +104,18 @@ export async function readEmbeddings(path: string): Promise<FeatureTable> {
 		const rows = Number(shape?.n ?? 0);
 		const columns = Number(shape?.low ?? 0);
 		if (rows === 0 || columns === 0 || columns !== Number(shape?.high)) {
-			throw new DataError('embeddings', { file: path, column: 'embedding', rule: 'must hold vectors of one width', value: `${rows} rows, widths ${shape?.low} to ${shape?.high}` });
+			throw new DataError('embeddings', {
+				file: path,
+				column: 'embedding',
+				rule: 'must hold vectors of one width',
+				value: `${rows} rows, widths ${shape?.low} to ${shape?.high}`,
+			});
 		}
 		const values = new Float32Array(rows * columns);
 		const samples: IndexDate[] = [];
-		for await (const chunk of database.stream(`SELECT subject_id, epoch_us(prediction_time), embedding FROM read_parquet(${file})`)) {
+		for await (const chunk of database.stream(
+			`SELECT subject_id, epoch_us(prediction_time), embedding FROM read_parquet(${file})`,
+		)) {
 			const subjects = chunk.getColumnVector(0) as DuckDBBigIntVector;
 			const times = chunk.getColumnVector(1) as DuckDBBigIntVector;
 			const vectors = chunk.getColumnVector(2) as DuckDBListVector;

@@ -1,16 +1,30 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { parseConfig, positiveInteger, seed } from '../config.js';
 import { cohortName } from '../cohort/simulate.js';
+import { parseConfig, positiveInteger, seed } from '../config.js';
 import { type MedsDataset, openMeds } from '../data/meds.js';
 import { writeWhole } from '../data/whole-file.js';
 import { DataError } from '../errors.js';
-import { type IndexDateRow, type LabelRow, readIndexDates, readLabels, readTaskList, sampleKey, type TaskListEntry } from '../tasks/read.js';
+import {
+	type IndexDateRow,
+	type LabelRow,
+	readIndexDates,
+	readLabels,
+	readTaskList,
+	sampleKey,
+	type TaskListEntry,
+} from '../tasks/read.js';
 import type { CohortFlowRow, LongOperation, Split } from '../types.js';
 import { countFeatures } from './count-features.js';
 import { readEmbeddings } from './embeddings.js';
-import { EvaluatedModel, EvaluationFile, type LatentStateResult, type PairedDifference, type ProbeResult } from './evaluation-file.js';
+import {
+	EvaluatedModel,
+	EvaluationFile,
+	type LatentStateResult,
+	type PairedDifference,
+	type ProbeResult,
+} from './evaluation-file.js';
 import type { FeatureTable } from './features.js';
 import { type BootstrapOptions, bootstrap, type Statistic } from './intervals.js';
 import { fitLatentProbe, type LatentPredictions, readLatents } from './latent-state.js';
@@ -69,7 +83,8 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 	}
 	const indexDates = await readIndexDates(config.tasks);
 	const contenders: Contender[] = [];
-	for (const { embeddings, ...about } of config.models) contenders.push(contender(about, await readEmbeddings(embeddings)));
+	for (const { embeddings, ...about } of config.models)
+		contenders.push(contender(about, await readEmbeddings(embeddings)));
 	contenders.push(contender(countsModel, await countFeatures(dataset, indexDates, operation.signal)));
 	const latentsFile = join(config.meds, 'latents.parquet');
 	const simulated = dataset.name === cohortName && (await exists(latentsFile));
@@ -163,15 +178,34 @@ class Evaluation {
 			nPatients: new Set(patients).size,
 			nPositives: truth.reduce<number>((sum, label) => sum + label, 0),
 		};
-		const fitted: { about: EvaluatedModel; ranked: RankedPredictions; base: Omit<ProbeResult, 'auroc' | 'averagePrecision' | 'brier'> }[] = [];
+		const fitted: {
+			about: EvaluatedModel;
+			ranked: RankedPredictions;
+			base: Omit<ProbeResult, 'auroc' | 'averagePrecision' | 'brier'>;
+		}[] = [];
 		for (const { about, table, rowOf } of this.#contenders) {
 			const probe = await fitProbe(table, rowOf, bySplit);
-			const base = { model: about.name, ...shared, nTrainSamples: probe.nTrainSamples, nTrainPositives: probe.nTrainPositives };
+			const base = {
+				model: about.name,
+				...shared,
+				nTrainSamples: probe.nTrainSamples,
+				nTrainPositives: probe.nTrainPositives,
+			};
 			if ('undefinedReason' in probe) {
 				const undefinedEstimate = { value: null, low: null, high: null, undefinedReason: probe.undefinedReason };
-				this.probes.push({ ...base, l2: null, auroc: undefinedEstimate, averagePrecision: undefinedEstimate, brier: undefinedEstimate });
+				this.probes.push({
+					...base,
+					l2: null,
+					auroc: undefinedEstimate,
+					averagePrecision: undefinedEstimate,
+					brier: undefinedEstimate,
+				});
 			} else {
-				fitted.push({ about, ranked: new RankedPredictions(probe.probabilities, truth), base: { ...base, l2: probe.l2 } });
+				fitted.push({
+					about,
+					ranked: new RankedPredictions(probe.probabilities, truth),
+					base: { ...base, l2: probe.l2 },
+				});
 			}
 		}
 		const statistics: Statistic[] = fitted.flatMap(({ ranked }) => [
@@ -187,7 +221,12 @@ class Evaluation {
 			this.#bootstrap,
 		);
 		for (const [i, { base }] of fitted.entries()) {
-			this.probes.push({ ...base, auroc: estimates[3 * i]!, averagePrecision: estimates[3 * i + 1]!, brier: estimates[3 * i + 2]! });
+			this.probes.push({
+				...base,
+				auroc: estimates[3 * i]!,
+				averagePrecision: estimates[3 * i + 1]!,
+				brier: estimates[3 * i + 2]!,
+			});
 		}
 		for (const [i, [a, b]] of pairs.entries()) {
 			this.differences.push({
@@ -225,7 +264,8 @@ class Evaluation {
 		const statistics: Statistic[] = fitted.flatMap(({ result: { predicted, truth, rows } }) => [
 			(weights) => rSquared(predicted, truth, rows, outputs, weights),
 			...targets.axes.map((_, axis): Statistic => {
-				const column = (values: ArrayLike<number>) => Float64Array.from({ length: rows }, (__, row) => values[row * outputs + axis]!);
+				const column = (values: ArrayLike<number>) =>
+					Float64Array.from({ length: rows }, (__, row) => values[row * outputs + axis]!);
 				const [one, other] = [column(predicted), column(truth)];
 				return (weights) => rSquared(one, other, rows, 1, weights);
 			}),

@@ -30,7 +30,8 @@ export class Standardiser {
 		this.#mean = new Float64Array(columns);
 		this.#scale = new Float64Array(columns);
 		for (let i = 0; i < values.length; i++) this.#mean[i % columns]! += values[i]! / rows;
-		for (let i = 0; i < values.length; i++) this.#scale[i % columns]! += (values[i]! - this.#mean[i % columns]!) ** 2 / rows;
+		for (let i = 0; i < values.length; i++)
+			this.#scale[i % columns]! += (values[i]! - this.#mean[i % columns]!) ** 2 / rows;
 		// A constant column says nothing: it becomes 0 instead of a division by zero.
 		this.#scale = this.#scale.map((variance) => (variance > 1e-12 ? 1 / Math.sqrt(variance) : 0));
 	}
@@ -38,7 +39,9 @@ export class Standardiser {
 	apply(values: Float32Array): Float32Array {
 		const columns = this.#mean.length;
 		// Clipped: one absurd value in held-out must not decide a prediction.
-		return values.map((value, i) => Math.max(-10, Math.min(10, (value - this.#mean[i % columns]!) * this.#scale[i % columns]!)));
+		return values.map((value, i) =>
+			Math.max(-10, Math.min(10, (value - this.#mean[i % columns]!) * this.#scale[i % columns]!)),
+		);
 	}
 }
 

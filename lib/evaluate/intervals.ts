@@ -57,7 +57,11 @@ export async function bootstrap(
 	const estimates = found.map((metric, i) => estimate(metric, resampled[i]!, options.level));
 	const differences = pairs.map(([a, b]) => {
 		const [first, second] = [found[a]!, found[b]!];
-		const metric: Metric = !isDefined(first) ? first : !isDefined(second) ? second : { value: first.value - second.value };
+		const metric: Metric = !isDefined(first)
+			? first
+			: !isDefined(second)
+				? second
+				: { value: first.value - second.value };
 		return estimate(
 			metric,
 			resampled[a]!.map((value, draw) => value - resampled[b]![draw]!),

@@ -1,11 +1,11 @@
 import type { DuckDBFloatVector, DuckDBIntegerVector } from '@duckdb/node-api';
-import { epochDay } from '../store/timeline-builder.js';
 import { quoted, withDatabase } from '../data/query.js';
 import { nativeAddon, nativeCall } from '../native.js';
+import { epochDay } from '../store/timeline-builder.js';
 import type { IndexDateRow } from '../tasks/read.js';
 import { sampleKey } from '../tasks/read.js';
 import { type Split, splits } from '../types.js';
-import { type FeatureTable, linear, selectRows, Standardiser } from './features.js';
+import { type FeatureTable, linear, Standardiser, selectRows } from './features.js';
 import { isDefined, rSquared } from './metrics.js';
 
 /** Days after the index date at which the true state is predicted; 0 is the present. */
@@ -24,7 +24,9 @@ export interface LatentTargets {
 export async function readLatents(file: string, indexDates: readonly IndexDateRow[]): Promise<LatentTargets[]> {
 	return withDatabase({}, async (database) => {
 		const columns = await database.rows(`DESCRIBE SELECT * FROM read_parquet(${quoted(file)})`);
-		const axes = columns.map((column) => String(column.column_name)).filter((name) => name !== 'subject_id' && name !== 'day');
+		const axes = columns
+			.map((column) => String(column.column_name))
+			.filter((name) => name !== 'subject_id' && name !== 'day');
 		await database.run('CREATE TABLE index_dates (i INTEGER, subject_id BIGINT, day INTEGER)');
 		const appender = await database.connection.createAppender('index_dates');
 		for (const [i, { subjectId, predictionTime }] of indexDates.entries()) {
@@ -85,7 +87,8 @@ export async function fitLatentProbe(
 		split.states.push(...state);
 		split.patients.push(sample.subjectId);
 	}
-	for (const split of splits) if (bySplit[split].rows.length === 0) return { undefinedReason: `no samples in ${split}` };
+	for (const split of splits)
+		if (bySplit[split].rows.length === 0) return { undefinedReason: `no samples in ${split}` };
 	const train = selectRows(table, bySplit.train.rows);
 	const standardiser = new Standardiser(train, table.columns);
 	const { weights } = await nativeCall(() =>

@@ -2,14 +2,13 @@ import { nativeAddon, nativeCall } from '../native.js';
 import type { LabelRow } from '../tasks/read.js';
 import { sampleKey } from '../tasks/read.js';
 import type { Split } from '../types.js';
-import { type FeatureTable, linear, selectRows, Standardiser } from './features.js';
+import { type FeatureTable, linear, Standardiser, selectRows } from './features.js';
 import { isDefined, RankedPredictions } from './metrics.js';
 
 /** Strengths that are tried; the one with the best AUROC on tuning is taken. */
 export const l2Grid = [1e-4, 1e-3, 1e-2, 1e-1, 1, 10] as const;
 /** Taken when tuning cannot tell them apart: it has no patients of one class. */
 const l2Default = 0.1;
-
 
 export interface FittedProbe {
 	readonly l2: number;
@@ -34,7 +33,9 @@ export async function fitProbe(
 	table: FeatureTable,
 	rowOf: ReadonlyMap<string, number>,
 	labels: Readonly<Record<Split, readonly LabelRow[]>>,
-): Promise<FittedProbe | { readonly undefinedReason: string; readonly nTrainSamples: number; readonly nTrainPositives: number }> {
+): Promise<
+	FittedProbe | { readonly undefinedReason: string; readonly nTrainSamples: number; readonly nTrainPositives: number }
+> {
 	const rowsOf = (split: Split) => labels[split].map((label) => rowOf.get(sampleKey(label))!);
 	const valuesOf = (split: Split) => Uint8Array.from(labels[split], ({ value }) => (value ? 1 : 0));
 	const train = selectRows(table, rowsOf('train'));
@@ -42,7 +43,11 @@ export async function fitProbe(
 	const nTrainSamples = trainLabels.length;
 	const nTrainPositives = trainLabels.reduce((sum, label) => sum + label, 0);
 	if (nTrainPositives === 0 || nTrainPositives === nTrainSamples) {
-		return { undefinedReason: `one class only in train (${nTrainPositives} of ${nTrainSamples} positive)`, nTrainSamples, nTrainPositives };
+		return {
+			undefinedReason: `one class only in train (${nTrainPositives} of ${nTrainSamples} positive)`,
+			nTrainSamples,
+			nTrainPositives,
+		};
 	}
 	const standardiser = new Standardiser(train, table.columns);
 	const { weights } = await nativeCall(() =>

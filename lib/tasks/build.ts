@@ -45,7 +45,8 @@ export async function buildTasks(
 ): Promise<TaskList> {
 	const config = parseConfig('tasks', BuildTasksOptions, options);
 	const names = config.tasks.map(({ name }) => name);
-	if (new Set(names).size !== names.length) throw new ConfigError(`[tasks] names must be unique but are ${names.join(', ')}`);
+	if (new Set(names).size !== names.length)
+		throw new ConfigError(`[tasks] names must be unique but are ${names.join(', ')}`);
 	return writeWholeFolder(out, async (folder) => {
 		const dataset = await openMeds(meds, config.seed);
 		return withDatabase({}, async (database) => {
@@ -118,10 +119,17 @@ async function drawIndexDates(
 			WHERE ${day('e.time')} < ${day('s.last_time')} AND (s.death_time IS NULL OR ${day('e.time')} < ${day('s.death_time')})
 			GROUP BY e.subject_id, ${day('e.time')})
 		WHERE days >= ${config.minHistoryDays} ORDER BY subject_id, t`;
-	const splitOf = new Map<bigint, Split>(splits.flatMap((split) => dataset.subjects[split].map((id): [bigint, Split] => [id, split])));
+	const splitOf = new Map<bigint, Split>(
+		splits.flatMap((split) => dataset.subjects[split].map((id): [bigint, Split] => [id, split])),
+	);
 	const appender = await database.connection.createAppender('index_dates');
 	const take = (subjectId: bigint, times: bigint[]) => {
-		const random = new RandomStream(config.seed, 'indexDate', Number(BigInt.asUintN(32, subjectId)), Number(BigInt.asUintN(24, subjectId >> 32n)));
+		const random = new RandomStream(
+			config.seed,
+			'indexDate',
+			Number(BigInt.asUintN(32, subjectId)),
+			Number(BigInt.asUintN(24, subjectId >> 32n)),
+		);
 		for (const time of random.shuffle(times).slice(0, config.perPatient)) {
 			appender.appendBigInt(subjectId);
 			appender.appendBigInt(time);
@@ -155,7 +163,12 @@ function matches(task: TaskDefinition): string {
 	].join(' OR ');
 }
 
-async function writeLabels(database: Database, folder: string, task: TaskDefinition, bufferDays: number): Promise<TaskListEntry[]> {
+async function writeLabels(
+	database: Database,
+	folder: string,
+	task: TaskDefinition,
+	bufferDays: number,
+): Promise<TaskListEntry[]> {
 	if (task.codes.exact.length + task.codes.prefix.length === 0) {
 		throw new ConfigError(`[tasks] ${task.name}: codes must name at least one code or prefix but names none`);
 	}
@@ -200,15 +213,23 @@ async function writeLabels(database: Database, folder: string, task: TaskDefinit
 			samples: Number(counts?.samples ?? 0),
 			positives: Number(counts?.positives ?? 0),
 			patients: Number(counts?.patients ?? 0),
-			excluded: { censored: Number(counts?.censored ?? 0), prevalent: Number(counts?.prevalent ?? 0), inBuffer: Number(counts?.buffered ?? 0) },
+			excluded: {
+				censored: Number(counts?.censored ?? 0),
+				prevalent: Number(counts?.prevalent ?? 0),
+				inBuffer: Number(counts?.buffered ?? 0),
+			},
 		});
 	}
 	return entries;
 }
 
 async function copyExternalLabels(database: Database, folder: string, source: string): Promise<TaskListEntry[]> {
-	const names = (await readdir(source, { withFileTypes: true }).catch(() => [])).filter((entry) => entry.isDirectory()).map(({ name }) => name).sort();
-	if (names.length === 0) throw new DataError('tasks', { file: source, rule: 'must hold label folders', value: 'none' });
+	const names = (await readdir(source, { withFileTypes: true }).catch(() => []))
+		.filter((entry) => entry.isDirectory())
+		.map(({ name }) => name)
+		.sort();
+	if (names.length === 0)
+		throw new DataError('tasks', { file: source, rule: 'must hold label folders', value: 'none' });
 	const entries: TaskListEntry[] = [];
 	for (const name of names) {
 		const files = quoted(join(source, name, '**', '*.parquet'));

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { positiveInteger } from '../config.js';
 import { diseaseAxes } from '../cohort/disease-axes.js';
+import { positiveInteger } from '../config.js';
 
 /** What is predicted: whether one of some codes occurs within a horizon. */
 export const TaskDefinition = z.strictObject({

@@ -57,12 +57,18 @@ export async function readIndexDates(directory: string): Promise<IndexDateRow[]>
 	return withDatabase({}, async (database) => {
 		const rows: IndexDateRow[] = [];
 		const file = quoted(join(directory, 'index_dates.parquet'));
-		for await (const chunk of database.stream(`SELECT subject_id, epoch_us(prediction_time), split FROM read_parquet(${file})`)) {
+		for await (const chunk of database.stream(
+			`SELECT subject_id, epoch_us(prediction_time), split FROM read_parquet(${file})`,
+		)) {
 			const subjects = chunk.getColumnVector(0) as DuckDBBigIntVector;
 			const times = chunk.getColumnVector(1) as DuckDBBigIntVector;
 			const names = chunk.getColumnVector(2) as DuckDBVarCharVector;
 			for (let row = 0; row < chunk.rowCount; row++) {
-				rows.push({ subjectId: subjects.getItem(row)!, predictionTime: times.getItem(row)!, split: names.getItem(row)! as Split });
+				rows.push({
+					subjectId: subjects.getItem(row)!,
+					predictionTime: times.getItem(row)!,
+					split: names.getItem(row)! as Split,
+				});
 			}
 		}
 		return rows;
@@ -84,7 +90,11 @@ export async function readLabels(directory: string): Promise<LabelRow[]> {
 			const times = chunk.getColumnVector(1) as DuckDBBigIntVector;
 			const values = chunk.getColumnVector(2) as DuckDBBooleanVector;
 			for (let row = 0; row < chunk.rowCount; row++) {
-				rows.push({ subjectId: subjects.getItem(row)!, predictionTime: times.getItem(row)!, value: values.getItem(row)! });
+				rows.push({
+					subjectId: subjects.getItem(row)!,
+					predictionTime: times.getItem(row)!,
+					value: values.getItem(row)!,
+				});
 			}
 		}
 		return rows;

@@ -8,7 +8,7 @@ import { Sampler } from '../store/sampler.js';
 import type { TokenStore } from '../store/token-store.js';
 import type { LongOperation, Split, TrainingBatch } from '../types.js';
 import type { CollapseMonitors, StepMetrics, TuningMetrics } from './metrics.js';
-import { checkpointFile, RunConfig, RunFolder } from './run-folder.js';
+import { checkpointFile, type RunConfig, RunFolder } from './run-folder.js';
 import { learningRateAt } from './schedule.js';
 import { TrainConfig, type TrainConfigInput } from './train-config.js';
 
@@ -171,7 +171,9 @@ export class Trainer {
 				mean.add(value, batch.maskedPositions.length);
 			}
 		}
-		const monitors = Object.fromEntries([...collapse].map(([name, mean]) => [name, mean.value])) as unknown as CollapseMonitors;
+		const monitors = Object.fromEntries(
+			[...collapse].map(([name, mean]) => [name, mean.value]),
+		) as unknown as CollapseMonitors;
 		return {
 			kind: 'tuning',
 			step: this.#step,
@@ -262,7 +264,11 @@ export class Trainer {
 			this.config.objective.latent === null
 				? ['encoder', 'optimizer']
 				: ['encoder', 'target_encoder', 'predictor', 'optimizer'];
-		const metadata = { package: packageVersion, step: String(this.#step), vocabulary: this.folder.config.data.vocabulary };
+		const metadata = {
+			package: packageVersion,
+			step: String(this.#step),
+			vocabulary: this.folder.config.data.vocabulary,
+		};
 		await this.folder.saveCheckpoint(this.#step, kinds, this.config.keepCheckpoints, (kind, path) =>
 			this.model.save(kind, path, { ...metadata, part: kind }),
 		);

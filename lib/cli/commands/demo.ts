@@ -1,0 +1,55 @@
+import { join, resolve } from 'node:path';
+import type { Argv } from 'yargs';
+import { parseConfig } from '../../config.js';
+import { withContext } from '../context.js';
+import { DemoOptions, demoFolder, runDemo } from '../demo-pipeline.js';
+import { probeTable } from '../probe-table.js';
+import { duration } from '../progress-line.js';
+
+export const command = 'demo';
+export const describe = 'The whole method end to end: data, two trainings, probes, report';
+
+const defaultFolder = join('runs', 'demo');
+
+export const builder = (yargs: Argv) =>
+	yargs
+		.option('meds', { type: 'string', describe: 'MEDS data set to run on; default: simulated patients' })
+		.option('out', {
+			type: 'string',
+			describe: `Folder of everything the demo makes (default: ${defaultFolder}, numbered when taken)`,
+		})
+		.option('patients', { type: 'number', default: 2000, describe: 'Simulated patients' })
+		.option('steps', { type: 'number', default: 500, describe: 'Updates of each training' })
+		.option('seed', { type: 'number', default: 1, describe: 'Initial weights, batches, index dates, resamples' })
+		.example('$0 demo', 'Simulated patients; about ten minutes on two cores')
+		.example('$0 demo --meds path/to/meds --out runs/mine', 'The same on your own records');
+
+export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>): Promise<void> {
+	await withContext(Boolean(args.json), async (context) => {
+		const options = parseConfig('demo', DemoOptions, {
+			meds: args.meds === undefined ? null : resolve(args.meds),
+			patients: args.patients,
+			steps: args.steps,
+			seed: args.seed,
+		});
+		const folder = await demoFolder(args.out ?? defaultFolder, args.out !== undefined, options);
+		context.say(`writing to ${folder}; Ctrl-C stops at a safe point, the same command continues`);
+		const result = await runDemo(folder, options, context);
+		const total = Object.values(result.stageSeconds).reduce((sum, seconds) => sum + seconds, 0);
+		context.result(
+			[
+				probeTable(result.evaluation),
+				'',
+				`took ${duration(total)}, peak memory ${result.peakRssMiB} MiB`,
+				`report: ${result.report}`,
+			].join('\n'),
+			{
+				folder,
+				report: result.report,
+				evaluation: join(folder, 'evaluation.json'),
+				stageSeconds: result.stageSeconds,
+				peakRssMiB: result.peakRssMiB,
+			},
+		);
+	});
+}

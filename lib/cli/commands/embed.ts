@@ -1,0 +1,75 @@
+import { access } from 'node:fs/promises';
+import type { Argv } from 'yargs';
+import { OutputError } from '../../errors.js';
+import { embed, writeEmbeddings } from '../../evaluate/embeddings.js';
+import { openTokenStore } from '../../store/token-store.js';
+import { readIndexDates } from '../../tasks/read.js';
+import { openModel, requireSameData } from '../../train/trainer.js';
+import { withContext } from '../context.js';
+
+export const command = 'embed <run> <store> <tasks> <out>';
+export const describe = 'Frozen states of patients at index dates, as parquet';
+
+export const builder = (yargs: Argv) =>
+	yargs
+		.positional('run', { type: 'string', demandOption: true, describe: 'Run folder written by train' })
+		.positional('store', { type: 'string', demandOption: true, describe: 'Token store with the same vocabulary' })
+		.positional('tasks', { type: 'string', demandOption: true, describe: 'Folder written by tasks' })
+		.positional('out', { type: 'string', demandOption: true, describe: 'New parquet file' })
+		.option('weights', {
+			choices: ['newest', 'initial'] as const,
+			default: 'newest' as const,
+			describe: 'Checkpoint, or the weights before training',
+		})
+		.option('pooling', {
+			choices: ['last', 'mean'] as const,
+			default: 'last' as const,
+			describe: 'Newest token, or mean over the window',
+		})
+		.option('encoder', {
+			choices: ['encoder', 'target_encoder'] as const,
+			default: 'encoder' as const,
+			describe: 'Which network',
+		})
+		.option('context-tokens', { type: 'number', describe: 'Tokens of history; default: those of training' })
+		.example('$0 embed runs/both store tasks both.parquet --pooling mean', 'subject_id, prediction_time, embedding');
+
+export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>): Promise<void> {
+	await withContext(Boolean(args.json), async (context) => {
+		const taken = await access(args.out).then(
+			() => true,
+			() => false,
+		);
+		if (taken) throw new OutputError(`[embed] ${args.out} must not exist but does; choose another name or remove it`);
+		const store = await openTokenStore(args.store);
+		const { model, run, step } = await openModel(args.run, { weights: args.weights });
+		try {
+			requireSameData(run.config, store, 'vocabulary');
+			const contextTokens = args.contextTokens ?? run.config.train.contextTokens;
+			const table = await embed(model, store, await readIndexDates(args.tasks), {
+				...context.operation(),
+				contextTokens,
+				pooling: args.pooling,
+				encoder: args.encoder,
+			});
+			const metadata = {
+				run: args.run,
+				step: String(step),
+				pooling: args.pooling,
+				encoder: args.encoder,
+				context_tokens: String(contextTokens),
+				store: store.manifest.fingerprint,
+			};
+			await writeEmbeddings(args.out, table, metadata);
+			context.result(`${args.out}: ${table.rows} states of ${table.columns} numbers`, {
+				out: args.out,
+				rows: table.rows,
+				columns: table.columns,
+				...metadata,
+			});
+		} finally {
+			await model.close();
+			await store.close();
+		}
+	});
+}

@@ -1,0 +1,113 @@
+import { access } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Argv } from 'yargs';
+import { openMeds } from '../../data/meds.js';
+import { DataError } from '../../errors.js';
+import { nativeAddon } from '../../native.js';
+import { packageVersion } from '../../package-version.js';
+import { openTokenStore } from '../../store/token-store.js';
+import { RunFolder } from '../../train/run-folder.js';
+import { type CommandContext, withContext } from '../context.js';
+
+export const command = 'info [path]';
+export const describe = 'What a MEDS data set, token store or run folder holds; without a path, the build';
+
+export const builder = (yargs: Argv) =>
+	yargs
+		.positional('path', { type: 'string', describe: 'MEDS data set, token store or run folder' })
+		.example('$0 info runs/both', 'Configuration, checkpoints and last losses')
+		.example('$0 info --json', 'Versions and processor for a bug report');
+
+export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>): Promise<void> {
+	await withContext(Boolean(args.json), async (context) => {
+		if (args.path === undefined) return build(context);
+		if (await exists(join(args.path, 'manifest.json'))) return store(context, args.path);
+		if (await exists(join(args.path, 'config.json'))) return run(context, args.path);
+		if (await exists(join(args.path, 'data'))) return meds(context, args.path);
+		throw new DataError('info', {
+			file: args.path,
+			rule: 'must be a MEDS data set (data/), a token store (manifest.json) or a run folder (config.json)',
+		});
+	});
+}
+
+async function build(context: CommandContext): Promise<void> {
+	const info = {
+		package: packageVersion,
+		node: process.version,
+		platform: `${process.platform}-${process.arch}`,
+		...nativeAddon().buildInfo(),
+	};
+	context.result(
+		Object.entries(info)
+			.map(([key, value]) => `${key.padEnd(14)} ${value}`)
+			.join('\n'),
+		info,
+	);
+}
+
+async function store(context: CommandContext, path: string): Promise<void> {
+	const opened = await openTokenStore(path);
+	const { manifest } = opened;
+	const lines = manifest.cohortFlow.map(
+		({ stage, patients, events, tokens, note }) =>
+			`${stage.padEnd(36)} ${patients} patients${events === undefined ? '' : `, ${events} events`}${tokens === undefined ? '' : `, ${tokens} tokens`}${note === undefined ? '' : ` (${note})`}`,
+	);
+	const { p0, p50, p90, p100 } = manifest.splits.train.lengthPercentiles;
+	context.result(
+		[
+			`token store of ${manifest.dataset.name}, vocabulary of ${manifest.vocabulary.size}`,
+			...lines,
+			`tokens per training patient: least ${p0}, median ${p50}, 90 % below ${p90}, most ${p100}`,
+			...manifest.notes,
+		].join('\n'),
+		manifest,
+	);
+	await opened.close();
+}
+
+async function run(context: CommandContext, path: string): Promise<void> {
+	const folder = await RunFolder.open(path);
+	const checkpoints = await folder.checkpoints();
+	const last = (await folder.metrics()).at(-1);
+	const { train, data } = folder.config;
+	context.result(
+		[
+			`run of ${train.steps} steps, seed ${train.seed}, ${train.computeDtype}, vocabulary of ${data.vocabSize}`,
+			`objective: ${JSON.stringify(train.objective)}`,
+			`model: ${JSON.stringify(train.model)}`,
+			`whole checkpoints at steps: ${checkpoints.map(({ step }) => step).join(', ') || 'none'}`,
+			`last line: ${last === undefined ? 'none' : JSON.stringify(last)}`,
+		].join('\n'),
+		{ config: folder.config, checkpoints: checkpoints.map(({ step, directory }) => ({ step, directory })), last },
+	);
+}
+
+async function meds(context: CommandContext, path: string): Promise<void> {
+	const dataset = await openMeds(path);
+	const { train, tuning, held_out } = dataset.subjects;
+	const data = {
+		name: dataset.name,
+		etl: dataset.etl,
+		fingerprint: dataset.fingerprint,
+		files: dataset.files.length,
+		events: dataset.events,
+		subjects: { train: train.length, tuning: tuning.length, held_out: held_out.length },
+		notes: dataset.notes,
+	};
+	context.result(
+		[
+			`MEDS data set ${dataset.name} (ETL ${dataset.etl.name} ${dataset.etl.version}): every rule checked`,
+			`${dataset.events} events in ${dataset.files.length} files; ${train.length} train, ${tuning.length} tuning, ${held_out.length} held-out subjects`,
+			...dataset.notes.map((note) => `note: ${note}`),
+		].join('\n'),
+		data,
+	);
+}
+
+async function exists(path: string): Promise<boolean> {
+	return access(path).then(
+		() => true,
+		() => false,
+	);
+}

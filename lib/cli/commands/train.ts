@@ -1,0 +1,85 @@
+import { readFile } from 'node:fs/promises';
+import type { Argv } from 'yargs';
+import { ConfigError } from '../../errors.js';
+import { type ModelSize, modelSizes } from '../../model/qwen3-config.js';
+import { type ObjectivePreset, objectivePresets } from '../../objective/objective.js';
+import { openTokenStore } from '../../store/token-store.js';
+import type { StepMetrics } from '../../train/metrics.js';
+import type { TrainConfigInput } from '../../train/train-config.js';
+import { Trainer } from '../../train/trainer.js';
+import { withContext } from '../context.js';
+
+export const command = 'train <store> <run>';
+export const describe = 'Train a world model on a token store';
+
+export const builder = (yargs: Argv) =>
+	yargs
+		.positional('store', { type: 'string', demandOption: true, describe: 'Folder written by prepare' })
+		.positional('run', { type: 'string', demandOption: true, describe: 'New run folder' })
+		.option('config', { type: 'string', describe: 'JSON file with any training option; the options below win over it' })
+		.option('objective', {
+			choices: Object.keys(objectivePresets) as ObjectivePreset[],
+			describe: 'Losses to train on',
+		})
+		.option('size', { choices: Object.keys(modelSizes) as ModelSize[], describe: 'Shape of the decoder' })
+		.option('steps', { type: 'number', describe: 'Updates to make' })
+		.option('seed', { type: 'number', describe: 'Initial weights, order, cuts and masks' })
+		.option('resume', {
+			type: 'boolean',
+			default: false,
+			describe: 'Continue the run from its newest whole checkpoint',
+		})
+		.example('$0 train store runs/sft --objective sft --steps 300', 'Next-token loss alone')
+		.example('$0 train store runs/both --config train.json', 'All options from a file; see docs/training.md')
+		.example('$0 train store runs/both --resume', 'Go on after an interruption');
+
+export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>): Promise<void> {
+	await withContext(Boolean(args.json), async (context) => {
+		const store = await openTokenStore(args.store);
+		if (args.resume && (args.config ?? args.objective ?? args.size ?? args.steps ?? args.seed) !== undefined) {
+			throw new ConfigError(
+				'[train] --resume continues with the run’s own options but others were given; leave them out',
+			);
+		}
+		await using trainer = args.resume
+			? await Trainer.resume(args.run, store)
+			: await Trainer.create(args.run, store, await configOf(args));
+		let last: StepMetrics | undefined;
+		for await (const metrics of trainer.run(store, context.operation())) last = metrics;
+		const tuning = trainer.lastTuning;
+		const shown = (value: number | null | undefined) =>
+			value === null || value === undefined ? 'not used' : value.toFixed(4);
+		context.result(
+			`${args.run}: ${trainer.step} steps, ${trainer.model.parameterCount.toLocaleString('en-US')} parameters; tuning next-token loss ${shown(tuning?.nextTokenLoss)}, latent loss ${shown(tuning?.latentLoss)}`,
+			{ run: args.run, step: trainer.step, parameters: trainer.model.parameterCount, last, tuning },
+		);
+		await store.close();
+	});
+}
+
+async function configOf(args: {
+	readonly config?: string | undefined;
+	readonly objective?: ObjectivePreset | undefined;
+	readonly size?: ModelSize | undefined;
+	readonly steps?: number | undefined;
+	readonly seed?: number | undefined;
+}): Promise<TrainConfigInput> {
+	let config: TrainConfigInput = {};
+	if (args.config !== undefined) {
+		try {
+			config = JSON.parse(await readFile(args.config, 'utf8')) as TrainConfigInput;
+		} catch (cause) {
+			throw new ConfigError(
+				`[train] --config must be a JSON file but ${args.config} cannot be read: ${(cause as Error).message}`,
+				{ cause },
+			);
+		}
+	}
+	return {
+		...config,
+		...(args.objective === undefined ? {} : { objective: objectivePresets[args.objective] }),
+		...(args.size === undefined ? {} : { model: modelSizes[args.size] }),
+		...(args.steps === undefined ? {} : { steps: args.steps }),
+		...(args.seed === undefined ? {} : { seed: args.seed }),
+	};
+}

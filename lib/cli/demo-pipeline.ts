@@ -1,0 +1,221 @@
+import { access, mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { simulateCohort } from '../cohort/simulate.js';
+import { openMeds } from '../data/meds.js';
+import { writeWhole } from '../data/whole-file.js';
+import { OutputError } from '../errors.js';
+import { embed, writeEmbeddings } from '../evaluate/embeddings.js';
+import { evaluate } from '../evaluate/evaluate.js';
+import type { EvaluatedModel, EvaluationFile } from '../evaluate/evaluation-file.js';
+import { objectivePresets } from '../objective/objective.js';
+import { writeReport } from '../report/report.js';
+import { prepareStore } from '../store/prepare.js';
+import { openTokenStore, type TokenStore } from '../store/token-store.js';
+import { buildTasks } from '../tasks/build.js';
+import { readIndexDates } from '../tasks/read.js';
+import type { TrainConfigInput } from '../train/train-config.js';
+import { openModel, Trainer } from '../train/trainer.js';
+import { definitionsOf } from './commands/tasks.js';
+import type { CommandContext } from './context.js';
+import { duration } from './progress-line.js';
+
+/** Options of the demo; kept in `demo.json`, so that an interrupted one is continued with the same. */
+export const DemoOptions = z.strictObject({
+	/** Absolute path of a MEDS data set; null simulates a cohort. */
+	meds: z.string().nullable(),
+	patients: z.int().positive(),
+	steps: z.int().positive(),
+	seed: z.int().nonnegative(),
+});
+export type DemoOptions = z.infer<typeof DemoOptions>;
+
+// Windows of the demo: long enough for the larger part of a simulated record, short enough for minutes on two cores.
+const windows: TrainConfigInput = { contextTokens: 256, futureTokens: 128, tokensPerStep: 4096 };
+/** Mean over the window: at this size the newest token alone carries little of the patient (docs/evaluation.md). */
+const pooling = 'mean';
+
+const trained = [
+	{ name: 'sft', label: 'SFT', objective: objectivePresets.sft, description: 'next-token prediction alone' },
+	{
+		name: 'sft+jepa',
+		label: 'SFT + JEPA',
+		objective: objectivePresets['smb-structure'],
+		description: 'next-token and latent prediction (EMA target encoder) from step 0',
+	},
+] as const;
+
+/** Chooses the folder of a demo: an unfinished one with the same options is continued, a finished one is never touched. */
+export async function demoFolder(wanted: string, explicit: boolean, options: DemoOptions): Promise<string> {
+	for (let number = 1; ; number++) {
+		const folder = number === 1 ? wanted : `${wanted}-${number}`;
+		const names: string[] = await readdir(folder).catch(() => []);
+		if (names.length === 0) return folder;
+		const same = await readFile(join(folder, 'demo.json'), 'utf8')
+			.then((text) => JSON.stringify(DemoOptions.parse(JSON.parse(text))) === JSON.stringify(options))
+			.catch(() => false);
+		if (same && !names.includes('report.html')) return folder;
+		if (explicit) {
+			const why = same ? 'a finished demo' : 'something else';
+			throw new OutputError(
+				`[demo] --out must be empty, absent or an unfinished demo with the same options but ${folder} holds ${why}; choose another folder`,
+			);
+		}
+	}
+}
+
+export interface DemoResult {
+	readonly folder: string;
+	readonly report: string;
+	readonly evaluation: EvaluationFile;
+	readonly stageSeconds: Readonly<Record<string, number>>;
+	readonly peakRssMiB: number;
+}
+
+/** The whole method: data, tokens, two trainings from the same initial weights, states, probes, report. */
+export async function runDemo(folder: string, options: DemoOptions, context: CommandContext): Promise<DemoResult> {
+	await mkdir(folder, { recursive: true });
+	await writeWhole(join(folder, 'demo.json'), `${JSON.stringify(options, undefined, '\t')}\n`);
+	const stageSeconds: Record<string, number> = {};
+	const stage = async <T>(name: string, run: () => Promise<T>): Promise<T> => {
+		const started = performance.now();
+		const result = await run();
+		stageSeconds[name] = (performance.now() - started) / 1000;
+		context.say(`${name.padEnd(18)} done in ${duration(stageSeconds[name]!)}`);
+		return result;
+	};
+
+	const meds = options.meds ?? join(folder, 'cohort');
+	if (options.meds === null && !(await exists(meds))) {
+		await stage('simulate', () => simulateCohort(meds, { patients: options.patients }, context.operation('simulate')));
+	}
+	const storePath = join(folder, 'store');
+	if (!(await exists(storePath)))
+		await stage('tokenise', () => prepareStore(meds, storePath, {}, context.operation('tokenise')));
+	const tasks = join(folder, 'tasks');
+	if (!(await exists(tasks))) {
+		await stage('index dates', async () => {
+			const labels = options.meds === null ? undefined : join(options.meds, 'tasks');
+			const external = labels !== undefined && (await exists(labels)) ? { externalLabels: labels } : {};
+			return buildTasks(
+				meds,
+				tasks,
+				{ tasks: await definitionsOf(meds), seed: options.seed, ...external },
+				context.operation('index dates'),
+			);
+		});
+	}
+
+	const store = await openTokenStore(storePath);
+	try {
+		for (const model of trained) {
+			await stage(`train ${model.label}`, () => train(folder, store, model, options, context));
+		}
+		const models = await stage('embed', () => embedAll(folder, store, tasks, context));
+		const evaluationPath = join(folder, 'evaluation.json');
+		const evaluation = await stage('probe', () =>
+			evaluate(
+				{ meds, tasks, models, out: evaluationPath, seed: options.seed, cohortFlow: store.manifest.cohortFlow },
+				context.operation('probe'),
+			),
+		);
+		const report = join(folder, 'report.html');
+		await stage('report', async () =>
+			writeReport(report, {
+				evaluation: evaluationPath,
+				runs: trained.map(({ name, label }) => ({ name, label, directory: join(folder, 'runs', name) })),
+				title: `Patient world model: ${(await openMeds(meds)).name}`,
+			}),
+		);
+		return { folder, report, evaluation, stageSeconds, peakRssMiB: Math.round(process.resourceUsage().maxRSS / 1024) };
+	} finally {
+		await store.close();
+	}
+}
+
+async function train(
+	folder: string,
+	store: TokenStore,
+	model: (typeof trained)[number],
+	options: DemoOptions,
+	context: CommandContext,
+): Promise<void> {
+	const path = join(folder, 'runs', model.name);
+	// The same seed: both start from the same weights and see the same windows.
+	const config = { ...windows, seed: options.seed, steps: options.steps, objective: model.objective };
+	await using trainer = (await resumable(path))
+		? await Trainer.resume(path, store)
+		: await Trainer.create(path, store, config);
+	for await (const _ of trainer.run(store, context.operation(`train ${model.label}`)));
+}
+
+/** A run folder with a checkpoint; one that was interrupted before its first is started afresh. */
+async function resumable(path: string): Promise<boolean> {
+	const names = await readdir(join(path, 'checkpoints')).catch(() => undefined);
+	if (names === undefined) return false;
+	if (names.some((name) => name.startsWith('step-'))) return true;
+	await rm(path, { recursive: true, force: true });
+	return false;
+}
+
+async function embedAll(
+	folder: string,
+	store: TokenStore,
+	tasks: string,
+	context: CommandContext,
+): Promise<(EvaluatedModel & { readonly embeddings: string })[]> {
+	const indexDates = await readIndexDates(tasks);
+	await mkdir(join(folder, 'embeddings'), { recursive: true });
+	const result: (EvaluatedModel & { embeddings: string })[] = [];
+	const encoders = [
+		...trained.map(({ name, label, description }) => ({
+			name,
+			label,
+			description,
+			run: name,
+			kind: 'encoder' as const,
+		})),
+		{
+			name: 'untrained',
+			label: 'Untrained encoder',
+			description: 'the initial weights of both runs',
+			run: trained[0].name,
+			kind: 'untrained' as const,
+		},
+	];
+	for (const { name, label, description, run, kind } of encoders) {
+		const embeddings = join(folder, 'embeddings', `${name}.parquet`);
+		if (!(await exists(embeddings))) {
+			const { model, run: opened } = await openModel(join(folder, 'runs', run), {
+				weights: kind === 'untrained' ? 'initial' : 'newest',
+			});
+			try {
+				const { contextTokens } = opened.config.train;
+				const table = await embed(model, store, indexDates, {
+					...context.operation(`embed ${label}`),
+					contextTokens,
+					pooling,
+				});
+				await writeEmbeddings(embeddings, table, { model: name, pooling, context_tokens: String(contextTokens) });
+			} finally {
+				await model.close();
+			}
+		}
+		result.push({
+			name,
+			label,
+			kind,
+			description: `${description}; ${pooling} over the window`,
+			...(kind === 'encoder' ? { run: join('runs', run) } : {}),
+			embeddings,
+		});
+	}
+	return result;
+}
+
+async function exists(path: string): Promise<boolean> {
+	return access(path).then(
+		() => true,
+		() => false,
+	);
+}

@@ -1,0 +1,34 @@
+import {
+	AbortedError,
+	CheckpointError,
+	ConfigError,
+	DataError,
+	NativeError,
+	OutputError,
+	SetupError,
+	VocabularyError,
+} from '../errors.js';
+
+/** Exit codes of the command line, listed in docs/cli.md. */
+export const exitCodes = {
+	ok: 0,
+	internal: 1,
+	usage: 2,
+	data: 3,
+	output: 4,
+	setup: 5,
+	checkpoint: 6,
+	native: 7,
+	aborted: 130,
+} as const;
+
+export function exitCodeOf(error: unknown): number {
+	if (error instanceof ConfigError) return exitCodes.usage;
+	if (error instanceof DataError || error instanceof VocabularyError) return exitCodes.data;
+	if (error instanceof OutputError) return exitCodes.output;
+	if (error instanceof SetupError) return exitCodes.setup;
+	if (error instanceof CheckpointError) return exitCodes.checkpoint;
+	if (error instanceof NativeError) return exitCodes.native;
+	if (error instanceof AbortedError) return exitCodes.aborted;
+	return exitCodes.internal;
+}

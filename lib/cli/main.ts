@@ -1,0 +1,71 @@
+import yargs from 'yargs';
+import { hideBin } from 'yargs/helpers';
+import { EhrJepaError } from '../errors.js';
+import { packageVersion } from '../package-version.js';
+import * as demo from './commands/demo.js';
+import * as embed from './commands/embed.js';
+import * as evaluate from './commands/evaluate.js';
+import * as info from './commands/info.js';
+import * as prepare from './commands/prepare.js';
+import * as report from './commands/report.js';
+import * as simulate from './commands/simulate.js';
+import * as tasks from './commands/tasks.js';
+import * as train from './commands/train.js';
+import { exitCodeOf, exitCodes } from './exit-codes.js';
+
+class UsageError extends Error {}
+
+/** Every command with its options; the tests freeze the list. */
+export const commands = [demo, simulate, prepare, train, tasks, embed, evaluate, report, info] as const;
+
+/**
+ * Runs the command line.
+ *
+ * @param argv - Arguments without node and script.
+ * @returns The exit code.
+ */
+export async function main(argv: readonly string[]): Promise<number> {
+	const json = argv.includes('--json');
+	let parser = yargs([...argv])
+		.scriptName('ehr-jepa')
+		.usage('$0 <command> [options]\n\nTrain a patient world model on MEDS records, and see it probed.')
+		.option('json', { type: 'boolean', default: false, global: true, describe: 'Print the result as JSON on stdout' })
+		.version(packageVersion)
+		.strict()
+		.demandCommand(1, 1, 'Name a command.', 'Name one command.')
+		.recommendCommands()
+		.wrap(Math.min(110, process.stdout.columns ?? 110))
+		.epilogue(
+			'A command’s own help: ehr-jepa <command> --help. `ehr-jepa setup` finds or fetches libtorch and builds the addon.',
+		)
+		.exitProcess(false)
+		.fail((message, error) => {
+			throw error ?? new UsageError(message);
+		});
+	// Each command's handler takes the arguments its own builder declares; yargs cannot express that for a list.
+	for (const command of commands) parser = parser.command(command as never);
+	try {
+		await parser.parseAsync();
+		return exitCodes.ok;
+	} catch (error) {
+		if (error instanceof UsageError) {
+			process.stderr.write(`${error.message}\nSee: ehr-jepa --help\n`);
+			return exitCodes.usage;
+		}
+		printError(error, json);
+		return exitCodeOf(error);
+	}
+}
+
+function printError(error: unknown, json: boolean): void {
+	if (json) {
+		const { code = 'INTERNAL', message = String(error) } = error as { code?: string; message?: string };
+		process.stdout.write(`${JSON.stringify({ error: { code, message } })}\n`);
+	}
+	if (error instanceof EhrJepaError) process.stderr.write(`${error.name} (${error.code}): ${error.message}\n`);
+	else process.stderr.write(`unexpected error, please report it: ${(error as Error).stack ?? String(error)}\n`);
+}
+
+if (process.argv[1] !== undefined && import.meta.url === new URL(`file://${process.argv[1]}`).href) {
+	process.exitCode = await main(hideBin(process.argv));
+}

@@ -1,0 +1,58 @@
+/**
+ * Train a patient world model on structured EHR: next-token prediction and JEPA on a Qwen3-style decoder. The public API
+ * is exactly what this file exports.
+ *
+ * @packageDocumentation
+ */
+export { type SimulateOptions, type SimulationSummary, simulateCohort } from './cohort/simulate.js';
+export { type MedsDataset, openMeds } from './data/meds.js';
+export {
+	AbortedError,
+	CheckpointError,
+	ConfigError,
+	DataError,
+	type DataErrorContext,
+	EhrJepaError,
+	NativeError,
+	OutputError,
+	SetupError,
+	VocabularyError,
+} from './errors.js';
+export { type EmbedOptions, embed, readEmbeddings, writeEmbeddings } from './evaluate/embeddings.js';
+export { type EvaluateOptions, evaluate } from './evaluate/evaluate.js';
+export type {
+	Estimate,
+	EvaluatedModel,
+	EvaluationFile,
+	LatentStateResult,
+	PairedDifference,
+	ProbeResult,
+} from './evaluate/evaluation-file.js';
+export type { FeatureTable } from './evaluate/features.js';
+export { type ModelSize, modelSizes, type Qwen3Shape } from './model/qwen3-config.js';
+export { type EncoderChoice, type Pooling, WorldModel, type WorldModelOptions } from './model/world-model.js';
+export { type Objective, type ObjectivePreset, objectivePresets } from './objective/objective.js';
+export { writeReport } from './report/report.js';
+export type { ReportInput } from './report/report-data.js';
+export type { StoreManifest } from './store/manifest.js';
+export { type PrepareOptions, prepareStore } from './store/prepare.js';
+export { Sampler, type SamplerOptions } from './store/sampler.js';
+export { openTokenStore, type StoreSplit, type TokenStore } from './store/token-store.js';
+export { type BuildTasksOptions, buildTasks } from './tasks/build.js';
+export { commonTasks, simulatedTasks, type TaskDefinition } from './tasks/definitions.js';
+export { type IndexDateRow, readIndexDates, readLabels, readTaskList, type TaskList } from './tasks/read.js';
+export type { Vocabulary } from './tokenizer/vocabulary.js';
+export type { CollapseMonitors, StepMetrics, TuningMetrics } from './train/metrics.js';
+export { type RunConfig, RunFolder } from './train/run-folder.js';
+export type { TrainConfig, TrainConfigInput } from './train/train-config.js';
+export { openModel, Trainer } from './train/trainer.js';
+export type {
+	CohortFlowRow,
+	IndexDate,
+	LongOperation,
+	PackedBatch,
+	Progress,
+	Split,
+	Timeline,
+	TrainingBatch,
+} from './types.js';
