@@ -1,73 +1,84 @@
-import { readFile } from 'node:fs/promises';
-import { parseConfig } from '../config.js';
 import { DataError } from '../errors.js';
 import { EvaluationFile } from '../evaluate/evaluation-file.js';
-import type { StepMetrics, TuningMetrics } from '../train/metrics.js';
-import { type RunConfig, RunFolder } from '../train/run-folder.js';
+import { checked, type RunRecord, readJson, readRun } from './run-reader.js';
 
 export interface ReportInput {
 	/** Path of evaluation.json. */
 	readonly evaluation: string;
+	/** Run folders; `name` is the model's name in evaluation.json, `label` is for people. */
 	readonly runs: readonly { readonly name: string; readonly label: string; readonly directory: string }[];
 	readonly title?: string;
 }
 
 /** A run as the report shows it. */
-export interface ReportRun {
-	/** Name of the model in evaluation.json. */
+export interface ReportRun extends RunRecord {
 	readonly name: string;
 	readonly label: string;
-	/** Colour and mark, the same in every chart. */
+	/** Colour, shape and dash, the same in every chart. */
 	readonly style: number;
-	readonly config: RunConfig;
-	readonly steps: readonly StepMetrics[];
-	readonly tuning: readonly TuningMetrics[];
+	/** Whether the latent objective was on. */
+	readonly latent: boolean;
 }
 
 export interface ReportData {
 	readonly title: string;
 	readonly evaluation: EvaluationFile;
 	readonly runs: readonly ReportRun[];
-	/** Colour and mark of a model of the evaluation. */
 	styleOf(model: string): number;
 	labelOf(model: string): string;
+	taskLabel(task: string): string;
 }
 
-/** @throws {DataError} {ConfigError} Naming file and rule. */
+/** Name that paired differences use for the true latent state, which is no task. */
+const latentStateTask = 'latent-state';
+
+/** @throws {DataError} Naming file and rule. */
 export async function readReportData(input: ReportInput): Promise<ReportData> {
-	let json: unknown;
-	try {
-		json = JSON.parse(await readFile(input.evaluation, 'utf8'));
-	} catch (cause) {
-		throw new DataError(
-			'report',
-			{ file: input.evaluation, rule: 'must be an evaluation.json', value: (cause as Error).message },
-			{ cause },
-		);
-	}
-	const evaluation = parseConfig(`report ${input.evaluation}`, EvaluationFile, json);
-	const styleOf = (model: string) => {
-		const index = evaluation.models.findIndex(({ name }) => name === model);
-		return (index < 0 ? evaluation.models.length : index) % 6;
-	};
+	const evaluation = checked(
+		input.evaluation,
+		'',
+		EvaluationFile,
+		await readJson(input.evaluation, 'give the file that `evaluate` wrote'),
+	);
+	requireKnownNames(input.evaluation, evaluation);
+	const names = [...new Set([...evaluation.models.map(({ name }) => name), ...input.runs.map(({ name }) => name)])];
+	const labels = new Map([
+		...input.runs.map(({ name, label }) => [name, label] as const),
+		...evaluation.models.map(({ name, label }) => [name, label] as const),
+	]);
+	const tasks = new Map(evaluation.tasks.map(({ name, label }) => [name, label]));
 	const runs: ReportRun[] = [];
 	for (const { name, label, directory } of input.runs) {
-		const folder = await RunFolder.open(directory);
-		const lines = await folder.metrics();
-		runs.push({
-			name,
-			label,
-			style: styleOf(name),
-			config: folder.config,
-			steps: lines.filter((line) => line.kind === 'train'),
-			tuning: lines.filter((line) => line.kind === 'tuning'),
-		});
+		const record = await readRun(directory);
+		const latent = [...record.steps, ...record.tuning].some(({ latentLoss }) => latentLoss !== null);
+		runs.push({ ...record, name, label, style: names.indexOf(name), latent });
 	}
 	return {
 		title: input.title ?? `Patient world model: ${evaluation.dataset.name}`,
 		evaluation,
 		runs,
-		styleOf,
-		labelOf: (model) => evaluation.models.find(({ name }) => name === model)?.label ?? model,
+		styleOf: (model) => names.indexOf(model),
+		labelOf: (model) => labels.get(model) ?? model,
+		taskLabel: (task) => tasks.get(task) ?? (task === latentStateTask ? 'True latent state' : task),
 	};
+}
+
+/** A row with a name that is not declared would be left out of every table without a word. */
+function requireKnownNames(file: string, evaluation: EvaluationFile): void {
+	const models = new Set(evaluation.models.map(({ name }) => name));
+	const tasks = new Set(evaluation.tasks.map(({ name }) => name));
+	const requireModel = (place: string, name: string) => {
+		if (!models.has(name))
+			throw new DataError('report', { file, rule: `${place} must name one of "models"`, value: name });
+	};
+	for (const [i, { model, task }] of evaluation.probes.entries()) {
+		requireModel(`probes.${i}.model`, model);
+		if (!tasks.has(task))
+			throw new DataError('report', { file, rule: `probes.${i}.task must name one of "tasks"`, value: task });
+	}
+	for (const [i, { model }] of evaluation.latentState.entries()) requireModel(`latentState.${i}.model`, model);
+	for (const [i, { a, b }] of evaluation.differences.entries()) {
+		requireModel(`differences.${i}.a`, a);
+		requireModel(`differences.${i}.b`, b);
+	}
 }

@@ -1,38 +1,72 @@
 import { writeWhole } from '../data/whole-file.js';
 import { packageVersion } from '../package-version.js';
 import { Html, html } from './html.js';
-import { type ReportInput, readReportData } from './report-data.js';
+import { type ReportData, type ReportInput, readReportData } from './report-data.js';
+import type { Section } from './section.js';
+import { cohortFlowSection } from './sections/cohort-flow.js';
+import { collapseSection } from './sections/collapse.js';
+import { configurationSection } from './sections/configuration.js';
+import { differencesSection } from './sections/differences.js';
 import { latentStateSection } from './sections/latent-state.js';
-import { differencesSection, probesSection } from './sections/probes.js';
-import { cohortFlowSection, configurationSection, readingSection } from './sections/provenance.js';
-import { summarySection } from './sections/summary.js';
-import { collapseSection, costSection, lossesSection } from './sections/training.js';
-import { style } from './style.js';
+import { lossesSection } from './sections/losses.js';
+import { probesSection } from './sections/probes.js';
+import { readingSection } from './sections/reading.js';
+import { summary } from './sections/summary.js';
+import { trainingFiguresSection } from './sections/training-figures.js';
+import { stylesheet } from './style.js';
+
+export type { ReportInput } from './report-data.js';
+
+const sections: readonly ((data: ReportData) => Section | undefined)[] = [
+	probesSection,
+	differencesSection,
+	latentStateSection,
+	lossesSection,
+	collapseSection,
+	cohortFlowSection,
+	trainingFiguresSection,
+	configurationSection,
+	readingSection,
+];
 
 /**
- * Writes one self-contained HTML file from run folders and evaluation.json: no script, no external resource.
+ * Writes one self-contained HTML file from run folders and evaluation.json: no script, no external resource, readable on
+ * paper, on a phone and in the dark. A report of that name is replaced, in one step.
  *
- * @throws {DataError} {ConfigError} {OutputError}
+ * @throws {DataError} Malformed input, naming file and rule.
+ * @throws {OutputError} Nothing is left that looks like a report.
  */
 export async function writeReport(out: string, input: ReportInput): Promise<void> {
-	const data = await readReportData(input);
-	const page = html`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>${data.title}</title><style>${new Html(style)}</style></head>
-<body><main>
-<h1>${data.title}</h1>
-<p class="muted">${data.evaluation.createdAt.slice(0, 10)}, ehr-jepa ${packageVersion}${data.evaluation.dataset.simulated ? ', simulated patients' : ''}</p>
-${summarySection(data)}
-${probesSection(data)}
-${differencesSection(data)}
-${latentStateSection(data)}
-${lossesSection(data)}
-${collapseSection(data)}
-${cohortFlowSection(data)}
-${costSection(data)}
-${configurationSection(data)}
-${readingSection(data)}
-<footer>Every number of this page is in evaluation.json and the run folders beside it.</footer>
-</main></body></html>
+	await writeWhole(out, page(await readReportData(input)).text);
+}
+
+function page(data: ReportData): Html {
+	const shown = sections.map((section) => section(data)).filter((section) => section !== undefined);
+	const { createdAt, dataset } = data.evaluation;
+	// The policy makes the promise of the doc comment one that the browser keeps.
+	return html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${data.title}</title>
+<style>${new Html(stylesheet)}</style>
+</head>
+<body>
+<main>
+<header><p class="eyebrow">${dataset.simulated ? 'Simulated patients' : 'Patient records'} · ${createdAt.slice(0, 10)} · ehr-jepa ${packageVersion}</p>
+<h1>${data.title}</h1></header>
+${summary(data)}
+<nav aria-label="Contents"><ol>${shown.map(({ id, title }) => html`<li><a href="#${id}">${title}</a></li>`)}</ol></nav>
+${shown.map(
+	({ id, title, body }) => html`<section id="${id}"><h2>${title}</h2>
+${body}</section>
+`,
+)}
+<footer>Every number on this page comes from evaluation.json and the run folders; numbers in tables carry their full precision in the page source.</footer>
+</main>
+</body>
+</html>
 `;
-	await writeWhole(out, page.text);
 }

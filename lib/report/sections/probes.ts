@@ -1,109 +1,126 @@
-import type { Estimate } from '../../evaluate/evaluation-file.js';
-import { intervalChart, legend } from '../charts.js';
-import { formatNumber, type Html, html, table } from '../html.js';
+import type { ProbeResult } from '../../evaluate/evaluation-file.js';
+import { type Html, html } from '../html.js';
+import { intervalChart } from '../interval-chart.js';
+import { legend } from '../marks.js';
+import { formatPercent, horizonLabel } from '../numbers.js';
 import type { ReportData } from '../report-data.js';
+import { details, type Section } from '../section.js';
+import { count, estimate, type Row, table } from '../table.js';
 
-export function horizonLabel(days: number | null): string {
-	return days === null ? 'as labelled' : days === 0 ? 'now' : `${days} d`;
-}
-
-/** `0.712 [0.640, 0.781]`, or why there is no number. */
-export function estimateCell(estimate: Estimate): Html {
-	if (estimate.value === null) return html`<span class="why">undefined: ${estimate.undefinedReason}</span>`;
-	const interval =
-		estimate.low === null ? ' [no interval]' : ` [${formatNumber(estimate.low)}, ${formatNumber(estimate.high)}]`;
-	return html`${formatNumber(estimate.value)}${interval}`;
-}
-
-export function modelLegend(data: ReportData): Html {
-	return legend(data.evaluation.models.map(({ name, label }) => ({ label, style: data.styleOf(name) })));
-}
-
-export function probesSection(data: ReportData): Html {
-	const { probes, tasks } = data.evaluation;
-	if (probes.length === 0) return html``;
-	return html`<h2>What the frozen state tells, by horizon</h2>
-<p>Area under the ROC curve of a logistic probe on held-out patients: 0.5 is chance (dashed), 1 is perfect. Dots are the estimates, whiskers their 95 % patient-level bootstrap intervals. Where intervals are wide, the data cannot tell the models apart.</p>
+/** What the frozen state tells about the future: AUROC by horizon, every task on the same scale. */
+export function probesSection(data: ReportData): Section {
+	const { probes, tasks, bootstrap } = data.evaluation;
+	const title = 'Prediction by horizon';
+	if (probes.length === 0) return { id: 'probes', title, body: html`<p>The evaluation holds no probe results.</p>` };
+	const lowest = Math.min(
+		0.4,
+		...probes.flatMap(({ auroc }) => [auroc.value, auroc.low].filter((value) => value !== null)),
+	);
+	const range = [Math.max(0, Math.floor(lowest * 10) / 10), 1] as const;
+	const body = html`<p>Area under the ROC curve (AUROC) of a logistic probe on the frozen state, on held-out patients. 0.5 is chance, 1 is perfect. Marks are estimates, whiskers and brackets their ${formatPercent(bootstrap.level)} intervals over resampled patients. Where intervals overlap widely, the data cannot tell the models apart; the paired differences below are the sharper comparison.</p>
 ${modelLegend(data)}
-<div class="charts">${tasks.map(({ name, label }) =>
-		intervalChart(
-			label,
-			'AUROC',
-			'horizon',
-			probes
-				.filter(({ task }) => task === name)
-				.map(({ model, horizonDays, auroc }) => ({
-					category: horizonLabel(horizonDays),
-					name: model,
-					style: data.styleOf(model),
-					value: auroc.value,
-					low: auroc.low,
-					high: auroc.high,
-				})),
-			{ reference: { y: 0.5, label: 'chance' }, range: [0.2, 1] },
-		),
-	)}</div>
-${tasks.map(
-	({ name, label, definition }) =>
-		html`<details><summary>${label}: all numbers</summary><p class="note">${definition}</p>${table(
-			label,
-			[
-				{ title: 'Model' },
-				{ title: 'Horizon' },
-				{ title: 'AUROC', numeric: true },
-				{ title: 'Average precision', numeric: true },
-				{ title: 'Brier score', numeric: true },
-				{ title: 'Samples', numeric: true },
-				{ title: 'Patients', numeric: true },
-				{ title: 'Positive', numeric: true },
-				{ title: 'L2', numeric: true },
-			],
-			probes
-				.filter(({ task }) => task === name)
-				.map((probe) => [
-					data.labelOf(probe.model),
-					horizonLabel(probe.horizonDays),
-					estimateCell(probe.auroc),
-					estimateCell(probe.averagePrecision),
-					estimateCell(probe.brier),
-					formatNumber(probe.nSamples),
-					formatNumber(probe.nPatients),
-					formatNumber(probe.nPositives),
-					probe.l2 === null ? 'none' : String(probe.l2),
-				]),
-		)}</details>`,
-)}`;
+${tasks.map(({ name, label, definition }, i) => {
+	const rows = probes.filter(({ task }) => task === name);
+	if (rows.length === 0) return html`<h3>${label}</h3><p class="note">${definition}</p><p>No probe results.</p>`;
+	return html`<section class="task"><h3>${label}</h3><p class="note">${definition}</p>
+<div class="pair"><div>${intervalChart({
+		id: `auroc-${i}`,
+		title: `${label}: AUROC by horizon`,
+		valueName: 'AUROC',
+		categoryName: 'days after the index date',
+		points: rows.map(({ model, horizonDays, auroc }) => ({
+			category: horizonLabel(horizonDays),
+			name: data.labelOf(model),
+			style: data.styleOf(model),
+			estimate: auroc,
+		})),
+		range,
+		reference: { value: 0.5, label: 'chance' },
+	})}</div><div>${byHorizon(data, `${label}: AUROC`, rows)}</div></div>
+${details('Average precision, Brier score and counts', allNumbers(data, label, rows))}</section>
+`;
+})}`;
+	return { id: 'probes', title, body };
 }
 
-export function differencesSection(data: ReportData): Html {
-	const { differences, tasks } = data.evaluation;
-	if (differences.length === 0) return html``;
-	const taskLabel = (name: string) => tasks.find((task) => task.name === name)?.label ?? 'True latent state';
-	return html`<h2>Paired differences</h2>
-<p>First model minus second, on the same resamples of patients. A difference is one only where the interval excludes 0 (marked).</p>
-<details><summary>All ${formatNumber(differences.length)} differences</summary>${table(
-		'Paired differences',
+/** Marks of all models with what they are. */
+export function modelLegend(data: ReportData): Html {
+	return legend(
+		data.evaluation.models.map(({ name, label, description }) => ({
+			label,
+			style: data.styleOf(name),
+			kind: 'mark',
+			note: description,
+		})),
+	);
+}
+
+/** Models down, horizons across: short enough to stand beside the chart. */
+function byHorizon(data: ReportData, caption: string, rows: readonly ProbeResult[]): Html {
+	const horizons = [...new Set(rows.map(({ horizonDays }) => horizonDays))];
+	const models = [...new Set(rows.map(({ model }) => model))];
+	const at = (model: string, horizon: number | null) =>
+		rows.find((row) => row.model === model && row.horizonDays === horizon);
+	const counts = (pick: (row: ProbeResult) => number) =>
+		horizons.map((horizon) => {
+			// All models are read on the same samples; a file in which they are not shows it.
+			const values = [...new Set(rows.filter(({ horizonDays }) => horizonDays === horizon).map(pick))].sort(
+				(a, b) => a - b,
+			);
+			return values.map((value, i) => html`${i === 0 ? '' : ' or '}${count(value)}`);
+		});
+	return table(
+		caption,
+		[{ title: 'Model' }, ...horizons.map((horizon) => ({ title: horizonLabel(horizon), numeric: true }))],
 		[
-			{ title: 'First' },
-			{ title: 'Second' },
-			{ title: 'Task' },
-			{ title: 'Horizon' },
-			{ title: 'Metric' },
-			{ title: 'Difference', numeric: true },
-			{ title: '' },
+			...models.map((model): Row => {
+				const cells = horizons.map((horizon) => {
+					const row = at(model, horizon);
+					return row === undefined ? html`<span class="why">not evaluated</span>` : estimate(row.auroc);
+				});
+				return { cells: [data.labelOf(model), ...cells] };
+			}),
+			{ cells: ['Samples', ...counts(({ nSamples }) => nSamples)], quiet: true },
+			{ cells: ['Patients', ...counts(({ nPatients }) => nPatients)], quiet: true },
+			{ cells: ['Positive', ...counts(({ nPositives }) => nPositives)], quiet: true },
 		],
-		differences.map(({ a, b, task, horizonDays, metric, difference }) => [
-			data.labelOf(a),
-			data.labelOf(b),
-			taskLabel(task),
-			horizonLabel(horizonDays),
-			metric === 'auroc' ? 'AUROC' : 'R²',
-			estimateCell(difference),
-			difference.low !== null && difference.high !== null && (difference.low > 0 || difference.high < 0)
-				? difference.low > 0
-					? 'first better'
-					: 'second better'
-				: '',
-		]),
-	)}</details>`;
+	);
+}
+
+function allNumbers(data: ReportData, label: string, rows: readonly ProbeResult[]): Html {
+	const horizons = [...new Set(rows.map(({ horizonDays }) => horizonDays))];
+	const titles = [
+		'AUROC',
+		'Average precision',
+		'Brier score',
+		'Samples',
+		'Patients',
+		'Positive',
+		'Fitted on',
+		'of them positive',
+		'L2',
+	];
+	return table(
+		`${label}: all numbers. Average precision is read against the share of positives; a lower Brier score is better.`,
+		[{ title: 'Model' }, ...titles.map((title) => ({ title, numeric: true }))],
+		horizons.flatMap((horizon) =>
+			rows
+				.filter(({ horizonDays }) => horizonDays === horizon)
+				.map((row, i): Row => {
+					const cells = [
+						data.labelOf(row.model),
+						estimate(row.auroc),
+						estimate(row.averagePrecision),
+						estimate(row.brier),
+						count(row.nSamples),
+						count(row.nPatients),
+						count(row.nPositives),
+						count(row.nTrainSamples),
+						count(row.nTrainPositives),
+						row.l2 === null ? html`<span class="why">no fit</span>` : html`<data value="${row.l2}">${row.l2}</data>`,
+					];
+					return i === 0 ? { cells, group: `Horizon: ${horizonLabel(horizon)}` } : { cells };
+				}),
+		),
+	);
 }

@@ -1,0 +1,44 @@
+import type { CollapseMonitors, MetricsLine } from '../train/metrics.js';
+import type { CurveSeries } from './line-chart.js';
+import type { ReportRun } from './report-data.js';
+import type { Point } from './scales.js';
+
+/** A number of a metrics line; null where the line does not have it. */
+export type Pick = (line: MetricsLine) => number | null;
+
+/** Training line and tuning marks of one number of each run. */
+export function curvesOf(
+	runs: readonly ReportRun[],
+	name: string,
+	pick: Pick,
+	variant?: CurveSeries['variant'],
+): CurveSeries[] {
+	return runs.flatMap(({ label, style, steps, tuning }): CurveSeries[] => {
+		const shared = { style, ...(variant === undefined ? {} : { variant }) };
+		return [
+			{ ...shared, kind: 'line', name: `${label}, ${name}, training`, points: pointsOf(steps, pick) },
+			{ ...shared, kind: 'marks', name: `${label}, ${name}, tuning`, points: pointsOf(tuning, pick) },
+		];
+	});
+}
+
+export function pointsOf(lines: readonly MetricsLine[], pick: Pick): Point[] {
+	const points: Point[] = [];
+	for (const line of lines) {
+		const value = pick(line);
+		if (value !== null) points.push([line.step, value]);
+	}
+	return points;
+}
+
+export function monitor(name: keyof CollapseMonitors): Pick {
+	return ({ collapse }) => collapse?.[name] ?? null;
+}
+
+/** Latent loss as a multiple of a null model's; null where the null model is perfect, because nothing can beat it. */
+export function relativeTo(name: 'batchMeanLoss' | 'copyContextLoss'): Pick {
+	return ({ latentLoss, collapse }) => {
+		const reference = collapse?.[name];
+		return latentLoss === null || reference === undefined || reference <= 0 ? null : latentLoss / reference;
+	};
+}

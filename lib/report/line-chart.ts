@@ -1,0 +1,107 @@
+import { type Html, html, nothing } from './html.js';
+import { colourClass, coordinate, dashOf, mark } from './marks.js';
+import { formatSignificant, formatTick } from './numbers.js';
+import { figure, plotWidth, referenceLine, valueAxis } from './plot-frame.js';
+import { extent, linearScale, type Point, smoothed, thinned, ticks } from './scales.js';
+
+const height = 258;
+const area = { left: 46, right: plotWidth - 12, top: 30, bottom: height - 42 };
+/** Share of a curve's first points that may leave the chart: they would flatten all the rest. */
+const burnIn = 0.03;
+const burnInFrom = 50;
+
+export interface CurveSeries {
+	readonly name: string;
+	/** Colour, shape and dash of a model, the same in every chart. */
+	readonly style: number;
+	/** Ascending in x. */
+	readonly points: readonly Point[];
+	/** A line for training batches, marks for evaluations. */
+	readonly kind: 'line' | 'marks';
+	/** Sets a second quantity of the same model apart: dashed line, hollow marks. Absent: the model's own dash. */
+	readonly variant?: 'solid' | 'dashed';
+}
+
+export interface LineChart {
+	readonly id: string;
+	readonly title: string;
+	readonly reading?: string;
+	readonly valueName: string;
+	readonly series: readonly CurveSeries[];
+	/** Values that the axis must hold, such as 0. */
+	readonly include?: readonly number[];
+	readonly reference?: { readonly value: number; readonly label: string };
+}
+
+/** Curves over optimiser steps. Nothing when no series has a point. */
+export function lineChart(chart: LineChart): Html {
+	const drawn = chart.series
+		.filter(({ points }) => points.length > 0)
+		.map((series) => ({ ...series, points: thinned(series.points) }));
+	if (drawn.length === 0) return nothing;
+	const anchors = [...(chart.include ?? []), ...(chart.reference === undefined ? [] : [chart.reference.value])];
+	const settled = drawn.flatMap(({ points }) =>
+		points.slice(points.length < burnInFrom ? 0 : Math.ceil(points.length * burnIn)).map(([, value]) => value),
+	);
+	const [low, high] = extent([...settled, ...anchors]);
+	const bottom = chart.include?.includes(low) ? low : low - 0.04 * (high - low);
+	const top = high + 0.06 * (high - low);
+	const lastStep = Math.max(1, ...drawn.map(({ points }) => points.at(-1)![0]));
+	const x = linearScale(0, lastStep, area.left, area.right);
+	const y = linearScale(bottom, top, area.bottom, area.top);
+	const steps = ticks(0, lastStep, 5);
+	const highest = drawn.reduce(
+		(largest, { points }) => points.reduce((max, [, value]) => Math.max(max, value), largest),
+		top,
+	);
+	const body = html`${valueAxis(area, bottom, top, y, chart.valueName)}${steps.values.map(
+		(value) =>
+			html`<text class="tick" x="${coordinate(x(value))}" y="${area.bottom + 18}" text-anchor="middle">${formatTick(value, steps.step)}</text>`,
+	)}<text class="axis" x="${(area.left + area.right) / 2}" y="${height - 5}" text-anchor="middle">step</text>${plotted(drawn, x, y)}${
+		chart.reference === undefined ? nothing : referenceLine(area, y(chart.reference.value), chart.reference.label)
+	}`;
+	return figure(
+		{
+			id: chart.id,
+			title: chart.title,
+			...(chart.reading === undefined ? {} : { reading: chart.reading }),
+			description: drawn
+				.map(
+					({ name, points }) =>
+						`${name}: ${formatSignificant(points[0]![1])} at step ${Math.round(points[0]![0])}, ${formatSignificant(points.at(-1)![1])} at step ${Math.round(points.at(-1)![0])}`,
+				)
+				.join('; '),
+			notes: highest > top ? [`The first steps, up to ${formatSignificant(highest)}, are above the axis.`] : [],
+		},
+		height,
+		body,
+	);
+}
+
+function plotted(drawn: readonly CurveSeries[], x: (step: number) => number, y: (value: number) => number): Html {
+	const lines = drawn.filter(({ kind }) => kind === 'line');
+	const path = (points: readonly Point[]) =>
+		points.map(([step, value]) => `${coordinate(x(step))},${coordinate(y(value))}`).join(' ');
+	const dash = ({ variant, style }: CurveSeries) =>
+		variant === undefined ? dashOf(style) : variant === 'dashed' ? '6 3' : '';
+	const curves = lines.map((series) => {
+		const smooth = smoothed(series.points);
+		const colour = colourClass(series.style);
+		return html`${smooth === undefined ? nothing : html`<polyline class="raw ${colour}" points="${path(series.points)}"></polyline>`}<polyline class="curve ${colour}" points="${path(smooth ?? series.points)}" stroke-dasharray="${dash(series)}"></polyline>`;
+	});
+	// A second drawing area cuts off what leaves the axes; coordinates inside are those outside.
+	const inside = html`<svg class="plot" x="${area.left}" y="${area.top - 4}" width="${area.right - area.left + 6}" height="${area.bottom - area.top + 4}" viewBox="${area.left} ${area.top - 4} ${area.right - area.left + 6} ${area.bottom - area.top + 4}">${curves}</svg>`;
+	const marks = drawn.flatMap((series) => {
+		const marked = series.kind === 'marks' ? series.points : series.points.slice(-1);
+		return marked
+			.filter(([, value]) => y(value) >= area.top - 4)
+			.map(([step, value]) =>
+				mark(series.style, x(step), y(value), {
+					size: series.kind === 'marks' ? 4 : 3.2,
+					hollow: series.variant === 'dashed',
+					title: `${series.name}, step ${Math.round(step)}: ${formatSignificant(value)}`,
+				}),
+			);
+	});
+	return html`${inside}${marks}`;
+}

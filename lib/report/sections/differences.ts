@@ -1,0 +1,74 @@
+import { type Comparison, comparisonsOf } from '../comparisons.js';
+import { type ForestRow, forestChart, shownSign } from '../forest-chart.js';
+import { type Html, html, nothing } from '../html.js';
+import { formatPercent, horizonLabel } from '../numbers.js';
+import type { ReportData } from '../report-data.js';
+import { extent } from '../scales.js';
+import { details, type Section } from '../section.js';
+import { difference, type Row, table } from '../table.js';
+
+/** Pairs that are drawn; every pair is in a table. */
+const drawnPairs = 4;
+
+const metricLabels = { auroc: 'AUROC', r2: 'R²' } as const;
+
+/** Two models on the same resamples of patients. */
+export function differencesSection(data: ReportData): Section {
+	const title = 'Paired differences';
+	const comparisons = comparisonsOf(data);
+	if (comparisons.length === 0)
+		return { id: 'differences', title, body: html`<p>The evaluation holds no paired differences.</p>` };
+	const ends = comparisons
+		.slice(0, drawnPairs)
+		.flatMap(({ rows }) =>
+			rows.flatMap(({ difference: { value, low, high } }) => [value, low, high].filter((end) => end !== null)),
+		);
+	const [low, high] = extent([-0.02, 0.02, ...ends]);
+	const margin = 0.04 * (high - low);
+	const body = html`<p>Score of one model minus that of another on the same ${data.evaluation.bootstrap.draws.toLocaleString('en-US')} resamples of patients, which removes what both find easy or hard. Filled marks: the ${formatPercent(data.evaluation.bootstrap.level)} interval excludes 0, a difference was shown. Hollow marks: no difference could be shown, which does not mean that there is none.</p>
+<div class="charts">${comparisons.slice(0, drawnPairs).map((comparison, i) =>
+		forestChart({
+			id: `difference-${i}`,
+			title: pairTitle(data, comparison),
+			rows: forestRows(data, comparison),
+			range: [low - margin, high + margin],
+			sides: [`${data.labelOf(comparison.b)} better`, `${data.labelOf(comparison.a)} better`],
+		}),
+	)}</div>
+${comparisons.length > drawnPairs ? html`<p class="note">${drawnPairs} of ${comparisons.length} pairs are drawn; the tables hold all.</p>` : nothing}
+${comparisons.map((comparison) => details(`Table: ${pairTitle(data, comparison)}`, pairTable(data, comparison)))}`;
+	return { id: 'differences', title, body };
+}
+
+function pairTitle(data: ReportData, { a, b }: Comparison): string {
+	return `${data.labelOf(a)} minus ${data.labelOf(b)}`;
+}
+
+function forestRows(data: ReportData, { rows }: Comparison): ForestRow[] {
+	return rows.map(({ task, metric, horizonDays, difference: estimate }) => ({
+		group: `${data.taskLabel(task)}, ${metricLabels[metric]}`,
+		label: horizonLabel(horizonDays),
+		estimate,
+	}));
+}
+
+function pairTable(data: ReportData, comparison: Comparison): Html {
+	const [a, b] = [data.labelOf(comparison.a), data.labelOf(comparison.b)];
+	const words = { '1': `${a} better`, '-1': `${b} better`, '0': 'not shown' } as const;
+	let group = '';
+	return table(
+		pairTitle(data, comparison),
+		[{ title: 'Horizon' }, { title: 'Difference', numeric: true }, { title: 'What the interval shows' }],
+		comparison.rows.map(({ task, metric, horizonDays, difference: estimate }): Row => {
+			const heading = `${data.taskLabel(task)}, ${metricLabels[metric]}`;
+			const cells = [
+				horizonLabel(horizonDays),
+				difference(estimate),
+				estimate.value === null ? '' : words[shownSign(estimate)],
+			];
+			if (heading === group) return { cells };
+			group = heading;
+			return { cells, group: heading };
+		}),
+	);
+}
