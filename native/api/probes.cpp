@@ -10,10 +10,15 @@
 namespace ehrjepa::api {
 namespace {
 
-void check_size(const char* name, std::size_t found, std::int64_t expected) {
-  if (expected < 0 || found != static_cast<std::size_t>(expected)) {
-    throw Error(std::string("[probes] ") + name + " must have " + std::to_string(expected) + " entries but has " +
-                std::to_string(found));
+/// A matrix of rows x columns must fill `found` entries exactly; no product that could overflow.
+void check_size(const char* name, std::size_t found, std::int64_t rows, std::int64_t columns) {
+  const bool fits = rows >= 0 && columns >= 0 &&
+                    (columns == 0 ? found == 0
+                                  : found % static_cast<std::size_t>(columns) == 0 &&
+                                        found / static_cast<std::size_t>(columns) == static_cast<std::size_t>(rows));
+  if (!fits) {
+    throw Error(std::string("[probes] ") + name + " must have " + std::to_string(rows) + " x " +
+                std::to_string(columns) + " entries but has " + std::to_string(found));
   }
 }
 
@@ -26,8 +31,8 @@ at::Tensor view(const std::vector<T>& values, at::IntArrayRef shape, at::ScalarT
 }  // namespace
 
 LogisticResult fit_logistic(const LogisticOptions& options, const std::atomic<bool>& cancelled) {
-  check_size("features", options.features.size(), options.rows * options.columns);
-  check_size("labels", options.labels.size(), options.rows);
+  check_size("features", options.features.size(), options.rows, options.columns);
+  check_size("labels", options.labels.size(), options.rows, 1);
   const std::vector<infer::LogisticFit> fits =
       infer::fit_logistic(view(options.features, {options.rows, options.columns}, at::kFloat),
                           view(options.labels, {options.rows}, at::kByte), options.l2, cancelled);
@@ -42,8 +47,8 @@ LogisticResult fit_logistic(const LogisticOptions& options, const std::atomic<bo
 }
 
 std::vector<double> fit_ridge(const RidgeOptions& options, const std::atomic<bool>& cancelled) {
-  check_size("features", options.features.size(), options.rows * options.columns);
-  check_size("targets", options.targets.size(), options.rows * options.outputs);
+  check_size("features", options.features.size(), options.rows, options.columns);
+  check_size("targets", options.targets.size(), options.rows, options.outputs);
   const at::Tensor solution =
       infer::fit_ridge(view(options.features, {options.rows, options.columns}, at::kFloat),
                        view(options.targets, {options.rows, options.outputs}, at::kFloat), options.l2, cancelled);

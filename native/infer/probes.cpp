@@ -105,10 +105,7 @@ LogisticFit minimise(const Objective& objective, const at::Tensor& start, const 
       }
       length = std::isinf(high) ? 2 * low : 0.5 * (low + high);
     }
-    if (!(next_value < value)) {  // no progress left in float64
-      fit.converged = gradient.abs().max().item<double>() <= 100 * gradient_tolerance;
-      break;
-    }
+    if (!(next_value < value)) break;  // no progress left in float64
     const at::Tensor change = next_gradient - gradient;
     const at::Tensor step = point - fit.weights;
     if (scalar_product(change, step) > 1e-16) {
@@ -126,17 +123,22 @@ LogisticFit minimise(const Objective& objective, const at::Tensor& start, const 
   return fit;
 }
 
-at::Tensor checked_features(const char* scope, const at::Tensor& features_ND) {
-  if (features_ND.size(0) == 0)
-    throw Error(std::string("[") + scope + "] features must have at least one row but have 0");
-  const at::Tensor wide = features_ND.to(at::kDouble).contiguous();
-  if (!at::isfinite(wide).all().item<bool>()) {
-    throw Error(std::string("[") + scope + "] features must be finite but hold NaN or infinity");
+at::Tensor checked_matrix(const char* scope, const char* name, const at::Tensor& matrix) {
+  if (matrix.size(0) == 0 || matrix.size(1) == 0) {
+    throw Error(std::string("[") + scope + "] " + name + " must have at least one row and one column but are " +
+                std::to_string(matrix.size(0)) + " x " + std::to_string(matrix.size(1)));
+  }
+  const at::Tensor wide = matrix.to(at::kDouble).contiguous();
+  const at::Tensor finite = at::isfinite(wide);
+  if (!finite.all().item<bool>()) {
+    throw Error(std::string("[") + scope + "] " + name + " must be finite but hold " +
+                std::to_string(wide.numel() - finite.sum().item<std::int64_t>()) + " values that are NaN or infinite");
   }
   return wide;
 }
 
 void check_penalties(const char* scope, const std::vector<double>& l2) {
+  if (l2.empty()) throw Error(std::string("[") + scope + "] l2 must hold at least one penalty but is empty");
   for (const double penalty : l2) {
     if (!(penalty > 0.0) || !std::isfinite(penalty)) {
       throw Error(std::string("[") + scope + "] l2 must be positive and finite but holds " + std::to_string(penalty));
@@ -149,10 +151,16 @@ void check_penalties(const char* scope, const std::vector<double>& l2) {
 std::vector<LogisticFit> fit_logistic(const at::Tensor& features_ND, const at::Tensor& labels_N,
                                       const std::vector<double>& l2, const std::atomic<bool>& cancelled) {
   const at::NoGradGuard no_grad;
-  const at::Tensor wide_ND = checked_features("logistic", features_ND);
+  const at::Tensor wide_ND = checked_matrix("logistic", "features", features_ND);
   check_penalties("logistic", l2);
-  const at::Tensor signs_N = labels_N.to(at::kDouble) * 2 - 1;
-  const double positives = labels_N.to(at::kDouble).sum().item<double>();
+  const at::Tensor zero_one_N = labels_N.to(at::kDouble);
+  const at::Tensor neither_N = zero_one_N.ne(0).logical_and(zero_one_N.ne(1));
+  if (neither_N.any().item<bool>()) {
+    throw Error("[logistic] labels must be 0 or 1 but hold " +
+                std::to_string(zero_one_N.masked_select(neither_N)[0].item<double>()));
+  }
+  const at::Tensor signs_N = zero_one_N * 2 - 1;
+  const double positives = zero_one_N.sum().item<double>();
   if (positives == 0.0 || positives == static_cast<double>(labels_N.size(0))) {
     throw Error("[logistic] labels must hold both classes but hold " + std::to_string(labels_N.size(0)) +
                 " of one class");
@@ -172,8 +180,8 @@ std::vector<LogisticFit> fit_logistic(const at::Tensor& features_ND, const at::T
 at::Tensor fit_ridge(const at::Tensor& features_ND, const at::Tensor& targets_NO, const std::vector<double>& l2,
                      const std::atomic<bool>& cancelled) {
   const at::NoGradGuard no_grad;
-  const at::Tensor wide_ND = checked_features("ridge", features_ND);
-  const at::Tensor targets = checked_features("ridge", targets_NO);
+  const at::Tensor wide_ND = checked_matrix("ridge", "features", features_ND);
+  const at::Tensor targets = checked_matrix("ridge", "targets", targets_NO);
   check_penalties("ridge", l2);
   const std::int64_t rows = wide_ND.size(0);
   const std::int64_t columns = wide_ND.size(1);
