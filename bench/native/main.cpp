@@ -1,0 +1,132 @@
+// Times the native ops against libtorch's own. usage: ehrjepa_bench [word] [--json] [--quick]
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/ones.h>
+#include <torch/version.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <map>
+
+#include "native/timing.h"
+
+namespace bench {
+
+std::vector<Quantiles> time_in_turns(const std::vector<std::function<void()>>& calls, const Settings& settings) {
+  using Clock = std::chrono::steady_clock;
+  const auto since = [](Clock::time_point from) { return std::chrono::duration<double>(Clock::now() - from).count(); };
+  std::vector<std::vector<double>> times(calls.size());
+  auto start = Clock::now();
+  for (int round = -2; round < settings.rounds || since(start) < settings.seconds; ++round) {
+    if (round == 0) start = Clock::now();
+    for (std::size_t i = 0; i < calls.size(); ++i) {
+      const auto before = Clock::now();
+      calls[i]();
+      if (round >= 0) times[i].push_back(since(before));
+    }
+  }
+  std::vector<Quantiles> result;
+  for (std::vector<double>& sorted : times) {
+    std::sort(sorted.begin(), sorted.end());
+    const auto quantile = [&sorted](double share) {
+      return sorted[static_cast<std::size_t>(share * static_cast<double>(sorted.size() - 1))];
+    };
+    result.push_back({quantile(0.2), quantile(0.5), quantile(0.8)});
+  }
+  return result;
+}
+
+namespace {
+
+/// Bytes a second of a copy far larger than any cache, read and write counted: the limit that rows are held against.
+double copy_bandwidth(const Settings& settings) {
+  const at::Tensor source = at::ones({std::int64_t{64} << 20}, at::kFloat);
+  const at::Tensor target = at::empty_like(source);
+  const Quantiles times = time_in_turns({[&] { target.copy_(source); }}, settings)[0];
+  return 2.0 * static_cast<double>(source.nbytes()) / times.median;
+}
+
+void print_table(const std::vector<Row>& rows, double limit) {
+  std::printf("libtorch %s, %d threads, %s, copy %.2f GB/s; every result was checked before it was timed\n",
+              TORCH_VERSION, at::get_num_threads(), at::get_cpu_capability().c_str(), limit / 1e9);
+  std::printf("%-26s %-40s %-13s %11s %11s %11s %8s %8s %9s\n", "op", "case", "of", "median us", "p20", "p80", "GB/s",
+              "of copy", "ours is");
+  std::map<std::string, double> ours;
+  for (const Row& row : rows) {
+    const double rate = row.bytes / row.median_seconds;
+    std::printf("%-26s %-40s %-13s %11.2f %11.2f %11.2f %8.2f %7.0f%%", row.op.c_str(), row.name.c_str(),
+                row.implementation.c_str(), row.median_seconds * 1e6, row.p20_seconds * 1e6, row.p80_seconds * 1e6,
+                rate / 1e9, 100 * rate / limit);
+    const std::string key = row.op + row.name;
+    if (row.implementation == "ours") {
+      ours[key] = row.median_seconds;
+      std::printf("\n");
+    } else {
+      std::printf(" %8.2fx\n", row.median_seconds / ours.at(key));
+    }
+  }
+}
+
+void print_json(const std::vector<Row>& rows, double limit) {
+  std::printf("{\"libtorch\":\"%s\",\"threads\":%d,\"cpuCapability\":\"%s\",\"copyBytesPerSecond\":%.6g,\"rows\":[",
+              TORCH_VERSION, at::get_num_threads(), at::get_cpu_capability().c_str(), limit);
+  const char* separator = "";
+  for (const Row& row : rows) {
+    std::printf(
+        "%s{\"op\":\"%s\",\"case\":\"%s\",\"implementation\":\"%s\",\"bytes\":%.12g,\"p20Seconds\":%.6g,"
+        "\"medianSeconds\":%.6g,\"p80Seconds\":%.6g}",
+        separator, row.op.c_str(), row.name.c_str(), row.implementation.c_str(), row.bytes, row.p20_seconds,
+        row.median_seconds, row.p80_seconds);
+    separator = ",";
+  }
+  std::printf("]}\n");
+}
+
+int run(int count, char** arguments) {
+  std::string word;
+  bool json = false;
+  Settings settings{15, 0.3};
+  for (int i = 1; i < count; ++i) {
+    if (std::strcmp(arguments[i], "--json") == 0) {
+      json = true;
+    } else if (std::strcmp(arguments[i], "--quick") == 0) {
+      settings = {3, 0.0};
+    } else if (arguments[i][0] == '-') {
+      std::fprintf(stderr, "[bench] options are --json and --quick but found %s\n", arguments[i]);
+      return 2;
+    } else {
+      word = arguments[i];
+    }
+  }
+  const std::map<std::string, std::vector<Row> (*)(const Settings&)> benchmarks = {{"rms_norm", &rms_norm}};
+  std::vector<Row> rows;
+  for (const auto& [name, benchmark] : benchmarks) {
+    if (name.find(word) == std::string::npos) continue;
+    const std::vector<Row> found = benchmark(settings);
+    rows.insert(rows.end(), found.begin(), found.end());
+  }
+  if (rows.empty()) {
+    std::fprintf(stderr, "[bench] no benchmark has \"%s\" in its name\n", word.c_str());
+    return 2;
+  }
+  (json ? print_json : print_table)(rows, copy_bandwidth(settings));
+  return 0;
+}
+
+}  // namespace
+}  // namespace bench
+
+int main(int count, char** arguments) {
+  try {
+    return bench::run(count, arguments);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
+}

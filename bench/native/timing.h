@@ -1,0 +1,34 @@
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+/// Benchmarks of native ops: each checks its results first, then times; main.cpp prints the rows.
+namespace bench {
+
+struct Row {
+  std::string op;              ///< op, pass and dtype: `rms_norm forward bfloat16`
+  std::string name;            ///< case of test/cases
+  std::string implementation;  ///< `ours`, or the peer it is compared with
+  double bytes;                ///< least memory traffic of one call: inputs read once, outputs written once
+  double p20_seconds, median_seconds, p80_seconds;
+};
+
+struct Settings {
+  int rounds;      ///< calls of each, at least
+  double seconds;  ///< and at least this long
+};
+
+struct Quantiles {
+  double p20, median, p80;
+};
+
+/// Seconds of one call of each, after two rounds that are not counted. Calls take turns, so that whatever else runs on
+/// the machine slows all of them alike. Caches are not flushed: a case smaller than the last-level cache shows the
+/// cache's speed.
+std::vector<Quantiles> time_in_turns(const std::vector<std::function<void()>>& calls, const Settings& settings);
+
+/// @throws std::runtime_error when a result is wrong; nothing is timed then.
+std::vector<Row> rms_norm(const Settings& settings);
+
+}  // namespace bench
