@@ -55,6 +55,8 @@ interface Contender {
 }
 
 const level = 0.95;
+/** Below this many patients of a class, resamples hardly differ: a narrow interval would be an illusion. */
+const minPatientsPerClass = 5;
 export const countsModel: EvaluatedModel = {
 	name: 'counts',
 	label: 'Code counts',
@@ -178,6 +180,7 @@ class Evaluation {
 			nPatients: new Set(patients).size,
 			nPositives: truth.reduce<number>((sum, label) => sum + label, 0),
 		};
+		const tooFew = tooFewPatients(heldOut);
 		const fitted: {
 			about: EvaluatedModel;
 			ranked: RankedPredictions;
@@ -191,8 +194,9 @@ class Evaluation {
 				nTrainSamples: probe.nTrainSamples,
 				nTrainPositives: probe.nTrainPositives,
 			};
-			if ('undefinedReason' in probe) {
-				const undefinedEstimate = { value: null, low: null, high: null, undefinedReason: probe.undefinedReason };
+			const undefinedReason = 'undefinedReason' in probe ? probe.undefinedReason : tooFew;
+			if ('undefinedReason' in probe || undefinedReason !== undefined) {
+				const undefinedEstimate = { value: null, low: null, high: null, undefinedReason };
 				this.probes.push({
 					...base,
 					l2: null,
@@ -301,6 +305,21 @@ class Evaluation {
 			});
 		}
 	}
+}
+
+/** Why a held-out set cannot carry a metric; undefined when it can. */
+function tooFewPatients(labels: readonly LabelRow[]): string | undefined {
+	for (const [value, name] of [
+		[true, 'positive'],
+		[false, 'negative'],
+	] as const) {
+		const patients = new Set(labels.filter((label) => label.value === value).map(({ subjectId }) => subjectId)).size;
+		if (patients === 0) return `one class only: no ${name} samples in held-out`;
+		if (patients < minPatientsPerClass) {
+			return `${patients} held-out patient${patients === 1 ? '' : 's'} with a ${name} sample, at least ${minPatientsPerClass} are needed`;
+		}
+	}
+	return undefined;
 }
 
 function contender(about: EvaluatedModel, table: FeatureTable): Contender {

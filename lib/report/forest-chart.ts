@@ -3,12 +3,16 @@ import { type Html, html, nothing } from './html.js';
 import { coordinate } from './marks.js';
 import { formatDifference, formatTick } from './numbers.js';
 import { figure, plotWidth } from './plot-frame.js';
-import { linearScale, ticks } from './scales.js';
+import { extent, linearScale, ticks } from './scales.js';
 
 const rowHeight = 19;
-const left = 104;
+const left = 66;
 const right = plotWidth - 14;
 const top = 26;
+/** Characters of each of the two words above the axis. */
+const sideCharacters = 25;
+/** The axis holds at least this, so that tiny differences look tiny. */
+const alwaysShown = [-0.02, 0.02];
 /** Characters of a heading that fit above the rows. */
 const headingCharacters = 54;
 
@@ -22,8 +26,6 @@ export interface ForestChart {
 	readonly id: string;
 	readonly title: string;
 	readonly rows: readonly ForestRow[];
-	/** Range of the difference axis; holds 0 and every interval. */
-	readonly range: readonly [low: number, high: number];
 	/** What lies on the left and on the right of 0. */
 	readonly sides: readonly [left: string, right: string];
 }
@@ -36,7 +38,12 @@ export function shownSign({ low, high }: Estimate): -1 | 0 | 1 {
 
 /** Differences with intervals, one row each, under headings. Filled marks: the interval excludes 0. */
 export function forestChart(chart: ForestChart): Html {
-	const [low, high] = chart.range;
+	const ends = chart.rows.flatMap(({ estimate: { value, low, high } }) =>
+		[value, low, high].filter((end) => end !== null),
+	);
+	const [lowest, highest] = extent([...alwaysShown, ...ends]);
+	const margin = 0.03 * (highest - lowest);
+	const [low, high] = [lowest - margin, highest + margin];
 	const x = linearScale(low, high, left, right);
 	const axis = ticks(low, high, 5);
 	let y = top;
@@ -46,13 +53,13 @@ export function forestChart(chart: ForestChart): Html {
 		if (row.group !== group) {
 			group = row.group;
 			y += rowHeight + 4;
-			heading = html`<text class="axis" x="0" y="${y - 6}">${shortened(group, headingCharacters)}</text>`;
+			heading = html`<text class="axis halo" x="0" y="${y - 6}">${shortened(group, headingCharacters)}</text>`;
 		}
 		y += rowHeight;
 		return html`${heading}${forestRow(row, x, y - rowHeight / 2)}`;
 	});
 	const bottom = y + 6;
-	const body = html`<text class="tick" x="${coordinate(x(0) - 8)}" y="14" text-anchor="end">← ${shortened(chart.sides[0], 24)}</text><text class="tick" x="${coordinate(x(0) + 8)}" y="14">${shortened(chart.sides[1], 24)} →</text>${axis.values.map(
+	const body = html`<text class="tick" x="0" y="14">← ${shortened(chart.sides[0], sideCharacters)}</text><text class="tick" x="${right}" y="14" text-anchor="end">${shortened(chart.sides[1], sideCharacters)} →</text>${axis.values.map(
 		(value) =>
 			html`<line class="${value === 0 ? 'reference' : 'grid'}" x1="${coordinate(x(value))}" x2="${coordinate(x(value))}" y1="${top - 4}" y2="${bottom}"></line><text class="tick" x="${coordinate(x(value))}" y="${bottom + 16}" text-anchor="middle">${formatTick(value, axis.step)}</text>`,
 	)}${rows}`;

@@ -46,11 +46,11 @@ export function intervalChart(chart: IntervalChart): Html {
 	const centre = (category: string) => area.left + slot * (categories.indexOf(category) + 0.5);
 	const place = ({ category, name }: IntervalPoint) =>
 		centre(category) + step * (names.indexOf(name) - (names.length - 1) / 2);
-	const body = html`${valueAxis(area, low, high, y, chart.valueName)}${referenceLine(area, y(chart.reference.value), chart.reference.label)}${categories.map(
+	const missing = chart.points.filter(({ estimate }) => estimate.value === null).length;
+	const body = html`${valueAxis(area, low, high, y, chart.valueName)}${referenceLine(area, y(chart.reference.value), chart.reference.label, missing > 0)}${categories.map(
 		(category, i) =>
 			html`${i === 0 ? nothing : html`<line class="grid" x1="${coordinate(area.left + slot * i)}" x2="${coordinate(area.left + slot * i)}" y1="${area.top}" y2="${area.bottom}"></line>`}<text class="tick" x="${coordinate(centre(category))}" y="${area.bottom + 18}" text-anchor="middle">${category}</text>`,
 	)}<text class="axis" x="${(area.left + area.right) / 2}" y="${height - 5}" text-anchor="middle">${chart.categoryName}</text>${chart.points.map((point) => drawn(point, place(point), y, low, high))}`;
-	const missing = chart.points.filter(({ estimate }) => estimate.value === null).length;
 	const cut = chart.points.some(({ estimate }) =>
 		[estimate.value, estimate.low].some((value) => value !== null && value < low),
 	);

@@ -9,6 +9,8 @@ const area = { left: 46, right: plotWidth - 12, top: 30, bottom: height - 42 };
 /** Share of a curve's first points that may leave the chart: they would flatten all the rest. */
 const burnIn = 0.03;
 const burnInFrom = 50;
+/** Up to this multiple of the settled range the first points stay in the chart. */
+const tolerated = 1.4;
 
 export interface CurveSeries {
 	readonly name: string;
@@ -43,17 +45,17 @@ export function lineChart(chart: LineChart): Html {
 	const settled = drawn.flatMap(({ points }) =>
 		points.slice(points.length < burnInFrom ? 0 : Math.ceil(points.length * burnIn)).map(([, value]) => value),
 	);
-	const [low, high] = extent([...settled, ...anchors]);
+	const every = drawn.flatMap(({ points }) => points.map(([, value]) => value));
+	const [low, settledHigh] = extent([...settled, ...anchors]);
+	const [, everyHigh] = extent([...every, ...anchors]);
+	const high = everyHigh - low > tolerated * (settledHigh - low) ? settledHigh : everyHigh;
 	const bottom = chart.include?.includes(low) ? low : low - 0.04 * (high - low);
 	const top = high + 0.06 * (high - low);
 	const lastStep = Math.max(1, ...drawn.map(({ points }) => points.at(-1)![0]));
 	const x = linearScale(0, lastStep, area.left, area.right);
 	const y = linearScale(bottom, top, area.bottom, area.top);
-	const steps = ticks(0, lastStep, 5);
-	const highest = drawn.reduce(
-		(largest, { points }) => points.reduce((max, [, value]) => Math.max(max, value), largest),
-		top,
-	);
+	const steps = ticks(0, lastStep, 5, 1);
+	const highest = extent(every)[1];
 	const body = html`${valueAxis(area, bottom, top, y, chart.valueName)}${steps.values.map(
 		(value) =>
 			html`<text class="tick" x="${coordinate(x(value))}" y="${area.bottom + 18}" text-anchor="middle">${formatTick(value, steps.step)}</text>`,
@@ -91,9 +93,13 @@ function plotted(drawn: readonly CurveSeries[], x: (step: number) => number, y: 
 	});
 	// A second drawing area cuts off what leaves the axes; coordinates inside are those outside.
 	const inside = html`<svg class="plot" x="${area.left}" y="${area.top - 4}" width="${area.right - area.left + 6}" height="${area.bottom - area.top + 4}" viewBox="${area.left} ${area.top - 4} ${area.right - area.left + 6} ${area.bottom - area.top + 4}">${curves}</svg>`;
+	const evaluated = (line: CurveSeries) =>
+		drawn.some(({ kind, style, variant }) => kind === 'marks' && style === line.style && variant === line.variant);
 	const marks = drawn.flatMap((series) => {
-		const marked = series.kind === 'marks' ? series.points : series.points.slice(-1);
-		return marked
+		// A line whose model has marks already is known by them; another gets one at its end.
+		const ends =
+			series.points.length === 1 || !evaluated(series) ? (smoothed(series.points) ?? series.points).slice(-1) : [];
+		return (series.kind === 'marks' ? series.points : ends)
 			.filter(([, value]) => y(value) >= area.top - 4)
 			.map(([step, value]) =>
 				mark(series.style, x(step), y(value), {

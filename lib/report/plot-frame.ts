@@ -45,7 +45,9 @@ export function valueAxis(area: PlotArea, low: number, high: number, y: (value: 
 	)}`;
 }
 
-/** A dashed horizontal line with a meaning, such as chance. */
-export function referenceLine(area: PlotArea, y: number, label: string): Html {
-	return html`<line class="reference" x1="${area.left}" x2="${area.right}" y1="${coordinate(y)}" y2="${coordinate(y)}"></line><text class="halo" x="${area.right - 3}" y="${coordinate(y - 5)}" text-anchor="end">${label}</text>`;
+/** A dashed horizontal line with a meaning, such as chance. @param crowded - Something else stands below the line. */
+export function referenceLine(area: PlotArea, y: number, label: string, crowded = false): Html {
+	// Below the line where there is room: what matters lies above it.
+	const baseline = !crowded && y + 18 < area.bottom ? y + 14 : y - 5;
+	return html`<line class="reference" x1="${area.left}" x2="${area.right}" y1="${coordinate(y)}" y2="${coordinate(y)}"></line><text class="halo" x="${area.right - 3}" y="${coordinate(baseline)}" text-anchor="end">${label}</text>`;
 }

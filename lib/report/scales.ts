@@ -11,11 +11,22 @@ export function linearScale(low: number, high: number, from: number, to: number)
 	return span === 0 ? () => (from + to) / 2 : (value) => from + ((value - low) / span) * (to - from);
 }
 
-/** Multiples of 1, 2 or 5 times a power of ten inside a range, at most about `count` of them. */
-export function ticks(low: number, high: number, count: number): { readonly values: number[]; readonly step: number } {
-	const raw = (high - low) / count;
+/**
+ * Multiples of 1, 2 or 5 times a power of ten inside a range, about `count` of them.
+ *
+ * @param smallest - Least distance of two ticks, such as 1 for whole steps.
+ */
+export function ticks(
+	low: number,
+	high: number,
+	count: number,
+	smallest = 0,
+): { readonly values: number[]; readonly step: number } {
+	const raw = Math.max((high - low) / count, smallest);
 	const power = 10 ** Math.floor(Math.log10(raw));
-	const step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= raw * (1 - 1e-9))!;
+	const step = [1, 2, 5, 10]
+		.map((factor) => factor * power)
+		.find((candidate) => candidate >= Math.max(raw * 0.75, smallest))!;
 	const values: number[] = [];
 	for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) {
 		values.push(Number((i * step).toPrecision(12)));

@@ -27,7 +27,7 @@ p,.prose{max-width:72ch;margin:8px 0}
 .lead{font-size:1.08rem;line-height:1.6}
 .muted,.note,.why,.interval{color:var(--muted)}
 .note{font-size:.88rem;margin:4px 0}
-.figures{display:grid;grid-template-columns:repeat(3,1fr);gap:1px;margin:26px 0;padding:1px;background:var(--rule);border-radius:10px;overflow:hidden}
+.figures{display:grid;grid-template-columns:repeat(3,1fr);gap:1px;margin:26px 0;background:var(--rule);border:1px solid var(--rule);border-radius:10px;overflow:hidden}
 .figures div{background:var(--paper);padding:12px 16px}
 .figures dt{color:var(--muted);font-size:.84rem}
 .figures dd{margin:0;font-size:1.4rem;line-height:1.35;font-weight:600;font-variant-numeric:tabular-nums}
@@ -36,7 +36,9 @@ nav li{break-inside:avoid;padding:2px 0}
 a{color:var(--accent);text-underline-offset:3px;text-decoration-thickness:1px}
 .task{margin-top:34px}
 .pair,.charts{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:30px 40px;margin:14px 0}
-.charts{align-items:end}
+.pair.wide{grid-template-columns:minmax(0,.72fr) minmax(0,1fr)}
+.charts{row-gap:0}
+.charts figure{display:grid;grid-row:span 3;grid-template-rows:subgrid;row-gap:0;margin-bottom:28px}
 figure{margin:0;min-width:0;break-inside:avoid}
 .pair figcaption strong{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 figcaption strong{display:block;font-size:.95rem;line-height:1.4}
@@ -65,7 +67,9 @@ ${Array.from({ length: colours }, (_, i) => `.c${i}{--c:var(--c${i})}`).join('')
 .scroll:focus-visible,summary:focus-visible{outline:2px solid var(--accent);outline-offset:2px}
 table{border-collapse:collapse;width:100%;font-size:.87rem;line-height:1.4}
 th,td{padding:6px 0 6px 18px;text-align:left;vertical-align:top;border-top:1px solid var(--rule);font-weight:400}
-th:first-child{padding-left:0;position:sticky;left:0;background:var(--paper);min-width:6.5em;max-width:17em;padding-right:4px}
+tbody th:first-child{max-width:17em}
+tbody th:first-child:has(code){max-width:none;white-space:nowrap}
+th:first-child{padding-left:0;position:sticky;left:0;background:var(--paper);min-width:6.5em;padding-right:4px}
 thead th{border-top:0;color:var(--muted);font-size:.82rem;vertical-align:bottom}
 th.n,td.n{text-align:right;font-variant-numeric:tabular-nums}
 td.n{white-space:nowrap}
@@ -73,7 +77,9 @@ td .why,td .text{white-space:normal;display:inline-block}
 td .why{font-size:.94em;max-width:15em}
 td .text{min-width:18em}
 td strong{font-weight:600}
-.pair .interval{display:block;font-size:.94em}
+.pair .interval{display:block;font-size:.92em}
+.pair td{padding-left:12px}.pair .why{min-width:7.5em}
+.nowrap{white-space:nowrap}
 .quiet td,.quiet th{color:var(--muted)}
 .group th{padding-top:14px;font-weight:600}
 .group span{position:sticky;left:0}
@@ -86,14 +92,17 @@ main{padding:26px 16px 56px}
 h1{font-size:1.55rem}
 .lead{font-size:1.02rem}
 main>section{margin-top:42px}
-.pair,.charts{grid-template-columns:minmax(0,1fr);gap:20px}
+.pair,.pair.wide,.charts{grid-template-columns:minmax(0,1fr)}
+.pair{gap:16px}
 nav ol{columns:1}
 .figures{grid-template-columns:1fr 1fr}
 .figures div{padding:10px 12px}.figures dd{font-size:1.2rem}
 figure{max-width:520px}
 svg text{font-size:14px}
-th,td{padding-left:14px}
+th,td{padding-left:12px}
+tbody th:first-child:has(code){white-space:normal;max-width:11em}
 }
+@page{margin:15mm}
 @media print{
 :root{color-scheme:light}
 body{font-size:10.5pt}
@@ -102,7 +111,7 @@ nav,summary{display:none}
 main>section{margin-top:28px}
 .scroll{overflow:visible}
 details::details-content{content-visibility:visible;block-size:auto;display:block}
-tr,.figures,h2,h3{break-inside:avoid}h2,h3,.caption{break-after:avoid}
+tr,.figures,h2,h3{break-inside:avoid}h2,h3,.caption,.group{break-after:avoid}
 th:first-child,.group span{position:static}
 }
 `;

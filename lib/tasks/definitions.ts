@@ -52,7 +52,8 @@ export const simulatedTasks: readonly TaskDefinition[] = [
 			label: `New diagnosis: ${stage.description.toLowerCase()}`,
 			kind: 'incident',
 			codes: { exact: stages.slice(1).map(({ code }) => code), prefix: [] },
-			horizonsDays,
+			// A month holds too few new diagnoses to be measured in a few thousand patients.
+			horizonsDays: [180, 365],
 		};
 	}),
 ];

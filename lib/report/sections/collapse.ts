@@ -100,7 +100,7 @@ export function collapseSection({ runs }: ReportData): Section | undefined {
 		return {
 			cells: [
 				label,
-				`${last.kind === 'tuning' ? 'tuning' : 'training'}, step ${formatCount(last.step)}`,
+				html`<span class="nowrap">${last.kind}, step ${formatCount(last.step)}</span>`,
 				...columns.map(({ pick }) => {
 					const value = pick(last);
 					return value === null ? html`<span class="why">not defined</span>` : exact(value, formatSignificant(value));

@@ -6,7 +6,8 @@ import { type Row, table } from '../table.js';
 /** Options of the runs with nested keys flattened; what differs between the runs, and the seeds, come first. */
 export function configurationSection({ runs, evaluation }: ReportData): Section {
 	const options = runs.map(({ config }) => new Map(flattened(config)));
-	const keys = [...new Set(options.flatMap((map) => [...map.keys()]))];
+	// The run with the most options gives the order, so that options of one group stay together.
+	const keys = [...new Set(options.toSorted((a, b) => b.size - a.size).flatMap((map) => [...map.keys()]))];
 	const differs = (key: string) => new Set(options.map((map) => map.get(key))).size > 1;
 	const isSeed = (key: string) => /(^|\.)seed$/i.test(key);
 	const rowsOf = (wanted: readonly string[]) =>

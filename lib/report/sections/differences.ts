@@ -1,9 +1,8 @@
 import { type Comparison, comparisonsOf } from '../comparisons.js';
 import { type ForestRow, forestChart, shownSign } from '../forest-chart.js';
 import { type Html, html, nothing } from '../html.js';
-import { formatPercent, horizonLabel } from '../numbers.js';
+import { formatCount, formatPercent, horizonLabel } from '../numbers.js';
 import type { ReportData } from '../report-data.js';
-import { extent } from '../scales.js';
 import { details, type Section } from '../section.js';
 import { difference, type Row, table } from '../table.js';
 
@@ -18,20 +17,12 @@ export function differencesSection(data: ReportData): Section {
 	const comparisons = comparisonsOf(data);
 	if (comparisons.length === 0)
 		return { id: 'differences', title, body: html`<p>The evaluation holds no paired differences.</p>` };
-	const ends = comparisons
-		.slice(0, drawnPairs)
-		.flatMap(({ rows }) =>
-			rows.flatMap(({ difference: { value, low, high } }) => [value, low, high].filter((end) => end !== null)),
-		);
-	const [low, high] = extent([-0.02, 0.02, ...ends]);
-	const margin = 0.04 * (high - low);
-	const body = html`<p>Score of one model minus that of another on the same ${data.evaluation.bootstrap.draws.toLocaleString('en-US')} resamples of patients, which removes what both find easy or hard. Filled marks: the ${formatPercent(data.evaluation.bootstrap.level)} interval excludes 0, a difference was shown. Hollow marks: no difference could be shown, which does not mean that there is none.</p>
+	const body = html`<p>Score of one model minus that of another on the same ${formatCount(data.evaluation.bootstrap.draws)} resamples of patients, which removes what both find easy or hard. Filled marks: the ${formatPercent(data.evaluation.bootstrap.level)} interval excludes 0, a difference was shown. Hollow marks: no difference could be shown, which does not mean that there is none.</p>
 <div class="charts">${comparisons.slice(0, drawnPairs).map((comparison, i) =>
 		forestChart({
 			id: `difference-${i}`,
 			title: pairTitle(data, comparison),
 			rows: forestRows(data, comparison),
-			range: [low - margin, high + margin],
 			sides: [`${data.labelOf(comparison.b)} better`, `${data.labelOf(comparison.a)} better`],
 		}),
 	)}</div>
@@ -54,7 +45,7 @@ function forestRows(data: ReportData, { rows }: Comparison): ForestRow[] {
 
 function pairTable(data: ReportData, comparison: Comparison): Html {
 	const [a, b] = [data.labelOf(comparison.a), data.labelOf(comparison.b)];
-	const words = { '1': `${a} better`, '-1': `${b} better`, '0': 'not shown' } as const;
+	const words = { '1': `${a} better`, '-1': `${b} better`, '0': 'no difference shown' } as const;
 	let group = '';
 	return table(
 		pairTitle(data, comparison),

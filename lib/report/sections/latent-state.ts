@@ -37,7 +37,7 @@ export function latentStateSection(data: ReportData): Section | undefined {
 	const [first, ...others] = axes.includes('all') ? ['all', ...axes.filter((axis) => axis !== 'all')] : axes;
 	const body = html`<p>These patients are simulated, so the severity of each disease axis is known on every day. A ridge probe predicts it from the frozen state: R² is the share of its variance that is explained, now and later. 1 is perfect; 0 is what the mean alone achieves; below 0 is worse than the mean.</p>
 ${legend(data.evaluation.models.map(({ name, label }) => ({ label, style: data.styleOf(name), kind: 'mark' })))}
-<div class="pair"><div>${chart(first!, 0)}</div><div>${byHorizon(
+<div class="pair wide"><div>${chart(first!, 0)}</div><div>${byHorizon(
 		data,
 		rows.filter(({ axis }) => axis === first),
 		axisTitle(first!),

@@ -23,7 +23,7 @@ ${tasks.map(({ name, label, definition }, i) => {
 	const rows = probes.filter(({ task }) => task === name);
 	if (rows.length === 0) return html`<h3>${label}</h3><p class="note">${definition}</p><p>No probe results.</p>`;
 	return html`<section class="task"><h3>${label}</h3><p class="note">${definition}</p>
-<div class="pair"><div>${intervalChart({
+<div class="${pairClass(rows)}"><div>${intervalChart({
 		id: `auroc-${i}`,
 		title: `${label}: AUROC by horizon`,
 		valueName: 'AUROC',
@@ -37,10 +37,15 @@ ${tasks.map(({ name, label, definition }, i) => {
 		range,
 		reference: { value: 0.5, label: 'chance' },
 	})}</div><div>${byHorizon(data, `${label}: AUROC`, rows)}</div></div>
-${details('Average precision, Brier score and counts', allNumbers(data, label, rows))}</section>
+${details('Average precision, Brier score and counts', otherScores(data, label, rows))}</section>
 `;
 })}`;
 	return { id: 'probes', title, body };
+}
+
+/** More horizons need more of the width for the table. */
+function pairClass(rows: readonly ProbeResult[]): string {
+	return new Set(rows.map(({ horizonDays }) => horizonDays)).size > 3 ? 'pair wide' : 'pair';
 }
 
 /** Marks of all models with what they are. */
@@ -87,21 +92,20 @@ function byHorizon(data: ReportData, caption: string, rows: readonly ProbeResult
 	);
 }
 
-function allNumbers(data: ReportData, label: string, rows: readonly ProbeResult[]): Html {
+function otherScores(data: ReportData, label: string, rows: readonly ProbeResult[]): Html {
 	const horizons = [...new Set(rows.map(({ horizonDays }) => horizonDays))];
 	const titles = [
-		'AUROC',
 		'Average precision',
 		'Brier score',
 		'Samples',
 		'Patients',
 		'Positive',
 		'Fitted on',
-		'of them positive',
+		'Fitted, positive',
 		'L2',
 	];
 	return table(
-		`${label}: all numbers. Average precision is read against the share of positives; a lower Brier score is better.`,
+		`${label}: other scores. Chance is the share of positives for average precision; a lower Brier score is better.`,
 		[{ title: 'Model' }, ...titles.map((title) => ({ title, numeric: true }))],
 		horizons.flatMap((horizon) =>
 			rows
@@ -109,7 +113,6 @@ function allNumbers(data: ReportData, label: string, rows: readonly ProbeResult[
 				.map((row, i): Row => {
 					const cells = [
 						data.labelOf(row.model),
-						estimate(row.auroc),
 						estimate(row.averagePrecision),
 						estimate(row.brier),
 						count(row.nSamples),

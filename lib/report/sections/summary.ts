@@ -1,10 +1,10 @@
-import { type Comparison, comparisonsOf, verdictOf } from '../comparisons.js';
+import { type Comparison, comparisonsOf, type Verdict, verdictOf } from '../comparisons.js';
 import { type Html, html } from '../html.js';
 import { formatCount, formatPercent, formatSignificant, listed } from '../numbers.js';
 import type { ReportData, ReportRun } from '../report-data.js';
 
-/** Comparisons that the paragraph spells out; the table has all. */
-const spelledOut = 4;
+/** Comparisons that the paragraph spells out, of encoders and against baselines; the table has all. */
+const spelledOut = { encoders: 2, baselines: 3 };
 
 /** What was done and found, in plain sentences made from the numbers. */
 export function summary(data: ReportData): Html {
@@ -40,7 +40,7 @@ function whatWasDone(data: ReportData): string {
 	const read =
 		evaluation.probes.length + evaluation.latentState.length === 0
 			? 'No probe has been fitted yet.'
-			: `The frozen models were then read by linear probes at ${formatCount(held_out)} index dates of up to ${formatCount(heldOutPatients(data))} patients that were held out from the start.`;
+			: `The frozen models were read by linear probes at ${formatCount(held_out)} index dates of up to ${formatCount(heldOutPatients(data))} held-out patients.`;
 	const subject =
 		trained.length === 0
 			? 'No trained encoder is compared'
@@ -49,47 +49,45 @@ function whatWasDone(data: ReportData): string {
 }
 
 function whatWasFound(data: ReportData): string[] {
+	const all = comparisonsOf(data);
+	const encoders = all.filter((comparison) => comparison.encoders).slice(0, spelledOut.encoders);
+	const subject = encoders[0]?.a ?? all[0]?.a;
+	const baselines = all
+		.filter((comparison) => !comparison.encoders && comparison.a === subject)
+		.slice(0, spelledOut.baselines);
+	const sentences = [...encoders, ...baselines].flatMap((comparison) => compared(data, comparison));
+	if (sentences.length === 0) return [];
+	const rest = all.length - encoders.length - baselines.length;
 	const level = formatPercent(data.evaluation.bootstrap.level);
-	const comparisons = comparisonsOf(data);
-	const sentences = comparisons
-		.slice(0, spelledOut)
-		.flatMap((comparison) => [
-			...compared(data, comparison, 'auroc', 'AUROC', 'tasks and horizons'),
-			...compared(data, comparison, 'r2', 'R² of the true latent state', 'horizons'),
-		]);
-	if (sentences.length > 0)
-		sentences.push(`A difference is stated only where its paired ${level} interval excludes 0.`);
-	if (comparisons.length > spelledOut) {
-		sentences.push(`${comparisons.length - spelledOut} more pairs of models are in the table of paired differences.`);
-	}
+	return [
+		...sentences,
+		`A difference is stated only where its paired ${level} interval excludes 0${rest === 0 ? '' : `; ${rest === 1 ? 'one more pair of models is' : `${rest} more pairs of models are`} in the table`}.`,
+	];
+}
+
+/** One sentence on prediction and, in a simulated cohort, one on the true state. */
+function compared(data: ReportData, { a, b, rows, encoders }: Comparison): string[] {
+	const [first, second] = [data.labelOf(a), data.labelOf(b)];
+	const sentences: string[] = [];
+	const auroc = verdictOf(rows, 'auroc');
+	if (auroc.total > 0) sentences.push(`${first} against ${second}, AUROC over tasks and horizons: ${outcome(auroc)}.`);
+	const state = verdictOf(rows, 'r2');
+	if (encoders && state.total > 0) sentences.push(`R² of the true state, now and later: ${outcome(state)}.`);
 	return sentences;
 }
 
-function compared(
-	data: ReportData,
-	{ a, b, rows }: Comparison,
-	metric: 'auroc' | 'r2',
-	name: string,
-	over: string,
-): string[] {
-	const { total, better, worse, undecided, undefined: missing } = verdictOf(rows, metric);
-	if (total === 0) return [];
-	const [first, second] = [data.labelOf(a), data.labelOf(b)];
-	const gap = missing === 0 ? '' : ` (not defined for ${missing} more)`;
-	const defined = total - missing;
-	if (defined === 0)
-		return [`${first} and ${second} could not be compared in ${name}: it is not defined for any of ${total} ${over}.`];
-	if (better + worse === 0) {
-		return [
-			`Between ${first} and ${second} no difference in ${name} could be shown on any of ${defined} ${over}${gap}.`,
-		];
-	}
-	const found = [
-		...(better > 0 ? [`better than ${second} on ${better}`] : []),
-		...(worse > 0 ? [`${better > 0 ? 'worse' : `worse than ${second}`} on ${worse}`] : []),
+/** `better in 3 of 8, no difference could be shown in 5`. */
+function outcome({ total, better, worse, undecided, undefined: missing }: Verdict): string {
+	const of = ` of ${total - missing}`;
+	if (total === missing) return `not defined in any of ${total}`;
+	const gap = missing === 0 ? '' : ` (not defined in ${missing} more)`;
+	if (better + worse === 0) return `no difference could be shown in any${of}${gap}`;
+	const parts = [
+		...(better > 0 ? [`better in ${better}${of}`] : []),
+		...(worse > 0 ? [`worse in ${worse}${of}`] : []),
+		...(undecided > 0 ? [`no difference could be shown in ${undecided}`] : []),
 	];
-	const rest = undecided === 0 ? '' : `; for the other ${undecided} no difference could be shown`;
-	return [`In ${name}, ${first} was ${found.join(' and ')} of ${defined} ${over}${rest}${gap}.`];
+	return `${parts.join(', ')}${gap}`;
 }
 
 function nullModels({ runs }: ReportData): string[] {
@@ -134,8 +132,9 @@ function keyFigures(data: ReportData): [term: string, value: string][] {
 	const { evaluation, runs } = data;
 	const trained = runs.map(({ steps }) => steps.reduce((sum, { tokens }) => sum + tokens, 0));
 	const readings = new Set(evaluation.probes.map(({ task, horizonDays }) => JSON.stringify([task, horizonDays]))).size;
+	const patients = heldOutPatients(data);
 	return [
-		['Held-out patients', formatCount(heldOutPatients(data))],
+		...(patients === 0 ? [] : [['Held-out patients', formatCount(patients)] as [string, string]]),
 		['Held-out index dates', formatCount(evaluation.indexDates.held_out)],
 		['Tasks and horizons', formatCount(readings)],
 		['Models compared', formatCount(evaluation.models.length)],

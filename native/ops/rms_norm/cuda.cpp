@@ -19,18 +19,18 @@ kernels::RmsNormDtype kernel_dtype(const at::Tensor& x) {
 }
 
 void check_launch(int error) {
-  TORCH_CHECK(error == 0, "[rms_norm] the kernel could not be launched: ",
-              cudaGetErrorString(static_cast<cudaError_t>(error)));
+  TORCH_CHECK(error == 0,
+              "[rms_norm] the kernel could not be launched: ", cudaGetErrorString(static_cast<cudaError_t>(error)));
 }
 
 std::tuple<at::Tensor, at::Tensor> forward(const at::Tensor& x_TD, const at::Tensor& weight, double eps) {
   const c10::cuda::CUDAGuard guard(x_TD.device());
   const at::Tensor y_TD = at::empty_like(x_TD);
   const at::Tensor rstd_T = at::empty({x_TD.size(0)}, x_TD.options().dtype(at::kFloat));
-  check_launch(kernels::launch_rms_norm_forward({x_TD.const_data_ptr(), weight.const_data_ptr(), y_TD.data_ptr(),
-                                                 rstd_T.data_ptr<float>(), x_TD.size(0), x_TD.size(1),
-                                                 static_cast<float>(eps), kernel_dtype(x_TD)},
-                                                at::cuda::getCurrentCUDAStream()));
+  check_launch(kernels::launch_rms_norm_forward(
+      {x_TD.const_data_ptr(), weight.const_data_ptr(), y_TD.data_ptr(), rstd_T.data_ptr<float>(), x_TD.size(0),
+       x_TD.size(1), static_cast<float>(eps), kernel_dtype(x_TD)},
+      at::cuda::getCurrentCUDAStream()));
   return {y_TD, rstd_T};
 }
 

@@ -1,7 +1,7 @@
 // One block of 256 threads per row (forward), one block per partial sum and its share of the rows (backward). Rows are
 // read with 16-byte loads where size allows: 4 float32 or 8 bfloat16 a thread; the rest of a row one by one.
-// Bytes per row, bfloat16: forward 2 * size * (2 reads + 1 write), the second read from L1; backward 2 * size * (4 + 1).
-// Bound by memory: 3,300 rows of 2,048 bfloat16 move 27 MB forward, 8 us at 3.35 TB/s (analytic, not measured).
+// Bytes per row, bfloat16: forward 2 * size * (2 reads + 1 write), the second read from L1; backward 2 * size * (4 +
+// 1). Bound by memory: 3,300 rows of 2,048 bfloat16 move 27 MB forward, 8 us at 3.35 TB/s (analytic, not measured).
 #include <cuda_bf16.h>
 
 #include "ops/rms_norm/kernel.h"

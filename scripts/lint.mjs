@@ -1,0 +1,5 @@
+#!/usr/bin/env node
+/** Biome for TypeScript and JavaScript, clang-format for C++ and CUDA; changes nothing. */
+import { lintAll } from './check/lint-all.mjs';
+
+process.exitCode = (await lintAll({ fix: false })) === 0 ? 0 : 1;

@@ -1,0 +1,113 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { openMeds } from '../../../lib/data/meds.js';
+import { withDatabase } from '../../../lib/data/query.js';
+import { temporaryFolder } from '../../fixtures/temporary-folder.js';
+import { tinyPatient, writeTinyMeds } from '../../fixtures/tiny-meds.js';
+
+const good = { 'train/0.parquet': [...tinyPatient(1, [1, 5]), ...tinyPatient(2, [2, 9])] };
+
+t.test('a valid data set opens with its splits', async (t) => {
+	const folder = await writeTinyMeds(temporaryFolder(t), good, { 1: 'train', 2: 'held_out' });
+	const dataset = await openMeds(folder);
+	t.same(dataset.subjects, { train: [1n], tuning: [], held_out: [2n] });
+	t.equal(dataset.events, 12);
+	t.match(dataset.fingerprint, /^[0-9a-f]{64}$/);
+	t.equal(dataset.fingerprint, (await openMeds(folder)).fingerprint);
+});
+
+t.test('missing splits are drawn by seed and reported', async (t) => {
+	const folder = await writeTinyMeds(temporaryFolder(t), good);
+	const dataset = await openMeds(folder, 3);
+	t.same(dataset.subjects, (await openMeds(folder, 3)).subjects);
+	t.match(dataset.notes.join(), /splits were drawn with seed 3/);
+});
+
+t.test('bad input: file, column, rule and value are named', async (t) => {
+	const refused = async (
+		name: string,
+		files: Parameters<typeof writeTinyMeds>[1],
+		expected: RegExp,
+		splits?: Record<number, string>,
+	) => {
+		const folder = await writeTinyMeds(temporaryFolder(t), files, splits);
+		await t.rejects(openMeds(folder), { code: 'EHR_JEPA_DATA', message: expected }, name);
+	};
+	await refused(
+		'null subject',
+		{ '0.parquet': [{ subject: null, time: null, code: 'A' }] },
+		/data\/0\.parquet: column subject_id must not be null but found 1 nulls/,
+	);
+	await refused('null code', { '0.parquet': [{ subject: 1, time: null, code: null }] }, /column code must not be null/);
+	await refused('no rows', { '0.parquet': [] }, /must hold at least one event/);
+	await refused(
+		'time goes backwards',
+		{
+			'0.parquet': [
+				{ subject: 1, time: '2020-01-02', code: 'A' },
+				{ subject: 1, time: '2020-01-01', code: 'B' },
+			],
+		},
+		/column time must not go backwards within a subject but found subject 1 at row 1/,
+	);
+	await refused(
+		'subject scattered',
+		{ '0.parquet': [...tinyPatient(1, [1]), ...tinyPatient(2, [1]), ...tinyPatient(1, [2])] },
+		/subject 1 in 2 separate runs/,
+	);
+	await refused(
+		'subject in two files',
+		{ 'a.parquet': tinyPatient(1, [1]), 'b.parquet': tinyPatient(1, [2]) },
+		/must hold the rows of one subject together/,
+	);
+	await refused('unknown split', good, /column split must be one of train, tuning, held_out but found test/, {
+		1: 'test',
+		2: 'train',
+	});
+	await t.rejects(openMeds(join(temporaryFolder(t), 'nothing')), { message: /must be a folder of parquet files/ });
+
+	const empty = temporaryFolder(t);
+	mkdirSync(join(empty, 'data'));
+	await t.rejects(openMeds(empty), { message: /must hold at least one \.parquet file/ });
+	writeFileSync(join(empty, 'data', '0.parquet'), '');
+	await t.rejects(openMeds(empty), {
+		message: /0\.parquet: must be a parquet file but found an empty or truncated file/,
+	});
+	writeFileSync(join(empty, 'data', '0.parquet'), 'not a parquet file at all');
+	await t.rejects(openMeds(empty), { message: /0\.parquet: must be a readable parquet file/ });
+});
+
+t.test('wrong columns: a column called value is an error that names the fix', async (t) => {
+	const write = async (columns: string) => {
+		const folder = temporaryFolder(t);
+		mkdirSync(join(folder, 'data'));
+		await withDatabase({}, (database) =>
+			database.run(`COPY (SELECT ${columns}) TO '${join(folder, 'data', '0.parquet')}' (FORMAT parquet)`),
+		);
+		return folder;
+	};
+	const base = "1::BIGINT AS subject_id, NULL::TIMESTAMP AS time, 'A' AS code";
+	await t.rejects(openMeds(await write(`${base}, 1.0::FLOAT AS value`)), {
+		message: /column value must be called numeric_value.*rename the column/,
+	});
+	await t.rejects(openMeds(await write(base)), { message: /column numeric_value must be present/ });
+	await t.rejects(
+		openMeds(await write(`'x' AS subject_id, NULL::TIMESTAMP AS time, 'A' AS code, 1.0::FLOAT AS numeric_value`)),
+		{ message: /column subject_id must match .* but found VARCHAR/ },
+	);
+});
+
+t.test('all-null and non-finite values are said, not hidden', async (t) => {
+	const nulls = await writeTinyMeds(temporaryFolder(t), {
+		'0.parquet': [{ subject: 1, time: '2020-01-01', code: 'A' }],
+	});
+	t.match((await openMeds(nulls)).notes.join(), /numeric_value is null in every row/);
+	const folder = await writeTinyMeds(temporaryFolder(t), {
+		'0.parquet': [
+			{ subject: 1, time: '2020-01-01', code: 'A', value: Number.NaN },
+			{ subject: 1, time: '2020-01-01', code: 'A', value: 2 },
+		],
+	});
+	t.match((await openMeds(folder)).notes.join(), /1 values are NaN or infinite/);
+});

@@ -1,0 +1,240 @@
+#include <ATen/ATen.h>
+
+#include <atomic>
+
+#include "infer/encoder.h"
+#include "model/predictor.h"
+#include "model/qwen3.h"
+#include "model/target_encoder.h"
+#include "native/check.h"
+#include "native/gradcheck.h"
+#include "ops/attention/attention.h"
+#include "ops/rotary/rotary.h"
+#include "train/batch.h"
+
+namespace {
+
+using namespace ehrjepa;
+
+const std::atomic<bool> running{false};
+
+model::Qwen3Config small_config() {
+  return {.vocab_size = 37,
+          .hidden_size = 24,
+          .intermediate_size = 40,
+          .num_hidden_layers = 2,
+          .num_attention_heads = 4,
+          .num_key_value_heads = 2,
+          .head_dim = 8,
+          .rms_norm_eps = 1e-6,
+          .rope_theta = 1e4,
+          .tie_word_embeddings = true,
+          .initializer_range = 0.3};
+}
+
+std::vector<std::int32_t> tokens_of(int count, int seed) {
+  std::vector<std::int32_t> result;
+  for (int i = 0; i < count; ++i) result.push_back((i * 17 + seed * 5 + i * i) % 37);
+  return result;
+}
+std::vector<std::int32_t> positions_of(std::initializer_list<int> lengths) {
+  std::vector<std::int32_t> result;
+  for (const int length : lengths) {
+    for (int i = 0; i < length; ++i) result.push_back(i);
+  }
+  return result;
+}
+
+/// The definition, sum by sum.
+at::Tensor plain_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                           const std::vector<std::int64_t>& cu_seqlens, double scale) {
+  const at::Tensor out = at::zeros_like(q);
+  const std::int64_t groups = q.size(1) / k.size(1);
+  for (std::size_t s = 0; s + 1 < cu_seqlens.size(); ++s) {
+    for (std::int64_t t = cu_seqlens[s]; t < cu_seqlens[s + 1]; ++t) {
+      for (std::int64_t n = 0; n < q.size(1); ++n) {
+        const at::Tensor keys = k.slice(0, cu_seqlens[s], t + 1).select(1, n / groups);
+        const at::Tensor values = v.slice(0, cu_seqlens[s], t + 1).select(1, n / groups);
+        const at::Tensor scores = keys.mv(q[t][n]) * scale;
+        out[t][n].copy_(values.t().mv(at::softmax(scores, 0)));
+      }
+    }
+  }
+  return out;
+}
+
+TEST("attention: packed, grouped and causal, as the definition says") {
+  at::manual_seed(5);
+  const std::vector<std::int64_t> cu_seqlens = {0, 1, 8, 13};
+  const at::Tensor q = at::randn({13, 4, 8}, at::kDouble);
+  const at::Tensor k = at::randn({13, 2, 8}, at::kDouble);
+  const at::Tensor v = at::randn({13, 2, 8}, at::kDouble);
+  const at::Tensor found = ops::attention_varlen(q, k, v, cu_seqlens, 0.3);
+  EXPECT_LE((found - plain_attention(q, k, v, cu_seqlens, 0.3)).abs().max().item<double>(), 1e-12);
+}
+
+TEST("rotary: position 0 changes nothing, and scores depend on the distance alone") {
+  const at::Tensor x = at::randn({1, 1, 8}, at::kDouble);
+  const at::Tensor y = at::randn({1, 1, 8}, at::kDouble);
+  const auto at_position = [](const at::Tensor& values, std::int64_t position) {
+    return ops::apply_rotary(values, ops::rotary_tables(at::tensor({position}, at::kLong), 8, 1e4, at::kDouble));
+  };
+  EXPECT_LE((at_position(x, 0) - x).abs().max().item<double>(), 1e-15);
+  const auto score = [&](std::int64_t i, std::int64_t j) {
+    return (at_position(x, i) * at_position(y, j)).sum().item<double>();
+  };
+  EXPECT_CLOSE(score(7, 3), score(104, 100), 1e-10);
+  EXPECT(std::abs(score(7, 3) - score(7, 4)) > 1e-6);
+}
+
+TEST("qwen3: packed sequences give what separate sequences give") {
+  const model::Qwen3Config config = small_config();
+  const model::Qwen3Weights weights = model::initialise_qwen3(config, 11);
+  const auto first = tokens_of(5, 1), second = tokens_of(9, 2);
+  std::vector<std::int32_t> both = first;
+  both.insert(both.end(), second.begin(), second.end());
+  const auto run = [&](const std::vector<std::int32_t>& tokens, const std::vector<std::int32_t>& cu_seqlens,
+                       const std::vector<std::int32_t>& positions) {
+    return model::qwen3_forward(weights, config, train::packed_tokens(tokens, cu_seqlens, positions, 37), running);
+  };
+  const at::Tensor packed = run(both, {0, 5, 14}, positions_of({5, 9}));
+  const at::Tensor separate = at::cat({run(first, {0, 5}, positions_of({5})), run(second, {0, 9}, positions_of({9}))});
+  EXPECT_LE((packed - separate).abs().max().item<double>(), 2e-5);
+}
+
+TEST("qwen3: a token changes no state before it") {
+  const model::Qwen3Config config = small_config();
+  const model::Qwen3Weights weights = model::initialise_qwen3(config, 11);
+  auto tokens = tokens_of(12, 3);
+  const auto run = [&] {
+    return model::qwen3_forward(weights, config,
+                                train::packed_tokens(tokens, std::vector<std::int32_t>{0, 12}, positions_of({12}), 37),
+                                running);
+  };
+  const at::Tensor before = run();
+  tokens[7] = (tokens[7] + 1) % 37;
+  const at::Tensor after = run();
+  EXPECT(before.slice(0, 0, 7).equal(after.slice(0, 0, 7)));
+  EXPECT(!before[7].equal(after[7]));
+}
+
+TEST("qwen3: gradients agree with central differences in float64") {
+  model::Qwen3Config config = small_config();
+  config.vocab_size = 7;
+  config.hidden_size = 6;
+  config.intermediate_size = 8;
+  config.num_hidden_layers = 1;
+  config.num_attention_heads = 2;
+  config.num_key_value_heads = 1;
+  config.head_dim = 4;
+  model::Qwen3Weights weights = model::cast_weights(model::initialise_qwen3(config, 2), at::kDouble);
+  const model::PackedTokens batch =
+      train::packed_tokens(std::vector<std::int32_t>{1, 5, 2, 6, 3}, std::vector<std::int32_t>{0, 2, 5},
+                           std::vector<std::int32_t>{0, 1, 0, 1, 2}, 7);
+  const auto function = [&](const std::vector<at::Tensor>& in) {
+    model::Qwen3Weights changed = weights;
+    changed.embed_tokens = in[0];
+    changed.lm_head = in[0];
+    changed.layers[0].q_proj = in[1];
+    changed.layers[0].k_norm = in[2];
+    changed.layers[0].down_proj = in[3];
+    return model::qwen3_forward(changed, config, batch, running);
+  };
+  const model::Qwen3Layer& layer = weights.layers[0];
+  EXPECT_LE(gradcheck(function, {weights.embed_tokens, layer.q_proj, layer.k_norm, layer.down_proj}), 1e-6);
+}
+
+TEST("qwen3: same seed, same weights; another seed, other weights; parameter count is that of the tensors") {
+  model::Qwen3Config config = small_config();
+  for (const bool tied : {true, false}) {
+    config.tie_word_embeddings = tied;
+    const auto one = model::initialise_qwen3(config, 4).named(config);
+    const auto same = model::initialise_qwen3(config, 4).named(config);
+    const auto other = model::initialise_qwen3(config, 5).named(config);
+    std::int64_t count = 0;
+    for (std::size_t i = 0; i < one.size(); ++i) {
+      EXPECT(one[i].tensor.equal(same[i].tensor));
+      count += one[i].tensor.numel();
+    }
+    EXPECT(!one[0].tensor.equal(other[0].tensor));
+    EXPECT(count == config.parameter_count());
+    EXPECT(one.size() == (tied ? 24u : 25u));
+  }
+}
+
+TEST("qwen3: the published shape has the published number of parameters") {
+  const model::Qwen3Config config{.vocab_size = 151'936,
+                                  .hidden_size = 2048,
+                                  .intermediate_size = 6144,
+                                  .num_hidden_layers = 28,
+                                  .num_attention_heads = 16,
+                                  .num_key_value_heads = 8,
+                                  .head_dim = 128};
+  EXPECT(config.parameter_count() == 1'720'574'976);
+}
+
+TEST("qwen3: shapes that cannot be are refused by name") {
+  model::Qwen3Config config = small_config();
+  config.num_key_value_heads = 3;
+  EXPECT_THROWS(model::initialise_qwen3(config, 1),
+                "num_key_value_heads must divide num_attention_heads (4) but it is 3");
+}
+
+TEST("target encoder: moves by 1 - momentum, starts equal, refuses a momentum outside [0, 1]") {
+  const model::Qwen3Config config = small_config();
+  const model::Qwen3Weights encoder = model::initialise_qwen3(config, 1);
+  model::TargetEncoder target(encoder, config);
+  EXPECT(target.relative_distance(encoder) == 0.0);
+  const at::Tensor before = target.weights().norm.clone();
+  encoder.norm.fill_(3.0);
+  EXPECT(target.weights().norm.equal(before));
+  target.update_from(encoder, 0.9);
+  EXPECT_LE((target.weights().norm - (before * 0.9 + encoder.norm * 0.1)).abs().max().item<double>(), 1e-6);
+  EXPECT(!target.weights().norm.requires_grad());
+  EXPECT_THROWS(target.update_from(encoder, 1.5), "momentum must lie in [0, 1] but is 1.5");
+}
+
+TEST("encoder: last and mean pooling, per sequence") {
+  const model::Qwen3Config config = small_config();
+  const model::Qwen3Weights weights = model::initialise_qwen3(config, 9);
+  const model::PackedTokens batch =
+      train::packed_tokens(tokens_of(11, 4), std::vector<std::int32_t>{0, 4, 11}, positions_of({4, 7}), 37);
+  const at::Tensor hidden = model::qwen3_forward(weights, config, batch, running);
+  const at::Tensor last = infer::embed(weights, config, at::kFloat, batch, infer::Pooling::kLast, running);
+  const at::Tensor mean = infer::embed(weights, config, at::kFloat, batch, infer::Pooling::kMean, running);
+  EXPECT_LE((last - hidden.index_select(0, at::tensor({3, 10}, at::kLong))).abs().max().item<double>(), 1e-6);
+  EXPECT_LE((mean[1] - hidden.slice(0, 4, 11).mean(0)).abs().max().item<double>(), 1e-6);
+}
+
+TEST("batch: every rule is checked and named") {
+  using V = std::vector<std::int32_t>;
+  EXPECT_THROWS(train::packed_tokens(V{1, 2}, V{0, 3}, V{0, 1}, 9),
+                "cu_seqlens must end at total_tokens (2) but ends at 3");
+  EXPECT_THROWS(train::packed_tokens(V{1, 2}, V{0, 2, 2}, V{0, 1}, 9), "cu_seqlens must ascend");
+  EXPECT_THROWS(train::packed_tokens(V{1, 9}, V{0, 2}, V{0, 1}, 9), "tokens must lie in [0, 9) but token 1 is 9");
+  EXPECT_THROWS(train::packed_tokens(V{1, 2}, V{0, 2}, V{0}, 9),
+                "position_ids must have one entry per token (2) but has 1");
+  const auto clean = [] { return train::packed_tokens(V{1, 2, 3, 4}, V{0, 4}, V{0, 1, 2, 3}, 9); };
+  EXPECT_THROWS(train::world_model_batch(clean(), V{4}, V{}, 0, false),
+                "context_lengths must lie in [1, sequence length)");
+  EXPECT_THROWS(train::world_model_batch(clean(), V{2}, V{1}, 0, false),
+                "masked_positions must ascend and lie in a future");
+  EXPECT_THROWS(train::world_model_batch(clean(), V{2}, V{3, 2}, 0, false),
+                "masked_positions must ascend and lie in a future");
+  EXPECT_THROWS(train::world_model_batch(clean(), V{2}, V{4}, 0, false),
+                "masked_positions must lie below total_tokens (4)");
+}
+
+TEST("batch: future tokens carry loss, or all but the first of a sequence") {
+  using V = std::vector<std::int32_t>;
+  const auto clean = [] { return train::packed_tokens(V{1, 2, 3, 4, 5, 6}, V{0, 4, 6}, V{0, 1, 2, 3, 0, 1}, 9); };
+  const train::WorldModelBatch future = train::world_model_batch(clean(), V{2, 1}, V{3, 5}, 8, false);
+  EXPECT(future.scored_rows.equal(at::tensor({1, 2, 4}, at::kLong)));
+  EXPECT(future.labels.equal(at::tensor({3, 4, 6}, at::kLong)));
+  EXPECT(future.masked_tokens.equal(at::tensor({1, 2, 3, 8, 5, 8}, at::kLong)));
+  EXPECT(future.context_rows.equal(at::tensor({1, 4}, at::kLong)));
+  const train::WorldModelBatch all = train::world_model_batch(clean(), V{2, 1}, V{}, 8, true);
+  EXPECT(all.scored_rows.equal(at::tensor({0, 1, 2, 4}, at::kLong)));
+}
+
+}  // namespace

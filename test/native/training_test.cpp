@@ -1,0 +1,269 @@
+#include <ATen/ATen.h>
+
+#include <atomic>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+
+#include "core/error.h"
+#include "core/random.h"
+#include "infer/probes.h"
+#include "io/safetensors.h"
+#include "native/check.h"
+#include "native/gradcheck.h"
+#include "objective/collapse.h"
+#include "objective/latent.h"
+#include "objective/next_token.h"
+#include "train/step.h"
+
+namespace {
+
+using namespace ehrjepa;
+
+const std::atomic<bool> running{false};
+const std::atomic<bool> stopped{true};
+
+model::Qwen3Config small_config() {
+  return {.vocab_size = 31,
+          .hidden_size = 16,
+          .intermediate_size = 32,
+          .num_hidden_layers = 2,
+          .num_attention_heads = 2,
+          .num_key_value_heads = 1,
+          .head_dim = 8,
+          .rope_theta = 1e4,
+          .initializer_range = 0.1};
+}
+
+train::WorldModelBatch small_batch() {
+  std::vector<std::int32_t> tokens, positions;
+  for (int s = 0; s < 3; ++s) {
+    for (int i = 0; i < 10; ++i) {
+      tokens.push_back((s * 7 + i * 3) % 30);
+      positions.push_back(i);
+    }
+  }
+  return train::world_model_batch(train::packed_tokens(tokens, std::vector<std::int32_t>{0, 10, 20, 30}, positions, 31),
+                                  std::vector<std::int32_t>{5, 6, 4}, std::vector<std::int32_t>{6, 8, 17, 19, 25, 27},
+                                  30, false);
+}
+
+train::StepOptions step_options() {
+  train::StepOptions options;
+  options.optimizer.learning_rate = 3e-3;
+  return options;
+}
+
+TEST("next-token loss: value worked out by hand, gradient in float64") {
+  const at::Tensor hidden = at::tensor({1.0, 0.0, 0.0, 2.0}, at::kDouble).view({2, 2});
+  const at::Tensor head = at::tensor({1.0, 0.0, 0.0, 1.0, 1.0, 1.0}, at::kDouble).view({3, 2});
+  const at::Tensor labels = at::tensor({0, 2}, at::kLong);
+  // logits (1, 0, 1) and (0, 2, 2)
+  const double first = -(1.0 - std::log(std::exp(1.0) + 1.0 + std::exp(1.0)));
+  const double second = -(2.0 - std::log(1.0 + 2.0 * std::exp(2.0)));
+  EXPECT_CLOSE(objective::next_token_loss(hidden, head, labels).item<double>(), (first + second) / 2, 1e-12);
+  EXPECT_LE(gradcheck([&](const auto& in) { return objective::next_token_loss(in[0], in[1], labels); }, {hidden, head}),
+            1e-7);
+  EXPECT_THROWS(objective::next_token_loss(hidden.slice(0, 0, 0), head, labels.slice(0, 0, 0)),
+                "at least one scored token");
+}
+
+TEST("latent loss: targets are normalised and take no gradient; gradient of the prediction in float64") {
+  at::manual_seed(1);
+  const at::Tensor hidden = at::randn({5, 8}, at::kDouble) * 7 + 3;
+  const at::Tensor leaf = hidden.clone().requires_grad_(true);
+  const at::Tensor target = objective::normalise_target(leaf);
+  EXPECT(!target.requires_grad());
+  EXPECT_LE(target.mean(1).abs().max().item<double>(), 1e-12);
+  EXPECT_LE((target.square().mean(1) - 1).abs().max().item<double>(), 1e-5);
+  EXPECT_CLOSE(objective::latent_loss(at::zeros_like(target), target).item<double>(),
+               target.square().mean().item<double>(), 1e-12);
+  EXPECT_LE(gradcheck([&](const auto& in) { return objective::latent_loss(in[0], target); },
+                      {at::randn({5, 8}, at::kDouble)}),
+            1e-7);
+}
+
+TEST("collapse monitors: equal vectors are collapsed, orthogonal ones are not") {
+  const objective::LatentSpread collapsed = objective::latent_spread(at::ones({6, 4}));
+  EXPECT_CLOSE(collapsed.standard_deviation, 0.0, 1e-12);
+  EXPECT_CLOSE(collapsed.mean_cosine, 1.0, 1e-12);
+  EXPECT_CLOSE(collapsed.effective_rank, 1.0, 1e-12);
+  const at::Tensor axes = at::cat({at::eye(4, at::kDouble), -at::eye(4, at::kDouble)});
+  const objective::LatentSpread spread = objective::latent_spread(axes);
+  EXPECT_CLOSE(spread.effective_rank, 4.0, 1e-9);
+  // Each vector meets its negative once in seven others, and is orthogonal to the rest.
+  EXPECT_CLOSE(spread.mean_cosine, -1.0 / 7, 1e-12);
+  const objective::NullModelLosses null_models = objective::null_model_losses(axes, at::zeros_like(axes));
+  EXPECT_CLOSE(null_models.batch_mean, 0.25, 1e-12);
+  EXPECT_CLOSE(null_models.copy_context, 0.25, 1e-12);
+}
+
+TEST("step: both losses fall on one batch; the target encoder follows") {
+  train::WorldModel model(small_config(), 32, ComputeDtype::kFloat32, 3);
+  const train::WorldModelBatch batch = small_batch();
+  train::StepOptions options = step_options();
+  options.with_collapse_monitors = true;
+  const train::StepResult first = model.step(batch, options, running);
+  for (int i = 0; i < 60; ++i) model.step(batch, options, running);
+  const train::StepResult last = model.step(batch, options, running);
+  EXPECT(*last.next_token_loss < 0.5 * *first.next_token_loss);
+  EXPECT(*last.latent_loss < *first.latent_loss);
+  EXPECT(last.collapse->target_encoder_distance > 0);
+  EXPECT(first.gradient_norm > 0);
+}
+
+TEST("step: bfloat16 follows float32") {
+  train::WorldModel wide(small_config(), 32, ComputeDtype::kFloat32, 3);
+  train::WorldModel narrow(small_config(), 32, ComputeDtype::kBfloat16, 3);
+  const train::WorldModelBatch batch = small_batch();
+  for (int i = 0; i < 20; ++i) {
+    const double a = wide.step(batch, step_options(), running).loss;
+    const double b = narrow.step(batch, step_options(), running).loss;
+    EXPECT_CLOSE(a, b, 0.05 * a);
+  }
+}
+
+TEST("step: the latent loss does not see the tokens it predicts") {
+  // What a masked position held changes the target, never the prediction: with the target encoder's states equal, a
+  // change of masked tokens leaves the masked input alone.
+  const train::WorldModelBatch batch = small_batch();
+  const at::Tensor changed = batch.clean.tokens.clone();
+  changed.index_add_(0, batch.masked_positions, at::ones({batch.masked_positions.size(0)}, at::kLong));
+  const at::Tensor masked_again = changed.index_fill(0, batch.masked_positions, 30);
+  EXPECT(masked_again.equal(batch.masked_tokens));
+}
+
+TEST("step: an SFT step leaves predictor, its moments and the target encoder alone") {
+  train::WorldModel model(small_config(), 32, ComputeDtype::kFloat32, 3);
+  const at::Tensor predictor = model.predictor().fc1_weight.detach().clone();
+  const at::Tensor target = model.target_encoder().weights().norm.clone();
+  train::StepOptions options = step_options();
+  options.latent_weight = 0;
+  const train::StepResult result = model.step(small_batch(), options, running);
+  EXPECT(!result.latent_loss.has_value());
+  EXPECT(model.predictor().fc1_weight.equal(predictor));
+  EXPECT(model.target_encoder().weights().norm.equal(target));
+}
+
+TEST("step: a cancelled step and one with a loss that is not finite change nothing") {
+  train::WorldModel model(small_config(), 32, ComputeDtype::kFloat32, 3);
+  const train::WorldModelBatch batch = small_batch();
+  model.step(batch, step_options(), running);
+  std::vector<at::Tensor> before;
+  for (const auto& p : model.encoder().named(model.config())) before.push_back(p.tensor.detach().clone());
+  for (const auto& p : model.optimizer().state()) before.push_back(p.tensor.clone());
+  EXPECT_THROWS(model.step(batch, step_options(), stopped), "cancelled");
+  train::StepOptions broken = step_options();
+  broken.latent_weight = INFINITY;
+  EXPECT_THROWS(model.step(batch, broken, running), "loss must be finite but is inf");
+  std::size_t i = 0;
+  for (const auto& p : model.encoder().named(model.config())) EXPECT(p.tensor.equal(before[i++]));
+  for (const auto& p : model.optimizer().state()) EXPECT(p.tensor.equal(before[i++]));
+}
+
+TEST("optimizer: matrices decay, norms and biases do not") {
+  const at::Tensor matrix = at::ones({2, 2});
+  const at::Tensor norm = at::ones({2});
+  train::AdamW optimizer({{"matrix", matrix}, {"norm", norm}});
+  optimizer.step({at::zeros({2, 2}), at::zeros({2})}, {.learning_rate = 0.1, .weight_decay = 0.5});
+  EXPECT_CLOSE(matrix[0][0].item<double>(), 1 - 0.1 * 0.5, 1e-6);
+  EXPECT_CLOSE(norm[0].item<double>(), 1.0, 0);
+}
+
+TEST("optimizer: two steps of AdamW by hand, and clipping by the global norm") {
+  const at::Tensor parameter = at::full({1}, 2.0);
+  train::AdamW optimizer({{"p", parameter}});
+  const train::AdamWOptions options{
+      .learning_rate = 0.01, .beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .weight_decay = 0.0};
+  double p = 2.0, m = 0, v = 0;
+  for (int step = 1; step <= 2; ++step) {
+    const double g = 3.0 * step;
+    optimizer.step({at::full({1}, g)}, options);
+    m = 0.9 * m + 0.1 * g;
+    v = 0.95 * v + 0.05 * g * g;
+    p -= 0.01 * (m / (1 - std::pow(0.9, step))) / (std::sqrt(v / (1 - std::pow(0.95, step))) + 1e-8);
+  }
+  EXPECT_CLOSE(parameter.item<double>(), p, 1e-6);
+  const at::Tensor gradient = at::tensor({3.0f, 4.0f});
+  EXPECT_CLOSE(train::clip_gradients({gradient, at::Tensor()}, 1.0), 5.0, 1e-6);
+  EXPECT_CLOSE(gradient.norm().item<double>(), 1.0, 1e-6);
+}
+
+TEST("random: known words of Philox4x32-10, uniform mean, normal moments") {
+  // Known answers of Salmon et al. (Random123 kat_vectors).
+  EXPECT((philox4x32({0, 0, 0, 0}, {0, 0}) ==
+          std::array<std::uint32_t, 4>{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
+  EXPECT((philox4x32({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}) ==
+          std::array<std::uint32_t, 4>{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
+  RandomStream random(5, RandomPurpose::kInitialisation, 2);
+  double sum = 0, squares = 0;
+  for (int i = 0; i < 20'000; ++i) {
+    const double value = random.normal();
+    sum += value;
+    squares += value * value;
+  }
+  EXPECT_CLOSE(sum / 20'000, 0.0, 0.03);
+  EXPECT_CLOSE(squares / 20'000, 1.0, 0.03);
+}
+
+TEST("logistic probe: the gradient vanishes, separable data stay finite, one class is an error") {
+  at::manual_seed(8);
+  const at::Tensor x = at::randn({300, 6}, at::kDouble);
+  const at::Tensor y = (x.select(1, 0) + 0.7 * at::randn({300}, at::kDouble) > 0.2).to(at::kByte);
+  const auto fits = infer::fit_logistic(x, y, {1e-3, 1.0}, running);
+  for (const auto& [l2, fit] : {std::pair{1e-3, fits[0]}, std::pair{1.0, fits[1]}}) {
+    EXPECT(fit.converged);
+    const at::Tensor w = fit.weights.slice(0, 0, 6);
+    const at::Tensor residual = at::sigmoid(x.mv(w) + fit.weights[6]) - y.to(at::kDouble);
+    EXPECT_LE((x.t().mv(residual) / 300 + w * l2).abs().max().item<double>(), 1e-5);
+    EXPECT_LE(std::abs(residual.mean().item<double>()), 1e-5);
+  }
+  EXPECT(fits[1].weights.norm().item<double>() < fits[0].weights.norm().item<double>());
+  const at::Tensor separable = (x.select(1, 1) > 0).to(at::kByte);
+  EXPECT(at::isfinite(infer::fit_logistic(x, separable, {1e-6}, running)[0].weights).all().item<bool>());
+  EXPECT_THROWS(infer::fit_logistic(x, at::ones({300}, at::kByte), {1.0}, running), "labels must hold both classes");
+  EXPECT_THROWS(infer::fit_logistic(x * INFINITY, y, {1.0}, running), "features must be finite");
+  EXPECT_THROWS(infer::fit_logistic(x, y, {0.0}, running), "l2 must be positive");
+}
+
+TEST("ridge probe: primal and dual solve the normal equations") {
+  at::manual_seed(9);
+  for (const std::int64_t rows : {50, 5}) {
+    const at::Tensor x = at::randn({rows, 8}, at::kDouble);
+    const at::Tensor y = at::randn({rows, 2}, at::kDouble);
+    const at::Tensor solution = infer::fit_ridge(x, y, {0.3}, running)[0];  // (outputs, 9)
+    const at::Tensor w = solution.slice(1, 0, 8).t();
+    const at::Tensor residual = x.mm(w) + solution.select(1, 8) - y;
+    EXPECT_LE((x.t().mm(residual) / static_cast<double>(rows) + w * 0.3).abs().max().item<double>(), 1e-10);
+    EXPECT_LE(residual.mean(0).abs().max().item<double>(), 1e-10);
+  }
+}
+
+TEST("safetensors: round trip is exact; a file that does not fit changes nothing") {
+  const std::string path = (std::filesystem::temp_directory_path() / "ehrjepa-roundtrip.safetensors").string();
+  const at::Tensor a = at::randn({3, 4}), b = at::randn({});
+  io::write_safetensors(path, {{"a", a}, {"b", b}}, {{"quote", "say \"hi\"\n"}});
+  std::ifstream file(path, std::ios::binary);
+  std::uint64_t header = 0;
+  file.read(reinterpret_cast<char*>(&header), 8);
+  const std::uint64_t data = 8 + header;
+  EXPECT(data % 64 == 0);
+  const at::Tensor a2 = at::zeros({3, 4}), b2 = at::zeros({});
+  io::read_safetensors(path, {{"a", "F32", {3, 4}, data, data + 48}, {"b", "F32", {}, data + 48, data + 52}},
+                       {{"a", a2}, {"b", b2}});
+  EXPECT(a.equal(a2));
+  EXPECT(b.equal(b2));
+  const at::Tensor untouched = at::zeros({3, 4});
+  EXPECT_THROWS(
+      io::read_safetensors(path, {{"a", "F32", {3, 4}, data, data + 48}, {"b", "F32", {}, data + 48, data + 56}},
+                           {{"a", untouched}, {"b", at::zeros({})}}),
+      "tensor b must span 4 bytes");
+  EXPECT(untouched.equal(at::zeros({3, 4})));
+  EXPECT_THROWS(io::read_safetensors(path, {{"a", "F32", {4, 3}, data, data + 48}}, {{"a", untouched}}),
+                "must have shape [3, 4] but has [4, 3]");
+  EXPECT_THROWS(io::read_safetensors(path, {}, {{"a", untouched}}), "tensor a is missing");
+  std::remove(path.c_str());
+  EXPECT_THROWS(io::write_safetensors("/nowhere/x.safetensors", {{"a", a}}, {}), "No such file or directory");
+}
+
+}  // namespace
