@@ -258,7 +258,6 @@ t.test('text of the input never becomes markup', async (t) => {
 		"' onload='",
 		'</title></svg>',
 		'&amp;&lt;',
-		'${1}',
 	);
 	await fc.assert(
 		fc.asyncProperty(fc.array(fc.oneof(nasty, fc.string()), { minLength: 1, maxLength: 4 }), async (parts) => {
