@@ -277,6 +277,8 @@ t.test('text of the input never becomes markup', async (t) => {
 			const out = join(directory, 'report.html');
 			await writeReport(out, { ...input, title: text });
 			const page = await readFile(out, 'utf8');
+			// What stands in quotes is a value; what is left of a tag are the names of its attributes.
+			const tags = [...page.matchAll(/<[^<>]*>/g)].map(([tag]) => tag.replace(/"[^"]*"/g, '""'));
 			const elements = new Set(
 				[...page.replace(/<style>[^<]*<\/style>/, '').matchAll(/<([a-z][a-z0-9]*)/gi)].map(([, name]) => name),
 			);
@@ -284,7 +286,7 @@ t.test('text of the input never becomes markup', async (t) => {
 				unbalanced(page).length === 0 &&
 				!elements.has('script') &&
 				!elements.has('img') &&
-				!/<[^<>]* on(load|error)=/.test(page)
+				!tags.some((tag) => /[\s"]on[a-z]+=/.test(tag))
 			);
 		}),
 		{ numRuns: 25, seed: 7 },

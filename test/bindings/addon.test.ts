@@ -1,0 +1,176 @@
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import t from 'tap';
+import { Qwen3Shape } from '../../lib/model/qwen3-config.js';
+import { WorldModel } from '../../lib/model/world-model.js';
+import { nativeAddon } from '../../lib/native.js';
+
+const shape = Qwen3Shape.parse({
+	hiddenSize: 16,
+	intermediateSize: 32,
+	numHiddenLayers: 2,
+	numAttentionHeads: 2,
+	numKeyValueHeads: 1,
+	headDim: 8,
+});
+const create = (more: Partial<ConstructorParameters<typeof WorldModel>[0]> = {}) =>
+	new WorldModel({ shape, vocabSize: 20, maskTokenId: 1, seed: 1, ...more });
+
+function batchOf(sequences: number, length: number) {
+	const total = sequences * length;
+	return {
+		tokens: Int32Array.from({ length: total }, (_, i) => (i * 7) % 20),
+		cuSeqlens: Int32Array.from({ length: sequences + 1 }, (_, i) => i * length),
+		positionIds: Int32Array.from({ length: total }, (_, i) => i % length),
+		contextLengths: new Int32Array(sequences).fill(length - 2),
+		maskedPositions: Int32Array.from({ length: sequences }, (_, i) => (i + 1) * length - 1),
+	};
+}
+const options = {
+	nextTokenWeight: 1,
+	latentWeight: 1,
+	nextTokenOn: 'future',
+	withCollapseMonitors: false,
+	learningRate: 1e-3,
+	beta1: 0.9,
+	beta2: 0.95,
+	epsilon: 1e-8,
+	weightDecay: 0.01,
+	gradientClip: 1,
+	momentum: 0.99,
+} as const;
+
+t.test('the addon has exactly the functions of its contract', async (t) => {
+	const addon = nativeAddon();
+	t.same(Object.keys(addon).sort(), ['Engine', 'buildInfo', 'fitLogistic', 'fitRidge']);
+	t.same(Object.getOwnPropertyNames(addon.Engine.prototype).sort(), [
+		'cancel',
+		'close',
+		'constructor',
+		'embed',
+		'load',
+		'losses',
+		'parameterCount',
+		'save',
+		'step',
+	]);
+	t.match(addon.buildInfo(), { version: /^\d/, torch: /^2\.1[34]\./ });
+});
+
+t.test('bad arguments are typed errors with the caller in the stack', async (t) => {
+	await using model = create();
+	const batch = batchOf(2, 6);
+	const error = await model
+		.step({ ...batch, cuSeqlens: Int32Array.of(0, 6, 11) }, options)
+		.catch((cause: Error) => cause);
+	t.match(error, {
+		code: 'EHR_JEPA_NATIVE',
+		message: '[batch] cu_seqlens must end at total_tokens (12) but ends at 11',
+	});
+	t.match((error as Error).stack, /world-model/);
+	await t.rejects(model.step({ ...batch, tokens: [1] as never }, options), {
+		message: '[batch] tokens must be an Int32Array but is an array',
+	});
+	await t.rejects(model.step(batch, { ...options, nextTokenOn: 'past' as never }), {
+		message: /nextTokenOn must be "future" or "all" but is "past"/,
+	});
+	await t.rejects(model.step(batch, { ...options, learningRate: Number.NaN }), {
+		message: /learningRate must be a finite number/,
+	});
+	await t.rejects(model.step(batch, { ...options, latentWeight: 0, nextTokenWeight: 0 }), {
+		message: /must be above 0 but both are 0/,
+	});
+	await t.rejects(model.embed(batch, { pooling: 'max' as never }), {
+		message: /pooling must be "last" or "mean" but is "max"/,
+	});
+	await t.rejects(model.load('encoder', 'no-such-file'), {
+		code: 'EHR_JEPA_CHECKPOINT',
+		message: /cannot be read \(ENOENT\)/,
+	});
+	await t.rejects(model.save('encoder', '/no/such/folder/x'), { message: /No such file or directory/ });
+	t.throws(() => create({ maskTokenId: 20 }), {
+		code: 'EHR_JEPA_NATIVE',
+		message: /maskTokenId must lie in the vocabulary of 20 tokens but is 20/,
+	});
+	t.throws(() => create({ shape: { ...shape, numKeyValueHeads: 3 } }), {
+		message: /num_key_value_heads must divide num_attention_heads \(2\) but it is 3/,
+	});
+	const { loss } = await model.step(batch, options);
+	t.ok(Number.isFinite(loss), 'the model still works');
+});
+
+t.test('calls run in order and the event loop stays free', async (t) => {
+	await using model = create({ shape: { ...shape, hiddenSize: 64, intermediateSize: 256 } });
+	const batch = batchOf(16, 128);
+	await model.step(batch, options);
+	let ticks = 0;
+	const timer = setInterval(() => ticks++, 1);
+	const losses = await Promise.all([1, 2, 3].map(() => model.step(batch, options)));
+	clearInterval(timer);
+	t.ok(ticks > 3, `${ticks} timer ticks while three steps ran`);
+	t.ok(losses[2]!.loss < losses[0]!.loss, 'in order');
+});
+
+t.test('an abort leaves the state as it was; close rejects what is left', async (t) => {
+	const model = create({ shape: { ...shape, hiddenSize: 64, intermediateSize: 512, numHiddenLayers: 8 } });
+	const batch = batchOf(16, 128);
+	const before = await model.embed(batch);
+	const controller = new AbortController();
+	const step = model.step(batch, options, controller.signal);
+	setTimeout(() => controller.abort(), 5);
+	await t.rejects(step, { name: 'AbortError', code: 'ABORT_ERR' });
+	t.same(await model.embed(batch), before);
+	await t.rejects(model.step(batch, options, AbortSignal.abort()), { code: 'ABORT_ERR' });
+	const pending = model.step(batch, options);
+	const closed = model.close();
+	await t.rejects(pending, { code: 'ABORT_ERR' });
+	await closed;
+	await model.close();
+	await t.rejects(model.embed(batch), { message: /the model was closed/ });
+});
+
+t.test('same seed, same numbers; pooling and both encoders differ', async (t) => {
+	await using one = create();
+	await using same = create();
+	await using other = create({ seed: 2 });
+	const batch = batchOf(2, 6);
+	t.same(await one.embed(batch), await same.embed(batch));
+	t.not((await one.embed(batch)).join(), (await other.embed(batch)).join());
+	t.not((await one.embed(batch)).join(), (await one.embed(batch, { pooling: 'mean' })).join());
+	t.same(await one.embed(batch), await one.embed(batch, { encoder: 'target_encoder' }), 'equal before training');
+	await one.step(batch, options);
+	t.not((await one.embed(batch)).join(), (await one.embed(batch, { encoder: 'target_encoder' })).join());
+});
+
+t.test('it loads in worker threads, also twice, and a worker can be terminated during a step', async (t) => {
+	const file = fileURLToPath(new URL('../fixtures/step-in-worker.js', import.meta.url));
+	const loss = (worker: Worker) =>
+		new Promise<number>((resolve, reject) => {
+			worker.once('message', resolve);
+			worker.once('error', reject);
+		});
+	const workers = [new Worker(file), new Worker(file)];
+	const [a, b] = await Promise.all(workers.map(loss));
+	t.equal(a, b);
+	t.same(await Promise.all(workers.map((worker) => worker.terminate())).then((codes) => codes.length), 2);
+});
+
+t.test('a process ends cleanly while a step is running, and by itself when nothing is left to do', async (t) => {
+	const file = fileURLToPath(new URL('../fixtures/exit-during-step.js', import.meta.url));
+	for (const how of ['exit', 'drain', 'throw']) {
+		const { status, signal, stderr } = spawnSync(process.execPath, [file, how], { encoding: 'utf8', timeout: 60_000 });
+		t.equal(signal, null, `${how}: no crash`);
+		t.equal(status, how === 'throw' ? 1 : 0, `${how}: exit code${status === 0 ? '' : ` ${stderr.slice(-300)}`}`);
+	}
+});
+
+t.test('memory stays flat over many steps', async (t) => {
+	await using model = create();
+	const batch = batchOf(4, 16);
+	for (let i = 0; i < 300; i++) await model.step(batch, options);
+	const before = process.memoryUsage().rss;
+	for (let i = 0; i < 1000; i++) await model.step(batch, options);
+	const grown = (process.memoryUsage().rss - before) / 2 ** 20;
+	t.ok(grown < 24, `grew by ${grown.toFixed(1)} MiB in 1,000 steps`);
+});
