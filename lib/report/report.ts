@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { writeWhole } from '../data/whole-file.js';
 import { packageVersion } from '../package-version.js';
 import { Html, html } from './html.js';
@@ -37,11 +38,17 @@ const sections: readonly ((data: ReportData) => Section | undefined)[] = [
  * @throws {OutputError} Nothing is left that looks like a report.
  */
 export async function writeReport(out: string, input: ReportInput): Promise<void> {
-	await writeWhole(out, page(await readReportData(input)).text);
+	await writeWhole(out, (await page(await readReportData(input))).text);
 }
 
-function page(data: ReportData): Html {
-	const shown = sections.map((section) => section(data)).filter((section) => section !== undefined);
+async function page(data: ReportData): Promise<Html> {
+	const shown: Section[] = [];
+	for (const section of sections) {
+		const made = section(data);
+		if (made !== undefined) shown.push(made);
+		// Long runs take a while to draw; other work gets its turn between two sections.
+		await setImmediate();
+	}
 	const { createdAt, dataset } = data.evaluation;
 	// The policy makes the promise of the doc comment one that the browser keeps.
 	return html`<!doctype html>
