@@ -173,7 +173,7 @@ let loaded: NativeAddon | undefined;
 
 /** Where the addon may be, in the order tried. `EHR_JEPA_ADDON` names one file outright. */
 function candidates(): string[] {
-	const override = process.env['EHR_JEPA_ADDON'];
+	const override = process.env.EHR_JEPA_ADDON;
 	if (override !== undefined && override !== '') return [override];
 	return ['release', 'debug'].map((preset) =>
 		fileURLToPath(new URL(`../../build/${preset}/ehr_jepa.node`, import.meta.url)),

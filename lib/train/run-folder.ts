@@ -158,13 +158,18 @@ export class RunFolder {
 		}
 	}
 
-	/** Opens `metrics.jsonl` for appending after dropping the lines beyond `step`, which a resumed run makes again. */
+	/**
+	 * Opens `metrics.jsonl` for appending after dropping the lines beyond `step`, which a resumed run makes again, and a
+	 * last line that a crash cut off, onto which the next one would be glued.
+	 */
 	async openMetrics(step: number): Promise<MetricsWriter> {
-		const lines = await this.metrics();
-		const kept = lines.filter((line) => line.step <= step);
-		if (kept.length < lines.length) {
-			await writeWhole(this.metricsPath, kept.map((line) => `${JSON.stringify(line)}\n`).join(''));
-		}
+		const kept = (await this.metrics()).filter((line) => line.step <= step).map((line) => `${JSON.stringify(line)}\n`);
+		const text = kept.join('');
+		const size = await stat(this.metricsPath).then(
+			({ size }) => size,
+			() => 0,
+		);
+		if (size !== Buffer.byteLength(text)) await writeWhole(this.metricsPath, text);
 		return new MetricsWriter(this.metricsPath);
 	}
 

@@ -16,6 +16,7 @@ class StageLine {
 	#name;
 	#timer;
 	#note = '';
+	#loggedAt = performance.now();
 
 	constructor(name) {
 		this.#name = name;
@@ -24,7 +25,12 @@ class StageLine {
 	}
 	note = (text) => {
 		this.#note = text;
-		if (!process.stderr.isTTY && !/^\[\d+\/\d+\]/.test(text)) process.stderr.write(`setup   ${this.#name}: ${text}\n`);
+		if (process.stderr.isTTY) return;
+		// A log gets what matters, and a sign of life every ten seconds.
+		const worthALine = /^(download|unpack|pip|another set-up)/.test(text);
+		if (!worthALine && performance.now() - this.#loggedAt < 10_000) return;
+		this.#loggedAt = performance.now();
+		process.stderr.write(`${this.#text()}\n`);
 	};
 	end(text) {
 		clearInterval(this.#timer);
@@ -32,6 +38,9 @@ class StageLine {
 		process.stderr.write(`${process.stderr.isTTY ? '\r\u001b[K' : ''}setup   ${this.#name}: ${text} (${seconds}s)\n`);
 	}
 	#draw() {
+		process.stderr.write(`\r\u001b[K${this.#text().slice(0, (process.stderr.columns ?? 100) - 1)}`);
+	}
+	#text() {
 		const seconds = Math.round((performance.now() - this.#started) / 1000);
 		// Ninja counts its steps: [12/34] gives the time left.
 		const count = /^\[(\d+)\/(\d+)\]/.exec(this.#note);
@@ -39,12 +48,7 @@ class StageLine {
 			count && Number(count[1]) > 0
 				? `, about ${Math.round((seconds * (Number(count[2]) - Number(count[1]))) / Number(count[1]))}s left`
 				: '';
-		process.stderr.write(
-			`\r\u001b[Ksetup   ${this.#name}: ${seconds}s${left}  ${this.#note}`.slice(
-				0,
-				(process.stderr.columns ?? 100) - 1,
-			),
-		);
+		return `setup   ${this.#name}: ${seconds}s${left}  ${this.#note}`;
 	}
 }
 
