@@ -29,7 +29,8 @@ std::uint32_t exchange(unsigned mask, std::uint32_t bits, unsigned source);
 /// Runs every thread of every block. @return 0, or 1 (cudaErrorInvalidValue) for a size that CUDA refuses.
 /// @throws std::runtime_error when threads wait for each other in vain.
 int run_grid(dim3 grid, dim3 block, const std::function<void()>& thread);
-/// Order in which warps run and blocks come; another seed is another schedule.
+/// Order in which warps run and blocks come; another seed is another schedule. With an odd seed each warp runs as far
+/// ahead of the others as it can, with an even one they go side by side.
 void set_schedule(std::uint64_t seed);
 
 }  // namespace host_cuda
