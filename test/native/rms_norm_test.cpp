@@ -4,11 +4,13 @@
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/autograd.h>
 
-#include <atomic>
+#include <algorithm>
 #include <fstream>
+#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
+#include <thread>
 
 #include "cases/rms_norm.h"
 #include "native/check.h"
@@ -135,16 +137,23 @@ TEST("rms_norm: errors name argument, rule and value") {
   EXPECT_THROWS(rms_norm(x, at::ones({7}), 1e-6),
                 "[rms_norm] weight must have the size of the last dimension of x (8) but has shape [7]");
   EXPECT_THROWS(rms_norm(x, at::ones({8}, at::kBFloat16), 1e-6), "[rms_norm] weight must have the dtype of x");
+  EXPECT_THROWS(rms_norm(at::ones({2, 0}), at::ones({0}), 1e-6),
+                "[rms_norm] x must have at least one feature but has shape [2, 0]");
+  EXPECT_THROWS(rms_norm(at::ones({}), at::ones({1}), 1e-6), "[rms_norm] x must have at least one feature");
+  EXPECT_THROWS(rms_norm(x, at::ones({8}, at::kMeta), 1e-6), "[rms_norm] weight must be on the device of x (cpu)");
   EXPECT_THROWS(rms_norm(x, at::ones({8}), -1.0), "[rms_norm] eps must not be negative but is -1");
   EXPECT_THROWS(rms_norm(x.to(at::kLong), at::ones({8}, at::kLong), 1e-6), "must be float32, bfloat16 or float64");
 }
 
 TEST("threads: parallel_for uses every thread it has") {
-  // Compiled without -fopenmp it is serial and says nothing.
   if (at::get_num_threads() < 2) throw check::Skipped("one thread");
-  std::atomic<int> seen{0};
-  at::parallel_for(0, 64, 1, [&](std::int64_t, std::int64_t) { ++seen; });
-  EXPECT(seen >= 2);
+  std::mutex mutex;
+  std::set<std::thread::id> seen;
+  at::parallel_for(0, 64, 1, [&](std::int64_t, std::int64_t) {
+    const std::lock_guard lock(mutex);
+    seen.insert(std::this_thread::get_id());
+  });
+  EXPECT(static_cast<int>(seen.size()) == std::min(64, at::get_num_threads()));
 }
 
 TEST("threads: one OpenMP runtime is loaded") {
@@ -153,7 +162,10 @@ TEST("threads: one OpenMP runtime is loaded") {
   std::set<std::string> runtimes;
   for (std::string line; std::getline(maps, line);) {
     const std::size_t path = line.find('/');
-    if (path != std::string::npos && line.find("gomp", path) != std::string::npos) runtimes.insert(line.substr(path));
+    if (path == std::string::npos) continue;
+    for (const char* const runtime : {"libgomp", "libomp", "libiomp5"}) {
+      if (line.find(runtime, path) != std::string::npos) runtimes.insert(line.substr(path));
+    }
   }
   EXPECT(runtimes.size() == 1);
 }

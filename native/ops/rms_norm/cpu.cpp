@@ -1,3 +1,4 @@
+#include <ATen/Config.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
@@ -12,6 +13,10 @@
 #include <type_traits>
 
 #include "ops/rms_norm/cpu_rows.h"
+
+#if AT_PARALLEL_OPENMP && !defined(_OPENMP)
+#error "at::parallel_for runs on one thread, and says nothing, when this file is compiled without OpenMP"
+#endif
 
 namespace ehrjepa::ops {
 namespace rms_norm_cpu {

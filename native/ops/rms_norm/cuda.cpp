@@ -5,6 +5,8 @@
 #include <c10/cuda/CUDAGuard.h>
 #include <torch/library.h>
 
+#include <cstdint>
+#include <limits>
 #include <tuple>
 
 #include "ops/rms_norm/kernel.h"
@@ -15,6 +17,9 @@ namespace {
 kernels::RmsNormDtype kernel_dtype(const at::Tensor& x) {
   TORCH_CHECK_VALUE(x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16,
                     "[rms_norm] x must be float32 or bfloat16 on CUDA but is ", x.scalar_type());
+  // A block or a part of one per row.
+  TORCH_CHECK_VALUE(x.size(0) <= std::numeric_limits<std::int32_t>::max(),
+                    "[rms_norm] x must have at most 2^31 - 1 rows on CUDA but has ", x.size(0));
   return x.scalar_type() == at::kFloat ? kernels::RmsNormDtype::kFloat32 : kernels::RmsNormDtype::kBfloat16;
 }
 

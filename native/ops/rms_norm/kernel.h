@@ -8,7 +8,7 @@ namespace ehrjepa::kernels {
 enum class RmsNormDtype { kFloat32, kBfloat16 };
 
 /// y = cast(x rstd) weight, rstd = (mean(x^2) + eps)^-1/2, over rows of `size` elements. Pointers are device memory of
-/// `dtype`, 16-byte aligned; rows are contiguous.
+/// `dtype`, 16-byte aligned; rows are contiguous, of at least one element, and at most 2^31 - 1.
 struct RmsNormForwardParams {
   const void* x;       ///< (rows, size)
   const void* weight;  ///< (size)

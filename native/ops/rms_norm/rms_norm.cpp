@@ -51,7 +51,8 @@ class RmsNorm : public torch::autograd::Function<RmsNorm> {
 }  // namespace
 
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
-  TORCH_CHECK_VALUE(x.dim() >= 1, "[rms_norm] x must have at least one dimension but is a scalar");
+  TORCH_CHECK_VALUE(x.dim() >= 1 && x.size(-1) >= 1, "[rms_norm] x must have at least one feature but has shape ",
+                    x.sizes());
   TORCH_CHECK_VALUE(weight.dim() == 1 && weight.size(0) == x.size(-1),
                     "[rms_norm] weight must have the size of the last dimension of x (", x.size(-1), ") but has shape ",
                     weight.sizes());
@@ -59,6 +60,8 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
                     x.scalar_type(), ") but has ", weight.scalar_type());
   TORCH_CHECK_VALUE(x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16 || x.scalar_type() == at::kDouble,
                     "[rms_norm] x must be float32, bfloat16 or float64 but is ", x.scalar_type());
+  TORCH_CHECK_VALUE(weight.device() == x.device(), "[rms_norm] weight must be on the device of x (", x.device(),
+                    ") but is on ", weight.device());
   TORCH_CHECK_VALUE(eps >= 0.0, "[rms_norm] eps must not be negative but is ", eps);
   const at::Tensor x_TD = x.reshape({-1, x.size(-1)}).contiguous();
   return RmsNorm::apply(x_TD, weight.contiguous(), eps).view(x.sizes());

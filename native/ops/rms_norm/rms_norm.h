@@ -16,8 +16,8 @@ namespace ehrjepa::ops {
 /// @param weight  (D), same dtype and device as x.
 /// @param eps     added to the mean square; not negative.
 /// @return        (..., D), dtype of x, contiguous.
-/// @throws c10::ValueError  on a weight of another size, dtype or rank, or a negative eps.
-/// Source: Zhang & Sennrich 2019; transformers modeling_qwen3.py Qwen3RMSNorm.
+/// @throws c10::ValueError  on a weight of another size, dtype, device or rank, an x without features, or a negative
+/// eps. Source: Zhang & Sennrich 2019; transformers modeling_qwen3.py Qwen3RMSNorm.
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);
 
 /// The same mathematics in plain ATen, differentiable by autograd: the oracle of every test.

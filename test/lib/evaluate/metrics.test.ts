@@ -5,7 +5,7 @@ import { isDefined, type Metric, RankedPredictions, rSquared } from '../../../li
 import { RandomStream } from '../../../lib/random.js';
 
 const ones = (n: number) => new Float64Array(n).fill(1);
-function valueOf(metric: Metric): number {
+function defined(metric: Metric): number {
 	if (!isDefined(metric)) throw new Error(metric.undefinedReason);
 	return metric.value;
 }
@@ -13,21 +13,21 @@ function valueOf(metric: Metric): number {
 t.test('the golden case of meds-evaluation', async (t) => {
 	// Labels true, false, true with probabilities 0.9, 0.1, 0.2: AUROC 1, average precision 1, Brier 0.22.
 	const ranked = new RankedPredictions([0.9, 0.1, 0.2], [1, 0, 1]);
-	t.equal(valueOf(ranked.auroc(ones(3))), 1);
-	t.equal(valueOf(ranked.averagePrecision(ones(3))), 1);
-	t.ok(Math.abs(valueOf(ranked.brier(ones(3))) - 0.22) < 1e-12);
+	t.equal(defined(ranked.auroc(ones(3))), 1);
+	t.equal(defined(ranked.averagePrecision(ones(3))), 1);
+	t.ok(Math.abs(defined(ranked.brier(ones(3))) - 0.22) < 1e-12);
 });
 
 t.test('values worked out by hand, with ties and weights', async (t) => {
 	const ranked = new RankedPredictions([0.5, 0.5, 0.9, 0.1], [1, 0, 0, 1]);
 	// Pairs: (0.5, 0.5) half, (0.5, 0.9) 0, (0.1, 0.5) 0, (0.1, 0.9) 0.
-	t.equal(valueOf(ranked.auroc(ones(4))), 0.125);
+	t.equal(defined(ranked.auroc(ones(4))), 0.125);
 	// Steps: 0.9 no hit; 0.5 one of three; 0.1 two of four.
-	t.ok(Math.abs(valueOf(ranked.averagePrecision(ones(4))) - (1 / 2) * (1 / 3) - (1 / 2) * (2 / 4)) < 1e-12);
+	t.ok(Math.abs(defined(ranked.averagePrecision(ones(4))) - (1 / 2) * (1 / 3) - (1 / 2) * (2 / 4)) < 1e-12);
 	// A sample of weight 2 is two samples.
 	t.equal(
-		valueOf(ranked.auroc([2, 1, 1, 1])),
-		valueOf(new RankedPredictions([0.5, 0.5, 0.5, 0.9, 0.1], [1, 1, 0, 0, 1]).auroc(ones(5))),
+		defined(ranked.auroc([2, 1, 1, 1])),
+		defined(new RankedPredictions([0.5, 0.5, 0.5, 0.9, 0.1], [1, 1, 0, 0, 1]).auroc(ones(5))),
 	);
 });
 
@@ -67,10 +67,10 @@ t.test('AUROC equals counting all pairs', async (t) => {
 });
 
 t.test('R squared: 1 for the truth, 0 for the mean, by hand for two outputs', async (t) => {
-	t.equal(valueOf(rSquared([1, 2, 4], [1, 2, 4], 3, 1, ones(3))), 1);
-	t.ok(Math.abs(valueOf(rSquared([2, 2, 2], [1, 2, 3], 3, 1, ones(3)))) < 1e-12);
+	t.equal(defined(rSquared([1, 2, 4], [1, 2, 4], 3, 1, ones(3))), 1);
+	t.ok(Math.abs(defined(rSquared([2, 2, 2], [1, 2, 3], 3, 1, ones(3)))) < 1e-12);
 	// Outputs (1, 3) predicted exactly, (0, 4) predicted (1, 3): 1 - (0 + 2) / (2 + 8).
-	t.ok(Math.abs(valueOf(rSquared([1, 1, 3, 3], [1, 0, 3, 4], 2, 2, ones(2))) - 0.8) < 1e-12);
+	t.ok(Math.abs(defined(rSquared([1, 1, 3, 3], [1, 0, 3, 4], 2, 2, ones(2))) - 0.8) < 1e-12);
 });
 
 t.test('percentiles interpolate as NumPy does', async (t) => {
