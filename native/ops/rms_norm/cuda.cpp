@@ -1,8 +1,9 @@
 #include <ATen/core/Tensor.h>
-#include <ATen/cuda/CUDAContext.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAStream.h>
+#include <cuda_runtime_api.h>
 #include <torch/library.h>
 
 #include <cstdint>
@@ -35,7 +36,7 @@ std::tuple<at::Tensor, at::Tensor> forward(const at::Tensor& x_TD, const at::Ten
   check_launch(kernels::launch_rms_norm_forward(
       {x_TD.const_data_ptr(), weight.const_data_ptr(), y_TD.data_ptr(), rstd_T.data_ptr<float>(), x_TD.size(0),
        x_TD.size(1), static_cast<float>(eps), kernel_dtype(x_TD)},
-      at::cuda::getCurrentCUDAStream()));
+      c10::cuda::getCurrentCUDAStream()));
   return {y_TD, rstd_T};
 }
 
@@ -49,7 +50,7 @@ std::tuple<at::Tensor, at::Tensor> backward(const at::Tensor& grad_out_TD, const
       {grad_out_TD.const_data_ptr(), x_TD.const_data_ptr(), weight.const_data_ptr(), rstd_T.const_data_ptr<float>(),
        grad_x_TD.data_ptr(), partial.data_ptr<float>(), grad_weight.data_ptr(), x_TD.size(0), x_TD.size(1),
        kernel_dtype(x_TD)},
-      at::cuda::getCurrentCUDAStream()));
+      c10::cuda::getCurrentCUDAStream()));
   return {grad_x_TD, grad_weight};
 }
 
