@@ -2,4 +2,4 @@
 /** Biome for TypeScript and JavaScript, clang-format for C++ and CUDA; changes nothing. */
 import { lintAll } from './check/lint-all.mjs';
 
-process.exitCode = (await lintAll({ fix: false })) === 0 ? 0 : 1;
+process.exitCode = lintAll({ fix: false }).every(({ passed }) => passed) ? 0 : 1;

@@ -1,25 +1,40 @@
 #!/usr/bin/env node
-/** `setup`: everything; `setup build [--preset release|debug|asan]`: the addon alone. */
+/** `setup`: everything; `setup build [--preset release|debug|asan]`: libtorch and the addon alone. */
 import { parseArgs } from 'node:util';
 import { reportFailure } from './setup/report-failure.mjs';
 import { setUp } from './setup/stages.mjs';
 
-try {
-	const { values, positionals } = parseArgs({
-		allowPositionals: true,
-		options: { preset: { type: 'string' }, help: { type: 'boolean' } },
-	});
-	if (values.help || positionals.length > 1 || (positionals[0] !== undefined && positionals[0] !== 'build')) {
-		console.log(
-			'usage: setup [build] [--preset release|debug|asan]\nFinds or fetches libtorch and builds the addon; without "build" also node packages and TypeScript.',
-		);
-		process.exitCode = values.help ? 0 : 2;
-	} else {
+const usage = `usage: setup [build] [--preset release|debug|asan]
+
+Finds or fetches libtorch and builds the addon; in a checkout without "build" also node packages and TypeScript.
+Environment: LIBTORCH, EHR_JEPA_CACHE, EHR_JEPA_CUDA, EHR_JEPA_LIBTORCH_SHA256, CXX; see docs/setup.md.`;
+
+function parse() {
+	try {
+		const options = /** @type {const} */ ({ preset: { type: 'string' }, help: { type: 'boolean', short: 'h' } });
+		const { values, positionals } = parseArgs({ allowPositionals: true, options });
+		const [verb, ...rest] = positionals;
+		if ((verb !== undefined && verb !== 'build') || rest.length > 0)
+			return { problem: `unexpected: ${positionals.join(' ')}` };
+		return { values, only: verb === 'build' };
+	} catch (error) {
+		return { problem: error.message };
+	}
+}
+
+const { values, only, problem } = parse();
+if (problem !== undefined) {
+	console.error(`${problem}\n\n${usage}`);
+	process.exitCode = 2;
+} else if (values.help) {
+	console.log(usage);
+} else {
+	try {
 		await setUp({
 			...(values.preset === undefined ? {} : { preset: values.preset }),
-			...(positionals[0] === 'build' ? { only: 'addon' } : {}),
+			...(only ? { only: 'addon' } : {}),
 		});
+	} catch (error) {
+		reportFailure(error);
 	}
-} catch (error) {
-	reportFailure(error);
 }

@@ -1,68 +1,58 @@
 #!/usr/bin/env node
 /**
- * `npm test [word]`: set-up, lint, types (tsc is part of the set-up), then every test file, or those whose path holds the
- * word. Ends with one line: N passed, N failed. Lint counts as a test.
+ * `npm test [-- word]`: set-up, linters, types, then every test file; with a word only the test files whose path holds
+ * it. The native tests are one of the files (test/native/native.test.ts). The last line is `N passed, N failed`: assertions,
+ * each linter and the type check.
  */
-import { spawn } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { lintAll } from './check/lint-all.mjs';
+import { runTap } from './check/run-tap.mjs';
+import { InterruptedError } from './setup/errors.mjs';
 import { root } from './setup/paths.mjs';
 import { reportFailure } from './setup/report-failure.mjs';
-import { setUp } from './setup/stages.mjs';
+import { buildTypeScript, setUp } from './setup/stages.mjs';
 
-const word = process.argv[2];
+/** The type check as a test; files with type errors are compiled all the same, so the tests can run. */
+async function typesPass() {
+	try {
+		await buildTypeScript();
+		return true;
+	} catch (error) {
+		if (error instanceof InterruptedError) throw error;
+		console.error(error.message);
+		return false;
+	}
+}
 
-/** Runs tap on the compiled tests and counts the assertions of its TAP output. */
-function runTap(files) {
-	return new Promise((resolve) => {
-		const tap = spawn(join(root, 'node_modules/.bin/tap'), ['--reporter=tap', ...files], {
-			cwd: root,
-			stdio: ['ignore', 'pipe', 'inherit'],
-		});
-		let pending = '';
-		const count = { passed: 0, failed: 0, skipped: 0 };
-		tap.stdout.on('data', (chunk) => {
-			process.stdout.write(chunk);
-			pending += chunk;
-			const lines = pending.split('\n');
-			pending = lines.pop();
-			for (const line of lines) {
-				// Leaves only: a subtest or a file that holds assertions ends its line with `{` or has its own count above it.
-				const point = /^\s*(not )?ok \d+ - (.*)$/.exec(line);
-				if (point === null || /^(dist[/\\]|.*\{$)/.test(point[2]) || / # time=/.test(line)) {
-					if (point?.[1] !== undefined && /^dist/.test(point[2])) count.failedFiles = (count.failedFiles ?? 0) + 1;
-					continue;
-				}
-				if (/# SKIP/i.test(line)) count.skipped++;
-				else if (point[1] === undefined) count.passed++;
-				else count.failed++;
-			}
-		});
-		tap.on('close', (status) => {
-			// A file that died without a failed assertion is a failure all the same.
-			if (status !== 0 && count.failed === 0) count.failed = Math.max(1, count.failedFiles ?? 0);
-			resolve(count);
-		});
-	});
+/** Compiled test files. Named by their sources: the output of a deleted test is no test. @param {string} word */
+function testFiles(word) {
+	return readdirSync(join(root, 'test'), { recursive: true })
+		.filter((name) => name.endsWith('.test.ts') && join('test', name).includes(word))
+		.map((name) => join('dist/test', name.replace(/\.ts$/, '.js')))
+		.sort();
+}
+
+/** @param {string | undefined} word */
+async function testAll(word) {
+	await setUp({ only: 'addon' });
+	const checks = [{ name: 'types', passed: await typesPass() }, ...(word === undefined ? lintAll({ fix: false }) : [])];
+	const wanted = testFiles(word ?? '');
+	const files = wanted.filter((file) => existsSync(join(root, file)));
+	for (const file of wanted) if (!files.includes(file)) checks.push({ name: `${file} was compiled`, passed: false });
+	if (wanted.length === 0) checks.push({ name: `a test file has ${word} in its path`, passed: false });
+	const tap = files.length === 0 ? { passed: 0, failed: 0, skipped: 0 } : await runTap(files);
+	for (const { name, passed } of checks) console.log(`${passed ? 'ok' : 'not ok'} - ${name}`);
+	if (tap.skipped > 0) console.log(`${tap.skipped} skipped; each line marked SKIP says why`);
+	const failedChecks = checks.filter(({ passed }) => !passed).length;
+	return { passed: tap.passed + checks.length - failedChecks, failed: tap.failed + failedChecks };
 }
 
 try {
-	await setUp();
-	const lintFailures = word === undefined ? await lintAll({ fix: false }) : 0;
-	const files = readdirSync(join(root, 'dist/test'), { recursive: true })
-		.filter((name) => name.endsWith('.test.js') && (word === undefined || name.includes(word)))
-		.map((name) => join('dist/test', name))
-		.sort();
-	if (files.length === 0) throw new Error(`no test file matches ${word}`);
-	const { passed, failed, skipped } = await runTap(files);
-	const allPassed = passed + (word === undefined ? 2 - lintFailures : 0);
-	const allFailed = failed + lintFailures;
-	if (lintFailures > 0) console.log(`lint: ${lintFailures} of biome and clang-format failed`);
-	console.log(`${allPassed} passed, ${allFailed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
-	process.exitCode = allFailed === 0 ? 0 : 1;
+	const { passed, failed } = await testAll(process.argv[2]);
+	console.log(`${passed} passed, ${failed} failed`);
+	process.exitCode = failed === 0 ? 0 : 1;
 } catch (error) {
 	reportFailure(error);
 	console.log('0 passed, 1 failed');
-	process.exitCode = 1;
 }

@@ -4,3 +4,10 @@ export class SetupError extends Error {
 	code = 'EHR_JEPA_SETUP';
 	exitCode = 5;
 }
+
+/** Ctrl-C or a termination signal. What was finished is kept; the next run goes on from there. */
+export class InterruptedError extends Error {
+	name = 'AbortError';
+	code = 'ABORT_ERR';
+	exitCode = 130;
+}

@@ -4,47 +4,56 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { SetupError } from './errors.mjs';
 import { cacheFolder, root } from './paths.mjs';
+import { zipReader } from './unpack.mjs';
 
 const gibibyte = 2 ** 30;
-// libtorch as downloaded and unpacked, and the build.
-const cacheSpace = 1.5 * gibibyte;
-const buildSpace = 0.5 * gibibyte;
+const buildSpace = 1.2 * gibibyte;
+// Wheel and unpacked files at once. CUDA: torch 2.14.1 and NVIDIA's libraries.
+const libtorchSpace = { cpu: 1.2 * gibibyte, cuda: 8 * gibibyte };
+
+const cxx20Program = `#include <concepts>
+#include <span>
+template <std::integral T> T first(std::span<T> values) { return values[0]; }
+int main() { int zero[1] = {0}; return first(std::span<int>(zero)); }
+`;
 
 /** @param {string} command @param {readonly string[]} args */
 function works(command, args) {
 	return spawnSync(command, args, { stdio: 'ignore' }).status === 0;
 }
 
-/** The command that installs a package on this platform. @param {Record<'apt' | 'dnf' | 'brew', string>} names */
-function install(names) {
+/** The command that installs something on this platform. @param {Record<'apt' | 'dnf' | 'brew', string>} names */
+function installCommand(names) {
 	if (process.platform === 'darwin') return names.brew;
-	if (works('dnf', ['--version'])) return `sudo dnf install ${names.dnf}`;
-	return `sudo apt-get install ${names.apt}`;
+	const sudo = process.getuid?.() === 0 ? '' : 'sudo ';
+	return existsSync('/usr/bin/dnf') ? `${sudo}dnf install ${names.dnf}` : `${sudo}apt-get install ${names.apt}`;
 }
 
-/** First compiler that compiles a C++20 program, or undefined. */
+/** What CMake would take: CXX alone when it is set. */
+export function compilerCandidates() {
+	return process.env.CXX ? [process.env.CXX] : ['c++', 'g++', 'clang++'];
+}
+
+/** First compiler that makes a C++20 program, or undefined. */
 export function findCompiler() {
 	const folder = mkdtempSync(join(tmpdir(), 'ehr-jepa-cxx-'));
 	try {
-		const source = join(folder, 'probe.cpp');
-		writeFileSync(
-			source,
-			'#include <span>\n#include <concepts>\ntemplate <std::integral T> T f(std::span<T> s) { return s[0]; }\nint main() { int a[1] = {0}; return f(std::span<int>(a)); }\n',
-		);
-		const candidates = [process.env.CXX, 'c++', 'g++', 'clang++'].filter((name) => name !== undefined && name !== '');
-		return candidates.find((compiler) => works(compiler, ['-std=c++20', '-o', join(folder, 'probe'), source]));
+		writeFileSync(join(folder, 'probe.cpp'), cxx20Program);
+		const args = ['-std=c++20', '-o', join(folder, 'probe'), join(folder, 'probe.cpp')];
+		return compilerCandidates().find((compiler) => works(compiler, args));
 	} finally {
 		rmSync(folder, { recursive: true, force: true });
 	}
 }
 
+/** @returns {[number, number] | undefined} */
 function cmakeVersion() {
-	const result = spawnSync('cmake', ['--version'], { encoding: 'utf8' });
-	const match = result.status === 0 ? /(\d+)\.(\d+)/.exec(result.stdout) : null;
-	return match ? [Number(match[1]), Number(match[2])] : undefined;
+	const { status, stdout } = spawnSync('cmake', ['--version'], { encoding: 'utf8' });
+	const match = status === 0 ? /version (\d+)\.(\d+)/.exec(stdout) : null;
+	return match === null ? undefined : [Number(match[1]), Number(match[2])];
 }
 
-/** Free bytes on the file system of a path that may not exist yet; undefined when it cannot be read. */
+/** Free bytes on the file system of a path that may not exist yet; infinite where it cannot be read. */
 function freeBytes(path) {
 	let existing = path;
 	while (!existsSync(existing) && dirname(existing) !== existing) existing = dirname(existing);
@@ -52,72 +61,81 @@ function freeBytes(path) {
 		const { bavail, bsize } = statfsSync(existing);
 		return bavail * bsize;
 	} catch {
-		return undefined;
+		return Number.POSITIVE_INFINITY;
 	}
+}
+
+function spaceProblem(path, needed, what) {
+	const free = freeBytes(path);
+	const gib = (bytes) => `${(bytes / gibibyte).toFixed(1)} GiB`;
+	return free < needed ? [`${gib(needed)} of disk space for ${what} in ${path} (${gib(free)} free)`] : [];
+}
+
+function nodeProblem() {
+	const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+	if (major > 20 || (major === 20 && minor >= 11)) return [];
+	return [`Node.js 20.11 or newer (this is ${process.versions.node}): https://nodejs.org/en/download`];
+}
+
+/** @param {boolean} cuda */
+function buildProblems(cuda) {
+	const problems = [];
+	if (findCompiler() === undefined) {
+		const install = installCommand({ apt: 'g++', dnf: 'gcc-c++', brew: 'xcode-select --install' });
+		problems.push(`a C++20 compiler (tried ${compilerCandidates().join(', ')}): ${install}`);
+	}
+	const cmake = cmakeVersion();
+	if (cmake === undefined || cmake[0] < 3 || (cmake[0] === 3 && cmake[1] < 22)) {
+		const found = cmake === undefined ? 'none in PATH' : `found ${cmake.join('.')}`;
+		const install = installCommand({ apt: 'cmake', dnf: 'cmake', brew: 'brew install cmake' });
+		problems.push(`CMake 3.22 or newer (${found}): ${install}`);
+	}
+	if (!works('ninja', ['--version']) && !works('make', ['--version'])) {
+		const install = installCommand({ apt: 'ninja-build', dnf: 'ninja-build', brew: 'brew install ninja' });
+		problems.push(`ninja or make: ${install}`);
+	}
+	if (cuda && !works(process.env.CUDACXX || 'nvcc', ['--version'])) {
+		const where = process.env.CUDACXX ? `CUDACXX is ${process.env.CUDACXX}` : 'no nvcc in PATH';
+		problems.push(
+			`nvcc of CUDA 13, because EHR_JEPA_CUDA=1 (${where}): https://developer.nvidia.com/cuda-downloads, then set CUDACXX`,
+		);
+	}
+	return problems.concat(spaceProblem(join(root, 'build'), buildSpace, 'the build'));
+}
+
+/** @param {boolean} cuda */
+function fetchProblems(cuda) {
+	const problems = [];
+	const archiveAllowed = Boolean(process.env.EHR_JEPA_LIBTORCH_SHA256) && zipReader() !== undefined;
+	if (!archiveAllowed && !works('python3', ['-m', 'pip', '--version'])) {
+		const install = installCommand({ apt: 'python3-pip', dnf: 'python3-pip', brew: 'brew install python' });
+		problems.push(
+			`a source of libtorch: Python's pip, used to download it: ${install}; or set LIBTORCH to a folder of it`,
+		);
+	}
+	const space = cuda ? libtorchSpace.cuda : libtorchSpace.cpu;
+	return problems.concat(spaceProblem(cacheFolder(), space, 'libtorch (EHR_JEPA_CACHE moves it)'));
 }
 
 /**
- * Everything that is missing, each with what to do about it. Nothing is downloaded before this list is empty.
+ * Everything that is missing on this machine, each with the command that installs it.
  *
- * @param {{ libtorchAtHand: boolean, cuda: boolean, needBuild: boolean }} needs
+ * @param {{ build: boolean, fetch: boolean, cuda: boolean }} needs - What is about to be done.
  * @returns {string[]}
  */
-export function missingPrerequisites({ libtorchAtHand, cuda, needBuild }) {
-	const missing = [];
-	const [major, minor] = process.versions.node.split('.').map(Number);
-	if (major < 20 || (major === 20 && minor < 11)) {
-		missing.push(`Node.js 20.11 or newer (found ${process.versions.node}): https://nodejs.org/en/download`);
-	}
-	if (needBuild) {
-		if (findCompiler() === undefined) {
-			missing.push(
-				`a C++20 compiler (tried CXX, c++, g++, clang++): ${install({ apt: 'g++', dnf: 'gcc-c++', brew: 'xcode-select --install' })}`,
-			);
-		}
-		const cmake = cmakeVersion();
-		if (cmake === undefined || cmake[0] < 3 || (cmake[0] === 3 && cmake[1] < 22)) {
-			const found = cmake === undefined ? 'none found' : `found ${cmake.join('.')}`;
-			missing.push(
-				`CMake 3.22 or newer (${found}): ${install({ apt: 'cmake', dnf: 'cmake', brew: 'brew install cmake' })}`,
-			);
-		}
-		if (!works('ninja', ['--version']) && !works('make', ['--version'])) {
-			missing.push(`make or ninja: ${install({ apt: 'ninja-build', dnf: 'ninja-build', brew: 'brew install ninja' })}`);
-		}
-		if (cuda && !works(process.env.CUDACXX || 'nvcc', ['--version'])) {
-			missing.push(
-				'nvcc of CUDA 13, because EHR_JEPA_CUDA=1: https://developer.nvidia.com/cuda-downloads, then set CUDACXX or PATH',
-			);
-		}
-		const free = freeBytes(join(root, 'build'));
-		if (free !== undefined && free < buildSpace)
-			missing.push(`${gib(buildSpace)} of disk space for the build in ${root} (${gib(free)} free)`);
-	}
-	if (!libtorchAtHand) {
-		if (!works('python3', ['-m', 'pip', '--version'])) {
-			missing.push(
-				`Python's pip, used as a downloader of libtorch: ${install({ apt: 'python3-pip', dnf: 'python3-pip', brew: 'brew install python' })}\n    or set LIBTORCH to a folder of libtorch 2.13 or 2.14`,
-			);
-		}
-		const cache = cacheFolder();
-		const free = freeBytes(cache);
-		if (free !== undefined && free < cacheSpace)
-			missing.push(
-				`${gib(cacheSpace)} of disk space for libtorch in ${cache} (${gib(free)} free); EHR_JEPA_CACHE moves it`,
-			);
-	}
-	return missing;
+export function missingPrerequisites({ build, fetch, cuda }) {
+	return [...nodeProblem(), ...(build ? buildProblems(cuda) : []), ...(fetch ? fetchProblems(cuda) : [])];
 }
 
-function gib(bytes) {
-	return `${(bytes / gibibyte).toFixed(1)} GiB`;
-}
-
-/** @throws {SetupError} Naming all that is missing at once. */
+/**
+ * Called before anything is downloaded.
+ *
+ * @param {{ build: boolean, fetch: boolean, cuda: boolean }} needs
+ * @throws {SetupError} Naming all that is missing at once.
+ */
 export function requirePrerequisites(needs) {
 	const missing = missingPrerequisites(needs);
 	if (missing.length === 0) return;
-	throw new SetupError(
-		`[setup] ${missing.length} thing${missing.length === 1 ? ' is' : 's are'} missing on this machine:\n${missing.map((line) => `  - ${line}`).join('\n')}`,
-	);
+	const lines = missing.map((line) => `  - ${line}`).join('\n');
+	throw new SetupError(`[setup] this machine must have what is listed here but lacks it:\n${lines}`);
 }

@@ -1,47 +1,53 @@
 import { spawn } from 'node:child_process';
-import { SetupError } from './errors.mjs';
+import { createInterface } from 'node:readline';
+import { InterruptedError, SetupError } from './errors.mjs';
+
+const linesShown = 60;
 
 /**
- * Runs a program; its output is kept and shown only when it fails, or passed on with `inherit`.
+ * Runs a program. Its output is kept and shown when it fails; a signal to this process is passed on.
  *
  * @param {string} command
  * @param {readonly string[]} args
- * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, inherit?: boolean, onLine?: (line: string) => void }} [options]
- * @returns {Promise<string>} Standard output.
+ * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, onLine?: (line: string) => void }} [options]
+ * @returns {Promise<void>}
+ * @throws {SetupError} With the end of its output.
+ * @throws {InterruptedError}
  */
-export function runCommand(command, args, options = {}) {
+export function runCommand(command, args, { cwd, env = process.env, onLine } = {}) {
 	return new Promise((resolve, reject) => {
-		const child = spawn(command, args, {
-			cwd: options.cwd,
-			env: options.env ?? process.env,
-			stdio: options.inherit ? 'inherit' : ['ignore', 'pipe', 'pipe'],
-		});
-		let stdout = '';
-		let all = '';
-		const take = (chunk) => {
-			all += chunk;
-			if (options.onLine)
-				for (const line of String(chunk).split('\n')) if (line.trim() !== '') options.onLine(line.trim());
+		const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
+		const tail = [];
+		for (const input of [child.stdout, child.stderr]) {
+			createInterface({ input }).on('line', (line) => {
+				if (line.trim() === '') return;
+				tail.push(line);
+				if (tail.length > linesShown) tail.shift();
+				onLine?.(line.trim());
+			});
+		}
+		let interruptedBy;
+		const stop = (signal) => {
+			interruptedBy = signal;
+			child.kill(signal);
 		};
-		child.stdout?.on('data', (chunk) => {
-			stdout += chunk;
-			take(chunk);
+		process.on('SIGINT', stop).on('SIGTERM', stop);
+		const settled = () => process.off('SIGINT', stop).off('SIGTERM', stop);
+		child.on('error', (cause) => {
+			settled();
+			reject(new SetupError(`[setup] ${command} could not be started: ${cause.message}`));
 		});
-		child.stderr?.on('data', take);
-		const stop = (signal) => child.kill(signal);
-		process.once('SIGINT', stop);
-		process.once('SIGTERM', stop);
-		child.on('error', (cause) => reject(new SetupError(`[setup] ${command} could not be started: ${cause.message}`)));
 		child.on('close', (status, signal) => {
-			process.off('SIGINT', stop);
-			process.off('SIGTERM', stop);
-			if (status === 0) return resolve(stdout);
-			const tail = all.split('\n').slice(-40).join('\n');
-			reject(
-				new SetupError(
-					`[setup] ${[command, ...args].join(' ')} failed (${signal ?? `status ${status}`})${options.inherit ? '' : `:\n${tail}`}`,
-				),
-			);
+			settled();
+			if (interruptedBy !== undefined)
+				reject(new InterruptedError(`[setup] stopped by ${interruptedBy}; run it again to go on`));
+			else if (status === 0) resolve();
+			else
+				reject(
+					new SetupError(
+						`[setup] ${[command, ...args].join(' ')} failed (${signal ?? `status ${status}`}):\n${tail.join('\n')}`,
+					),
+				);
 		});
 	});
 }

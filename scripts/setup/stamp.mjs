@@ -3,27 +3,36 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSy
 import { dirname, join } from 'node:path';
 import { root } from './paths.mjs';
 
-/** Names, sizes and times of files below some paths: changes when one of them may have changed. @param {readonly string[]} paths */
-export function fingerprint(paths, ...texts) {
+/**
+ * Changes when a file below `paths` may have: names, sizes and times, no contents, so that it takes milliseconds.
+ *
+ * @param {readonly string[]} paths - Relative to the root; those that are missing count as such.
+ * @param {...string} settings - What else the outcome depends on.
+ */
+export function fingerprint(paths, ...settings) {
 	const hash = createHash('sha256');
-	for (const text of texts) hash.update(`${text}\0`);
+	for (const setting of settings) hash.update(`${setting}\0`);
 	const visit = (path) => {
-		if (!existsSync(path)) return;
-		const stats = statSync(path);
-		if (stats.isDirectory()) for (const name of readdirSync(path).sort()) visit(join(path, name));
-		else hash.update(`${path}\0${stats.size}\0${stats.mtimeMs}\0`);
+		const stats = statSync(join(root, path), { throwIfNoEntry: false });
+		if (stats?.isDirectory()) for (const name of readdirSync(join(root, path)).sort()) visit(join(path, name));
+		else hash.update(`${path}\0${stats?.size}\0${stats?.mtimeMs}\0`);
 	};
-	for (const path of paths) visit(join(root, path));
+	for (const path of paths) visit(path);
 	return hash.digest('hex');
 }
 
-/** Runs a stage unless its inputs are as they were when it last succeeded and its output is still there. */
+/**
+ * Runs a stage unless its inputs are as when it last succeeded and its output is still there.
+ *
+ * @param {string} name
+ * @param {string} inputs - A fingerprint.
+ * @param {string} output - Relative to the root.
+ * @param {() => Promise<unknown>} run
+ */
 export async function unlessDone(name, inputs, output, run) {
-	const stamp = join(root, 'build', 'stamps', name);
-	const done = existsSync(join(root, output)) && existsSync(stamp) && readFileSync(stamp, 'utf8') === inputs;
-	if (done) return false;
+	const stamp = join(root, 'build/stamps', name);
+	if (existsSync(join(root, output)) && existsSync(stamp) && readFileSync(stamp, 'utf8') === inputs) return;
 	await run();
 	mkdirSync(dirname(stamp), { recursive: true });
 	writeFileSync(stamp, inputs);
-	return true;
 }

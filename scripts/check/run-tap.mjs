@@ -1,0 +1,31 @@
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { root } from '../setup/paths.mjs';
+import { TapCounter } from './count-tap.mjs';
+
+/**
+ * Runs compiled test files, shows their TAP and counts it.
+ *
+ * @param {readonly string[]} files - Relative to the root.
+ * @returns {Promise<import('./count-tap.mjs').TapCount>}
+ */
+export function runTap(files) {
+	return new Promise((resolve, reject) => {
+		const tap = spawn(join(root, 'node_modules/.bin/tap'), ['--reporter=tap', ...files], {
+			cwd: root,
+			stdio: ['ignore', 'pipe', 'inherit'],
+		});
+		const counter = new TapCounter();
+		createInterface({ input: tap.stdout }).on('line', (line) => {
+			console.log(line);
+			counter.push(line);
+		});
+		tap.on('error', reject);
+		tap.on('close', (status) => {
+			const { passed, failed, skipped } = counter.total();
+			// Whatever the lines said, a runner that failed is a failure.
+			resolve({ passed, failed: status === 0 ? failed : Math.max(1, failed), skipped });
+		});
+	});
+}
