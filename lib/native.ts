@@ -181,12 +181,21 @@ function candidates(): string[] {
 }
 
 /**
+ * libgomp reads its settings once, when it is loaded. Its idle threads spin for 300,000 turns by default, which stalls every
+ * process of a machine that runs more than one (docs/adr/0004). Environments that name a policy keep it.
+ */
+function limitSpinning(): void {
+	if (process.env.OMP_WAIT_POLICY === undefined) process.env.GOMP_SPINCOUNT ??= '5000';
+}
+
+/**
  * The addon, loaded at the first call.
  *
  * @throws {SetupError} When it is not built or cannot be loaded; names the files tried and the command to run.
  */
 export function nativeAddon(): NativeAddon {
 	if (loaded !== undefined) return loaded;
+	limitSpinning();
 	const failures: string[] = [];
 	for (const file of candidates()) {
 		if (!existsSync(file)) {

@@ -7,38 +7,49 @@ const multiplier1 = 0xcd9e8d57;
 const weyl0 = 0x9e3779b9;
 const weyl1 = 0xbb67ae85;
 
-/** High and low 32 bits of a 32 x 32 bit product; JavaScript numbers hold only 53 bits of it. */
-function multiplyHighLow(a: number, b: number): [high: number, low: number] {
+/** High 32 bits of a 32 x 32 bit product; JavaScript numbers hold only 53 bits of it. */
+function multiplyHigh(a: number, b: number): number {
 	const aLow = a & 0xffff;
 	const aHigh = a >>> 16;
 	const bLow = b & 0xffff;
 	const bHigh = b >>> 16;
-	const lowLow = aLow * bLow;
-	const middle1 = aHigh * bLow + (lowLow >>> 16);
+	const middle1 = aHigh * bLow + ((aLow * bLow) >>> 16);
 	const middle2 = aLow * bHigh + (middle1 & 0xffff);
-	const high = aHigh * bHigh + Math.floor(middle1 / 65536) + Math.floor(middle2 / 65536);
-	return [high >>> 0, Math.imul(a, b) >>> 0];
+	// Every partial sum is below 2^32, so the shifts are exact.
+	return (aHigh * bHigh + (middle1 >>> 16) + (middle2 >>> 16)) >>> 0;
 }
 
-/** One Philox4x32-10 block: four 32-bit words from a 128-bit counter and a 64-bit key. */
-export function philox4x32(counter: readonly number[], key: readonly number[]): [number, number, number, number] {
-	let c0 = (counter[0] ?? 0) >>> 0;
-	let c1 = (counter[1] ?? 0) >>> 0;
-	let c2 = (counter[2] ?? 0) >>> 0;
-	let c3 = (counter[3] ?? 0) >>> 0;
-	let k0 = (key[0] ?? 0) >>> 0;
-	let k1 = (key[1] ?? 0) >>> 0;
-	for (let round = 0; round < 10; round++) {
-		const [high0, low0] = multiplyHighLow(multiplier0, c0);
-		const [high1, low1] = multiplyHighLow(multiplier1, c2);
-		c0 = (high1 ^ c1 ^ k0) >>> 0;
-		c1 = low1;
-		c2 = (high0 ^ c3 ^ k1) >>> 0;
-		c3 = low0;
-		k0 = (k0 + weyl0) >>> 0;
-		k1 = (k1 + weyl1) >>> 0;
+/** Philox4x32-10 blocks: `words` holds four 32-bit words for each of the counters (first, c1, c2, c3), (first + 1, ...), ... */
+export function philox4x32(
+	words: Uint32Array,
+	first: number,
+	[stream, substream, purpose]: readonly [number, number, number],
+	[key0, key1]: readonly [number, number],
+): void {
+	for (let block = 0; 4 * block < words.length; block++) {
+		let c0 = (first + block) >>> 0;
+		let c1 = stream;
+		let c2 = substream;
+		let c3 = purpose;
+		let k0 = key0;
+		let k1 = key1;
+		for (let round = 0; round < 10; round++) {
+			const high0 = multiplyHigh(multiplier0, c0);
+			const low0 = Math.imul(multiplier0, c0);
+			const high1 = multiplyHigh(multiplier1, c2);
+			const low1 = Math.imul(multiplier1, c2);
+			c0 = high1 ^ c1 ^ k0;
+			c1 = low1;
+			c2 = high0 ^ c3 ^ k1;
+			c3 = low0;
+			k0 = (k0 + weyl0) | 0;
+			k1 = (k1 + weyl1) | 0;
+		}
+		words[4 * block] = c0;
+		words[4 * block + 1] = c1;
+		words[4 * block + 2] = c2;
+		words[4 * block + 3] = c3;
 	}
-	return [c0, c1, c2, c3];
 }
 
 /** What a stream of draws is for. Each purpose has its own numbers, so a new use never shifts an old one. */
@@ -56,14 +67,14 @@ export const purposes = {
 } as const;
 export type Purpose = keyof typeof purposes;
 
+const longWords = 128;
+
 /** A sequence of draws for one (seed, purpose, stream, substream). */
 export class RandomStream {
 	readonly #key: readonly [number, number];
-	readonly #stream: number;
-	readonly #substream: number;
-	readonly #purpose: number;
+	readonly #counter: readonly [number, number, number];
 	#block = 0;
-	#words: readonly number[] = [];
+	#words = new Uint32Array(0);
 	#used = 0;
 	#spareNormal: number | undefined;
 
@@ -74,16 +85,16 @@ export class RandomStream {
 	 */
 	constructor(seed: number, purpose: Purpose, stream = 0, substream = 0) {
 		this.#key = [seed >>> 0, Math.floor(seed / 2 ** 32) >>> 0];
-		this.#purpose = purposes[purpose];
-		this.#stream = stream >>> 0;
-		this.#substream = substream >>> 0;
+		this.#counter = [stream >>> 0, substream >>> 0, purposes[purpose]];
 	}
 
 	/** Uniform 32-bit integer. */
 	uint32(): number {
 		if (this.#used === this.#words.length) {
-			const counter = [this.#block++, this.#stream, this.#substream, this.#purpose];
-			this.#words = philox4x32(counter, this.#key);
+			// Most streams are short, a patient's is long: one block first, then many at once.
+			if (this.#words.length < longWords) this.#words = new Uint32Array(this.#block === 0 ? 4 : longWords);
+			philox4x32(this.#words, this.#block, this.#counter, this.#key);
+			this.#block += this.#words.length / 4;
 			this.#used = 0;
 		}
 		return this.#words[this.#used++]!;

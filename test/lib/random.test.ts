@@ -3,11 +3,21 @@ import { philox4x32, RandomStream } from '../../lib/random.js';
 
 t.test('Philox4x32-10 gives the published words', async (t) => {
 	// Random123 kat_vectors; the native generator is tested against the same.
-	t.same(philox4x32([0, 0, 0, 0], [0, 0]), [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]);
-	t.same(
-		philox4x32([0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344], [0xa4093822, 0x299f31d0]),
-		[0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1],
-	);
+	const words = new Uint32Array(4);
+	philox4x32(words, 0, [0, 0, 0], [0, 0]);
+	t.same([...words], [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]);
+	philox4x32(words, 0x243f6a88, [0x85a308d3, 0x13198a2e, 0x03707344], [0xa4093822, 0x299f31d0]);
+	t.same([...words], [0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1]);
+});
+
+t.test('blocks made at once are those made one by one', async (t) => {
+	const together = new Uint32Array(12);
+	philox4x32(together, 5, [1, 2, 3], [4, 5]);
+	const single = new Uint32Array(4);
+	for (let block = 0; block < 3; block++) {
+		philox4x32(single, 5 + block, [1, 2, 3], [4, 5]);
+		t.same([...together.subarray(4 * block, 4 * block + 4)], [...single]);
+	}
 });
 
 t.test('a stream depends on seed, purpose, stream and substream alone', async (t) => {

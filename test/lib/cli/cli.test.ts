@@ -1,0 +1,152 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import yargs from 'yargs';
+import { commands } from '../../../lib/cli/main.js';
+import { duration, progressText } from '../../../lib/cli/progress-line.js';
+import { EvaluationFile } from '../../../lib/evaluate/evaluation-file.js';
+import { temporaryFolder } from '../../fixtures/temporary-folder.js';
+
+const bin = fileURLToPath(new URL('../../../../scripts/ehr-jepa.mjs', import.meta.url));
+const folder = temporaryFolder(t);
+const run = (...args: string[]) =>
+	spawnSync(process.execPath, [bin, ...args], { cwd: folder, encoding: 'utf8', timeout: 240_000 });
+
+t.test('each command works alone on what the one before wrote', async (t) => {
+	const ok = (...args: string[]) => {
+		const { status, stdout, stderr } = run(...args);
+		t.equal(status, 0, `${args[0]}: ${status === 0 ? '' : stderr.slice(-500)}`);
+		return stdout;
+	};
+	const simulated = JSON.parse(ok('simulate', 'cohort', '--patients', '150', '--json'));
+	t.equal(simulated.patients, 150);
+	t.match(ok('prepare', 'cohort', 'store'), /events became \d+ tokens/);
+	writeFileSync(
+		join(folder, 'train.json'),
+		JSON.stringify({ tokensPerStep: 512, contextTokens: 48, futureTokens: 24, tuningBatches: 1 }),
+	);
+	t.match(
+		ok('train', 'store', 'runs/both', '--config', 'train.json', '--size', 'tiny', '--steps', '4'),
+		/4 steps, .* parameters; tuning next-token loss \d/,
+	);
+	t.match(
+		ok('train', 'store', 'runs/sft', '--config', 'train.json', '--size', 'tiny', '--steps', '2', '--objective', 'sft'),
+		/latent loss not used/,
+	);
+	t.match(ok('tasks', 'cohort', 'tasks'), /death/);
+	t.match(ok('embed', 'runs/both', 'store', 'tasks', 'both.parquet', '--pooling', 'mean'), /states of 32 numbers/);
+	ok('embed', 'runs/both', 'store', 'tasks', 'untrained.parquet', '--weights', 'initial');
+	const evaluated = ok(
+		'evaluate',
+		'cohort',
+		'tasks',
+		'evaluation.json',
+		'--draws',
+		'50',
+		'--model',
+		'both=both.parquet',
+		'--model',
+		'untrained=untrained.parquet',
+		'--json',
+	);
+	t.same(
+		EvaluationFile.parse(JSON.parse(evaluated)).models.map(({ name }) => name),
+		['both', 'untrained', 'counts'],
+	);
+	t.notMatch(evaluated, /NaN/);
+	ok('report', 'evaluation.json', 'report.html', '--run', 'both=runs/both');
+	t.match(readFileSync(join(folder, 'report.html'), 'utf8'), /^<!doctype html>/i);
+	t.match(ok('info', 'cohort'), /every rule checked/);
+	t.match(ok('info', 'store'), /token store of ehr-jepa simulated cohort/);
+	t.match(ok('info', 'runs/both'), /whole checkpoints at steps: 4/);
+	t.match(JSON.parse(ok('info', '--json')), { package: /^\d/, torch: /^2/ });
+});
+
+t.test('what is wrong is said in one message, with its exit code', async (t) => {
+	const fails = (status: number, message: RegExp, ...args: string[]) => {
+		const result = run(...args);
+		t.equal(result.status, status, `${args.join(' ')} exits with ${status}`);
+		t.match(result.stderr, message);
+		t.notMatch(result.stderr, /at .*\.js:\d+/, 'no stack for a known error');
+	};
+	writeFileSync(join(folder, 'wrong.json'), '{"step":3}');
+	fails(2, /Name a command/);
+	fails(2, /Did you mean train/, 'trian');
+	fails(2, /Unknown argument: patient/, 'simulate', 'x', '--patient', '3');
+	fails(2, /patients: .* but it is -1/, 'simulate', 'x', '--patients', '-1');
+	fails(2, /options has no option "step"/, 'train', 'store', 'runs/x', '--config', 'wrong.json');
+	fails(2, /--model must be name=embeddings\.parquet/, 'evaluate', 'cohort', 'tasks', 'e.json', '--model', 'x');
+	fails(3, /must be a folder of parquet files/, 'prepare', 'nowhere', 'x');
+	fails(3, /must be the manifest of a token store/, 'train', 'cohort', 'runs/x');
+	fails(3, /must be a MEDS data set/, 'info', 'nowhere');
+	fails(4, /must be empty or absent/, 'prepare', 'cohort', 'store');
+	fails(4, /must be empty or absent/, 'train', 'store', 'runs/both');
+	fails(4, /both\.parquet must not exist but does/, 'embed', 'runs/both', 'store', 'tasks', 'both.parquet');
+	fails(4, /--out must be empty, absent or an unfinished demo/, 'demo', '--out', 'cohort');
+	t.notOk(existsSync(join(folder, 'x')), 'nothing is left behind');
+	const json = run('info', 'nowhere', '--json');
+	t.match(JSON.parse(json.stdout), { error: { code: 'EHR_JEPA_DATA', message: /nowhere/ } });
+});
+
+t.test('the options of every command are frozen: a knob that changes results belongs to a configuration', async (t) => {
+	const options = Object.fromEntries(
+		commands.map(({ command, builder }) => {
+			const parser = builder(yargs([])) as unknown as { getOptions(): { key: Record<string, unknown> } };
+			const names = Object.keys(parser.getOptions().key).filter((name) => !['help', 'version', 'json'].includes(name));
+			return [command, names.sort()];
+		}),
+	);
+	t.same(options, {
+		demo: ['meds', 'out', 'patients', 'seed', 'steps'],
+		'simulate <out>': ['max-years', 'min-years', 'out', 'patients', 'seed'],
+		'prepare <meds> <out>': ['bins', 'max-unknown', 'meds', 'min-patients', 'out', 'seed', 'vocabulary'],
+		'train <store> <run>': ['config', 'objective', 'resume', 'run', 'seed', 'size', 'steps', 'store'],
+		'tasks <meds> <out>': ['definitions', 'labels', 'meds', 'min-history-days', 'out', 'per-patient', 'seed'],
+		'embed <run> <store> <tasks> <out>': [
+			'context-tokens',
+			'encoder',
+			'out',
+			'pooling',
+			'run',
+			'store',
+			'tasks',
+			'weights',
+		],
+		'evaluate <meds> <tasks> <out>': ['draws', 'meds', 'model', 'out', 'seed', 'tasks'],
+		'report <evaluation> <out>': ['evaluation', 'out', 'run', 'title'],
+		'info [path]': ['path'],
+	});
+});
+
+t.test(
+	'an interrupted demo goes on with the same command, and a finished one is not touched',
+	{ timeout: 300_000 },
+	async (t) => {
+		const args = ['demo', '--out', 'demo', '--patients', '60', '--steps', '4'];
+		mkdirSync(join(folder, 'demo'));
+		writeFileSync(join(folder, 'demo', 'demo.json'), JSON.stringify({ meds: null, patients: 60, steps: 4, seed: 1 }));
+		run('simulate', 'demo/cohort', '--patients', '60');
+		const before = readFileSync(join(folder, 'demo/cohort/metadata/codes.parquet'));
+		const { status, stderr, stdout } = run(...args);
+		t.equal(status, 0, stderr.slice(-500));
+		t.match(stdout, /report: demo\/report\.html/);
+		t.notMatch(stderr, /simulate/, 'the finished stage was kept');
+		t.ok(before.equals(readFileSync(join(folder, 'demo/cohort/metadata/codes.parquet'))));
+		t.match(EvaluationFile.parse(JSON.parse(readFileSync(join(folder, 'demo/evaluation.json'), 'utf8'))), {
+			models: [{ name: 'sft' }, { name: 'sft+jepa' }, { name: 'untrained' }, { name: 'counts' }],
+		});
+		const again = run(...args);
+		t.equal(again.status, 4);
+		t.match(again.stderr, /holds a finished demo/);
+	},
+);
+
+t.test('a progress line has rate and time left', async (t) => {
+	const progress = { stage: 'train', done: 120, total: 500, unit: 'steps', note: 'next-token 1.9' };
+	t.match(progressText(progress, 60, 0), /^train\s+120\/500 steps\s+2\.0 steps\/s\s+3m 10s left\s+next-token 1\.9$/);
+	t.match(progressText({ ...progress, done: 500 }, 60, 0), /took 1m 00s/);
+	t.notMatch(progressText({ stage: 'x', done: 0, unit: 'steps' }, 0, 0), /NaN|Infinity/);
+	t.equal(duration(3725), '1h 02m');
+});
