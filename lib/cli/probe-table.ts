@@ -1,7 +1,12 @@
 import type { Estimate, EvaluationFile } from '../evaluate/evaluation-file.js';
 
-function text(estimate: Estimate): string {
-	if (estimate.value === null) return `undefined (${estimate.undefinedReason})`;
+/** A cell; why an estimate is undefined goes into the notes below the table. */
+function text(estimate: Estimate, notes: string[]): string {
+	if (estimate.value === null) {
+		const reason = estimate.undefinedReason ?? 'no reason given';
+		if (!notes.includes(reason)) notes.push(reason);
+		return `undefined (${notes.indexOf(reason) + 1})`;
+	}
 	const interval =
 		estimate.low === null || estimate.high === null ? '' : ` [${estimate.low.toFixed(3)}, ${estimate.high.toFixed(3)}]`;
 	return `${estimate.value.toFixed(3)}${interval}`;
@@ -11,11 +16,12 @@ function text(estimate: Estimate): string {
 export function probeTable(file: EvaluationFile): string {
 	const models = file.models.map(({ name }) => name);
 	const keys = [...new Set(file.probes.map(({ task, horizonDays }) => `${task} ${horizonDays ?? ''}`))];
+	const notes: string[] = [];
 	const rows = [['AUROC, held-out', ...models]];
 	for (const key of keys) {
 		const cells = models.map((model) => {
 			const probe = file.probes.find((row) => row.model === model && `${row.task} ${row.horizonDays ?? ''}` === key);
-			return probe === undefined ? '' : text(probe.auroc);
+			return probe === undefined ? '' : text(probe.auroc, notes);
 		});
 		rows.push([`${key}${key.endsWith(' ') ? '' : ' d'}`, ...cells]);
 	}
@@ -24,17 +30,16 @@ export function probeTable(file: EvaluationFile): string {
 			const row = file.latentState.find(
 				(one) => one.model === model && one.horizonDays === horizon && one.axis === 'all',
 			);
-			return row === undefined ? '' : text(row.r2);
+			return row === undefined ? '' : text(row.r2, notes);
 		});
 		rows.push([`true state R2, ${horizon === 0 ? 'now' : `${horizon} d ahead`}`, ...cells]);
 	}
 	const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-	return rows
-		.map((row) =>
-			row
-				.map((cell, column) => cell.padEnd(widths[column]!))
-				.join('  ')
-				.trimEnd(),
-		)
-		.join('\n');
+	const lines = rows.map((row) =>
+		row
+			.map((cell, column) => cell.padEnd(widths[column]!))
+			.join('  ')
+			.trimEnd(),
+	);
+	return [...lines, ...notes.map((note, i) => `(${i + 1}) ${note}`)].join('\n');
 }

@@ -63,7 +63,8 @@ export class LatentState {
 		const root = Math.sqrt(dt);
 		for (let k = 0; k < axes; k++) {
 			let pull = this.#traits.drift[k]!;
-			for (let j = 0; j < axes; j++) pull += coupling[k]![j]! * Math.max(0, this.severity[j]! - 0.7);
+			const row = coupling[k]!;
+			for (let j = 0; j < axes; j++) pull += row[j]! * Math.max(0, this.severity[j]! - 0.7);
 			this.rate[k]! += -rateReversion * (this.rate[k]! - pull) * dt + rateNoise * root * random.normal();
 		}
 		for (let k = 0; k < axes; k++) {
@@ -76,24 +77,25 @@ export class LatentState {
 	/** Chance of an unplanned admission on one day. */
 	admissionChance(): number {
 		let burden = 0;
-		for (const [k, axis] of diseaseAxes.entries()) {
-			burden += axis.acuity * (Math.max(0, this.severity[k]!) + 0.6 * Math.max(0, this.rate[k]!));
+		for (let k = 0; k < axes; k++) {
+			burden += diseaseAxes[k]!.acuity * (Math.max(0, this.severity[k]!) + 0.6 * Math.max(0, this.rate[k]!));
 		}
 		return 1 - Math.exp((-0.09 * Math.exp(0.95 * burden)) / daysPerYear);
 	}
 
 	/** Chance of an outpatient visit on one day. */
 	visitChance(): number {
-		const burden = this.severity.reduce((sum, severity) => sum + Math.max(0, severity), 0);
+		let burden = 0;
+		for (let k = 0; k < axes; k++) burden += Math.max(0, this.severity[k]!);
 		return 1 - Math.exp((-3.2 * this.#traits.careSeeking * Math.exp(0.22 * burden)) / daysPerYear);
 	}
 
 	/** Chance of death on one day. */
 	deathChance(age: number): number {
 		let burden = 0;
-		for (const [k, axis] of diseaseAxes.entries()) {
+		for (let k = 0; k < axes; k++) {
 			const excess = Math.max(0, this.severity[k]! - 0.5);
-			burden += axis.lethality * excess * (1 + 0.25 * Math.max(0, this.rate[k]!));
+			burden += diseaseAxes[k]!.lethality * excess * (1 + 0.25 * Math.max(0, this.rate[k]!));
 		}
 		return 1 - Math.exp((-0.007 * Math.exp(0.07 * (age - 60) + 1.05 * burden)) / daysPerYear);
 	}

@@ -1,12 +1,14 @@
-import { staticTime } from '../data/meds-writer.js';
 import { RandomStream } from '../random.js';
-import { microsecondsPerDay } from '../types.js';
 import { codeIndex, noiseCodes } from './codes.js';
 import { diseaseAxes, type Readout } from './disease-axes.js';
 import { drawTraits, LatentState } from './dynamics.js';
 
 const axes = diseaseAxes.length;
-const minute = 60_000_000n;
+// Microseconds as numbers: exact up to the year 2255, and several times faster than bigint.
+const minute = 60_000_000;
+const dayLength = 1440 * minute;
+/** Time of a static row. */
+const timeless = Number.NEGATIVE_INFINITY;
 
 const codes = {
 	female: codeIndex('GENDER//F'),
@@ -32,10 +34,11 @@ const axisCodes = diseaseAxes.map((axis) => ({
 
 /** One simulated patient: events in MEDS order and the latent state of every day. */
 export interface SimulatedPatient {
-	readonly times: bigint[];
-	readonly codes: number[];
+	/** Microseconds since 1970-01-01, in order; -Infinity for a static row. */
+	readonly times: Float64Array;
+	readonly codes: Int32Array;
 	/** NaN where the event has no value. */
-	readonly values: number[];
+	readonly values: Float32Array;
 	/** Day of the first latent state, days since 1970-01-01. */
 	readonly firstDay: number;
 	/** (days x axes) true severity at the end of each day, row-major. */
@@ -53,7 +56,7 @@ class PatientSimulation {
 	readonly #noise: RandomStream;
 	readonly #care: RandomStream;
 	readonly #years: readonly [number, number];
-	readonly #times: bigint[] = [];
+	readonly #times: number[] = [];
 	readonly #codes: number[] = [];
 	readonly #values: number[] = [];
 	/** Highest stage already diagnosed, by axis. */
@@ -73,8 +76,8 @@ class PatientSimulation {
 		const [fewest, most] = this.#years;
 		const firstDay = 14_610 + this.#life.integer(1826); // entry between 2010 and 2014
 		const days = Math.max(30, Math.round((fewest + (most - fewest) * this.#life.uniform()) * 365.25));
-		this.#event(staticTime, traits.female ? codes.female : codes.male);
-		this.#event(BigInt(firstDay - Math.round(traits.entryAge * 365.25)) * microsecondsPerDay, codes.birth);
+		this.#event(timeless, traits.female ? codes.female : codes.male);
+		this.#event((firstDay - Math.round(traits.entryAge * 365.25)) * dayLength, codes.birth);
 
 		const severity = new Float32Array(days * axes);
 		let lived = 0;
@@ -84,7 +87,7 @@ class PatientSimulation {
 			severity.set(this.#state.severity, day * axes);
 			lived = day + 1;
 			const age = traits.entryAge + day / 365.25;
-			const start = BigInt(firstDay + day) * microsecondsPerDay;
+			const start = (firstDay + day) * dayLength;
 			if (day === 0 || this.#care.uniform() < this.#state.visitChance()) this.#outpatientVisit(start);
 			else if (this.#care.uniform() < this.#state.admissionChance()) {
 				const stay = Math.min(days - day - 1, this.#admission(start));
@@ -97,30 +100,34 @@ class PatientSimulation {
 			}
 			if (this.#care.uniform() < this.#state.deathChance(age)) {
 				died = true;
-				this.#event(BigInt(firstDay + day) * microsecondsPerDay + 1439n * minute, codes.death);
+				this.#event((firstDay + day) * dayLength + 1439 * minute, codes.death);
 			}
 		}
+		// Hospital days reach into later visits; MEDS wants ascending time. The sort is stable.
+		const order = this.#times
+			.map((_, i) => i)
+			.sort((a, b) => (this.#times[a] === this.#times[b] ? a - b : this.#times[a]! - this.#times[b]!));
 		return {
-			times: this.#times,
-			codes: this.#codes,
-			values: this.#values,
+			times: Float64Array.from(order, (i) => this.#times[i]!),
+			codes: Int32Array.from(order, (i) => this.#codes[i]!),
+			values: Float32Array.from(order, (i) => this.#values[i]!),
 			firstDay,
 			severity: severity.slice(0, lived * axes),
 			died,
 		};
 	}
 
-	#event(time: bigint, code: number, value = Number.NaN): void {
+	#event(time: number, code: number, value = Number.NaN): void {
 		this.#times.push(time);
 		this.#codes.push(code);
 		this.#values.push(value);
 	}
 
-	#outpatientVisit(day: bigint): void {
+	#outpatientVisit(day: number): void {
 		const random = this.#care;
-		let time = day + BigInt(480 + random.integer(480)) * minute;
+		let time = day + (480 + random.integer(480)) * minute;
 		this.#event(time, codes.visit);
-		time += 10n * minute;
+		time += 10 * minute;
 		for (let k = 0; k < axes; k++) {
 			// Doctors measure more where they already know of a disease.
 			const chance = 0.3 + 0.15 * this.#diagnosed[k]!;
@@ -129,28 +136,28 @@ class PatientSimulation {
 			}
 		}
 		this.#noiseEvents(time, 0.35);
-		time += 40n * minute;
+		time += 40 * minute;
 		this.#diagnose(time, 0.85, 0.3);
-		time += 10n * minute;
+		time += 10 * minute;
 		this.#treat(time);
 	}
 
 	/** @returns nights in hospital. */
-	#admission(day: bigint): number {
+	#admission(day: number): number {
 		const random = this.#care;
-		let time = day + BigInt(60 + random.integer(1080)) * minute;
+		let time = day + (60 + random.integer(1080)) * minute;
 		const elective = random.uniform() < 0.15;
 		if (!elective) {
 			this.#event(time, codes.emergency);
-			time += BigInt(60 + random.integer(180)) * minute;
+			time += (60 + random.integer(180)) * minute;
 		}
 		this.#event(time, elective ? codes.elective : codes.admission);
 		const worst = Math.max(...this.#state.severity);
 		const nights = 1 + Math.min(21, random.poisson(1.2 + 1.3 * Math.max(0, worst)));
 		const intensive = random.uniform() < 0.06 + 0.1 * Math.max(0, worst - 1);
-		if (intensive) this.#event(time + 60n * minute, codes.icu);
+		if (intensive) this.#event(time + 60 * minute, codes.icu);
 		for (let night = 0; night < nights; night++) {
-			const round = time + BigInt(night) * microsecondsPerDay + 120n * minute;
+			const round = time + night * dayLength + 120 * minute;
 			for (let k = 0; k < axes; k++) {
 				for (const [i, lab] of diseaseAxes[k]!.labs.entries()) {
 					// An acute illness pushes the read-outs beyond what the chronic state explains, for the first days.
@@ -160,25 +167,25 @@ class PatientSimulation {
 			}
 			if (night === 0) this.#noiseEvents(round, 0.5);
 		}
-		const end = time + BigInt(nights) * microsecondsPerDay;
-		if (intensive) this.#event(end - 600n * minute, codes.icuEnd);
-		this.#diagnose(end - 60n * minute, 0.95, 0.6);
-		this.#treat(end - 30n * minute);
+		const end = time + nights * dayLength;
+		if (intensive) this.#event(end - 600 * minute, codes.icuEnd);
+		this.#diagnose(end - 60 * minute, 0.95, 0.6);
+		this.#treat(end - 30 * minute);
 		for (let k = 0; k < axes; k++) {
-			if (this.#diagnosed[k]! >= 3 && random.uniform() < 0.35) this.#event(end - 20n * minute, axisCodes[k]!.procedure);
+			if (this.#diagnosed[k]! >= 3 && random.uniform() < 0.35) this.#event(end - 20 * minute, axisCodes[k]!.procedure);
 		}
 		this.#event(end, worst > 2 && random.uniform() < 0.4 ? codes.facility : codes.home);
 		return nights;
 	}
 
-	#measure(time: bigint, code: number, lab: Readout, axis: number, exaggeration: number): void {
+	#measure(time: number, code: number, lab: Readout, axis: number, exaggeration: number): void {
 		const signal = lab.base + lab.gain * exaggeration * this.#state.severity[axis]! + lab.noise * this.#care.normal();
 		const value = lab.log === true ? Math.exp(signal) : Math.max(0, signal);
 		this.#event(time, code, Number(value.toFixed(lab.decimals)));
 	}
 
 	/** New stages are found with chance `found`; known diseases are coded again with chance `repeated`. */
-	#diagnose(time: bigint, found: number, repeated: number): void {
+	#diagnose(time: number, found: number, repeated: number): void {
 		for (let k = 0; k < axes; k++) {
 			const stages = diseaseAxes[k]!.stages;
 			let stage = 0;
@@ -193,7 +200,7 @@ class PatientSimulation {
 	}
 
 	/** Interventions change the drift from the next day on. */
-	#treat(time: bigint): void {
+	#treat(time: number): void {
 		const random = this.#care;
 		for (let k = 0; k < axes; k++) {
 			const treated = this.#state.treated;
@@ -207,7 +214,7 @@ class PatientSimulation {
 		}
 	}
 
-	#noiseEvents(time: bigint, chance: number): void {
+	#noiseEvents(time: number, chance: number): void {
 		const random = this.#care;
 		for (const lab of noiseCodes.labs) {
 			if (random.uniform() < chance) {
@@ -215,8 +222,8 @@ class PatientSimulation {
 			}
 		}
 		const pick = (list: readonly number[]) => list[random.integer(list.length)]!;
-		if (random.uniform() < chance) this.#event(time + 20n * minute, pick(noiseCodes.procedures));
-		if (random.uniform() < chance) this.#event(time + 35n * minute, pick(noiseCodes.diagnoses));
-		if (random.uniform() < chance) this.#event(time + 39n * minute, pick(noiseCodes.drugs));
+		if (random.uniform() < chance) this.#event(time + 20 * minute, pick(noiseCodes.procedures));
+		if (random.uniform() < chance) this.#event(time + 35 * minute, pick(noiseCodes.diagnoses));
+		if (random.uniform() < chance) this.#event(time + 39 * minute, pick(noiseCodes.drugs));
 	}
 }

@@ -3,16 +3,15 @@ import { setImmediate } from 'node:timers/promises';
 import { BIGINT, type DuckDBAppender, DuckDBDataChunk, FLOAT, INTEGER } from '@duckdb/node-api';
 import { z } from 'zod';
 import { parseConfig, positiveInteger, seed } from '../config.js';
-import { type EventColumns, MedsWriter } from '../data/meds-writer.js';
-import { Database, quoted } from '../data/query.js';
-import { drawSplit } from '../data/splits.js';
+import { MedsWriter } from '../data/meds-writer.js';
+import { Database, fillColumn, quoted } from '../data/query.js';
 import { writeWholeFolder } from '../data/whole-file.js';
-import { AbortedError } from '../errors.js';
 import { packageVersion } from '../package-version.js';
 import type { LongOperation, Split } from '../types.js';
 import { cohortCodes } from './codes.js';
 import { diseaseAxes } from './disease-axes.js';
-import { type SimulatedPatient, simulatePatient } from './record.js';
+import type { LatentColumns } from './simulated-chunk.js';
+import { simulateChunks } from './simulation-pool.js';
 
 export const SimulateOptions = z
 	.strictObject({
@@ -39,8 +38,8 @@ export interface SimulationSummary {
 /** Name of the data set in `metadata/dataset.json`; evaluation looks for latents.parquet only in such a data set. */
 export const cohortName = 'ehr-jepa simulated cohort';
 
-// Patients whose events are held in memory before they are handed to the writer.
-const patientsPerChunk = 64;
+// Rows of one data chunk of DuckDB.
+const chunkRows = 2048;
 
 /**
  * Simulates a cohort whose latent state is known, and writes it as MEDS 0.4 plus `latents.parquet` (subject_id, day,
@@ -86,60 +85,22 @@ async function simulateAll(
 	operation: LongOperation,
 ): Promise<SimulationSummary> {
 	const splits: Record<Split, number> = { train: 0, tuning: 0, held_out: 0 };
-	let events = 0;
-	let deaths = 0;
-	let patientDays = 0;
-	for (let first = 0; first < config.patients; first += patientsPerChunk) {
-		const chunk: Record<Split, [bigint, SimulatedPatient][]> = { train: [], tuning: [], held_out: [] };
-		for (let index = first; index < Math.min(config.patients, first + patientsPerChunk); index++) {
-			if (operation.signal?.aborted) throw new AbortedError('[simulate] aborted', { cause: operation.signal.reason });
-			const patient = simulatePatient(config.seed, index, [config.minYears, config.maxYears]);
-			const subjectId = BigInt(index + 1);
-			const split = drawSplit(subjectId, config.seed);
-			chunk[split].push([subjectId, patient]);
-			splits[split]++;
-			events += patient.times.length;
-			deaths += patient.died ? 1 : 0;
-			patientDays += patient.severity.length / diseaseAxes.length;
-			await setImmediate();
+	const sums = { patients: 0, events: 0, deaths: 0, patientDays: 0 };
+	for await (const chunk of simulateChunks(config, operation.signal)) {
+		for (const { split, subjectIds, events } of chunk.splits) {
+			await writer.append(split, events);
+			await writer.assign(split, subjectIds);
+			splits[split] += subjectIds.length;
+			sums.patients += subjectIds.length;
+			sums.events += events.times.length;
 		}
-		for (const [split, patients] of Object.entries(chunk) as [Split, [bigint, SimulatedPatient][]][]) {
-			if (patients.length === 0) continue;
-			await writer.append(split, eventColumns(patients));
-			await writer.assign(
-				split,
-				patients.map(([subjectId]) => subjectId),
-			);
-			for (const [subjectId, patient] of patients) latents.append(subjectId, patient);
-		}
-		const done = Math.min(config.patients, first + patientsPerChunk);
-		operation.onProgress?.({ stage: 'simulate', done, total: config.patients, unit: 'patients' });
+		latents.append(chunk.latents);
+		sums.deaths += chunk.deaths;
+		sums.patientDays += chunk.latents.days.length;
+		operation.onProgress?.({ stage: 'simulate', done: sums.patients, total: config.patients, unit: 'patients' });
+		await setImmediate();
 	}
-	return { patients: config.patients, events, deaths, patientDays, splits };
-}
-
-function eventColumns(patients: readonly [bigint, SimulatedPatient][]): EventColumns {
-	const count = patients.reduce((sum, [, patient]) => sum + patient.times.length, 0);
-	const columns = {
-		subjectIds: new BigInt64Array(count),
-		times: new BigInt64Array(count),
-		codes: new Int32Array(count),
-		values: new Float32Array(count),
-	};
-	let row = 0;
-	for (const [subjectId, patient] of patients) {
-		// Hospital days reach into later visits; MEDS wants ascending time. The sort is stable.
-		const order = [...patient.times.keys()].sort((a, b) =>
-			patient.times[a]! < patient.times[b]! ? -1 : patient.times[a]! > patient.times[b]! ? 1 : a - b,
-		);
-		for (const i of order) {
-			columns.subjectIds[row] = subjectId;
-			columns.times[row] = patient.times[i]!;
-			columns.codes[row] = patient.codes[i]!;
-			columns.values[row++] = patient.values[i]!;
-		}
-	}
-	return columns;
+	return { ...sums, splits };
 }
 
 /** Writes the true state of every patient and day. */
@@ -160,24 +121,15 @@ class LatentWriter {
 		return new LatentWriter(database, await database.connection.createAppender('latents'));
 	}
 
-	append(subjectId: bigint, patient: SimulatedPatient): void {
+	append({ subjectIds, days, severity }: LatentColumns): void {
 		const axes = diseaseAxes.length;
-		const days = patient.severity.length / axes;
-		for (let start = 0; start < days; start += 2048) {
-			const count = Math.min(2048, days - start);
+		for (let start = 0; start < days.length; start += chunkRows) {
+			const count = Math.min(chunkRows, days.length - start);
 			const chunk = DuckDBDataChunk.create([BIGINT, INTEGER, ...diseaseAxes.map(() => FLOAT)]);
 			chunk.rowCount = count;
-			chunk.setColumnValues(0, new Array(count).fill(subjectId));
-			chunk.setColumnValues(
-				1,
-				Array.from({ length: count }, (_, i) => patient.firstDay + start + i),
-			);
-			for (let k = 0; k < axes; k++) {
-				chunk.setColumnValues(
-					2 + k,
-					Array.from({ length: count }, (_, i) => patient.severity[(start + i) * axes + k]!),
-				);
-			}
+			fillColumn(chunk, 0, (row) => subjectIds[start + row]!);
+			fillColumn(chunk, 1, (row) => days[start + row]!);
+			for (let k = 0; k < axes; k++) fillColumn(chunk, 2 + k, (row) => severity[(start + row) * axes + k]!);
 			this.#appender.appendDataChunk(chunk);
 		}
 	}

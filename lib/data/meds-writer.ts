@@ -2,7 +2,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BIGINT, DuckDBDataChunk, FLOAT, INTEGER } from '@duckdb/node-api';
 import type { Split } from '../types.js';
-import { Database, quoted } from './query.js';
+import { Database, fillColumn, quoted } from './query.js';
 import { writeWhole } from './whole-file.js';
 
 /** A code with its description for people. */
@@ -81,27 +81,25 @@ export class MedsWriter {
 			const end = Math.min(count, start + chunkRows);
 			const chunk = DuckDBDataChunk.create([BIGINT, INTEGER, BIGINT, BIGINT, INTEGER, FLOAT]);
 			chunk.rowCount = end - start;
-			const positions: bigint[] = [];
-			for (let row = start; row < end; row++) positions.push(this.#position++);
-			chunk.setColumnValues(0, positions);
-			chunk.setColumnValues(1, new Array(end - start).fill(splitId));
-			chunk.setColumnValues(2, Array.from(columns.subjectIds.subarray(start, end)));
-			chunk.setColumnValues(
-				3,
-				Array.from(columns.times.subarray(start, end), (time) => (time === staticTime ? null : time)),
-			);
-			chunk.setColumnValues(4, Array.from(columns.codes.subarray(start, end)));
-			chunk.setColumnValues(
-				5,
-				Array.from(columns.values.subarray(start, end), (value) => (Number.isNaN(value) ? null : value)),
-			);
+			fillColumn(chunk, 0, () => this.#position++);
+			fillColumn(chunk, 1, () => splitId);
+			fillColumn(chunk, 2, (row) => columns.subjectIds[start + row]!);
+			fillColumn(chunk, 3, (row) => {
+				const time = columns.times[start + row]!;
+				return time === staticTime ? null : time;
+			});
+			fillColumn(chunk, 4, (row) => columns.codes[start + row]!);
+			fillColumn(chunk, 5, (row) => {
+				const value = columns.values[start + row]!;
+				return Number.isNaN(value) ? null : value;
+			});
 			appender.appendDataChunk(chunk);
 		}
 		appender.closeSync();
 	}
 
 	/** Names the split of each subject; a subject without events is a subject all the same. */
-	async assign(split: Split, subjectIds: readonly bigint[]): Promise<void> {
+	async assign(split: Split, subjectIds: Iterable<bigint>): Promise<void> {
 		const appender = await this.#database.connection.createAppender('splits');
 		for (const subjectId of subjectIds) {
 			appender.appendBigInt(subjectId);

@@ -93,3 +93,10 @@ async function translated<T>(work: () => Promise<T>): Promise<T> {
 		throw new DataError('query', { file: 'input', rule: 'must be readable', value: message }, { cause });
 	}
 }
+
+/** Fills a column of a data chunk, without an array in between. */
+export function fillColumn(chunk: DuckDBDataChunk, column: number, value: (row: number) => DuckDBValue): void {
+	const vector = chunk.getColumnVector(column);
+	for (let row = 0; row < chunk.rowCount; row++) vector.setItem(row, value(row));
+	vector.flush();
+}

@@ -2,6 +2,16 @@ import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { OutputError } from '../errors.js';
 
+/** Errors of the file system that are the output's fault. */
+const unwritable: Readonly<Record<string, string>> = {
+	ENOSPC: 'the disk is full',
+	EDQUOT: 'the disk quota is used up',
+	EFBIG: 'a file is larger than the limit on file sizes',
+	EROFS: 'the file system is read-only',
+	EACCES: 'permission is missing',
+	EPERM: 'permission is missing',
+};
+
 /** Refuses a folder that exists and is not empty: nothing is written over. */
 export async function requireEmptyFolder(folder: string): Promise<void> {
 	let names: string[];
@@ -60,8 +70,9 @@ export async function writeWholeFolder<T>(folder: string, work: (temporary: stri
 		return result;
 	} catch (cause) {
 		await rm(temporary, { recursive: true, force: true });
-		if ((cause as NodeJS.ErrnoException).code === 'ENOSPC') {
-			throw new OutputError(`[output] ${folder}: the disk is full; nothing was written`, { cause });
+		const reason = unwritable[(cause as NodeJS.ErrnoException).code ?? ''];
+		if (reason !== undefined) {
+			throw new OutputError(`[output] ${folder} could not be written: ${reason}; nothing is left of it`, { cause });
 		}
 		throw cause;
 	}

@@ -5,8 +5,10 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import yargs from 'yargs';
 import { commands } from '../../../lib/cli/main.js';
+import { probeTable } from '../../../lib/cli/probe-table.js';
 import { duration, progressText } from '../../../lib/cli/progress-line.js';
 import { EvaluationFile } from '../../../lib/evaluate/evaluation-file.js';
+import { generateReportInput } from '../../fixtures/report-input.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
 
 const bin = fileURLToPath(new URL('../../../../scripts/ehr-jepa.mjs', import.meta.url));
@@ -142,6 +144,15 @@ t.test(
 		t.match(again.stderr, /holds a finished demo/);
 	},
 );
+
+t.test('a table of probes keeps why a figure is undefined below it', async (t) => {
+	const { evaluation } = await generateReportInput({ directory: folder, undefinedEstimates: true });
+	const text = probeTable(evaluation);
+	t.match(text, /undefined \(1\)/);
+	t.match(text, /^\(1\) \S/m);
+	t.notMatch(text, /NaN/);
+	t.ok(text.split('\n').every((line: string) => line.length < 160));
+});
 
 t.test('a progress line has rate and time left', async (t) => {
 	const progress = { stage: 'train', done: 120, total: 500, unit: 'steps', note: 'next-token 1.9' };

@@ -1,0 +1,51 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { temporaryFolder } from '../fixtures/temporary-folder.js';
+
+const bin = fileURLToPath(new URL('../../../scripts/ehr-jepa.mjs', import.meta.url));
+
+t.test(
+	'a file that cannot grow stands for a full disk: a typed error, and nothing is left that looks whole',
+	async (t) => {
+		const folder = temporaryFolder(t);
+		// NODE_OPTIONS holds what tap preloads: its signal handlers undo the trap.
+		/** A write beyond the limit fails as on a full disk once SIGXFSZ is ignored. */
+		const run = (kibibytes: number | 'unlimited', ...args: string[]) =>
+			spawnSync(
+				'bash',
+				[
+					'-c',
+					`trap '' XFSZ; ulimit -f ${kibibytes}; unset NODE_OPTIONS; exec "$@"`,
+					'bash',
+					process.execPath,
+					bin,
+					...args,
+				],
+				{
+					cwd: folder,
+					// Without what tap preloads: its signal handlers undo the trap.
+					env: { PATH: process.env.PATH, HOME: process.env.HOME },
+					encoding: 'utf8',
+					timeout: 120_000,
+				},
+			);
+		const fails = (kibibytes: number, out: string, ...args: string[]) => {
+			const before = readdirSync(folder).sort();
+			const { status, stderr } = run(kibibytes, ...args);
+			t.equal(status, 4, `${args[0]} exits with 4: ${stderr.slice(-300)}`);
+			t.match(stderr, /EHR_JEPA_OUTPUT/);
+			t.notOk(existsSync(join(folder, out)));
+			t.same(readdirSync(folder).sort(), before, `${args[0]} leaves nothing behind`);
+		};
+		fails(100, 'cohort', 'simulate', 'cohort', '--patients', '80');
+		t.equal(run('unlimited', 'simulate', 'cohort', '--patients', '80').status, 0);
+		fails(40, 'store', 'prepare', 'cohort', 'store');
+		t.equal(run('unlimited', 'prepare', 'cohort', 'store').status, 0);
+		t.equal(run('unlimited', 'train', 'store', 'run', '--size', 'tiny', '--steps', '1').status, 0);
+		t.equal(run('unlimited', 'tasks', 'cohort', 'tasks').status, 0);
+		fails(4, 'states.parquet', 'embed', 'run', 'store', 'tasks', 'states.parquet');
+	},
+);
