@@ -1,6 +1,7 @@
 #include "convert.h"
 
 #include <cmath>
+#include <cstring>
 #include <optional>
 
 namespace ehrjepa::bindings {
@@ -118,6 +119,13 @@ std::uint32_t job_id(const Napi::Value& value) {
   return value.As<Napi::Number>().Uint32Value();
 }
 
+bool boolean_argument(const char* name, const Napi::Value& value) {
+  if (!value.IsBoolean()) {
+    type_error(value.Env(), std::string("[engine] ") + name + " must be a boolean but is " + type_name(value));
+  }
+  return value.As<Napi::Boolean>().Value();
+}
+
 std::string text_argument(const char* name, const Napi::Value& value) {
   if (!value.IsString()) {
     type_error(value.Env(), std::string("[engine] ") + name + " must be a string but is " + type_name(value));
@@ -142,6 +150,8 @@ api::EngineOptions engine_options(const Napi::Value& value) {
       .predictor_width = read.integer("predictorWidth"),
       .mask_token_id = read.integer("maskTokenId"),
       .compute_dtype = read.text("computeDtype"),
+      .parameter_dtype = read.text("parameterDtype"),
+      .encoder_from_files = read.boolean("encoderFromFiles"),
       .seed = static_cast<std::uint64_t>(read.integer("seed")),
       .threads = static_cast<int>(read.integer("threads")),
   };
@@ -208,6 +218,38 @@ std::map<std::string, std::string> metadata(const Napi::Value& value) {
   return result;
 }
 
+api::SaveOptions save_options(const Napi::Value& value) {
+  const FieldReader read("save options", value);
+  const Napi::Object object = value.As<Napi::Object>();
+  api::SaveOptions result{metadata(object.Get("metadata")), "", {}};
+  if (!object.Get("dtype").IsUndefined()) result.dtype = read.text("dtype");
+  if (const Napi::Value names = object.Get("names"); !names.IsUndefined()) {
+    if (!names.IsArray())
+      type_error(value.Env(), std::string("[save options] names must be an array but is ") + type_name(names));
+    for (std::uint32_t i = 0; i < names.As<Napi::Array>().Length(); ++i) {
+      result.names.push_back(text_argument("names", names.As<Napi::Array>().Get(i)));
+    }
+  }
+  return result;
+}
+
+api::Placement placement(const Napi::Value& value) {
+  const std::string name = text_argument("placement", value);
+  if (name == "owned") return api::Placement::kOwned;
+  if (name == "mapped") return api::Placement::kMapped;
+  type_error(value.Env(), "[engine] placement must be \"owned\" or \"mapped\" but is \"" + name + "\"");
+}
+
+std::vector<api::StateKind> state_kinds(const Napi::Value& value) {
+  if (!value.IsArray())
+    type_error(value.Env(), std::string("[engine] kinds must be an array but is ") + type_name(value));
+  std::vector<api::StateKind> result;
+  for (std::uint32_t i = 0; i < value.As<Napi::Array>().Length(); ++i) {
+    result.push_back(state_kind(value.As<Napi::Array>().Get(i)));
+  }
+  return result;
+}
+
 std::vector<api::TensorEntry> tensor_entries(const Napi::Value& value) {
   if (!value.IsArray()) {
     type_error(value.Env(), std::string("[engine] entries must be an array but is ") + type_name(value));
@@ -224,11 +266,17 @@ std::vector<api::TensorEntry> tensor_entries(const Napi::Value& value) {
     for (std::uint32_t d = 0; d < shape.As<Napi::Array>().Length(); ++d) {
       sizes.push_back(shape.As<Napi::Array>().Get(d).ToNumber().Int64Value());
     }
-    result.push_back({read.text("name"), read.text("dtype"), std::move(sizes),
+    result.push_back({read.text("name"), read.text("path"), read.text("dtype"), std::move(sizes),
                       static_cast<std::uint64_t>(read.integer("begin")),
                       static_cast<std::uint64_t>(read.integer("end"))});
   }
   return result;
+}
+
+Napi::Float32Array float32_array(Napi::Env env, const std::vector<float>& values) {
+  Napi::Float32Array array = Napi::Float32Array::New(env, values.size());
+  if (!values.empty()) std::memcpy(array.Data(), values.data(), values.size() * sizeof(float));
+  return array;
 }
 
 Napi::Object to_object(Napi::Env env, const api::Losses& losses) {

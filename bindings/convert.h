@@ -38,6 +38,7 @@ class FieldReader {
 };
 
 std::uint32_t job_id(const Napi::Value& value);
+bool boolean_argument(const char* name, const Napi::Value& value);
 std::string text_argument(const char* name, const Napi::Value& value);
 api::EngineOptions engine_options(const Napi::Value& value);
 api::PackedBatch packed_batch(const Napi::Value& value);
@@ -49,7 +50,11 @@ api::Pooling pooling(const Napi::Value& value);
 api::EncoderChoice encoder_choice(const Napi::Value& value);
 std::map<std::string, std::string> metadata(const Napi::Value& value);
 std::vector<api::TensorEntry> tensor_entries(const Napi::Value& value);
+std::vector<api::StateKind> state_kinds(const Napi::Value& value);
+api::SaveOptions save_options(const Napi::Value& value);
+api::Placement placement(const Napi::Value& value);
 
+Napi::Float32Array float32_array(Napi::Env env, const std::vector<float>& values);
 Napi::Object to_object(Napi::Env env, const api::Losses& losses);
 Napi::Object to_object(Napi::Env env, const api::StepResult& result);
 

@@ -1,9 +1,9 @@
 #include "engine_wrap.h"
 
-#include <cstring>
 #include <utility>
 
 #include "convert.h"
+#include "snapshot_object.h"
 
 namespace ehrjepa::bindings {
 
@@ -13,6 +13,9 @@ Napi::Function EngineWrap::constructor(Napi::Env env) {
                          InstanceMethod<&EngineWrap::step>("step"),
                          InstanceMethod<&EngineWrap::losses>("losses"),
                          InstanceMethod<&EngineWrap::embed>("embed"),
+                         InstanceMethod<&EngineWrap::score>("score"),
+                         InstanceMethod<&EngineWrap::trace>("trace"),
+                         InstanceMethod<&EngineWrap::snapshot>("snapshot"),
                          InstanceMethod<&EngineWrap::save>("save"),
                          InstanceMethod<&EngineWrap::load>("load"),
                          InstanceMethod<&EngineWrap::parameter_count>("parameterCount"),
@@ -76,29 +79,56 @@ Napi::Value EngineWrap::embed(const Napi::CallbackInfo& info) {
                 [batch = packed_batch(info[1]), pool = pooling(info[2]), encoder = encoder_choice(info[3])](
                     api::Engine& engine, const std::atomic<bool>& cancelled) -> Job::ToJs {
                   return [states = engine.embed(batch, pool, encoder, cancelled)](Napi::Env env) {
-                    Napi::Float32Array array = Napi::Float32Array::New(env, states.size());
-                    std::memcpy(array.Data(), states.data(), states.size() * sizeof(float));
-                    return array;
+                    return float32_array(env, states);
                   };
                 });
 }
 
+Napi::Value EngineWrap::score(const Napi::CallbackInfo& info) {
+  return submit(info,
+                [batch = packed_batch(info[1]), with_hidden = boolean_argument("withHidden", info[2])](
+                    api::Engine& engine, const std::atomic<bool>& cancelled) -> Job::ToJs {
+                  return [scores = engine.score(batch, with_hidden, cancelled)](Napi::Env env) {
+                    const Napi::Object result = Napi::Object::New(env);
+                    result.Set("logProbabilities", float32_array(env, scores.log_probabilities));
+                    result.Set("hidden", float32_array(env, scores.hidden));
+                    return result;
+                  };
+                });
+}
+
+Napi::Value EngineWrap::trace(const Napi::CallbackInfo& info) {
+  return submit(
+      info,
+      [batch = training_batch(info[1]), options = loss_options(info[2]), path = text_argument("path", info[3])](
+          api::Engine& engine, const std::atomic<bool>& cancelled) -> Job::ToJs {
+        engine.trace(batch, options, path, cancelled);
+        return [](Napi::Env env) { return env.Undefined(); };
+      });
+}
+
 Napi::Value EngineWrap::save(const Napi::CallbackInfo& info) {
   return submit(info,
-                [kind = state_kind(info[1]), path = text_argument("path", info[2]), meta = metadata(info[3])](
+                [kind = state_kind(info[1]), path = text_argument("path", info[2]), options = save_options(info[3])](
                     api::Engine& engine, const std::atomic<bool>&) -> Job::ToJs {
-                  engine.save(kind, path, meta);
+                  engine.save(kind, path, options);
                   return [](Napi::Env env) { return env.Undefined(); };
                 });
 }
 
 Napi::Value EngineWrap::load(const Napi::CallbackInfo& info) {
   return submit(info,
-                [kind = state_kind(info[1]), path = text_argument("path", info[2]), entries = tensor_entries(info[3])](
+                [kind = state_kind(info[1]), entries = tensor_entries(info[2]), where = placement(info[3])](
                     api::Engine& engine, const std::atomic<bool>&) -> Job::ToJs {
-                  engine.load(kind, path, entries);
+                  engine.load(kind, entries, where);
                   return [](Napi::Env env) { return env.Undefined(); };
                 });
+}
+
+Napi::Value EngineWrap::snapshot(const Napi::CallbackInfo& info) {
+  return submit(info, [kinds = state_kinds(info[1])](api::Engine& engine, const std::atomic<bool>&) -> Job::ToJs {
+    return [copy = engine.snapshot(kinds)](Napi::Env env) { return snapshot_object(env, copy); };
+  });
 }
 
 Napi::Value EngineWrap::parameter_count(const Napi::CallbackInfo& info) {

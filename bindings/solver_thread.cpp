@@ -38,7 +38,7 @@ void SolverThread::work() {
   } catch (const std::exception& error) {
     error_ = api::message_of(error);
   } catch (...) {
-    error_ = "[probes] an unknown exception was thrown";
+    error_ = "[native] an unknown exception was thrown";
   }
   to_js_thread_.NonBlockingCall([this, alive = alive_](Napi::Env env, Napi::Function) {
     if (static_cast<napi_env>(env) != nullptr && *alive) settle(env);

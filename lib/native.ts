@@ -26,8 +26,12 @@ export interface NativeEngineOptions extends NativeModelShape {
 	readonly predictorWidth: number;
 	/** Row of the embedding that stands for a masked token. */
 	readonly maskTokenId: number;
-	/** dtype of the forward and backward pass; parameters, moments and the EMA are float32. */
+	/** dtype of the forward and backward pass; moments and the EMA are float32. */
 	readonly computeDtype: ComputeDtype;
+	/** float32 trains; bfloat16 takes half the memory and is frozen. */
+	readonly parameterDtype: ComputeDtype;
+	/** No random weights: `load` gives the encoder its tensors before anything else. */
+	readonly encoderFromFiles: boolean;
 	readonly seed: number;
 	/** Threads of the engine; 0 takes libtorch's default. */
 	readonly threads: number;
@@ -93,12 +97,38 @@ export interface NativeStepResult extends NativeLosses {
 /** One tensor of a safetensors file, as parsed and checked by TypeScript; C++ checks the bounds again. */
 export interface NativeTensorEntry {
 	readonly name: string;
+	readonly path: string;
 	readonly dtype: 'F32' | 'F16' | 'BF16';
 	readonly shape: readonly number[];
 	/** Byte offsets from the start of the file. */
 	readonly begin: number;
 	readonly end: number;
 }
+export type StorageDtype = ComputeDtype | 'float16';
+export interface NativeSaveOptions {
+	readonly metadata: Readonly<Record<string, string>>;
+	/** Absent: as the tensors are. */
+	readonly dtype?: StorageDtype;
+	/** Which tensors, in this order; absent: all. */
+	readonly names?: readonly string[];
+}
+/** Memory of our own, or the pages of the file, which must then stay as it is. */
+export type Placement = 'owned' | 'mapped';
+
+export interface NativeScores {
+	/** (tokens) natural log; NaN for the first token of a sequence, which nothing predicts. */
+	readonly logProbabilities: Float32Array;
+	/** (tokens x hiddenSize) after the final norm; empty unless asked for. */
+	readonly hidden: Float32Array;
+}
+
+/** A copy of parts of the state, which another thread writes while the engine goes on. */
+export interface NativeSnapshot {
+	write(kind: NativeStateKind, path: string, metadata: Readonly<Record<string, string>>): Promise<void>;
+	/** Frees the memory; later writes are refused. */
+	release(): void;
+}
+
 /** Which part of the engine's state a file holds. */
 export type NativeStateKind = 'encoder' | 'target_encoder' | 'predictor' | 'optimizer';
 
@@ -147,9 +177,21 @@ export interface NativeEngine {
 		pooling: 'last' | 'mean',
 		encoder: 'encoder' | 'target_encoder',
 	): Promise<Float32Array>;
+	/** Log-probability of each token given those before it. */
+	score(jobId: number, batch: NativePackedBatch, withHidden: boolean): Promise<NativeScores>;
+	/** Writes `hidden`, `logits`, `loss` and `grad.<parameter>` of a batch as float32 safetensors. */
+	trace(jobId: number, batch: NativeTrainingBatch, options: NativeLossOptions, path: string): Promise<void>;
 	/** Writes a safetensors file; the caller gives a temporary name and renames. */
-	save(jobId: number, kind: NativeStateKind, path: string, metadata: Readonly<Record<string, string>>): Promise<void>;
-	load(jobId: number, kind: NativeStateKind, path: string, entries: readonly NativeTensorEntry[]): Promise<void>;
+	save(jobId: number, kind: NativeStateKind, path: string, options: NativeSaveOptions): Promise<void>;
+	/** `mapped` counts for the encoder alone, for tensors stored in the parameters' dtype. */
+	load(
+		jobId: number,
+		kind: NativeStateKind,
+		entries: readonly NativeTensorEntry[],
+		placement: Placement,
+	): Promise<void>;
+	/** Copies parts of the state in memory. */
+	snapshot(jobId: number, kinds: readonly NativeStateKind[]): Promise<NativeSnapshot>;
 	parameterCount(): number;
 	cancel(jobId: number): void;
 	/** Stops the thread after the running call was cancelled; later calls are rejected. */

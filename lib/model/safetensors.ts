@@ -49,12 +49,22 @@ export async function readSafetensorsHeader(path: string): Promise<SafetensorsFi
 			fail(`header length must fit the file of ${size} bytes but is ${headerLength}; the file may be truncated`);
 		}
 		const headerBytes = Buffer.alloc(headerLength);
-		await file.read(headerBytes, 0, headerLength, 8);
+		if ((await file.read(headerBytes, 0, headerLength, 8)).bytesRead < headerLength) {
+			fail(`must hold a header of ${headerLength} bytes but ends inside it`);
+		}
 		let json: Record<string, unknown>;
 		try {
-			json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(headerBytes));
+			const text = new TextDecoder('utf-8', { fatal: true }).decode(headerBytes);
+			json = JSON.parse(text);
+			// JSON.parse keeps the last of two equal keys without a word.
+			const twice = repeatedKey(text);
+			if (twice !== undefined) return fail(`header must name every key once but names "${twice}" twice`);
 		} catch (cause) {
+			if (cause instanceof CheckpointError) throw cause;
 			return fail(`header must be JSON in UTF-8: ${(cause as Error).message}`, cause);
+		}
+		if (typeof json !== 'object' || json === null || Array.isArray(json)) {
+			return fail('header must be a JSON object of tensors');
 		}
 		const { __metadata__: rawMetadata, ...rest } = json;
 		const metadata = Metadata.safeParse(rawMetadata ?? {});
@@ -70,12 +80,16 @@ export async function readSafetensorsHeader(path: string): Promise<SafetensorsFi
 			const width = bytesPerElement[dtype];
 			if (width === undefined) return fail(`tensor ${name} must be F32, F16 or BF16 but is ${dtype}`);
 			const bytes = shape.reduce((product, length) => product * length, width);
+			if (!Number.isSafeInteger(bytes)) {
+				return fail(`tensor ${name} of shape [${shape.join(', ')}] must span at most 2^53 bytes`);
+			}
 			const [begin, end] = data_offsets;
 			if (end - begin !== bytes) {
 				fail(`tensor ${name} of shape [${shape.join(', ')}] must span ${bytes} bytes but spans ${end - begin}`);
 			}
 			entries.push({
 				name,
+				path,
 				dtype: dtype as NativeTensorEntry['dtype'],
 				shape,
 				begin: dataStart + begin,
@@ -95,4 +109,21 @@ export async function readSafetensorsHeader(path: string): Promise<SafetensorsFi
 	} finally {
 		await file.close();
 	}
+}
+
+/** A key that an object of valid JSON text names twice, at any depth. */
+function repeatedKey(text: string): string | undefined {
+	const seen: Set<string>[] = [];
+	const token = /"(?:[^"\\]|\\.)*"|[{}]/gs;
+	for (let match = token.exec(text); match !== null; match = token.exec(text)) {
+		const [found] = match;
+		if (found === '{') seen.push(new Set());
+		else if (found === '}') seen.pop();
+		else if (/^\s*:/.test(text.slice(token.lastIndex, token.lastIndex + 16))) {
+			const key: string = JSON.parse(found);
+			if (seen.at(-1)?.has(key)) return key;
+			seen.at(-1)?.add(key);
+		}
+	}
+	return undefined;
 }

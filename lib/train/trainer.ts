@@ -270,7 +270,7 @@ export class Trainer {
 			vocabulary: this.folder.config.data.vocabulary,
 		};
 		await this.folder.saveCheckpoint(this.#step, kinds, this.config.keepCheckpoints, (kind, path) =>
-			this.model.save(kind, path, { ...metadata, part: kind }),
+			this.model.save(kind, path, { metadata: { ...metadata, part: kind } }),
 		);
 	}
 }

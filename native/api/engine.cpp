@@ -1,10 +1,17 @@
 #include "api/engine.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/scalar_tensor.h>
+#include <c10/core/GradMode.h>
 #include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <utility>
 
 #include "core/error.h"
 #include "infer/encoder.h"
+#include "infer/score.h"
 #include "io/safetensors.h"
 #include "train/batch.h"
 #include "train/step.h"
@@ -58,14 +65,43 @@ Losses to_api(const train::Losses& losses) {
   return result;
 }
 
+std::vector<float> floats(const at::Tensor& tensor) {
+  const float* const values = tensor.data_ptr<float>();
+  return {values, values + tensor.numel()};
+}
+
+std::optional<at::ScalarType> storage_dtype(const std::string& name) {
+  if (name.empty()) return std::nullopt;
+  if (name == "float32") return at::kFloat;
+  if (name == "float16") return at::kHalf;
+  if (name == "bfloat16") return at::kBFloat16;
+  throw Error("[engine] dtype must be float32, float16 or bfloat16 but is " + name);
+}
+
+std::vector<model::NamedTensor> chosen(const std::vector<model::NamedTensor>& tensors,
+                                       const std::vector<std::string>& names) {
+  std::vector<model::NamedTensor> result;
+  for (const std::string& name : names) {
+    const auto found =
+        std::find_if(tensors.begin(), tensors.end(), [&](const model::NamedTensor& t) { return t.name == name; });
+    if (found == tensors.end()) throw Error("[engine] names must be tensors of this part but hold " + name);
+    result.push_back(*found);
+  }
+  return result;
+}
+
 }  // namespace
 
 class Engine::Implementation {
  public:
   explicit Implementation(const EngineOptions& options)
       : mask_token_id_(options.mask_token_id),
-        model_(model_config(options), options.predictor_width, parse_compute_dtype(options.compute_dtype),
-               options.seed) {}
+        model_({.config = model_config(options),
+                .predictor_width = options.predictor_width,
+                .compute_dtype = parse_compute_dtype(options.compute_dtype),
+                .parameter_dtype = parse_compute_dtype(options.parameter_dtype, "parameterDtype"),
+                .seed = options.seed,
+                .encoder_from_files = options.encoder_from_files}) {}
 
   train::WorldModel& model() { return model_; }
 
@@ -77,16 +113,16 @@ class Engine::Implementation {
     return train::packed_tokens(batch.tokens, batch.cu_seqlens, batch.position_ids, model_.config().vocab_size);
   }
   /// The tensors that a file of this kind holds, under the names it gives them.
-  std::vector<model::NamedTensor> state(StateKind kind) const {
+  std::vector<model::NamedTensor> state(StateKind kind) {
     switch (kind) {
       case StateKind::kEncoder:
         return model_.encoder().named(model_.config());
       case StateKind::kTargetEncoder:
-        return model_.target_encoder().weights().named(model_.config());
+        return model_.training().target_encoder.weights().named(model_.config());
       case StateKind::kPredictor:
-        return model_.predictor().named();
+        return model_.training().predictor.named();
       case StateKind::kOptimizer:
-        return model_.optimizer().state();
+        return model_.training().optimizer.state();
     }
     throw Error("[engine] unknown kind of state");
   }
@@ -95,6 +131,21 @@ class Engine::Implementation {
   std::int64_t mask_token_id_;
   train::WorldModel model_;
 };
+
+class Snapshot::Implementation {
+ public:
+  std::map<StateKind, std::vector<model::NamedTensor>> parts;
+};
+
+Snapshot::Snapshot(std::unique_ptr<Implementation> implementation) : implementation_(std::move(implementation)) {}
+Snapshot::~Snapshot() = default;
+
+void Snapshot::write(StateKind kind, const std::string& path,
+                     const std::map<std::string, std::string>& metadata) const {
+  const auto found = implementation_->parts.find(kind);
+  if (found == implementation_->parts.end()) throw Error("[engine] the snapshot does not hold this part of the state");
+  io::write_safetensors(path, found->second, metadata);
+}
 
 bool is_cancellation(const std::exception& error) { return dynamic_cast<const Cancelled*>(&error) != nullptr; }
 
@@ -129,32 +180,77 @@ Losses Engine::losses(const TrainingBatch& batch, const LossOptions& options, co
 
 std::vector<float> Engine::embed(const PackedBatch& batch, Pooling pooling, EncoderChoice encoder,
                                  const std::atomic<bool>& cancelled) {
-  const train::WorldModel& model = implementation_->model();
+  train::WorldModel& model = implementation_->model();
   const model::Qwen3Weights& weights =
-      encoder == EncoderChoice::kEncoder ? model.encoder() : model.target_encoder().weights();
+      encoder == EncoderChoice::kEncoder ? model.encoder() : model.training().target_encoder.weights();
   const at::Tensor states =
       infer::embed(weights, model.config(), model.compute_dtype(), implementation_->packed(batch),
                    pooling == Pooling::kLast ? infer::Pooling::kLast : infer::Pooling::kMean, cancelled)
           .contiguous();
-  const float* const values = states.data_ptr<float>();
-  return {values, values + states.numel()};
+  return floats(states);
 }
 
-void Engine::save(StateKind kind, const std::string& path, const std::map<std::string, std::string>& metadata) {
-  io::write_safetensors(path, implementation_->state(kind), metadata);
+Scores Engine::score(const PackedBatch& batch, bool with_hidden, const std::atomic<bool>& cancelled) {
+  const train::WorldModel& model = implementation_->model();
+  const infer::Scores scores = infer::score(model.encoder(), model.config(), model.compute_dtype(),
+                                            implementation_->packed(batch), with_hidden, cancelled);
+  return {floats(scores.log_probabilities), with_hidden ? floats(scores.hidden) : std::vector<float>()};
 }
 
-void Engine::load(StateKind kind, const std::string& path, const std::vector<TensorEntry>& entries) {
+void Engine::trace(const TrainingBatch& batch, const LossOptions& options, const std::string& path,
+                   const std::atomic<bool>& cancelled) {
+  train::WorldModel& model = implementation_->model();
+  const train::WorldModelBatch tensors = implementation_->batch(batch, options.score_all);
+  const train::Gradients gradients = model.gradients(tensors, loss_options(options), cancelled);
+  const at::NoGradGuard no_grad;
+  const model::Qwen3Weights weights = model::cast_weights(model.encoder(), model.compute_dtype());
+  const at::Tensor hidden_TD = model::qwen3_forward(weights, model.config(), tensors.clean, cancelled);
+  std::vector<model::NamedTensor> result{{"hidden", hidden_TD},
+                                         {"logits", at::linear(hidden_TD, weights.lm_head)},
+                                         {"loss", at::scalar_tensor(gradients.losses.loss, at::kFloat)}};
+  const std::vector<model::NamedTensor>& parameters = model.training().trainable;
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    if (gradients.values[i].defined()) result.push_back({"grad." + parameters[i].name, gradients.values[i]});
+  }
+  io::write_safetensors(path, result, {}, at::kFloat);
+}
+
+void Engine::save(StateKind kind, const std::string& path, const SaveOptions& options) {
+  std::vector<model::NamedTensor> tensors = implementation_->state(kind);
+  if (!options.names.empty()) tensors = chosen(tensors, options.names);
+  io::write_safetensors(path, tensors, options.metadata, storage_dtype(options.dtype));
+}
+
+void Engine::load(StateKind kind, const std::vector<TensorEntry>& entries, Placement placement) {
   std::vector<io::TensorEntry> list;
   for (const TensorEntry& entry : entries) {
-    list.push_back({entry.name, entry.dtype, entry.shape, entry.begin, entry.end});
+    list.push_back({entry.name, entry.path, entry.dtype, entry.shape, entry.begin, entry.end});
   }
-  io::read_safetensors(path, list, implementation_->state(kind));
+  train::WorldModel& model = implementation_->model();
+  if (kind != StateKind::kEncoder || model.has_training_state()) {
+    io::copy_safetensors(list, implementation_->state(kind));
+    return;
+  }
+  model.assign_encoder(
+      io::read_safetensors(list, model.encoder_tensors(), model.parameter_dtype(),
+                           placement == Placement::kMapped ? io::Placement::kMapped : io::Placement::kOwned));
+}
+
+std::shared_ptr<Snapshot> Engine::snapshot(const std::vector<StateKind>& kinds) {
+  auto copy = std::make_unique<Snapshot::Implementation>();
+  for (const StateKind kind : kinds) {
+    std::vector<model::NamedTensor>& part = copy->parts[kind];
+    for (const model::NamedTensor& entry : implementation_->state(kind)) {
+      part.push_back({entry.name, entry.tensor.detach().clone()});
+    }
+  }
+  return std::make_shared<Snapshot>(std::move(copy));
 }
 
 std::int64_t Engine::parameter_count(const EngineOptions& options) {
   const model::Qwen3Config config = model_config(options);
   parse_compute_dtype(options.compute_dtype);
+  parse_compute_dtype(options.parameter_dtype, "parameterDtype");
   const std::int64_t predictor =
       2 * config.hidden_size * options.predictor_width + options.predictor_width + config.hidden_size;
   return config.parameter_count() + predictor;

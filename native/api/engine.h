@@ -17,7 +17,9 @@ struct EngineOptions {
   bool tie_word_embeddings;
   std::int64_t predictor_width;
   std::int64_t mask_token_id;
-  std::string compute_dtype;  ///< "float32" or "bfloat16"
+  std::string compute_dtype;    ///< "float32" or "bfloat16"
+  std::string parameter_dtype;  ///< "float32", or "bfloat16" for a frozen model
+  bool encoder_from_files;      ///< no random weights: `load` gives the encoder its tensors
   std::uint64_t seed;
   int threads;  ///< 0: libtorch's default
 };
@@ -53,11 +55,21 @@ struct StepResult : Losses {
 };
 
 struct TensorEntry {
-  std::string name, dtype;
+  std::string name, path, dtype;
   std::vector<std::int64_t> shape;
   std::uint64_t begin, end;
 };
 enum class StateKind { kEncoder, kTargetEncoder, kPredictor, kOptimizer };
+enum class Placement { kOwned, kMapped };
+struct Scores {
+  std::vector<float> log_probabilities;  ///< (T); NaN for the first token of a sequence
+  std::vector<float> hidden;             ///< (T x hidden_size), empty unless asked for
+};
+struct SaveOptions {
+  std::map<std::string, std::string> metadata;
+  std::string dtype;               ///< "float32", "float16", "bfloat16"; empty: as the parameters are
+  std::vector<std::string> names;  ///< which tensors, in this order; empty: all
+};
 enum class Pooling { kLast, kMean };
 enum class EncoderChoice { kEncoder, kTargetEncoder };
 
@@ -65,6 +77,21 @@ enum class EncoderChoice { kEncoder, kTargetEncoder };
 bool is_cancellation(const std::exception& error);
 /// The message of an exception without a C++ backtrace.
 std::string message_of(const std::exception& error);
+
+/// A copy of parts of an engine's state, to be written by another thread while the engine goes on.
+class Snapshot {
+ public:
+  class Implementation;
+  explicit Snapshot(std::unique_ptr<Implementation> implementation);
+  ~Snapshot();
+  Snapshot(const Snapshot&) = delete;
+  Snapshot& operator=(const Snapshot&) = delete;
+  /// Writes a part as `Engine::save` does. May be called by any thread.
+  void write(StateKind kind, const std::string& path, const std::map<std::string, std::string>& metadata) const;
+
+ private:
+  std::unique_ptr<Implementation> implementation_;
+};
 
 /// One model. Not thread-safe: every call must come from one and the same thread, because libtorch keeps a pool of
 /// threads per calling thread. Construct it there as well.
@@ -81,8 +108,15 @@ class Engine {
   /// (sequences x hidden_size), row-major.
   std::vector<float> embed(const PackedBatch& batch, Pooling pooling, EncoderChoice encoder,
                            const std::atomic<bool>& cancelled);
-  void save(StateKind kind, const std::string& path, const std::map<std::string, std::string>& metadata);
-  void load(StateKind kind, const std::string& path, const std::vector<TensorEntry>& entries);
+  /// Log-probability of each token given those before it.
+  Scores score(const PackedBatch& batch, bool with_hidden, const std::atomic<bool>& cancelled);
+  /// Writes what a forward and backward pass makes as safetensors: `hidden` (T, D) and `logits` (T, V) of the clean
+  /// sequences, `loss`, and `grad.<parameter>` before clipping. For comparisons with other programs.
+  void trace(const TrainingBatch& batch, const LossOptions& options, const std::string& path,
+             const std::atomic<bool>& cancelled);
+  void save(StateKind kind, const std::string& path, const SaveOptions& options);
+  void load(StateKind kind, const std::vector<TensorEntry>& entries, Placement placement);
+  std::shared_ptr<Snapshot> snapshot(const std::vector<StateKind>& kinds);
 
   /// Checks the options and counts trainable scalars of encoder and predictor, without allocating anything.
   static std::int64_t parameter_count(const EngineOptions& options);

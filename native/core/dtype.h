@@ -6,13 +6,14 @@
 
 namespace ehrjepa {
 
-/// dtype of the forward and backward pass. Parameters, moments and the EMA are float32 with either.
+/// dtype of parameters or of the forward and backward pass. Moments and the EMA are float32 with either.
 enum class ComputeDtype { kFloat32, kBfloat16 };
 
-inline ComputeDtype parse_compute_dtype(std::string_view name) {
+/// @param argument  name of the option, for the message.
+inline ComputeDtype parse_compute_dtype(std::string_view name, const std::string& argument = "computeDtype") {
   if (name == "float32") return ComputeDtype::kFloat32;
   if (name == "bfloat16") return ComputeDtype::kBfloat16;
-  throw Error("[engine] computeDtype must be float32 or bfloat16 but is " + std::string(name));
+  throw Error("[engine] " + argument + " must be float32 or bfloat16 but is " + std::string(name));
 }
 
 }  // namespace ehrjepa

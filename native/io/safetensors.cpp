@@ -1,17 +1,18 @@
 #include "io/safetensors.h"
 
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <c10/core/GradMode.h>
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
+#include <memory>
 #include <unordered_map>
 
 #include "core/error.h"
+#include "io/file.h"
 
 namespace ehrjepa::io {
 namespace {
@@ -19,62 +20,6 @@ namespace {
 [[noreturn]] void fail(const std::string& path, const std::string& message) {
   throw Error("[safetensors] " + path + ": " + message);
 }
-
-/// A file descriptor that closes itself.
-class File {
- public:
-  File(const std::string& path, int flags) : path_(path), descriptor_(::open(path.c_str(), flags, 0644)) {
-    if (descriptor_ < 0) fail(path, std::strerror(errno));
-  }
-  ~File() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-  }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-
-  void write(const void* data, std::size_t size) {
-    const char* bytes = static_cast<const char*>(data);
-    while (size > 0) {
-      const ssize_t written = ::write(descriptor_, bytes, size);
-      if (written < 0 && errno == EINTR) continue;
-      if (written <= 0) fail(path_, std::strerror(errno));
-      bytes += written;
-      size -= static_cast<std::size_t>(written);
-    }
-  }
-  void sync() {
-    if (::fsync(descriptor_) != 0) fail(path_, std::strerror(errno));
-  }
-  std::uint64_t size() const {
-    struct stat status{};
-    if (::fstat(descriptor_, &status) != 0) fail(path_, std::strerror(errno));
-    return static_cast<std::uint64_t>(status.st_size);
-  }
-  int descriptor() const { return descriptor_; }
-
- private:
-  std::string path_;
-  int descriptor_;
-};
-
-/// A read-only mapping of a whole file.
-class Mapping {
- public:
-  Mapping(const File& file, const std::string& path) : size_(file.size()) {
-    if (size_ == 0) fail(path, "the file is empty");
-    address_ = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.descriptor(), 0);
-    if (address_ == MAP_FAILED) fail(path, std::strerror(errno));
-  }
-  ~Mapping() { ::munmap(address_, size_); }
-  Mapping(const Mapping&) = delete;
-  Mapping& operator=(const Mapping&) = delete;
-  char* at(std::uint64_t offset) const { return static_cast<char*>(address_) + offset; }
-  std::uint64_t size() const { return size_; }
-
- private:
-  std::uint64_t size_;
-  void* address_;
-};
 
 std::string json_string(const std::string& text) {
   static constexpr char hex[] = "0123456789abcdef";
@@ -95,11 +40,18 @@ std::string json_string(const std::string& text) {
   return result + '"';
 }
 
-at::ScalarType scalar_type(const std::string& path, const TensorEntry& entry) {
+const char* dtype_name(const std::string& path, const std::string& tensor, at::ScalarType dtype) {
+  if (dtype == at::kFloat) return "F32";
+  if (dtype == at::kHalf) return "F16";
+  if (dtype == at::kBFloat16) return "BF16";
+  fail(path, "tensor " + tensor + " must be float32, float16 or bfloat16");
+}
+
+at::ScalarType scalar_type(const TensorEntry& entry) {
   if (entry.dtype == "F32") return at::kFloat;
   if (entry.dtype == "F16") return at::kHalf;
   if (entry.dtype == "BF16") return at::kBFloat16;
-  fail(path, "tensor " + entry.name + " must be F32, F16 or BF16 but is " + entry.dtype);
+  fail(entry.path, "tensor " + entry.name + " must be F32, F16 or BF16 but is " + entry.dtype);
 }
 
 std::string shape_text(at::IntArrayRef shape) {
@@ -108,8 +60,8 @@ std::string shape_text(at::IntArrayRef shape) {
   return result + "]";
 }
 
-std::string header_of(const std::vector<model::NamedTensor>& tensors,
-                      const std::map<std::string, std::string>& metadata) {
+std::string header_of(const std::string& path, const std::vector<model::NamedTensor>& tensors,
+                      const std::map<std::string, std::string>& metadata, std::optional<at::ScalarType> dtype) {
   std::string header = "{\"__metadata__\":{\"format\":\"pt\"";
   for (const auto& [key, value] : metadata) {
     header += ',';
@@ -120,10 +72,11 @@ std::string header_of(const std::vector<model::NamedTensor>& tensors,
   header += '}';
   std::uint64_t offset = 0;
   for (const model::NamedTensor& entry : tensors) {
-    const std::uint64_t end = offset + static_cast<std::uint64_t>(entry.tensor.numel()) * sizeof(float);
+    const at::ScalarType stored = dtype.value_or(entry.tensor.scalar_type());
+    const std::uint64_t end = offset + static_cast<std::uint64_t>(entry.tensor.numel()) * c10::elementSize(stored);
     header += ',';
     header += json_string(entry.name);
-    header += ":{\"dtype\":\"F32\",\"shape\":";
+    header += std::string(":{\"dtype\":\"") + dtype_name(path, entry.name, stored) + "\",\"shape\":";
     header += shape_text(entry.tensor.sizes());
     header += ",\"data_offsets\":[" + std::to_string(offset) + ',' + std::to_string(end) + "]}";
     offset = end;
@@ -134,18 +87,117 @@ std::string header_of(const std::vector<model::NamedTensor>& tensors,
   return header;
 }
 
+/// The files of a list of tensors, each opened once.
+class Files {
+ public:
+  const File& open(const std::string& path) {
+    std::unique_ptr<File>& file = files_[path];
+    if (!file) file = std::make_unique<File>(path, O_RDONLY | O_CLOEXEC);
+    return *file;
+  }
+  std::shared_ptr<Mapping> map(const std::string& path) {
+    std::shared_ptr<Mapping>& mapping = mappings_[path];
+    if (!mapping) mapping = std::make_shared<Mapping>(open(path));
+    return mapping;
+  }
+
+ private:
+  std::unordered_map<std::string, std::unique_ptr<File>> files_;
+  std::unordered_map<std::string, std::shared_ptr<Mapping>> mappings_;
+};
+
+/// The entry of each wanted tensor, every rule checked.
+std::vector<const TensorEntry*> locate(const std::vector<TensorEntry>& entries,
+                                       const std::vector<model::NamedTensor>& wanted, Files& files) {
+  std::unordered_map<std::string, const TensorEntry*> by_name;
+  for (const TensorEntry& entry : entries) {
+    if (!by_name.emplace(entry.name, &entry).second) fail(entry.path, "tensor " + entry.name + " is listed twice");
+  }
+  std::unordered_map<std::string, bool> wanted_names;
+  for (const model::NamedTensor& target : wanted) wanted_names.emplace(target.name, true);
+  for (const TensorEntry& entry : entries) {
+    if (!wanted_names.contains(entry.name)) fail(entry.path, "tensor " + entry.name + " does not belong to this model");
+  }
+  const std::string first_path = entries.empty() ? "the list of tensors" : entries.front().path;
+  std::vector<const TensorEntry*> located;
+  for (const model::NamedTensor& target : wanted) {
+    const auto found = by_name.find(target.name);
+    if (found == by_name.end()) fail(first_path, "tensor " + target.name + " is missing");
+    const TensorEntry& entry = *found->second;
+    if (at::IntArrayRef(entry.shape) != target.tensor.sizes()) {
+      fail(entry.path, "tensor " + entry.name + " must have shape " + shape_text(target.tensor.sizes()) + " but has " +
+                           shape_text(entry.shape));
+    }
+    const std::uint64_t bytes =
+        static_cast<std::uint64_t>(target.tensor.numel()) * c10::elementSize(scalar_type(entry));
+    const std::uint64_t size = files.open(entry.path).size();
+    if (entry.end < entry.begin || entry.end > size || entry.end - entry.begin != bytes) {
+      fail(entry.path, "tensor " + entry.name + " must span " + std::to_string(bytes) + " bytes inside the file of " +
+                           std::to_string(size) + " bytes but spans " + std::to_string(entry.begin) + " to " +
+                           std::to_string(entry.end));
+    }
+    located.push_back(&entry);
+  }
+  return located;
+}
+
+/// A tensor on the pages of the file, which it keeps mapped.
+at::Tensor mapped_tensor(const TensorEntry& entry, Files& files) {
+  std::shared_ptr<Mapping> mapping = files.map(entry.path);
+  char* const data = mapping->at(entry.begin);
+  return at::from_blob(
+      data, entry.shape, [mapping = std::move(mapping)](void*) {}, at::TensorOptions().dtype(scalar_type(entry)));
+}
+
+bool is_aligned(const TensorEntry& entry) { return entry.begin % c10::elementSize(scalar_type(entry)) == 0; }
+
+/// Reads bytes of equal dtype by all threads. Page faults of fresh memory cost more than the copy: huge pages are asked
+/// for.
+void read_bytes(const TensorEntry& entry, const at::Tensor& destination, Files& files) {
+  constexpr std::uint64_t chunk = std::uint64_t{8} << 20;
+  const File& file = files.open(entry.path);
+  char* const data = static_cast<char*>(destination.data_ptr());
+  const std::uint64_t bytes = entry.end - entry.begin;
+  constexpr std::uintptr_t huge = std::uintptr_t{2} << 20;
+  const std::uintptr_t first = (reinterpret_cast<std::uintptr_t>(data) + huge - 1) / huge * huge;
+  const std::uintptr_t last = (reinterpret_cast<std::uintptr_t>(data) + bytes) / huge * huge;
+#ifdef MADV_HUGEPAGE
+  if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
+#endif
+  const auto chunks = static_cast<std::int64_t>((bytes + chunk - 1) / chunk);
+  at::parallel_for(0, chunks, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::uint64_t offset = static_cast<std::uint64_t>(i) * chunk;
+      file.read_at(data + offset, std::min(chunk, bytes - offset), entry.begin + offset);
+    }
+  });
+}
+
+void copy_values(const TensorEntry& entry, const at::Tensor& destination, Files& files) {
+  if (scalar_type(entry) == destination.scalar_type() && destination.is_contiguous()) {
+    read_bytes(entry, destination, files);
+  } else if (is_aligned(entry)) {
+    destination.copy_(mapped_tensor(entry, files));
+  } else {
+    const at::Tensor same = at::empty(entry.shape, at::TensorOptions().dtype(scalar_type(entry)));
+    read_bytes(entry, same, files);
+    destination.copy_(same);
+  }
+}
+
 }  // namespace
 
 void write_safetensors(const std::string& path, const std::vector<model::NamedTensor>& tensors,
-                       const std::map<std::string, std::string>& metadata) {
+                       const std::map<std::string, std::string>& metadata, std::optional<at::ScalarType> dtype) {
+  const at::NoGradGuard no_grad;
+  File file(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC);
   try {
-    File file(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC);
-    const std::string header = header_of(tensors, metadata);
+    const std::string header = header_of(path, tensors, metadata, dtype);
     const std::uint64_t header_size = header.size();
     file.write(&header_size, sizeof(header_size));  // little-endian, as is every machine libtorch is built for
     file.write(header.data(), header.size());
     for (const model::NamedTensor& entry : tensors) {
-      const at::Tensor values = entry.tensor.detach().to(at::kFloat).contiguous();
+      const at::Tensor values = entry.tensor.detach().to(dtype.value_or(entry.tensor.scalar_type())).contiguous();
       file.write(values.data_ptr(), values.nbytes());
     }
     file.sync();
@@ -155,39 +207,28 @@ void write_safetensors(const std::string& path, const std::vector<model::NamedTe
   }
 }
 
-void read_safetensors(const std::string& path, const std::vector<TensorEntry>& entries,
-                      const std::vector<model::NamedTensor>& destination) {
-  const File file(path, O_RDONLY | O_CLOEXEC);
-  const Mapping mapping(file, path);
-  std::unordered_map<std::string, const TensorEntry*> by_name;
-  for (const TensorEntry& entry : entries) by_name.emplace(entry.name, &entry);
-  if (by_name.size() != destination.size()) {
-    for (const TensorEntry& entry : entries) {
-      bool known = false;
-      for (const model::NamedTensor& target : destination) known = known || target.name == entry.name;
-      if (!known) fail(path, "tensor " + entry.name + " does not belong to this model");
-    }
-  }
-  std::vector<at::Tensor> sources;
-  for (const model::NamedTensor& target : destination) {
-    const auto found = by_name.find(target.name);
-    if (found == by_name.end()) fail(path, "tensor " + target.name + " is missing");
-    const TensorEntry& entry = *found->second;
-    if (at::IntArrayRef(entry.shape) != target.tensor.sizes()) {
-      fail(path, "tensor " + entry.name + " must have shape " + shape_text(target.tensor.sizes()) + " but has " +
-                     shape_text(entry.shape));
-    }
-    const at::ScalarType dtype = scalar_type(path, entry);
-    const std::uint64_t bytes = static_cast<std::uint64_t>(target.tensor.numel()) * c10::elementSize(dtype);
-    if (entry.end < entry.begin || entry.end > mapping.size() || entry.end - entry.begin != bytes) {
-      fail(path, "tensor " + entry.name + " must span " + std::to_string(bytes) + " bytes inside the file of " +
-                     std::to_string(mapping.size()) + " bytes but spans " + std::to_string(entry.begin) + " to " +
-                     std::to_string(entry.end));
-    }
-    sources.push_back(at::from_blob(mapping.at(entry.begin), entry.shape, at::TensorOptions().dtype(dtype)));
-  }
+void copy_safetensors(const std::vector<TensorEntry>& entries, const std::vector<model::NamedTensor>& destination) {
+  Files files;
+  const std::vector<const TensorEntry*> located = locate(entries, destination, files);
   const at::NoGradGuard no_grad;
-  for (std::size_t i = 0; i < destination.size(); ++i) destination[i].tensor.detach().copy_(sources[i]);
+  for (std::size_t i = 0; i < destination.size(); ++i) copy_values(*located[i], destination[i].tensor.detach(), files);
+}
+
+std::vector<at::Tensor> read_safetensors(const std::vector<TensorEntry>& entries,
+                                         const std::vector<model::NamedTensor>& wanted, at::ScalarType dtype,
+                                         Placement placement) {
+  Files files;
+  std::vector<at::Tensor> result;
+  const at::NoGradGuard no_grad;
+  for (const TensorEntry* const entry : locate(entries, wanted, files)) {
+    if (placement == Placement::kMapped && scalar_type(*entry) == dtype && is_aligned(*entry)) {
+      result.push_back(mapped_tensor(*entry, files));
+      continue;
+    }
+    result.push_back(at::empty(entry->shape, at::TensorOptions().dtype(dtype)));
+    copy_values(*entry, result.back(), files);
+  }
+  return result;
 }
 
 }  // namespace ehrjepa::io

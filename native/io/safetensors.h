@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,22 +12,37 @@ namespace ehrjepa::io {
 /// Where one tensor lies in a file. TypeScript parses the header; the bounds are checked again here.
 struct TensorEntry {
   std::string name;
+  std::string path;
   std::string dtype;  ///< "F32", "F16" or "BF16"
   std::vector<std::int64_t> shape;
   std::uint64_t begin = 0;  ///< bytes from the start of the file
   std::uint64_t end = 0;
 };
 
-/// Writes tensors in order as safetensors (float32, header padded to 64 bytes) and fsyncs the file.
+enum class Placement {
+  kOwned,   ///< memory of our own
+  kMapped,  ///< pages of the file, copied when written to; the file must stay as it is while the tensor lives
+};
+
+/// Writes tensors in order as safetensors (header padded to 64 bytes) and fsyncs the file.
 /// The caller gives a temporary name and renames it when all files of a checkpoint are written.
+/// @param dtype  of every tensor in the file; absent: each tensor's own.
 /// @throws Error with the system's reason; a partial file is removed.
 void write_safetensors(const std::string& path, const std::vector<model::NamedTensor>& tensors,
-                       const std::map<std::string, std::string>& metadata);
+                       const std::map<std::string, std::string>& metadata,
+                       std::optional<at::ScalarType> dtype = std::nullopt);
 
-/// Copies the listed tensors of a file into `destination`, by name, with conversion to float32.
-/// @throws Error when a name is missing or unknown, a shape or a byte count does not fit, or the file is shorter than
+/// Copies the listed tensors into `destination`, by name, with conversion to the destination's dtype.
+/// @throws Error when a name is missing or unknown, a shape or a byte count does not fit, or a file is shorter than
 /// its header says. Nothing is copied unless everything fits.
-void read_safetensors(const std::string& path, const std::vector<TensorEntry>& entries,
-                      const std::vector<model::NamedTensor>& destination);
+void copy_safetensors(const std::vector<TensorEntry>& entries, const std::vector<model::NamedTensor>& destination);
+
+/// The listed tensors, in the order of `wanted`, as new tensors of one dtype.
+/// @param wanted     names and shapes; the tensors may be on the meta device.
+/// @param placement  kMapped falls back to kOwned for a tensor of another dtype or one that is not aligned to it.
+/// @throws Error as `copy_safetensors`.
+std::vector<at::Tensor> read_safetensors(const std::vector<TensorEntry>& entries,
+                                         const std::vector<model::NamedTensor>& wanted, at::ScalarType dtype,
+                                         Placement placement);
 
 }  // namespace ehrjepa::io

@@ -2,6 +2,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/embedding.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/silu.h>
@@ -69,6 +70,33 @@ at::Tensor mlp_block(const at::Tensor& x_TD, const Qwen3Layer& layer) {
   return at::linear(hidden_TF, layer.down_proj);
 }
 
+/// @param matrix  (out, in) -> tensor, called in the order of the files; @param norm  size -> tensor.
+template <typename Matrix, typename Norm>
+Qwen3Weights build_qwen3(const Qwen3Config& config, const Matrix& matrix, const Norm& norm) {
+  config.check();
+  const std::int64_t query = config.num_attention_heads * config.head_dim;
+  const std::int64_t key_value = config.num_key_value_heads * config.head_dim;
+  Qwen3Weights weights;
+  weights.embed_tokens = matrix(config.vocab_size, config.hidden_size);
+  for (std::int64_t i = 0; i < config.num_hidden_layers; ++i) {
+    Qwen3Layer& layer = weights.layers.emplace_back();
+    layer.input_layernorm = norm(config.hidden_size);
+    layer.q_proj = matrix(query, config.hidden_size);
+    layer.k_proj = matrix(key_value, config.hidden_size);
+    layer.v_proj = matrix(key_value, config.hidden_size);
+    layer.o_proj = matrix(config.hidden_size, query);
+    layer.q_norm = norm(config.head_dim);
+    layer.k_norm = norm(config.head_dim);
+    layer.post_attention_layernorm = norm(config.hidden_size);
+    layer.gate_proj = matrix(config.intermediate_size, config.hidden_size);
+    layer.up_proj = matrix(config.intermediate_size, config.hidden_size);
+    layer.down_proj = matrix(config.hidden_size, config.intermediate_size);
+  }
+  weights.norm = norm(config.hidden_size);
+  weights.lm_head = config.tie_word_embeddings ? weights.embed_tokens : matrix(config.vocab_size, config.hidden_size);
+  return weights;
+}
+
 void require(bool holds, const std::string& rule, std::int64_t found) {
   if (!holds) throw Error("[qwen3] " + rule + " but it is " + std::to_string(found));
 }
@@ -107,34 +135,31 @@ std::vector<NamedTensor> Qwen3Weights::named(const Qwen3Config& config) const {
   return result;
 }
 
-Qwen3Weights initialise_qwen3(const Qwen3Config& config, std::uint64_t seed) {
-  config.check();
-  std::uint32_t index = 0;
-  const auto matrix = [&](std::int64_t out, std::int64_t in) {
-    return normal_parameter({out, in}, config.initializer_range, seed, index++);
-  };
-  const auto norm = [&](std::int64_t size) { return at::ones({size}, at::kFloat); };
-  const std::int64_t query = config.num_attention_heads * config.head_dim;
-  const std::int64_t key_value = config.num_key_value_heads * config.head_dim;
-  Qwen3Weights weights;
-  weights.embed_tokens = matrix(config.vocab_size, config.hidden_size);
-  for (std::int64_t i = 0; i < config.num_hidden_layers; ++i) {
-    Qwen3Layer& layer = weights.layers.emplace_back();
-    layer.input_layernorm = norm(config.hidden_size);
-    layer.q_proj = matrix(query, config.hidden_size);
-    layer.k_proj = matrix(key_value, config.hidden_size);
-    layer.v_proj = matrix(key_value, config.hidden_size);
-    layer.o_proj = matrix(config.hidden_size, query);
-    layer.q_norm = norm(config.head_dim);
-    layer.k_norm = norm(config.head_dim);
-    layer.post_attention_layernorm = norm(config.hidden_size);
-    layer.gate_proj = matrix(config.intermediate_size, config.hidden_size);
-    layer.up_proj = matrix(config.intermediate_size, config.hidden_size);
-    layer.down_proj = matrix(config.hidden_size, config.intermediate_size);
+void Qwen3Weights::assign(const Qwen3Config& config, const std::vector<at::Tensor>& tensors) {
+  std::size_t next = 0;
+  embed_tokens = tensors.at(next++);
+  for (Qwen3Layer& layer : layers) {
+    for (const auto& [name, field] : layer_fields) layer.*field = tensors.at(next++);
   }
-  weights.norm = norm(config.hidden_size);
-  weights.lm_head = config.tie_word_embeddings ? weights.embed_tokens : matrix(config.vocab_size, config.hidden_size);
-  return weights;
+  norm = tensors.at(next++);
+  lm_head = config.tie_word_embeddings ? embed_tokens : tensors.at(next);
+}
+
+Qwen3Weights initialise_qwen3(const Qwen3Config& config, std::uint64_t seed) {
+  std::uint32_t index = 0;
+  return build_qwen3(
+      config,
+      [&](std::int64_t out, std::int64_t in) {
+        return normal_parameter({out, in}, config.initializer_range, seed, index++);
+      },
+      [](std::int64_t size) { return at::ones({size}, at::kFloat); });
+}
+
+Qwen3Weights shapes_of_qwen3(const Qwen3Config& config) {
+  const at::TensorOptions meta = at::TensorOptions().dtype(at::kFloat).device(at::kMeta);
+  return build_qwen3(
+      config, [&](std::int64_t out, std::int64_t in) { return at::empty({out, in}, meta); },
+      [&](std::int64_t size) { return at::empty({size}, meta); });
 }
 
 Qwen3Weights clone_detached(const Qwen3Weights& weights) {

@@ -35,7 +35,12 @@ struct Qwen3Weights {
 
   /// HuggingFace names in file order; a tied head is not listed.
   std::vector<NamedTensor> named(const Qwen3Config& config) const;
+  /// Replaces the tensors; they come in the order of `named`.
+  void assign(const Qwen3Config& config, const std::vector<at::Tensor>& tensors);
 };
+
+/// Names and shapes without memory (meta device), to be assigned from files.
+Qwen3Weights shapes_of_qwen3(const Qwen3Config& config);
 
 /// Random weights as transformers initialises them: normal(0, initializer_range) for matrices, ones for norms.
 Qwen3Weights initialise_qwen3(const Qwen3Config& config, std::uint64_t seed);

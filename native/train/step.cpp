@@ -24,6 +24,8 @@ std::vector<model::NamedTensor> trainable_parameters(const model::Qwen3Weights& 
   return result;
 }
 
+at::ScalarType scalar_type(ComputeDtype dtype) { return dtype == ComputeDtype::kBfloat16 ? at::kBFloat16 : at::kFloat; }
+
 void require_finite(const char* name, double value) {
   if (!std::isfinite(value)) {
     throw Error(std::string("[step] ") + name + " must be finite but is " + std::to_string(value) +
@@ -33,23 +35,49 @@ void require_finite(const char* name, double value) {
 
 }  // namespace
 
-WorldModel::WorldModel(const model::Qwen3Config& config, std::int64_t predictor_width, ComputeDtype compute_dtype,
-                       std::uint64_t seed)
-    : config_(config),
-      compute_dtype_(compute_dtype == ComputeDtype::kBfloat16 ? at::kBFloat16 : at::kFloat),
-      encoder_(model::initialise_qwen3(config, seed)),
-      predictor_(model::initialise_predictor(config.hidden_size, predictor_width, seed)),
-      target_encoder_(encoder_, config),
-      trainable_(trainable_parameters(encoder_, predictor_, config)),
-      optimizer_(trainable_) {}
+TrainingState::TrainingState(const model::Qwen3Weights& encoder, const WorldModelOptions& options)
+    : predictor(model::initialise_predictor(options.config.hidden_size, options.predictor_width, options.seed)),
+      target_encoder(encoder, options.config),
+      trainable(trainable_parameters(encoder, predictor, options.config)),
+      optimizer(trainable) {}
+
+WorldModel::WorldModel(const WorldModelOptions& options)
+    : options_(options),
+      encoder_(options.encoder_from_files ? model::shapes_of_qwen3(options.config)
+                                          : model::cast_weights(model::initialise_qwen3(options.config, options.seed),
+                                                                scalar_type(options.parameter_dtype))) {}
+
+at::ScalarType WorldModel::compute_dtype() const { return scalar_type(options_.compute_dtype); }
+at::ScalarType WorldModel::parameter_dtype() const { return scalar_type(options_.parameter_dtype); }
+
+const model::Qwen3Weights& WorldModel::encoder() const {
+  if (!has_encoder()) throw Error("[world_model] the encoder must be loaded before it is used but has no weights yet");
+  return encoder_;
+}
+
+void WorldModel::assign_encoder(const std::vector<at::Tensor>& tensors) {
+  if (training_) throw Error("[world_model] the encoder's tensors must not be replaced once training has begun");
+  encoder_.assign(options_.config, tensors);
+}
+
+TrainingState& WorldModel::training() {
+  if (options_.parameter_dtype != ComputeDtype::kFloat32) {
+    throw Error(
+        "[world_model] parameterDtype must be float32 to train but is bfloat16: load the model with float32 "
+        "parameters, "
+        "with computeDtype bfloat16 for speed");
+  }
+  if (!training_) training_ = std::make_unique<TrainingState>(encoder(), options_);
+  return *training_;
+}
 
 WorldModel::Forward WorldModel::forward(const WorldModelBatch& batch, const LossOptions& options,
-                                        const std::atomic<bool>& cancelled) const {
+                                        const std::atomic<bool>& cancelled) {
   Forward result;
-  const model::Qwen3Weights weights = model::cast_weights(encoder_, compute_dtype_);
+  const model::Qwen3Weights weights = model::cast_weights(encoder(), compute_dtype());
 
   if (options.next_token_weight > 0.0) {
-    const at::Tensor hidden_TD = model::qwen3_forward(weights, config_, batch.clean, cancelled);
+    const at::Tensor hidden_TD = model::qwen3_forward(weights, config(), batch.clean, cancelled);
     const at::Tensor loss =
         objective::next_token_loss(hidden_TD.index_select(0, batch.scored_rows), weights.lm_head, batch.labels);
     result.values.next_token_loss = loss.item<double>();
@@ -61,13 +89,14 @@ WorldModel::Forward WorldModel::forward(const WorldModelBatch& batch, const Loss
     at::Tensor target_hidden_TD;
     {
       const at::NoGradGuard no_grad;
-      const model::Qwen3Weights target_weights = model::cast_weights(target_encoder_.weights(), compute_dtype_);
-      target_hidden_TD = model::qwen3_forward(target_weights, config_, batch.clean, cancelled);
+      const model::Qwen3Weights target_weights =
+          model::cast_weights(training().target_encoder.weights(), compute_dtype());
+      target_hidden_TD = model::qwen3_forward(target_weights, config(), batch.clean, cancelled);
     }
     const at::Tensor target_MD = objective::normalise_target(target_hidden_TD.index_select(0, batch.masked_positions));
     const model::PackedTokens masked{batch.masked_tokens, batch.clean.position_ids, batch.clean.cu_seqlens};
-    const at::Tensor hidden_TD = model::qwen3_forward(weights, config_, masked, cancelled);
-    const at::Tensor predicted_MD = predictor_.forward(hidden_TD.index_select(0, batch.masked_positions));
+    const at::Tensor hidden_TD = model::qwen3_forward(weights, config(), masked, cancelled);
+    const at::Tensor predicted_MD = training().predictor.forward(hidden_TD.index_select(0, batch.masked_positions));
     const at::Tensor loss = objective::latent_loss(predicted_MD, target_MD);
     result.values.latent_loss = loss.item<double>();
     result.total = result.total.defined() ? result.total + loss * options.latent_weight : loss * options.latent_weight;
@@ -87,7 +116,7 @@ WorldModel::Forward WorldModel::forward(const WorldModelBatch& batch, const Loss
           .target_effective_rank = target.effective_rank,
           .batch_mean_loss = null_models.batch_mean,
           .copy_context_loss = null_models.copy_context,
-          .target_encoder_distance = target_encoder_.relative_distance(encoder_),
+          .target_encoder_distance = training().target_encoder.relative_distance(encoder_),
       };
     }
   }
@@ -99,29 +128,33 @@ WorldModel::Forward WorldModel::forward(const WorldModelBatch& batch, const Loss
 }
 
 Losses WorldModel::losses(const WorldModelBatch& batch, const LossOptions& options,
-                          const std::atomic<bool>& cancelled) const {
+                          const std::atomic<bool>& cancelled) {
   const at::NoGradGuard no_grad;
   return forward(batch, options, cancelled).values;
 }
 
+Gradients WorldModel::gradients(const WorldModelBatch& batch, const LossOptions& options,
+                                const std::atomic<bool>& cancelled) {
+  std::vector<at::Tensor> parameters;
+  for (const model::NamedTensor& parameter : training().trainable) parameters.push_back(parameter.tensor);
+  const Forward pass = forward(batch, options, cancelled);
+  return {pass.values, torch::autograd::grad({pass.total}, parameters, {}, std::nullopt, false, /*allow_unused=*/true)};
+}
+
 StepResult WorldModel::step(const WorldModelBatch& batch, const StepOptions& options,
                             const std::atomic<bool>& cancelled) {
-  // Step 1. Forward
-  const Forward pass = forward(batch, options, cancelled);
+  // Step 1. Forward and backward
+  const Gradients pass = gradients(batch, options, cancelled);
 
-  // Step 2. Backward and update
-  std::vector<at::Tensor> parameters;
-  for (const model::NamedTensor& parameter : trainable_) parameters.push_back(parameter.tensor);
-  const std::vector<at::Tensor> gradients =
-      torch::autograd::grad({pass.total}, parameters, {}, std::nullopt, false, /*allow_unused=*/true);
-  StepResult result{pass.values, 0.0};
-  result.gradient_norm = clip_gradients(gradients, options.gradient_clip);
+  // Step 2. Update
+  StepResult result{pass.losses, 0.0};
+  result.gradient_norm = clip_gradients(pass.values, options.gradient_clip);
   require_finite("gradient norm", result.gradient_norm);
   if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
-  optimizer_.step(gradients, options.optimizer);
+  training().optimizer.step(pass.values, options.optimizer);
 
   // Step 3. Momentum update of the target encoder
-  if (options.latent_weight > 0.0) target_encoder_.update_from(encoder_, options.momentum);
+  if (options.latent_weight > 0.0) training().target_encoder.update_from(encoder_, options.momentum);
   return result;
 }
 

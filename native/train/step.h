@@ -1,6 +1,9 @@
 #pragma once
 #include <atomic>
+#include <cstdint>
+#include <memory>
 #include <optional>
+#include <vector>
 
 #include "core/dtype.h"
 #include "model/predictor.h"
@@ -43,11 +46,36 @@ struct StepResult : Losses {
   double gradient_norm = 0.0;
 };
 
+struct WorldModelOptions {
+  model::Qwen3Config config;
+  std::int64_t predictor_width = 0;
+  ComputeDtype compute_dtype = ComputeDtype::kFloat32;
+  /// float32 trains; bfloat16 takes half the memory and is frozen.
+  ComputeDtype parameter_dtype = ComputeDtype::kFloat32;
+  std::uint64_t seed = 0;
+  /// Leaves the encoder without memory until `assign_encoder`, instead of drawing random weights.
+  bool encoder_from_files = false;
+};
+
+/// What training needs beside the encoder: 16 bytes per parameter, made when it is first asked for.
+struct TrainingState {
+  TrainingState(const model::Qwen3Weights& encoder, const WorldModelOptions& options);
+  model::Predictor predictor;
+  model::TargetEncoder target_encoder;  ///< starts as a copy of the encoder
+  std::vector<model::NamedTensor> trainable;
+  AdamW optimizer;
+};
+
+/// Losses and the gradient of every trainable parameter, before clipping; undefined where a parameter has none.
+struct Gradients {
+  Losses losses;
+  std::vector<at::Tensor> values;
+};
+
 /// Everything that training changes, and the one function that changes it.
 class WorldModel {
  public:
-  WorldModel(const model::Qwen3Config& config, std::int64_t predictor_width, ComputeDtype compute_dtype,
-             std::uint64_t seed);
+  explicit WorldModel(const WorldModelOptions& options);
 
   /// One update: forward, backward, clipped AdamW, momentum update of the target encoder.
   /// The two objectives take two forward passes of the encoder (clean, masked) and one of the target encoder.
@@ -56,14 +84,24 @@ class WorldModel {
   StepResult step(const WorldModelBatch& batch, const StepOptions& options, const std::atomic<bool>& cancelled);
 
   /// The same losses without an update.
-  Losses losses(const WorldModelBatch& batch, const LossOptions& options, const std::atomic<bool>& cancelled) const;
+  Losses losses(const WorldModelBatch& batch, const LossOptions& options, const std::atomic<bool>& cancelled);
 
-  const model::Qwen3Config& config() const { return config_; }
-  at::ScalarType compute_dtype() const { return compute_dtype_; }
-  const model::Qwen3Weights& encoder() const { return encoder_; }
-  const model::TargetEncoder& target_encoder() const { return target_encoder_; }
-  const model::Predictor& predictor() const { return predictor_; }
-  const AdamW& optimizer() const { return optimizer_; }
+  /// Losses and gradients without an update; one gradient per `training().trainable`.
+  Gradients gradients(const WorldModelBatch& batch, const LossOptions& options, const std::atomic<bool>& cancelled);
+
+  const model::Qwen3Config& config() const { return options_.config; }
+  at::ScalarType compute_dtype() const;
+  at::ScalarType parameter_dtype() const;
+  /// @throws Error when the encoder waits for its files.
+  const model::Qwen3Weights& encoder() const;
+  /// Names and shapes, whether there is memory or not.
+  std::vector<model::NamedTensor> encoder_tensors() const { return encoder_.named(options_.config); }
+  /// Gives the encoder its tensors, in the order of `encoder_tensors`, in the parameter dtype. Only before training.
+  void assign_encoder(const std::vector<at::Tensor>& tensors);
+  bool has_encoder() const { return !encoder_.embed_tokens.is_meta(); }
+  bool has_training_state() const { return training_ != nullptr; }
+  /// @throws Error when the parameters are bfloat16.
+  TrainingState& training();
 
  private:
   /// Losses with their graph; `total` is undefined when no objective is on.
@@ -71,15 +109,11 @@ class WorldModel {
     at::Tensor total;
     Losses values;
   };
-  Forward forward(const WorldModelBatch& batch, const LossOptions& options, const std::atomic<bool>& cancelled) const;
+  Forward forward(const WorldModelBatch& batch, const LossOptions& options, const std::atomic<bool>& cancelled);
 
-  model::Qwen3Config config_;
-  at::ScalarType compute_dtype_;
+  WorldModelOptions options_;
   model::Qwen3Weights encoder_;
-  model::Predictor predictor_;
-  model::TargetEncoder target_encoder_;
-  std::vector<model::NamedTensor> trainable_;
-  AdamW optimizer_;
+  std::unique_ptr<TrainingState> training_;
 };
 
 }  // namespace ehrjepa::train

@@ -1,4 +1,5 @@
 #include <ATen/ATen.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstdio>
@@ -33,6 +34,10 @@ model::Qwen3Config small_config() {
           .head_dim = 8,
           .rope_theta = 1e4,
           .initializer_range = 0.1};
+}
+
+train::WorldModelOptions options_of(ComputeDtype compute_dtype) {
+  return {.config = small_config(), .predictor_width = 32, .compute_dtype = compute_dtype, .seed = 3};
 }
 
 train::WorldModelBatch small_batch() {
@@ -99,7 +104,7 @@ TEST("collapse monitors: equal vectors are collapsed, orthogonal ones are not") 
 }
 
 TEST("step: both losses fall on one batch; the target encoder follows") {
-  train::WorldModel model(small_config(), 32, ComputeDtype::kFloat32, 3);
+  train::WorldModel model(options_of(ComputeDtype::kFloat32));
   const train::WorldModelBatch batch = small_batch();
   train::StepOptions options = step_options();
   options.with_collapse_monitors = true;
@@ -113,8 +118,8 @@ TEST("step: both losses fall on one batch; the target encoder follows") {
 }
 
 TEST("step: bfloat16 follows float32") {
-  train::WorldModel wide(small_config(), 32, ComputeDtype::kFloat32, 3);
-  train::WorldModel narrow(small_config(), 32, ComputeDtype::kBfloat16, 3);
+  train::WorldModel wide(options_of(ComputeDtype::kFloat32));
+  train::WorldModel narrow(options_of(ComputeDtype::kBfloat16));
   const train::WorldModelBatch batch = small_batch();
   for (int i = 0; i < 20; ++i) {
     const double a = wide.step(batch, step_options(), running).loss;
@@ -134,31 +139,31 @@ TEST("step: the latent loss does not see the tokens it predicts") {
 }
 
 TEST("step: an SFT step leaves predictor, its moments and the target encoder alone") {
-  train::WorldModel model(small_config(), 32, ComputeDtype::kFloat32, 3);
-  const at::Tensor predictor = model.predictor().fc1_weight.detach().clone();
-  const at::Tensor target = model.target_encoder().weights().norm.clone();
+  train::WorldModel model(options_of(ComputeDtype::kFloat32));
+  const at::Tensor predictor = model.training().predictor.fc1_weight.detach().clone();
+  const at::Tensor target = model.training().target_encoder.weights().norm.clone();
   train::StepOptions options = step_options();
   options.latent_weight = 0;
   const train::StepResult result = model.step(small_batch(), options, running);
   EXPECT(!result.latent_loss.has_value());
-  EXPECT(model.predictor().fc1_weight.equal(predictor));
-  EXPECT(model.target_encoder().weights().norm.equal(target));
+  EXPECT(model.training().predictor.fc1_weight.equal(predictor));
+  EXPECT(model.training().target_encoder.weights().norm.equal(target));
 }
 
 TEST("step: a cancelled step and one with a loss that is not finite change nothing") {
-  train::WorldModel model(small_config(), 32, ComputeDtype::kFloat32, 3);
+  train::WorldModel model(options_of(ComputeDtype::kFloat32));
   const train::WorldModelBatch batch = small_batch();
   model.step(batch, step_options(), running);
   std::vector<at::Tensor> before;
   for (const auto& p : model.encoder().named(model.config())) before.push_back(p.tensor.detach().clone());
-  for (const auto& p : model.optimizer().state()) before.push_back(p.tensor.clone());
+  for (const auto& p : model.training().optimizer.state()) before.push_back(p.tensor.clone());
   EXPECT_THROWS(model.step(batch, step_options(), stopped), "cancelled");
   train::StepOptions broken = step_options();
   broken.latent_weight = INFINITY;
   EXPECT_THROWS(model.step(batch, broken, running), "loss must be finite but is inf");
   std::size_t i = 0;
   for (const auto& p : model.encoder().named(model.config())) EXPECT(p.tensor.equal(before[i++]));
-  for (const auto& p : model.optimizer().state()) EXPECT(p.tensor.equal(before[i++]));
+  for (const auto& p : model.training().optimizer.state()) EXPECT(p.tensor.equal(before[i++]));
 }
 
 TEST("optimizer: matrices decay, norms and biases do not") {
@@ -206,64 +211,82 @@ TEST("random: known words of Philox4x32-10, uniform mean, normal moments") {
   EXPECT_CLOSE(squares / 20'000, 1.0, 0.03);
 }
 
-TEST("logistic probe: the gradient vanishes, separable data stay finite, one class is an error") {
-  at::manual_seed(8);
-  const at::Tensor x = at::randn({300, 6}, at::kDouble);
-  const at::Tensor y = (x.select(1, 0) + 0.7 * at::randn({300}, at::kDouble) > 0.2).to(at::kByte);
-  const auto fits = infer::fit_logistic(x, y, {1e-3, 1.0}, running);
-  for (const auto& [l2, fit] : {std::pair{1e-3, fits[0]}, std::pair{1.0, fits[1]}}) {
-    EXPECT(fit.converged);
-    const at::Tensor w = fit.weights.slice(0, 0, 6);
-    const at::Tensor residual = at::sigmoid(x.mv(w) + fit.weights[6]) - y.to(at::kDouble);
-    EXPECT_LE((x.t().mv(residual) / 300 + w * l2).abs().max().item<double>(), 1e-5);
-    EXPECT_LE(std::abs(residual.mean().item<double>()), 1e-5);
+struct TemporaryFile {
+  std::string path;
+  explicit TemporaryFile(const std::string& name)
+      : path((std::filesystem::temp_directory_path() / ("ehrjepa-" + std::to_string(::getpid()) + name)).string()) {}
+  ~TemporaryFile() { std::remove(path.c_str()); }
+  std::uint64_t data_start() const {
+    std::ifstream file(path, std::ios::binary);
+    std::uint64_t header = 0;
+    file.read(reinterpret_cast<char*>(&header), 8);
+    return 8 + header;
   }
-  EXPECT(fits[1].weights.norm().item<double>() < fits[0].weights.norm().item<double>());
-  const at::Tensor separable = (x.select(1, 1) > 0).to(at::kByte);
-  EXPECT(at::isfinite(infer::fit_logistic(x, separable, {1e-6}, running)[0].weights).all().item<bool>());
-  EXPECT_THROWS(infer::fit_logistic(x, at::ones({300}, at::kByte), {1.0}, running), "labels must hold both classes");
-  EXPECT_THROWS(infer::fit_logistic(x * INFINITY, y, {1.0}, running), "features must be finite");
-  EXPECT_THROWS(infer::fit_logistic(x, y, {0.0}, running), "l2 must be positive");
-}
-
-TEST("ridge probe: primal and dual solve the normal equations") {
-  at::manual_seed(9);
-  for (const std::int64_t rows : {50, 5}) {
-    const at::Tensor x = at::randn({rows, 8}, at::kDouble);
-    const at::Tensor y = at::randn({rows, 2}, at::kDouble);
-    const at::Tensor solution = infer::fit_ridge(x, y, {0.3}, running)[0];  // (outputs, 9)
-    const at::Tensor w = solution.slice(1, 0, 8).t();
-    const at::Tensor residual = x.mm(w) + solution.select(1, 8) - y;
-    EXPECT_LE((x.t().mm(residual) / static_cast<double>(rows) + w * 0.3).abs().max().item<double>(), 1e-10);
-    EXPECT_LE(residual.mean(0).abs().max().item<double>(), 1e-10);
-  }
-}
+};
 
 TEST("safetensors: round trip is exact; a file that does not fit changes nothing") {
-  const std::string path = (std::filesystem::temp_directory_path() / "ehrjepa-roundtrip.safetensors").string();
+  const TemporaryFile file("roundtrip.safetensors");
+  const std::string& path = file.path;
   const at::Tensor a = at::randn({3, 4}), b = at::randn({});
   io::write_safetensors(path, {{"a", a}, {"b", b}}, {{"quote", "say \"hi\"\n"}});
-  std::ifstream file(path, std::ios::binary);
-  std::uint64_t header = 0;
-  file.read(reinterpret_cast<char*>(&header), 8);
-  const std::uint64_t data = 8 + header;
+  const std::uint64_t data = file.data_start();
   EXPECT(data % 64 == 0);
   const at::Tensor a2 = at::zeros({3, 4}), b2 = at::zeros({});
-  io::read_safetensors(path, {{"a", "F32", {3, 4}, data, data + 48}, {"b", "F32", {}, data + 48, data + 52}},
+  io::copy_safetensors({{"a", path, "F32", {3, 4}, data, data + 48}, {"b", path, "F32", {}, data + 48, data + 52}},
                        {{"a", a2}, {"b", b2}});
   EXPECT(a.equal(a2));
   EXPECT(b.equal(b2));
   const at::Tensor untouched = at::zeros({3, 4});
   EXPECT_THROWS(
-      io::read_safetensors(path, {{"a", "F32", {3, 4}, data, data + 48}, {"b", "F32", {}, data + 48, data + 56}},
+      io::copy_safetensors({{"a", path, "F32", {3, 4}, data, data + 48}, {"b", path, "F32", {}, data + 48, data + 56}},
                            {{"a", untouched}, {"b", at::zeros({})}}),
       "tensor b must span 4 bytes");
   EXPECT(untouched.equal(at::zeros({3, 4})));
-  EXPECT_THROWS(io::read_safetensors(path, {{"a", "F32", {4, 3}, data, data + 48}}, {{"a", untouched}}),
+  EXPECT_THROWS(io::copy_safetensors({{"a", path, "F32", {4, 3}, data, data + 48}}, {{"a", untouched}}),
                 "must have shape [3, 4] but has [4, 3]");
-  EXPECT_THROWS(io::read_safetensors(path, {}, {{"a", untouched}}), "tensor a is missing");
-  std::remove(path.c_str());
+  EXPECT_THROWS(io::copy_safetensors({}, {{"a", untouched}}), "tensor a is missing");
   EXPECT_THROWS(io::write_safetensors("/nowhere/x.safetensors", {{"a", a}}, {}), "No such file or directory");
+}
+
+TEST("safetensors: every pair of stored and wanted dtype, owned and mapped, aligned or not") {
+  const at::Tensor values = at::randn({5, 7});
+  for (const auto& [name, stored] : {std::pair{"F32", at::kFloat}, {"F16", at::kHalf}, {"BF16", at::kBFloat16}}) {
+    const TemporaryFile file(std::string(name) + ".safetensors");
+    io::write_safetensors(file.path, {{"x", values}}, {}, stored);
+    const std::uint64_t begin = file.data_start();
+    const std::uint64_t bytes = 35 * c10::elementSize(stored);
+    const TemporaryFile shifted(std::string(name) + "-shifted.safetensors");
+    {
+      std::ifstream from(file.path, std::ios::binary);
+      std::ofstream to(shifted.path, std::ios::binary);
+      to.put('x');
+      to << from.rdbuf();
+    }
+    for (const at::ScalarType wanted : {at::kFloat, at::kBFloat16}) {
+      const at::Tensor expected = values.to(stored).to(wanted);
+      for (const auto placement : {io::Placement::kOwned, io::Placement::kMapped}) {
+        for (const auto& [path, offset] : {std::pair{file.path, std::uint64_t{0}}, {shifted.path, std::uint64_t{1}}}) {
+          const io::TensorEntry entry{"x", path, name, {5, 7}, begin + offset, begin + offset + bytes};
+          EXPECT(io::read_safetensors({entry}, {{"x", values}}, wanted, placement)[0].equal(expected));
+        }
+      }
+    }
+  }
+}
+
+TEST("safetensors: a mapped tensor outlives the call, and writing to it leaves the file alone") {
+  const TemporaryFile file("mapped.safetensors");
+  const at::Tensor values = at::randn({1000});
+  io::write_safetensors(file.path, {{"x", values}}, {});
+  const std::uint64_t begin = file.data_start();
+  const io::TensorEntry entry{"x", file.path, "F32", {1000}, begin, begin + 4000};
+  const auto read = [&] {
+    return io::read_safetensors({entry}, {{"x", values}}, at::kFloat, io::Placement::kMapped)[0];
+  };
+  const at::Tensor mapped = read();
+  EXPECT(mapped.equal(values));
+  mapped.zero_();
+  EXPECT(read().equal(values));
 }
 
 }  // namespace
