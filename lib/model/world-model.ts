@@ -16,6 +16,7 @@ import type {
 	Placement,
 } from '../native.js';
 import { nativeAddon, nativeCall } from '../native.js';
+import { type ExportOptions, type ExportSummary, exportHuggingFace } from './huggingface-export.js';
 import { openPretrained } from './pretrained.js';
 import { nativeShape, type Qwen3Shape } from './qwen3-config.js';
 import { readSafetensorsHeader } from './safetensors.js';
@@ -203,6 +204,16 @@ export class WorldModel {
 		placement: Placement = 'owned',
 	): Promise<void> {
 		return this.#call(undefined, (job) => this.#engine.load(job, kind, entries, placement));
+	}
+
+	/**
+	 * Writes a folder that `transformers` opens without code of ours.
+	 *
+	 * @param directory - New or empty; appears whole or not at all.
+	 * @throws {ConfigError} {OutputError}
+	 */
+	exportHuggingFace(directory: string, options: ExportOptions = {}): Promise<ExportSummary> {
+		return exportHuggingFace(this, directory, options);
 	}
 
 	/** Copies parts of the state in memory, so that they can be written while training goes on. */
