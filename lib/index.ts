@@ -29,8 +29,22 @@ export type {
 	ProbeResult,
 } from './evaluate/evaluation-file.js';
 export type { FeatureTable } from './evaluate/features.js';
+export {
+	type DaySurprise,
+	type ScoredSequence,
+	type ScoreOptions,
+	scoreSequences,
+	surpriseByDay,
+} from './evaluate/score.js';
+export type { ExportOptions, ExportSummary } from './model/huggingface-export.js';
 export { type ModelSize, modelSizes, type Qwen3Shape } from './model/qwen3-config.js';
-export { type EncoderChoice, type Pooling, WorldModel, type WorldModelOptions } from './model/world-model.js';
+export {
+	type EncoderChoice,
+	type FromPretrainedOptions,
+	type Pooling,
+	WorldModel,
+	type WorldModelOptions,
+} from './model/world-model.js';
 export { type Objective, type ObjectivePreset, objectivePresets } from './objective/objective.js';
 export { writeReport } from './report/report.js';
 export type { ReportInput } from './report/report-data.js';

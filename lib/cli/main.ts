@@ -5,9 +5,11 @@ import { packageVersion } from '../package-version.js';
 import * as demo from './commands/demo.js';
 import * as embed from './commands/embed.js';
 import * as evaluate from './commands/evaluate.js';
+import * as exportModel from './commands/export.js';
 import * as info from './commands/info.js';
 import * as prepare from './commands/prepare.js';
 import * as report from './commands/report.js';
+import * as score from './commands/score.js';
 import * as simulate from './commands/simulate.js';
 import * as tasks from './commands/tasks.js';
 import * as train from './commands/train.js';
@@ -16,7 +18,19 @@ import { exitCodeOf, exitCodes } from './exit-codes.js';
 class UsageError extends Error {}
 
 /** Every command with its options; the tests freeze the list. */
-export const commands = [demo, simulate, prepare, train, tasks, embed, evaluate, report, info] as const;
+export const commands = [
+	demo,
+	simulate,
+	prepare,
+	train,
+	tasks,
+	embed,
+	evaluate,
+	report,
+	score,
+	exportModel,
+	info,
+] as const;
 
 /**
  * Runs the command line.

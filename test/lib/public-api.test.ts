@@ -57,8 +57,10 @@ t.test('the public API is frozen: a name is added on purpose, and taken away in 
 		'readIndexDates',
 		'readLabels',
 		'readTaskList',
+		'scoreSequences',
 		'simulateCohort',
 		'simulatedTasks',
+		'surpriseByDay',
 		'writeEmbeddings',
 		'writeReport',
 	]);

@@ -3,18 +3,20 @@ import { join } from 'node:path';
 import type { Argv } from 'yargs';
 import { openMeds } from '../../data/meds.js';
 import { DataError } from '../../errors.js';
+import { openPretrained } from '../../model/pretrained.js';
 import { nativeAddon } from '../../native.js';
 import { packageVersion } from '../../package-version.js';
 import { openTokenStore } from '../../store/token-store.js';
 import { RunFolder } from '../../train/run-folder.js';
 import { type CommandContext, withContext } from '../context.js';
+import { modelFolderKind } from '../open-any-model.js';
 
 export const command = 'info [path]';
-export const describe = 'What a MEDS data set, token store or run folder holds; without a path, the build';
+export const describe = 'What a MEDS data set, token store, run or HuggingFace folder holds; without a path, the build';
 
 export const builder = (yargs: Argv) =>
 	yargs
-		.positional('path', { type: 'string', describe: 'MEDS data set, token store or run folder' })
+		.positional('path', { type: 'string', describe: 'MEDS data set, token store, run folder or HuggingFace folder' })
 		.example('$0 info runs/both', 'Configuration, checkpoints and last losses')
 		.example('$0 info --json', 'Versions and processor for a bug report');
 
@@ -22,11 +24,13 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 	await withContext(Boolean(args.json), async (context) => {
 		if (args.path === undefined) return build(context);
 		if (await exists(join(args.path, 'manifest.json'))) return store(context, args.path);
-		if (await exists(join(args.path, 'config.json'))) return run(context, args.path);
+		const kind = await modelFolderKind(args.path);
+		if (kind === 'run') return run(context, args.path);
+		if (kind === 'huggingface') return pretrained(context, args.path);
 		if (await exists(join(args.path, 'data'))) return meds(context, args.path);
 		throw new DataError('info', {
 			file: args.path,
-			rule: 'must be a MEDS data set (data/), a token store (manifest.json) or a run folder (config.json)',
+			rule: 'must be a MEDS data set (data/), a token store (manifest.json), a run folder or a HuggingFace folder (config.json)',
 		});
 	});
 }
@@ -80,6 +84,24 @@ async function run(context: CommandContext, path: string): Promise<void> {
 			`last line: ${last === undefined ? 'none' : JSON.stringify(last)}`,
 		].join('\n'),
 		{ config: folder.config, checkpoints: checkpoints.map(({ step, directory }) => ({ step, directory })), last },
+	);
+}
+
+async function pretrained(context: CommandContext, path: string): Promise<void> {
+	const { config, vocabSize, entries, unread, prefix } = await openPretrained(path);
+	const parameters = entries.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+	const bytes = entries.reduce((sum, { begin, end }) => sum + end - begin, 0);
+	const dtypes = [...new Set(entries.map(({ dtype }) => dtype))];
+	const { shape } = config;
+	context.result(
+		[
+			`${config.modelType}: Qwen3 decoder of ${parameters.toLocaleString('en-US')} parameters, ${dtypes.join(' and ')}`,
+			`${shape.numHiddenLayers} layers of ${shape.hiddenSize}, ${shape.numAttentionHeads} heads (${shape.numKeyValueHeads} key/value) of ${shape.headDim}, SwiGLU ${shape.intermediateSize}, head ${shape.tieWordEmbeddings ? 'tied' : 'untied'}`,
+			`vocabulary of ${vocabSize}${vocabSize === config.vocabSize ? '' : ` (config.json says ${config.vocabSize})`}, RoPE theta ${shape.ropeTheta}, mask token ${config.maskTokenId ?? 'not recorded'}`,
+			`${entries.length} tensors, ${bytes.toLocaleString('en-US')} bytes${prefix === '' ? '' : `, behind the prefix ${prefix}`}: every rule checked`,
+			...unread.map(({ name, reason }) => `not read: ${name} (${reason})`),
+		].join('\n'),
+		{ config, vocabSize, parameters, bytes, dtypes, tensors: entries.length, unread, prefix },
 	);
 }
 

@@ -60,6 +60,16 @@ t.test('each command works alone on what the one before wrote', async (t) => {
 	t.notMatch(evaluated, /NaN/);
 	ok('report', 'evaluation.json', 'report.html', '--run', 'both=runs/both');
 	t.match(readFileSync(join(folder, 'report.html'), 'utf8'), /^<!doctype html>/i);
+	t.match(ok('export', 'runs/both', 'exported', '--store', 'store'), /step 4, 24 tensors/);
+	t.match(ok('info', 'exported'), /Qwen3 decoder of [\d,]+ parameters, F32.*24 tensors.*every rule checked/s);
+	writeFileSync(join(folder, 'ids.jsonl'), '[5, 6, 7, 8]\n\n{"tokens": [9]}\n');
+	const scored = JSON.parse(ok('score', 'runs/both', 'run.arrow', '--tokens', 'ids.jsonl', '--json'));
+	t.match(scored, { sequences: 2, tokens: 5 });
+	t.equal(
+		JSON.parse(ok('score', 'exported', 'hf.arrow', '--tokens', 'ids.jsonl', '--json', '--hidden')).meanLogProbability,
+		scored.meanLogProbability,
+	);
+	t.match(ok('score', 'runs/both', 'days.arrow', '--store', 'store'), /\d+ days of \d+ held_out patients/);
 	t.match(ok('info', 'cohort'), /every rule checked/);
 	t.match(ok('info', 'store'), /token store of ehr-jepa simulated cohort/);
 	t.match(ok('info', 'runs/both'), /whole checkpoints at steps: 4/);
@@ -87,6 +97,11 @@ t.test('what is wrong is said in one message, with its exit code', async (t) => 
 	fails(4, /must be empty or absent/, 'train', 'store', 'runs/both');
 	fails(4, /both\.parquet must not exist but does/, 'embed', 'runs/both', 'store', 'tasks', 'both.parquet');
 	fails(4, /--out must be empty, absent or an unfinished demo/, 'demo', '--out', 'cohort');
+	fails(2, /one of --tokens and --store must be given/, 'score', 'exported', 'x');
+	fails(2, /--hidden belongs to --tokens/, 'score', 'runs/both', 'x', '--store', 'store', '--hidden');
+	fails(3, /line 1 must be JSON/, 'score', 'exported', 'x', '--tokens', 'report.html');
+	fails(3, /must be a run folder or a HuggingFace folder/, 'score', 'nowhere', 'x', '--tokens', 'ids.jsonl');
+	fails(2, /maxShardSize/, 'export', 'runs/both', 'x', '--max-shard-size', 'big');
 	t.notOk(existsSync(join(folder, 'x')), 'nothing is left behind');
 	const json = run('info', 'nowhere', '--json');
 	t.match(JSON.parse(json.stdout), { error: { code: 'EHR_JEPA_DATA', message: /nowhere/ } });
@@ -118,6 +133,8 @@ t.test('the options of every command are frozen: a knob that changes results bel
 		],
 		'evaluate <meds> <tasks> <out>': ['draws', 'meds', 'model', 'out', 'seed', 'tasks'],
 		'report <evaluation> <out>': ['evaluation', 'out', 'run', 'title'],
+		'score <model> <out>': ['dtype', 'hidden', 'model', 'out', 'split', 'store', 'tokens', 'window'],
+		'export <model> <out>': ['dtype', 'max-shard-size', 'model', 'out', 'store', 'tokenizer'],
 		'info [path]': ['path'],
 	});
 });

@@ -205,10 +205,7 @@ t.test('what is not a Qwen3 decoder is refused by name', async (t) => {
 	await refused(/rope_theta must be given/, set({ rope_parameters: null }));
 	await refused(/dtype must be float32, float16 or bfloat16 but is "float8"/, set({ dtype: 'float8' }));
 	// Absent in the file: transformers takes 128.
-	await refused(
-		/k_norm.weight must have shape \[128\] by config.json but has \[8\]/,
-		set({ head_dim: undefined }),
-	);
+	await refused(/k_norm.weight must have shape \[128\] by config.json but has \[8\]/, set({ head_dim: undefined }));
 	await refused(/lacks 11, the first is model.layers.2.input_layernorm.weight/, set({ num_hidden_layers: 3 }));
 	await refused(
 		/tensor model.layers.1.* does not belong to a Qwen3 decoder of 1 layers/,

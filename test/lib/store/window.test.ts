@@ -2,52 +2,11 @@ import fc from 'fast-check';
 import t from 'tap';
 import { firstFit, pack } from '../../../lib/store/packing.js';
 import { contextTokens, tokensUntil, trainingWindow } from '../../../lib/store/window.js';
-import { ageTokens, gapTokens } from '../../../lib/tokenizer/time-gaps.js';
-import { binToken, maskToken, unknownToken, Vocabulary } from '../../../lib/tokenizer/vocabulary.js';
-import type { Timeline } from '../../../lib/types.js';
+import { ageTokens } from '../../../lib/tokenizer/time-gaps.js';
+import { firstToken, timelines, timelineVocabulary as vocabulary } from '../../fixtures/timelines.js';
 
-const vocabulary = new Vocabulary({
-	format: 'ehr-jepa/vocabulary',
-	version: 1,
-	dataset: 'test',
-	etl: { name: 'test', version: '1' },
-	dataFingerprint: '0',
-	minPatients: 1,
-	bins: 2,
-	binRule: 'none',
-	tokens: [unknownToken, maskToken, ...ageTokens, ...gapTokens, binToken(0), binToken(1)],
-	cuts: {},
-});
 const ageIds = new Set(ageTokens.map((token) => vocabulary.file.tokens.indexOf(token)));
-// Timeline tokens are numbered from here, so that each names its place.
-const firstToken = 1000;
 
-/** Records of 1 to 8 days with 1 to 4 moments a day and 1 to 5 tokens a moment. */
-const timelines = fc
-	.array(fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 4 }), { minLength: 1, maxLength: 8 })
-	.chain((days) => fc.record({ days: fc.constant(days), statics: fc.integer({ min: 0, max: 3 }), born: fc.boolean() }))
-	.map(({ days, statics, born }): Timeline => {
-		const dayOffsets = [0];
-		const timeOffsets = [0];
-		const times: bigint[] = [];
-		for (const [d, moments] of days.entries()) {
-			for (const [m, tokens] of moments.entries()) {
-				times.push(BigInt(18_000 + 3 * d) * 86_400_000_000n + BigInt(m) * 3_600_000_000n);
-				timeOffsets.push(timeOffsets.at(-1)! + tokens);
-			}
-			dayOffsets.push(timeOffsets.at(-1)!);
-		}
-		return {
-			subjectId: 1n,
-			staticTokens: Int32Array.from({ length: statics }, (_, i) => 500 + i),
-			birthDay: born ? 0 : null,
-			tokens: Int32Array.from({ length: dayOffsets.at(-1)! }, (_, i) => firstToken + i),
-			days: Int32Array.from(days, (_, d) => 18_000 + 3 * d),
-			dayOffsets: Int32Array.from(dayOffsets),
-			times: BigInt64Array.from(times),
-			timeOffsets: Int32Array.from(timeOffsets),
-		};
-	});
 const isTimeline = (token: number) => token >= firstToken;
 
 t.test('no token of a context is later than its index date', async (t) => {

@@ -1,0 +1,94 @@
+import { join } from 'node:path';
+import type { Argv } from 'yargs';
+import { ConfigError } from '../../errors.js';
+import { modelCard } from '../../export/model-card.js';
+import type { ExportOptions } from '../../model/huggingface-export.js';
+import { openPretrained } from '../../model/pretrained.js';
+import { WorldModel } from '../../model/world-model.js';
+import { openTokenStore } from '../../store/token-store.js';
+import { openModel, requireSameData } from '../../train/trainer.js';
+import { type CommandContext, withContext } from '../context.js';
+import { modelFolderKind } from '../open-any-model.js';
+
+export const command = 'export <model> <out>';
+export const describe = 'A HuggingFace folder that transformers opens without code of ours';
+
+export const builder = (yargs: Argv) =>
+	yargs
+		.positional('model', {
+			type: 'string',
+			demandOption: true,
+			describe: 'Run folder, or HuggingFace folder of a Qwen3',
+		})
+		.positional('out', { type: 'string', demandOption: true, describe: 'New folder' })
+		.option('dtype', {
+			choices: ['float32', 'float16', 'bfloat16'] as const,
+			describe: 'Of the weights on disk; default: as they are',
+		})
+		.option('max-shard-size', { type: 'string', default: '5GB', describe: 'Largest file, such as 5GB or 200MB' })
+		.option('tokenizer', { type: 'string', describe: 'Folder whose tokenizer files are copied' })
+		.option('store', { type: 'string', describe: 'Token store of the run, whose vocabulary.json is copied' })
+		.example('$0 export runs/both model --store store', 'Model card, predictor and EMA encoder beside the weights')
+		.example('$0 export Qwen3-1.7B small-files --max-shard-size 1GB', 'Another layout of the same weights');
+
+type Arguments = Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>;
+
+export async function handler(args: Arguments): Promise<void> {
+	await withContext(Boolean(args.json), async (context) => {
+		const options: ExportOptions = {
+			maxShardSize: args.maxShardSize,
+			...(args.dtype === undefined ? {} : { dtype: args.dtype }),
+			...(args.tokenizer === undefined ? {} : { tokenizer: args.tokenizer }),
+		};
+		if ((await modelFolderKind(args.model)) === 'run') await exportRun(context, args, options);
+		else await exportPretrained(context, args, options);
+	});
+}
+
+async function exportRun(context: CommandContext, args: Arguments, options: ExportOptions): Promise<void> {
+	const { model, run, step } = await openModel(args.model);
+	try {
+		if (args.store !== undefined) {
+			const store = await openTokenStore(args.store);
+			requireSameData(run.config, store, 'vocabulary');
+			await store.close();
+		}
+		const summary = await model.exportHuggingFace(args.out, {
+			...options,
+			card: modelCard(run.config, step, await run.metrics()),
+			parts: run.config.train.objective.latent === null ? [] : ['predictor', 'target_encoder'],
+			files: args.store === undefined ? [] : [join(args.store, 'vocabulary.json')],
+		});
+		context.result(`${args.out}: step ${step}, ${summary.tensors} tensors, ${summary.bytes} bytes`, {
+			step,
+			...summary,
+		});
+	} finally {
+		await model.close();
+	}
+}
+
+async function exportPretrained(context: CommandContext, args: Arguments, options: ExportOptions): Promise<void> {
+	if (args.store !== undefined) {
+		throw new ConfigError(
+			'[export] --store belongs to a run folder but the model is a HuggingFace folder; leave it out',
+		);
+	}
+	const { config } = await openPretrained(args.model);
+	// The parameters keep the dtype of the file, so that nothing is rounded on the way.
+	const parameterDtype = config.dtype === 'bfloat16' ? 'bfloat16' : 'float32';
+	const model = await WorldModel.fromPretrained(args.model, { parameterDtype, placement: 'mapped' });
+	try {
+		const { raw } = config;
+		const token = (key: string) => (typeof raw[key] === 'number' ? raw[key] : undefined);
+		const summary = await model.exportHuggingFace(args.out, {
+			...(config.dtype === undefined ? {} : { dtype: config.dtype }),
+			...options,
+			tokens: { bos: token('bos_token_id'), eos: token('eos_token_id'), pad: token('pad_token_id') },
+			...(config.maxPositionEmbeddings === undefined ? {} : { maxPositionEmbeddings: config.maxPositionEmbeddings }),
+		});
+		context.result(`${args.out}: ${summary.tensors} tensors, ${summary.bytes} bytes`, summary);
+	} finally {
+		await model.close();
+	}
+}

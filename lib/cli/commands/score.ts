@@ -1,0 +1,122 @@
+import { access } from 'node:fs/promises';
+import type { Argv } from 'yargs';
+import { ConfigError, OutputError, VocabularyError } from '../../errors.js';
+import { scoreSequences, surpriseByDay } from '../../evaluate/score.js';
+import { writeDaySurprise, writeTokenScores } from '../../evaluate/score-file.js';
+import { readTokenSequences } from '../../evaluate/token-sequences.js';
+import { openTokenStore } from '../../store/token-store.js';
+import { splits } from '../../types.js';
+import { type CommandContext, withContext } from '../context.js';
+import { type OpenedModel, openAnyModel } from '../open-any-model.js';
+
+export const command = 'score <model> <out>';
+export const describe = 'Log-probability of every token, or how surprising each day of each patient is, as Arrow';
+
+export const builder = (yargs: Argv) =>
+	yargs
+		.positional('model', {
+			type: 'string',
+			demandOption: true,
+			describe: 'Run folder, or HuggingFace folder of a Qwen3',
+		})
+		.positional('out', { type: 'string', demandOption: true, describe: 'New Arrow file' })
+		.option('tokens', {
+			type: 'string',
+			describe: 'Sequences of token ids: JSON lines, or Arrow with a list column tokens',
+		})
+		.option('store', { type: 'string', describe: 'Token store: the surprise of each day instead' })
+		.option('split', { choices: splits, default: 'held_out' as const, describe: 'Patients of the store' })
+		.option('window', {
+			type: 'number',
+			describe: 'Tokens of a window over a record; default: those of training, or 2048',
+		})
+		.option('hidden', { type: 'boolean', default: false, describe: 'Also the hidden states after the final norm' })
+		.option('dtype', {
+			choices: ['float32', 'bfloat16'] as const,
+			default: 'float32' as const,
+			describe: 'Of parameters and computation of a HuggingFace folder',
+		})
+		.conflicts('tokens', 'store')
+		.example('$0 score Qwen3-1.7B scores.arrow --tokens ids.jsonl --dtype bfloat16', '[1, 2, 3] on each line')
+		.example('$0 score runs/both surprise.arrow --store store', 'subject_id, day, tokens, surprise, rank');
+
+type Arguments = Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>;
+
+export async function handler(args: Arguments): Promise<void> {
+	await withContext(Boolean(args.json), async (context) => {
+		if (args.tokens === undefined && args.store === undefined) {
+			throw new ConfigError('[score] one of --tokens and --store must be given but neither is');
+		}
+		const taken = await access(args.out).then(
+			() => true,
+			() => false,
+		);
+		if (taken) throw new OutputError(`[score] ${args.out} must not exist but does; choose another name or remove it`);
+		const opened = await openAnyModel(args.model, {
+			parameterDtype: args.dtype,
+			computeDtype: args.dtype,
+			placement: 'mapped',
+		});
+		try {
+			if (args.tokens !== undefined) await scoreTokens(context, opened, args, args.tokens);
+			else await scoreStore(context, opened, args, args.store!);
+		} finally {
+			await opened.model.close();
+		}
+	});
+}
+
+async function scoreTokens(
+	context: CommandContext,
+	{ model }: OpenedModel,
+	args: Arguments,
+	file: string,
+): Promise<void> {
+	const sequences = readTokenSequences(file, model.options.vocabSize);
+	const scored = scoreSequences(model, sequences, { ...context.operation(), withHidden: args.hidden });
+	const result = await writeTokenScores(args.out, scored, args.hidden ? model.hiddenSize : undefined);
+	const mean = result.meanLogProbability;
+	context.result(
+		`${args.out}: ${result.tokens} tokens of ${result.sequences} sequences, mean log-probability ${mean === null ? 'undefined (no token has a predecessor)' : mean.toFixed(4)}`,
+		{ out: args.out, ...result },
+	);
+}
+
+async function scoreStore(
+	context: CommandContext,
+	{ model, run }: OpenedModel,
+	args: Arguments,
+	path: string,
+): Promise<void> {
+	if (args.hidden)
+		throw new ConfigError(
+			'[score] --hidden belongs to --tokens but --store was given; `embed` writes states of patients',
+		);
+	const store = await openTokenStore(path);
+	try {
+		// A HuggingFace folder does not say which vocabulary it was trained on; its size is what can be checked.
+		if (run !== undefined && run.data.vocabulary !== store.vocabulary.fingerprint) {
+			throw new VocabularyError(
+				`[score] the vocabulary must be the one the run was made with (${run.data.vocabulary.slice(0, 12)}) but is ${store.vocabulary.fingerprint.slice(0, 12)} (${path})`,
+			);
+		}
+		if (model.options.vocabSize !== store.vocabulary.size) {
+			throw new VocabularyError(
+				`[score] the vocabulary must have the ${model.options.vocabSize} tokens of the model but has ${store.vocabulary.size} (${path})`,
+			);
+		}
+		const window = args.window ?? (run === undefined ? 2048 : run.train.contextTokens + run.train.futureTokens);
+		if (!Number.isInteger(window) || window < 8)
+			throw new ConfigError(`[score] --window must be a whole number from 8 but is ${window}`);
+		const patients = surpriseByDay(model, store.split(args.split), store.vocabulary, window, context.operation());
+		const result = await writeDaySurprise(args.out, patients);
+		context.result(`${args.out}: ${result.days} days of ${result.patients} ${args.split} patients`, {
+			out: args.out,
+			split: args.split,
+			window,
+			...result,
+		});
+	} finally {
+		await store.close();
+	}
+}

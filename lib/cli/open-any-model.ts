@@ -1,0 +1,49 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DataError } from '../errors.js';
+import { type FromPretrainedOptions, WorldModel } from '../model/world-model.js';
+import type { RunConfig } from '../train/run-folder.js';
+import { openModel } from '../train/trainer.js';
+
+export interface OpenedModel {
+	readonly model: WorldModel;
+	/** The run it comes from; undefined for a HuggingFace folder. */
+	readonly run: RunConfig | undefined;
+	/** Updates made; undefined for a HuggingFace folder. */
+	readonly step: number | undefined;
+	/** One line for people. */
+	readonly description: string;
+}
+
+/** What kind of folder holds a `config.json`. */
+export async function modelFolderKind(path: string): Promise<'run' | 'huggingface' | undefined> {
+	const text = await readFile(join(path, 'config.json'), 'utf8').catch(() => undefined);
+	if (text === undefined) return undefined;
+	try {
+		const format = (JSON.parse(text) as { readonly format?: unknown } | null)?.format;
+		return format === 'ehr-jepa/run' ? 'run' : 'huggingface';
+	} catch {
+		return 'huggingface';
+	}
+}
+
+/**
+ * A frozen model from a run folder or a HuggingFace folder.
+ *
+ * @throws {DataError} When the folder is neither; {CheckpointError} when it is damaged.
+ */
+export async function openAnyModel(path: string, options: FromPretrainedOptions = {}): Promise<OpenedModel> {
+	const kind = await modelFolderKind(path);
+	if (kind === undefined) {
+		throw new DataError('model', {
+			file: path,
+			rule: 'must be a run folder or a HuggingFace folder with config.json',
+			fix: 'give the folder that train, export or transformers wrote',
+		});
+	}
+	if (kind === 'run') {
+		const { model, run, step } = await openModel(path);
+		return { model, run: run.config, step, description: `${path}, step ${step}` };
+	}
+	return { model: await WorldModel.fromPretrained(path, options), run: undefined, step: undefined, description: path };
+}

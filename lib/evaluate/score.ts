@@ -1,0 +1,151 @@
+import { ConfigError } from '../errors.js';
+import type { WorldModel } from '../model/world-model.js';
+import { pack } from '../store/packing.js';
+import type { StoreSplit } from '../store/token-store.js';
+import type { Vocabulary } from '../tokenizer/vocabulary.js';
+import type { EpochDay, LongOperation, Timeline } from '../types.js';
+
+/** What scoring needs of a model. */
+export type ScoringModel = Pick<WorldModel, 'score' | 'hiddenSize'>;
+
+export interface ScoreOptions extends LongOperation {
+	/** Sequences are packed up to this many tokens; a longer one is scored alone. */
+	readonly tokensPerBatch?: number | undefined;
+	/** Also the hidden states after the final norm. */
+	readonly withHidden?: boolean | undefined;
+}
+
+export interface ScoredSequence {
+	readonly tokens: Int32Array;
+	/** (tokens) natural log; NaN for the first token, which nothing predicts. */
+	readonly logProbabilities: Float32Array;
+	/** (tokens x hiddenSize), or empty. */
+	readonly hidden: Float32Array;
+}
+
+/** Log-probability of every token given those before it, in the order of the sequences. */
+export async function* scoreSequences(
+	model: ScoringModel,
+	sequences: AsyncIterable<Int32Array> | Iterable<Int32Array>,
+	options: ScoreOptions = {},
+): AsyncGenerator<ScoredSequence> {
+	const limit = options.tokensPerBatch ?? 4096;
+	let waiting: Int32Array[] = [];
+	let size = 0;
+	let done = 0;
+	const flush = async function* (): AsyncGenerator<ScoredSequence> {
+		if (waiting.length === 0) return;
+		const batch = pack(waiting);
+		const scores = await model.score(batch, { withHidden: options.withHidden ?? false, signal: options.signal });
+		for (const [i, tokens] of waiting.entries()) {
+			const begin = batch.cuSeqlens[i]!;
+			const end = batch.cuSeqlens[i + 1]!;
+			yield {
+				tokens,
+				logProbabilities: scores.logProbabilities.slice(begin, end),
+				hidden: options.withHidden
+					? scores.hidden.slice(begin * model.hiddenSize, end * model.hiddenSize)
+					: scores.hidden,
+			};
+		}
+		done += waiting.length;
+		waiting = [];
+		size = 0;
+		options.onProgress?.({ stage: 'score', done, unit: 'sequences' });
+	};
+	for await (const sequence of sequences) {
+		if (size + sequence.length > limit) yield* flush();
+		waiting.push(sequence);
+		size += sequence.length;
+	}
+	yield* flush();
+}
+
+/** One day of a patient's record, as the model saw it coming. */
+export interface DaySurprise {
+	readonly subjectId: bigint;
+	/** Days since 1970-01-01. */
+	readonly day: EpochDay;
+	/** Tokens of the day that were scored. */
+	readonly tokens: number;
+	/** Minus the mean log-probability per token, nats. */
+	readonly surprise: number;
+	/** 1 is the patient's most surprising day. */
+	readonly rank: number;
+}
+
+/**
+ * How surprising each day of each patient is, given the record before it. A token sees demographics and about half of
+ * `windowTokens` or more of what came before, where there is that much. The first token of a record without demographics is not
+ * scored; a patient without a scored token is left out.
+ */
+export async function* surpriseByDay(
+	model: ScoringModel,
+	split: Pick<StoreSplit, 'name' | 'size' | 'timeline'>,
+	vocabulary: Vocabulary,
+	windowTokens: number,
+	options: LongOperation = {},
+): AsyncGenerator<DaySurprise[]> {
+	for (let index = 0; index < split.size; index++) {
+		const timeline = await split.timeline(index);
+		const pieces = windowsOf(timeline, vocabulary, windowTokens);
+		const logProbabilities = new Float32Array(timeline.tokens.length).fill(Number.NaN);
+		let next = 0;
+		for await (const scored of scoreSequences(
+			model,
+			pieces.map(({ tokens }) => tokens),
+			{ signal: options.signal },
+		)) {
+			const { begin, end } = pieces[next++]!;
+			logProbabilities.set(scored.logProbabilities.subarray(scored.tokens.length - (end - begin)), begin);
+		}
+		options.onProgress?.({ stage: `score ${split.name}`, done: index + 1, total: split.size, unit: 'patients' });
+		yield daysOf(timeline, logProbabilities);
+	}
+}
+
+interface Piece {
+	/** Range of the timeline that is scored: the last tokens of the window. */
+	readonly begin: number;
+	readonly end: number;
+	readonly tokens: Int32Array;
+}
+
+/** Windows whose scored ends tile the record: demographics, age, and the newest tokens, cut where the window is full. */
+function windowsOf(timeline: Timeline, vocabulary: Vocabulary, windowTokens: number): Piece[] {
+	const room = windowTokens - timeline.staticTokens.length - 1;
+	if (room < 2) {
+		throw new ConfigError(
+			`[score] windowTokens must hold demographics, age and 2 tokens (${timeline.staticTokens.length + 3}) but is ${windowTokens}`,
+		);
+	}
+	const scored = Math.floor(room / 2);
+	const pieces: Piece[] = [];
+	let day = 0;
+	for (let begin = 0; begin < timeline.tokens.length; begin += scored) {
+		const end = Math.min(begin + scored, timeline.tokens.length);
+		const start = Math.max(0, end - room);
+		while (timeline.dayOffsets[day + 1]! <= start) day++;
+		const age = vocabulary.ageToken(timeline.birthDay, timeline.days[day]!);
+		const head = age === undefined ? [...timeline.staticTokens] : [...timeline.staticTokens, age];
+		pieces.push({ begin, end, tokens: Int32Array.of(...head, ...timeline.tokens.subarray(start, end)) });
+	}
+	return pieces;
+}
+
+function daysOf(timeline: Timeline, logProbabilities: Float32Array): DaySurprise[] {
+	const days: Omit<DaySurprise, 'rank'>[] = [];
+	for (const [i, day] of timeline.days.entries()) {
+		let sum = 0;
+		let tokens = 0;
+		for (const value of logProbabilities.subarray(timeline.dayOffsets[i], timeline.dayOffsets[i + 1])) {
+			if (Number.isNaN(value)) continue;
+			sum -= value;
+			tokens++;
+		}
+		if (tokens > 0) days.push({ subjectId: timeline.subjectId, day, tokens, surprise: sum / tokens });
+	}
+	const order = [...days.keys()].sort((a, b) => days[b]!.surprise - days[a]!.surprise || a - b);
+	const ranks = new Map(order.map((index, position) => [index, position + 1]));
+	return days.map((row, i) => ({ ...row, rank: ranks.get(i)! }));
+}
