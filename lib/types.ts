@@ -31,6 +31,8 @@ export interface LongOperation {
 	/** Stops at the next safe point with an `AbortedError`; what is finished stays resumable. */
 	readonly signal?: AbortSignal | undefined;
 	readonly onProgress?: ((progress: Progress) => void) | undefined;
+	/** Told of what went wrong without ending the work. */
+	readonly onWarning?: ((message: string) => void) | undefined;
 }
 
 /** Row of a cohort flow table: what went into a stage and what came out of it, so that nothing is dropped unseen. */

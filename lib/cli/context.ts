@@ -30,6 +30,10 @@ export async function withContext(json: boolean, run: (context: CommandContext) 
 			operation: (stage) => ({
 				signal: controller.signal,
 				onProgress: (update) => progress.update(stage === undefined ? update : { ...update, stage }),
+				onWarning: (message) => {
+					progress.finish();
+					process.stderr.write(`warning: ${message}\n`);
+				},
 			}),
 			result: (text, data) => {
 				progress.finish();

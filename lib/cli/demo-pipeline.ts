@@ -1,4 +1,4 @@
-import { access, mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { access, mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { simulateCohort } from '../cohort/simulate.js';
@@ -143,19 +143,10 @@ async function train(
 	const path = join(folder, 'runs', model.name);
 	// The same seed: both start from the same weights and see the same windows.
 	const config = { ...windows, seed: options.seed, steps: options.steps, objective: model.objective };
-	await using trainer = (await resumable(path))
-		? await Trainer.resume(path, store)
+	await using trainer = (await exists(join(path, 'config.json')))
+		? await Trainer.resume(path, store, context.operation())
 		: await Trainer.create(path, store, config);
 	for await (const _ of trainer.run(store, context.operation(`train ${model.label}`)));
-}
-
-/** A run folder with a checkpoint; one that was interrupted before its first is started afresh. */
-async function resumable(path: string): Promise<boolean> {
-	const names = await readdir(join(path, 'checkpoints')).catch(() => undefined);
-	if (names === undefined) return false;
-	if (names.some((name) => name.startsWith('step-'))) return true;
-	await rm(path, { recursive: true, force: true });
-	return false;
 }
 
 async function embedAll(

@@ -43,7 +43,8 @@ export async function writeWhole(path: string, content: string): Promise<void> {
 		}
 		await rename(temporary, path);
 	} catch (cause) {
-		await rm(temporary, { force: true });
+		// The first error counts, not a failure to clean up after it.
+		await rm(temporary, { force: true }).catch(() => undefined);
 		throw new OutputError(`[output] ${path} could not be written: ${(cause as Error).message}`, { cause });
 	}
 }
@@ -69,7 +70,7 @@ export async function writeWholeFolder<T>(folder: string, work: (temporary: stri
 		await rename(temporary, folder);
 		return result;
 	} catch (cause) {
-		await rm(temporary, { recursive: true, force: true });
+		await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
 		const reason = unwritable[(cause as NodeJS.ErrnoException).code ?? ''];
 		if (reason !== undefined) {
 			throw new OutputError(`[output] ${folder} could not be written: ${reason}; nothing is left of it`, { cause });

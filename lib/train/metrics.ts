@@ -45,6 +45,8 @@ export const StepMetrics = z.strictObject({
 	stepMs: z.number(),
 	/** How long the step waited for its batch. */
 	waitMs: z.number(),
+	/** How long the step waited for a checkpoint's copy in memory; absent when none was made. */
+	checkpointMs: z.number().optional(),
 	peakRssBytes: z.number(),
 	collapse: CollapseMonitors.optional(),
 });

@@ -1,11 +1,12 @@
 import { constants, createWriteStream } from 'node:fs';
-import { access, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { access, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { parseConfig } from '../config.js';
 import { requireEmptyFolder, writeWhole } from '../data/whole-file.js';
 import { CheckpointError, DataError, OutputError } from '../errors.js';
 import type { NativeStateKind } from '../native.js';
+import { type Checkpoint, readCheckpoint, verifyCheckpoint, writeCheckpoint } from './checkpoint.js';
 import { MetricsLine } from './metrics.js';
 import { TrainConfig } from './train-config.js';
 
@@ -33,25 +34,6 @@ export const RunConfig = z.strictObject({
 	}),
 });
 export type RunConfig = z.infer<typeof RunConfig>;
-
-const CheckpointState = z.strictObject({
-	format: z.literal('ehr-jepa/checkpoint'),
-	version: z.literal(1),
-	/** Updates made so far; also the data cursor, because batches are a function of (seed, step). */
-	step: z.int().nonnegative(),
-	/** Bytes of each file, to notice a truncated one. */
-	files: z.record(z.string(), z.int().positive()),
-});
-
-export interface Checkpoint {
-	readonly step: number;
-	readonly directory: string;
-	readonly kinds: readonly NativeStateKind[];
-}
-
-const kinds: readonly NativeStateKind[] = ['encoder', 'target_encoder', 'predictor', 'optimizer'];
-const fileOf = (kind: NativeStateKind) => `${kind}.safetensors`;
-const stepName = (step: number) => `step-${String(step).padStart(8, '0')}`;
 
 /** One run folder on disk. */
 export class RunFolder {
@@ -97,63 +79,72 @@ export class RunFolder {
 		return join(this.path, 'metrics.jsonl');
 	}
 
-	/** Whole checkpoints, oldest first. Folders that are not whole are passed over: `latest` is derived, never trusted. */
+	/**
+	 * Checkpoints whose files are there with their sizes, oldest first; others are passed over: `latest` is derived, never
+	 * trusted.
+	 *
+	 * @throws {CheckpointError} For one of another configuration or of a newer format.
+	 */
 	async checkpoints(): Promise<Checkpoint[]> {
-		const parent = join(this.path, 'checkpoints');
-		const names = (await readdir(parent).catch(() => [])).filter((name) => /^step-\d+$/.test(name)).sort();
-		const found: Checkpoint[] = [];
-		for (const name of names) {
-			const checkpoint = await readCheckpoint(join(parent, name));
-			if (checkpoint !== undefined) found.push(checkpoint);
-		}
-		return found;
-	}
-
-	/** @throws {CheckpointError} When there is none. */
-	async newestCheckpoint(): Promise<Checkpoint> {
-		const newest = (await this.checkpoints()).at(-1);
-		if (newest === undefined) {
-			throw new CheckpointError(`[run] ${this.path} must hold a whole checkpoint but holds none; train it first`);
-		}
-		return newest;
+		return (await this.#survey()).flatMap(({ checkpoint }) => (checkpoint === undefined ? [] : [checkpoint]));
 	}
 
 	/**
-	 * Writes a checkpoint to a temporary folder, then renames it; removes the oldest beyond `keep`.
+	 * The newest checkpoint that is whole, checksums included.
 	 *
-	 * @param save - Writes one part of the state to the given file and fsyncs it.
+	 * @param onDamaged - Told of each newer one that is not, with the reason.
+	 * @throws {CheckpointError} When there is none; names what is wrong with those that are there.
+	 */
+	async newestCheckpoint(onDamaged: (message: string) => void = () => {}): Promise<Checkpoint> {
+		const reasons: string[] = [];
+		for (const { name, checkpoint, damage } of (await this.#survey()).reverse()) {
+			const reason = damage ?? (await verifyCheckpoint(checkpoint));
+			if (reason === undefined) return checkpoint!;
+			reasons.push(`${name}: ${reason}`);
+			onDamaged(`[checkpoint] ${join(this.path, 'checkpoints', name)} is damaged and passed over: ${reason}`);
+		}
+		const why = reasons.length === 0 ? 'train it first' : reasons.join('; ');
+		throw new CheckpointError(`[run] ${this.path} must hold a whole checkpoint but holds none; ${why}`);
+	}
+
+	/** Whether no checkpoint was ever written: an interrupted run then starts again from its seed. */
+	async isUntrained(): Promise<boolean> {
+		return (await this.#survey()).length === 0;
+	}
+
+	async #survey(): Promise<
+		({ readonly name: string } & (
+			| { readonly checkpoint: Checkpoint; readonly damage: undefined }
+			| { readonly checkpoint: undefined; readonly damage: string }
+		))[]
+	> {
+		const parent = join(this.path, 'checkpoints');
+		const names = (await readdir(parent).catch(() => [])).filter((name) => /^step-\d+$/.test(name)).sort();
+		return Promise.all(
+			names.map(async (name) => {
+				const found = await readCheckpoint(join(parent, name), this.config);
+				return 'damage' in found
+					? { name, checkpoint: undefined, damage: found.damage }
+					: { name, checkpoint: found, damage: undefined };
+			}),
+		);
+	}
+
+	/**
+	 * Writes a checkpoint, whole or not at all, then removes those that the configuration does not keep.
+	 *
 	 * @throws {OutputError} When it cannot be written; older checkpoints are untouched.
 	 */
 	async saveCheckpoint(
 		step: number,
 		parts: readonly NativeStateKind[],
-		keep: number,
 		save: (kind: NativeStateKind, path: string) => Promise<void>,
 	): Promise<void> {
-		const parent = join(this.path, 'checkpoints');
-		const temporary = join(parent, `.${stepName(step)}.${process.pid}.tmp`);
-		const target = join(parent, stepName(step));
-		try {
-			await rm(temporary, { recursive: true, force: true });
-			await mkdir(temporary, { recursive: true });
-			const files: Record<string, number> = {};
-			for (const kind of parts) {
-				const path = join(temporary, fileOf(kind));
-				await save(kind, path);
-				files[fileOf(kind)] = (await stat(path)).size;
-			}
-			const state = { format: 'ehr-jepa/checkpoint', version: 1, step, files };
-			await writeWhole(join(temporary, 'state.json'), `${JSON.stringify(state, undefined, '\t')}\n`);
-			await syncFolder(temporary);
-			await rm(target, { recursive: true, force: true });
-			await rename(temporary, target);
-			await syncFolder(parent);
-		} catch (cause) {
-			await rm(temporary, { recursive: true, force: true });
-			throw new OutputError(`[checkpoint] ${target} could not be written: ${(cause as Error).message}`, { cause });
-		}
+		await writeCheckpoint(join(this.path, 'checkpoints'), this.config, step, parts, save);
+		const { keepCheckpoints, keepCheckpointEvery } = this.config.train;
 		const all = await this.checkpoints();
-		for (const old of all.slice(0, Math.max(0, all.length - keep))) {
+		for (const old of all.slice(0, Math.max(0, all.length - keepCheckpoints))) {
+			if (keepCheckpointEvery > 0 && old.step % keepCheckpointEvery === 0) continue;
 			await rm(old.directory, { recursive: true, force: true });
 		}
 	}
@@ -225,31 +216,5 @@ export class MetricsWriter {
 		await new Promise<void>((resolve) => {
 			this.#stream.end(resolve);
 		});
-	}
-}
-
-/** A checkpoint whose files are all there with the sizes that were written; undefined otherwise. */
-export async function readCheckpoint(directory: string): Promise<Checkpoint | undefined> {
-	try {
-		const state = CheckpointState.parse(JSON.parse(await readFile(join(directory, 'state.json'), 'utf8')));
-		for (const [name, bytes] of Object.entries(state.files)) {
-			if ((await stat(join(directory, name))).size !== bytes) return undefined;
-		}
-		return { step: state.step, directory, kinds: kinds.filter((kind) => fileOf(kind) in state.files) };
-	} catch {
-		return undefined;
-	}
-}
-
-export function checkpointFile(checkpoint: Checkpoint, kind: NativeStateKind): string {
-	return join(checkpoint.directory, fileOf(kind));
-}
-
-async function syncFolder(path: string): Promise<void> {
-	const folder = await open(path, 'r');
-	try {
-		await folder.sync();
-	} finally {
-		await folder.close();
 	}
 }

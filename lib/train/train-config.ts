@@ -47,6 +47,8 @@ export const TrainConfig = z.strictObject({
 	checkpointEvery: nonNegativeInteger.default(100),
 	/** Newest checkpoints that are kept. */
 	keepCheckpoints: positiveInteger.default(2),
+	/** Checkpoints at multiples of this many steps are kept for good; 0 none. */
+	keepCheckpointEvery: nonNegativeInteger.default(0),
 });
 export type TrainConfig = z.infer<typeof TrainConfig>;
 export type TrainConfigInput = z.input<typeof TrainConfig>;

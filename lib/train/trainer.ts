@@ -1,14 +1,16 @@
 import { parseConfig } from '../config.js';
 import { AbortedError, CheckpointError } from '../errors.js';
 import { WorldModel } from '../model/world-model.js';
-import type { NativeCollapseMonitors, NativeLosses, NativeLossOptions, NativeStateKind } from '../native.js';
+import type { NativeCollapseMonitors, NativeLosses, NativeLossOptions } from '../native.js';
 import { nativeAddon } from '../native.js';
 import { packageVersion } from '../package-version.js';
 import { Sampler } from '../store/sampler.js';
 import type { TokenStore } from '../store/token-store.js';
 import type { LongOperation, Split, TrainingBatch } from '../types.js';
+import { checkpointFile } from './checkpoint.js';
+import { CheckpointWriter } from './checkpoint-writer.js';
 import type { CollapseMonitors, StepMetrics, TuningMetrics } from './metrics.js';
-import { checkpointFile, type RunConfig, RunFolder } from './run-folder.js';
+import { type RunConfig, RunFolder } from './run-folder.js';
 import { learningRateAt } from './schedule.js';
 import { TrainConfig, type TrainConfigInput } from './train-config.js';
 
@@ -67,14 +69,21 @@ export class Trainer {
 	}
 
 	/**
-	 * Continues a run from its newest whole checkpoint.
+	 * Continues a run from its newest whole checkpoint; a newer one that is damaged is passed over with a warning. A run that
+	 * was interrupted before its first starts again: all of it follows from the seed.
 	 *
-	 * @throws {CheckpointError} When there is none, or the store is not the one the run was made on.
+	 * @throws {CheckpointError} When every checkpoint is damaged, or one is of another configuration or a newer format, or the store is
+	 * not the one the run was made on.
 	 */
-	static async resume(path: string, store: TokenStore): Promise<Trainer> {
+	static async resume(
+		path: string,
+		store: TokenStore,
+		{ onWarning }: Pick<LongOperation, 'onWarning'> = {},
+	): Promise<Trainer> {
 		const folder = await RunFolder.open(path);
 		requireSameData(folder.config, store);
-		const checkpoint = await folder.newestCheckpoint();
+		if (await folder.isUntrained()) return new Trainer(folder, createModel(folder.config), 0);
+		const checkpoint = await folder.newestCheckpoint(onWarning);
 		const model = createModel(folder.config);
 		try {
 			for (const kind of checkpoint.kinds) await model.load(kind, checkpointFile(checkpoint, kind));
@@ -110,19 +119,22 @@ export class Trainer {
 		const { config } = this;
 		const sampler = this.#sampler(store, 'train', config.seed);
 		const metrics = await this.folder.openMetrics(this.#step);
+		const writer = new CheckpointWriter(this.folder, this.model, operation.onWarning ?? (() => {}));
 		let savedAt = this.#step;
 		const save = async () => {
-			if (savedAt === this.#step) return;
-			await this.#saveCheckpoint();
+			if (savedAt === this.#step) return undefined;
 			savedAt = this.#step;
+			return writer.save(this.#step);
 		};
+		let checkpointMs: number | undefined;
 		let whole = false;
 		try {
 			let waiting = performance.now();
 			for await (const batch of sampler.batches(this.#step + 1, config.steps)) {
 				if (operation.signal?.aborted) throw new AbortedError('[train] aborted', { cause: operation.signal.reason });
 				const waitMs = performance.now() - waiting;
-				const line = await this.#trainStep(batch, waitMs, operation.signal);
+				const line = await this.#trainStep(batch, waitMs, checkpointMs, operation.signal);
+				checkpointMs = undefined;
 				await metrics.write(line);
 				operation.onProgress?.({
 					stage: 'train',
@@ -136,15 +148,16 @@ export class Trainer {
 					this.#lastTuning = await this.#tuning(store, operation.signal);
 					if (this.#lastTuning !== undefined) await metrics.write(this.#lastTuning);
 				}
-				if (isDue(this.#step, config.checkpointEvery, config.steps)) await save();
+				if (isDue(this.#step, config.checkpointEvery, config.steps)) checkpointMs = await save();
 				waiting = performance.now();
 			}
 			whole = true;
 		} finally {
 			await metrics.close();
+			const saved = save().then(() => writer.finish());
 			// After a failure the first error counts, not a failure to save.
-			if (whole) await save();
-			else await save().catch(() => {});
+			if (whole) await saved;
+			else await saved.catch(() => {});
 		}
 	}
 
@@ -192,7 +205,12 @@ export class Trainer {
 		await this.close();
 	}
 
-	async #trainStep(batch: TrainingBatch, waitMs: number, signal: AbortSignal | undefined): Promise<StepMetrics> {
+	async #trainStep(
+		batch: TrainingBatch,
+		waitMs: number,
+		checkpointMs: number | undefined,
+		signal: AbortSignal | undefined,
+	): Promise<StepMetrics> {
 		const { config } = this;
 		const step = this.#step + 1;
 		const learningRate = learningRateAt(step, config.steps, config.optimizer);
@@ -226,6 +244,7 @@ export class Trainer {
 			tokensPerSecond: batch.tokens.length / ((stepMs + waitMs) / 1000),
 			stepMs,
 			waitMs,
+			...(checkpointMs === undefined ? {} : { checkpointMs }),
 			peakRssBytes: process.resourceUsage().maxRSS * 1024,
 			...(result.collapse === undefined ? {} : { collapse: result.collapse }),
 		};
@@ -256,22 +275,6 @@ export class Trainer {
 			nextTokenOn: nextToken?.on ?? 'future',
 			withCollapseMonitors: withCollapseMonitors && latent !== null,
 		};
-	}
-
-	async #saveCheckpoint(): Promise<void> {
-		// Without the latent objective predictor and target encoder are never trained: their files would say nothing.
-		const kinds: NativeStateKind[] =
-			this.config.objective.latent === null
-				? ['encoder', 'optimizer']
-				: ['encoder', 'target_encoder', 'predictor', 'optimizer'];
-		const metadata = {
-			package: packageVersion,
-			step: String(this.#step),
-			vocabulary: this.folder.config.data.vocabulary,
-		};
-		await this.folder.saveCheckpoint(this.#step, kinds, this.config.keepCheckpoints, (kind, path) =>
-			this.model.save(kind, path, { metadata: { ...metadata, part: kind } }),
-		);
 	}
 }
 

@@ -42,7 +42,7 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 			);
 		}
 		await using trainer = args.resume
-			? await Trainer.resume(args.run, store)
+			? await Trainer.resume(args.run, store, context.operation())
 			: await Trainer.create(args.run, store, await configOf(args));
 		let last: StepMetrics | undefined;
 		for await (const metrics of trainer.run(store, context.operation())) last = metrics;

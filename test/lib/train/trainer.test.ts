@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import {
@@ -138,6 +138,105 @@ t.test('a truncated checkpoint is passed over; the newest whole one is used', as
 		code: 'EHR_JEPA_CHECKPOINT',
 		message: /must hold a whole checkpoint but holds none/,
 	});
+});
+
+t.test('a run that was interrupted before its first checkpoint starts again from its seed', async (t) => {
+	const [whole, early] = [join(folder, 'from-seed'), join(folder, 'no-checkpoint')];
+	const losses = async (trainer: Trainer) => {
+		const found = await trainAll(trainer);
+		await trainer.close();
+		return found;
+	};
+	const expected = await losses(await Trainer.create(whole, store, tiny));
+	await (await Trainer.create(early, store, tiny)).close();
+	t.same(await losses(await Trainer.resume(early, store)), expected);
+});
+
+t.test('a damaged, foreign or newer checkpoint is refused with what differs', async (t) => {
+	const run = join(folder, 'damage');
+	{
+		await using trainer = await Trainer.create(run, store, tiny);
+		await trainAll(trainer);
+	}
+	const [older, newest] = ['step-00000004', 'step-00000008'].map((name) => join(run, 'checkpoints', name));
+	const weights = join(newest!, 'encoder.safetensors');
+	const bytes = readFileSync(weights);
+	const flipped = Buffer.from(bytes);
+	flipped[flipped.length - 5]! ^= 1;
+	writeFileSync(weights, flipped);
+	const warnings: string[] = [];
+	const trainer = await Trainer.resume(run, store, { onWarning: (message) => warnings.push(message) });
+	t.equal(trainer.step, 4, 'one flipped bit: the older one is used');
+	t.match(warnings, [
+		/step-00000008 is damaged and passed over: encoder.safetensors must have sha256 \w{12} but has \w{12}/,
+	]);
+	await trainer.close();
+	writeFileSync(weights, bytes);
+
+	const stateFile = join(newest!, 'state.json');
+	const state = JSON.parse(readFileSync(stateFile, 'utf8'));
+	const refused = async (change: object, message: RegExp) => {
+		writeFileSync(stateFile, JSON.stringify({ ...state, ...change }));
+		await t.rejects(Trainer.resume(run, store), { code: 'EHR_JEPA_CHECKPOINT', message });
+	};
+	await refused({ version: 3 }, /must have format version 2 but has 3; a newer ehr-jepa wrote it/);
+	await refused(
+		{ run: { ...state.run, train: { ...state.run.train, optimizer: { ...state.run.train.optimizer, beta2: 0.9 } } } },
+		/made with another configuration: train.optimizer.beta2 is 0.9, in config.json it is 0.95/,
+	);
+	await refused({ run: { ...state.run, data: { ...state.run.data, store: 'other' } } }, /data.store is "other"/);
+	writeFileSync(stateFile, '{"format":');
+	rmSync(join(older!, 'optimizer.safetensors'));
+	await t.rejects(Trainer.resume(run, store), {
+		code: 'EHR_JEPA_CHECKPOINT',
+		message:
+			/holds none; step-00000008: state.json cannot be read .*; step-00000004: optimizer.safetensors must have \d+ bytes but is missing/,
+	});
+});
+
+t.test('a checkpoint that cannot be written is a warning, and training goes on', async (t) => {
+	const run = join(folder, 'unwritable');
+	await using trainer = await Trainer.create(run, store, { ...tiny, steps: 8, checkpointEvery: 2 });
+	const checkpoints = join(run, 'checkpoints');
+	const warnings: string[] = [];
+	const seen: number[] = [];
+	for await (const { step } of trainer.run(store, { onWarning: (message) => warnings.push(message) })) {
+		seen.push(step);
+		// A file where the folder of step 4 is to be: it cannot be replaced by a rename of a folder onto it.
+		if (step === 3) {
+			rmSync(checkpoints, { recursive: true });
+			writeFileSync(checkpoints, 'in the way');
+		}
+		if (step === 5) {
+			rmSync(checkpoints);
+			mkdirSync(checkpoints);
+		}
+	}
+	t.same(seen, [1, 2, 3, 4, 5, 6, 7, 8]);
+	t.match(warnings, [/step-00000004 could not be written: .*; training goes on, the older checkpoints are untouched/]);
+	t.same(
+		(await trainer.folder.checkpoints()).map(({ step }) => step),
+		[6, 8],
+	);
+	t.ok(
+		(await trainer.folder.metrics()).some((line) => line.kind === 'train' && line.checkpointMs !== undefined),
+		'the pause is measured',
+	);
+});
+
+t.test('checkpoints are kept as the configuration says', async (t) => {
+	await using trainer = await Trainer.create(join(folder, 'kept'), store, {
+		...tiny,
+		steps: 10,
+		checkpointEvery: 1,
+		keepCheckpoints: 2,
+		keepCheckpointEvery: 4,
+	});
+	await trainAll(trainer);
+	t.same(
+		(await trainer.folder.checkpoints()).map(({ step }) => step),
+		[4, 8, 9, 10],
+	);
 });
 
 t.test('a run and another data set do not go together', async (t) => {

@@ -1,0 +1,65 @@
+import type { OutputError } from '../errors.js';
+import type { WorldModel } from '../model/world-model.js';
+import type { NativeStateKind } from '../native.js';
+import { packageVersion } from '../package-version.js';
+import type { RunFolder } from './run-folder.js';
+
+/**
+ * Saves checkpoints beside training: a copy of the state in memory, which training waits for, is then written by another
+ * thread while the next steps run. One is written at a time.
+ */
+export class CheckpointWriter {
+	readonly #folder: RunFolder;
+	readonly #model: WorldModel;
+	readonly #warn: (message: string) => void;
+	#writing: Promise<void> = Promise.resolve();
+	#failure: { readonly step: number; readonly error: OutputError } | undefined;
+
+	constructor(folder: RunFolder, model: WorldModel, warn: (message: string) => void) {
+		this.#folder = folder;
+		this.#model = model;
+		this.#warn = warn;
+	}
+
+	/**
+	 * Copies the state and begins to write it. A checkpoint that cannot be written is a warning: training goes on and the
+	 * older ones stay.
+	 *
+	 * @returns How long training waited, milliseconds.
+	 */
+	async save(step: number): Promise<number> {
+		const started = performance.now();
+		await this.#writing;
+		const { config } = this.#folder;
+		// Without the latent objective predictor and target encoder are never trained: their files would say nothing.
+		const kinds: NativeStateKind[] =
+			config.train.objective.latent === null
+				? ['encoder', 'optimizer']
+				: ['encoder', 'target_encoder', 'predictor', 'optimizer'];
+		const snapshot = await this.#model.snapshot(kinds);
+		const metadata = { package: packageVersion, step: String(step), vocabulary: config.data.vocabulary };
+		this.#writing = this.#folder
+			.saveCheckpoint(step, kinds, (kind, path) => snapshot.write(kind, path, { ...metadata, part: kind }))
+			.then(
+				() => {
+					this.#failure = undefined;
+				},
+				(error: OutputError) => {
+					this.#failure = { step, error };
+					this.#warn(`${error.message}; training goes on, the older checkpoints are untouched`);
+				},
+			)
+			.finally(() => snapshot.release());
+		return performance.now() - started;
+	}
+
+	/**
+	 * Waits for what is being written.
+	 *
+	 * @throws {OutputError} When the newest checkpoint could not be written.
+	 */
+	async finish(): Promise<void> {
+		await this.#writing;
+		if (this.#failure !== undefined) throw this.#failure.error;
+	}
+}

@@ -1,0 +1,182 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { z } from 'zod';
+import { writeWhole } from '../data/whole-file.js';
+import { CheckpointError, OutputError } from '../errors.js';
+import type { NativeStateKind } from '../native.js';
+import { packageVersion } from '../package-version.js';
+import type { RunConfig } from './run-folder.js';
+
+/** What this version writes and reads. */
+const formatVersion = 2;
+
+/** `state.json` of a checkpoint: with the files it names it is everything that training needs to go on. */
+const CheckpointState = z.strictObject({
+	format: z.literal('ehr-jepa/checkpoint'),
+	version: z.literal(formatVersion),
+	/**
+	 * Updates made so far. It is the data cursor and the state of the random numbers as well: batches, cuts and masks are
+	 * functions of (seed, step).
+	 */
+	step: z.int().nonnegative(),
+	package: z.string(),
+	torch: z.string(),
+	/** The run's configuration, so that a checkpoint cannot be taken for another run's. */
+	run: z.unknown(),
+	files: z.record(z.string(), z.strictObject({ bytes: z.int().positive(), sha256: z.string().length(64) })),
+});
+type CheckpointState = z.infer<typeof CheckpointState>;
+
+export interface Checkpoint {
+	readonly step: number;
+	readonly directory: string;
+	readonly kinds: readonly NativeStateKind[];
+	readonly files: CheckpointState['files'];
+}
+
+const allKinds: readonly NativeStateKind[] = ['encoder', 'target_encoder', 'predictor', 'optimizer'];
+const fileOf = (kind: NativeStateKind) => `${kind}.safetensors`;
+export const checkpointName = (step: number) => `step-${String(step).padStart(8, '0')}`;
+export const checkpointFile = ({ directory }: Checkpoint, kind: NativeStateKind) => join(directory, fileOf(kind));
+
+/**
+ * Opens a checkpoint folder: its state and the sizes of its files. {@link verifyCheckpoint} reads the files themselves.
+ *
+ * @returns The checkpoint, or why it is not whole.
+ * @throws {CheckpointError} When it is whole but not for this run or this version: what differs is named.
+ */
+export async function readCheckpoint(
+	directory: string,
+	run: RunConfig,
+): Promise<Checkpoint | { readonly damage: string }> {
+	let json: { readonly version?: unknown };
+	try {
+		json = JSON.parse(await readFile(join(directory, 'state.json'), 'utf8'));
+	} catch (cause) {
+		return { damage: `state.json cannot be read (${(cause as Error).message})` };
+	}
+	if (typeof json?.version === 'number' && json.version > formatVersion) {
+		throw new CheckpointError(
+			`[checkpoint] ${directory} must have format version ${formatVersion} but has ${json.version}; a newer ehr-jepa wrote it`,
+		);
+	}
+	const state = CheckpointState.safeParse(json);
+	if (!state.success) {
+		const issue = state.error.issues[0];
+		return { damage: `state.json: ${issue?.path.join('.')} ${issue?.message}` };
+	}
+	const difference = firstDifference(state.data.run, run, '');
+	if (difference !== undefined) {
+		throw new CheckpointError(
+			`[checkpoint] ${directory} must be of this run but was made with another configuration: ${difference}`,
+		);
+	}
+	for (const [name, { bytes }] of Object.entries(state.data.files)) {
+		const size = await stat(join(directory, name)).then(
+			({ size }) => size,
+			() => undefined,
+		);
+		if (size !== bytes)
+			return { damage: `${name} must have ${bytes} bytes but ${size === undefined ? 'is missing' : `has ${size}`}` };
+	}
+	const kinds = allKinds.filter((kind) => fileOf(kind) in state.data.files);
+	return { step: state.data.step, directory, kinds, files: state.data.files };
+}
+
+/** Reads every file and compares its sha256. @returns Why the checkpoint is damaged, or undefined. */
+export async function verifyCheckpoint({ directory, files }: Checkpoint): Promise<string | undefined> {
+	for (const [name, { sha256 }] of Object.entries(files)) {
+		const found = await sha256Of(join(directory, name));
+		if (found !== sha256) return `${name} must have sha256 ${sha256.slice(0, 12)} but has ${found.slice(0, 12)}`;
+	}
+	return undefined;
+}
+
+/**
+ * Writes a checkpoint to a temporary folder, fsyncs it and renames it: it appears whole or not at all.
+ *
+ * @param parent - Folder of all checkpoints.
+ * @param save - Writes one part of the state to the given file and fsyncs it.
+ * @throws {OutputError} When it cannot be written; nothing of it is left and older ones are untouched.
+ */
+export async function writeCheckpoint(
+	parent: string,
+	run: RunConfig,
+	step: number,
+	parts: readonly NativeStateKind[],
+	save: (kind: NativeStateKind, path: string) => Promise<void>,
+): Promise<void> {
+	const target = join(parent, checkpointName(step));
+	const temporary = join(parent, `.${checkpointName(step)}.${process.pid}.tmp`);
+	try {
+		await removeUnfinished(parent);
+		await mkdir(temporary, { recursive: true });
+		const files: CheckpointState['files'] = {};
+		for (const kind of parts) {
+			const path = join(temporary, fileOf(kind));
+			await save(kind, path);
+			files[fileOf(kind)] = { bytes: (await stat(path)).size, sha256: await sha256Of(path) };
+		}
+		const state: CheckpointState = {
+			format: 'ehr-jepa/checkpoint',
+			version: formatVersion,
+			step,
+			package: packageVersion,
+			torch: run.torch,
+			run,
+			files,
+		};
+		await writeWhole(join(temporary, 'state.json'), `${JSON.stringify(state, undefined, '\t')}\n`);
+		await syncFolder(temporary);
+		await rm(target, { recursive: true, force: true });
+		await rename(temporary, target);
+		await syncFolder(parent);
+	} catch (cause) {
+		// The first error counts, not a failure to clean up after it.
+		await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
+		throw new OutputError(`[checkpoint] ${target} could not be written: ${(cause as Error).message}`, { cause });
+	}
+}
+
+/** What a killed process left: a run folder has one writer. */
+async function removeUnfinished(parent: string): Promise<void> {
+	for (const name of await readdir(parent)) {
+		if (/^\.step-\d+\.\d+\.tmp$/.test(name)) await rm(join(parent, name), { recursive: true, force: true });
+	}
+}
+
+async function sha256Of(path: string): Promise<string> {
+	const hash = createHash('sha256');
+	await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
+	return hash.digest('hex');
+}
+
+async function syncFolder(path: string): Promise<void> {
+	const folder = await open(path, 'r');
+	try {
+		await folder.sync();
+	} finally {
+		await folder.close();
+	}
+}
+
+/** First place at which two JSON values differ: `train.seed (2, here 1)`. */
+function firstDifference(found: unknown, expected: unknown, path: string): string | undefined {
+	if (typeof found === 'object' && typeof expected === 'object' && found !== null && expected !== null) {
+		const keys = [...new Set([...Object.keys(found), ...Object.keys(expected)])];
+		for (const key of keys) {
+			const inner = firstDifference(
+				(found as Record<string, unknown>)[key],
+				(expected as Record<string, unknown>)[key],
+				path === '' ? key : `${path}.${key}`,
+			);
+			if (inner !== undefined) return inner;
+		}
+		return undefined;
+	}
+	if (found === expected) return undefined;
+	return `${path} is ${JSON.stringify(found)}, in config.json it is ${JSON.stringify(expected)}`;
+}
