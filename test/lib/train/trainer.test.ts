@@ -1,5 +1,6 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import {
 	openModel,
@@ -204,10 +205,12 @@ t.test('a checkpoint that cannot be written is a warning, and training goes on',
 		seen.push(step);
 		// A file where the folder of step 4 is to be: it cannot be replaced by a rename of a folder onto it.
 		if (step === 3) {
+			while (!existsSync(join(checkpoints, 'step-00000002'))) await sleep(5);
 			rmSync(checkpoints, { recursive: true });
 			writeFileSync(checkpoints, 'in the way');
 		}
 		if (step === 5) {
+			while (warnings.length === 0) await sleep(5);
 			rmSync(checkpoints);
 			mkdirSync(checkpoints);
 		}
