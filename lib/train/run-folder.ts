@@ -24,6 +24,8 @@ export const RunConfig = z.strictObject({
 	package: z.string(),
 	torch: z.string(),
 	train: TrainConfig,
+	/** sha256 over the files of `train.initialWeights`; null without. */
+	initialWeights: z.string().nullable(),
 	data: z.strictObject({
 		/** Fingerprint of the token store. */
 		store: z.string(),

@@ -25,6 +25,8 @@ export const TrainConfig = z.strictObject({
 	/** Initial weights, order of patients, cuts and masks all come from it. */
 	seed: seed.default(1),
 	model: Qwen3Shape.prefault({}),
+	/** HuggingFace folder whose weights training starts from, and whose shape `model` then is; null draws them from the seed. */
+	initialWeights: z.string().nullable().default(null),
 	objective: Objective.prefault({}),
 	/** Budgets in tokens around the cut; whole days are kept. */
 	contextTokens: positiveInteger.default(192),

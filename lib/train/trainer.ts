@@ -1,18 +1,16 @@
-import { parseConfig } from '../config.js';
 import { AbortedError, CheckpointError } from '../errors.js';
-import { WorldModel } from '../model/world-model.js';
+import type { WorldModel } from '../model/world-model.js';
 import type { NativeCollapseMonitors, NativeLosses, NativeLossOptions } from '../native.js';
-import { nativeAddon } from '../native.js';
-import { packageVersion } from '../package-version.js';
 import { Sampler } from '../store/sampler.js';
 import type { TokenStore } from '../store/token-store.js';
 import type { LongOperation, Split, TrainingBatch } from '../types.js';
 import { checkpointFile } from './checkpoint.js';
 import { CheckpointWriter } from './checkpoint-writer.js';
+import { emptyModel, initialModel, planRun } from './initial-model.js';
 import type { CollapseMonitors, StepMetrics, TuningMetrics } from './metrics.js';
 import { type RunConfig, RunFolder } from './run-folder.js';
 import { learningRateAt } from './schedule.js';
-import { TrainConfig, type TrainConfigInput } from './train-config.js';
+import type { TrainConfig, TrainConfigInput } from './train-config.js';
 
 // The tuning batches differ from every training batch although both come from the run's seed.
 const tuningSeedOffset = 1_000_003;
@@ -40,26 +38,14 @@ export class Trainer {
 	}
 
 	/**
-	 * Starts a run with random weights.
+	 * Starts a run, with random weights or from `config.initialWeights`.
 	 *
 	 * @param path - New or empty run folder.
-	 * @throws {ConfigError} {OutputError} {NativeError} {SetupError}
+	 * @throws {ConfigError} {CheckpointError} {VocabularyError} {OutputError} {NativeError} {SetupError}
 	 */
 	static async create(path: string, store: TokenStore, config: TrainConfigInput = {}): Promise<Trainer> {
-		const run: RunConfig = {
-			format: 'ehr-jepa/run',
-			version: 1,
-			package: packageVersion,
-			torch: nativeAddon().buildInfo().torch,
-			train: parseConfig('train config', TrainConfig, config),
-			data: {
-				store: store.manifest.fingerprint,
-				vocabulary: store.vocabulary.fingerprint,
-				vocabSize: store.vocabulary.size,
-				maskTokenId: store.vocabulary.maskTokenId,
-			},
-		};
-		const model = createModel(run);
+		const run = await planRun(store, config);
+		const model = await initialModel(run);
 		try {
 			return new Trainer(await RunFolder.create(path, run), model, 0);
 		} catch (cause) {
@@ -82,9 +68,9 @@ export class Trainer {
 	): Promise<Trainer> {
 		const folder = await RunFolder.open(path);
 		requireSameData(folder.config, store);
-		if (await folder.isUntrained()) return new Trainer(folder, createModel(folder.config), 0);
+		if (await folder.isUntrained()) return new Trainer(folder, await initialModel(folder.config), 0);
 		const checkpoint = await folder.newestCheckpoint(onWarning);
-		const model = createModel(folder.config);
+		const model = emptyModel(folder.config, 'from-files');
 		try {
 			for (const kind of checkpoint.kinds) await model.load(kind, checkpointFile(checkpoint, kind));
 			return new Trainer(folder, model, checkpoint.step);
@@ -278,19 +264,6 @@ export class Trainer {
 	}
 }
 
-/** A model with the random weights that a run starts from. */
-export function createModel(run: RunConfig): WorldModel {
-	return new WorldModel({
-		shape: run.train.model,
-		vocabSize: run.data.vocabSize,
-		maskTokenId: run.data.maskTokenId,
-		predictorWidth: run.train.objective.latent?.predictorWidth,
-		computeDtype: run.train.computeDtype,
-		seed: run.train.seed,
-		threads: run.train.threads,
-	});
-}
-
 /**
  * The frozen model of a run: weights of its newest whole checkpoint, or `weights: "initial"` for those it started from
  * (the untrained baseline).
@@ -300,8 +273,8 @@ export async function openModel(
 	options: { readonly weights?: 'newest' | 'initial' } = {},
 ): Promise<{ readonly model: WorldModel; readonly run: RunFolder; readonly step: number }> {
 	const run = await RunFolder.open(path);
-	const model = createModel(run.config);
-	if (options.weights === 'initial') return { model, run, step: 0 };
+	if (options.weights === 'initial') return { model: await initialModel(run.config), run, step: 0 };
+	const model = emptyModel(run.config, 'from-files');
 	try {
 		const checkpoint = await run.newestCheckpoint();
 		for (const kind of checkpoint.kinds) {

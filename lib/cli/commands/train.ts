@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import type { Argv } from 'yargs';
 import { ConfigError } from '../../errors.js';
 import { type ModelSize, modelSizes } from '../../model/qwen3-config.js';
@@ -22,6 +23,7 @@ export const builder = (yargs: Argv) =>
 			describe: 'Losses to train on',
 		})
 		.option('size', { choices: Object.keys(modelSizes) as ModelSize[], describe: 'Shape of the decoder' })
+		.option('from', { type: 'string', describe: 'HuggingFace folder whose weights training starts from' })
 		.option('steps', { type: 'number', describe: 'Updates to make' })
 		.option('seed', { type: 'number', describe: 'Initial weights, order, cuts and masks' })
 		.option('resume', {
@@ -36,7 +38,10 @@ export const builder = (yargs: Argv) =>
 export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>): Promise<void> {
 	await withContext(Boolean(args.json), async (context) => {
 		const store = await openTokenStore(args.store);
-		if (args.resume && (args.config ?? args.objective ?? args.size ?? args.steps ?? args.seed) !== undefined) {
+		if (
+			args.resume &&
+			(args.config ?? args.objective ?? args.size ?? args.from ?? args.steps ?? args.seed) !== undefined
+		) {
 			throw new ConfigError(
 				'[train] --resume continues with the run’s own options but others were given; leave them out',
 			);
@@ -61,6 +66,7 @@ async function configOf(args: {
 	readonly config?: string | undefined;
 	readonly objective?: ObjectivePreset | undefined;
 	readonly size?: ModelSize | undefined;
+	readonly from?: string | undefined;
 	readonly steps?: number | undefined;
 	readonly seed?: number | undefined;
 }): Promise<TrainConfigInput> {
@@ -79,6 +85,7 @@ async function configOf(args: {
 		...config,
 		...(args.objective === undefined ? {} : { objective: objectivePresets[args.objective] }),
 		...(args.size === undefined ? {} : { model: modelSizes[args.size] }),
+		...(args.from === undefined ? {} : { initialWeights: resolve(args.from) }),
 		...(args.steps === undefined ? {} : { steps: args.steps }),
 		...(args.seed === undefined ? {} : { seed: args.seed }),
 	};

@@ -62,6 +62,11 @@ t.test('each command works alone on what the one before wrote', async (t) => {
 	t.match(readFileSync(join(folder, 'report.html'), 'utf8'), /^<!doctype html>/i);
 	t.match(ok('export', 'runs/both', 'exported', '--store', 'store'), /step 4, 24 tensors/);
 	t.match(ok('info', 'exported'), /Qwen3 decoder of [\d,]+ parameters, F32.*24 tensors.*every rule checked/s);
+	writeFileSync(
+		join(folder, 'more.json'),
+		JSON.stringify({ tokensPerStep: 512, contextTokens: 48, futureTokens: 24, tuningBatches: 1 }),
+	);
+	t.match(ok('train', 'store', 'runs/more', '--from', 'exported', '--config', 'more.json', '--steps', '2'), /2 steps/);
 	writeFileSync(join(folder, 'ids.jsonl'), '[5, 6, 7, 8]\n\n{"tokens": [9]}\n');
 	const scored = JSON.parse(ok('score', 'runs/both', 'run.arrow', '--tokens', 'ids.jsonl', '--json'));
 	t.match(scored, { sequences: 2, tokens: 5 });
@@ -119,7 +124,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 		demo: ['meds', 'out', 'patients', 'seed', 'steps'],
 		'simulate <out>': ['max-years', 'min-years', 'out', 'patients', 'seed'],
 		'prepare <meds> <out>': ['bins', 'max-unknown', 'meds', 'min-patients', 'out', 'seed', 'vocabulary'],
-		'train <store> <run>': ['config', 'objective', 'resume', 'run', 'seed', 'size', 'steps', 'store'],
+		'train <store> <run>': ['config', 'from', 'objective', 'resume', 'run', 'seed', 'size', 'steps', 'store'],
 		'tasks <meds> <out>': ['definitions', 'labels', 'meds', 'min-history-days', 'out', 'per-patient', 'seed'],
 		'embed <run> <store> <tasks> <out>': [
 			'context-tokens',

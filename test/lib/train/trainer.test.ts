@@ -153,6 +153,44 @@ t.test('a run that was interrupted before its first checkpoint starts again from
 	t.same(await losses(await Trainer.resume(early, store)), expected);
 });
 
+t.test('training starts from the weights of a HuggingFace folder, and says so when they have changed', async (t) => {
+	const [first, exported, second] = [join(folder, 'first'), join(folder, 'exported'), join(folder, 'second')];
+	{
+		await using trainer = await Trainer.create(first, store, tiny);
+		await trainAll(trainer);
+		await trainer.model.exportHuggingFace(exported);
+	}
+	const { model: _, ...rest } = tiny;
+	const config = { ...rest, steps: 2, initialWeights: exported };
+	{
+		await using trainer = await Trainer.create(second, store, config);
+		t.same(trainer.config.model.hiddenSize, 16, 'the shape is that of the folder');
+		const { model } = await openModel(first);
+		const split = store.split('tuning');
+		const tokens = (await split.timeline(0)).tokens.slice(0, 40);
+		const batch = { tokens, cuSeqlens: Int32Array.of(0, tokens.length), positionIds: tokens.map((_, i) => i) };
+		t.same(await trainer.model.embed(batch), await model.embed(batch), 'the weights are those of the run');
+		await model.close();
+		await trainAll(trainer);
+	}
+	await t.rejects(Trainer.create(join(folder, 'x'), store, { ...tiny, initialWeights: exported }), {
+		code: 'EHR_JEPA_CONFIG',
+		message: /model must be left out with initialWeights/,
+	});
+	const weights = join(exported, 'model.safetensors');
+	const bytes = readFileSync(weights);
+	bytes[bytes.length - 5]! ^= 1;
+	writeFileSync(weights, bytes);
+	await t.rejects(openModel(second, { weights: 'initial' }), {
+		code: 'EHR_JEPA_CHECKPOINT',
+		message: /must hold the weights the run began with/,
+	});
+	const { model, step } = await openModel(second);
+	t.equal(step, 2, 'what was trained does not need them');
+	await model.close();
+	t.notOk(existsSync(join(folder, 'x')));
+});
+
 t.test('a damaged, foreign or newer checkpoint is refused with what differs', async (t) => {
 	const run = join(folder, 'damage');
 	{
