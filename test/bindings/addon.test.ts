@@ -53,7 +53,10 @@ t.test('the addon has exactly the functions of its contract', async (t) => {
 		'losses',
 		'parameterCount',
 		'save',
+		'score',
+		'snapshot',
 		'step',
+		'trace',
 	]);
 	t.match(addon.buildInfo(), { version: /^\d/, torch: /^2\.1[34]\./ });
 });
