@@ -148,7 +148,6 @@ api::EngineOptions engine_options(const Napi::Value& value) {
       .initializer_range = read.number("initializerRange"),
       .tie_word_embeddings = read.boolean("tieWordEmbeddings"),
       .predictor_width = read.integer("predictorWidth"),
-      .mask_token_id = read.integer("maskTokenId"),
       .compute_dtype = read.text("computeDtype"),
       .parameter_dtype = read.text("parameterDtype"),
       .encoder_from_files = read.boolean("encoderFromFiles"),
@@ -164,23 +163,86 @@ api::PackedBatch packed_batch(const Napi::Value& value) {
 
 api::TrainingBatch training_batch(const Napi::Value& value) {
   const FieldReader read("batch", value);
-  return {packed_batch(value), read.int32s("contextLengths"), read.int32s("maskedPositions")};
+  const FieldReader branches("branches", value.As<Napi::Object>().Get("branches"));
+  return {packed_batch(value), read.int32s("contextLengths"),
+          api::BranchTable{.sequences = branches.int32s("sequences"),
+                           .cuts = branches.int32s("cuts"),
+                           .cu_rows = branches.int32s("cuRows"),
+                           .tokens = branches.int32s("tokens"),
+                           .position_ids = branches.int32s("positionIds"),
+                           .targets = branches.int32s("targets"),
+                           .isolated = branches.boolean("isolated")}};
 }
 
-api::LossOptions loss_options(const Napi::Value& value) {
-  const FieldReader read("loss options", value);
-  const std::string scored = read.text("nextTokenOn");
-  if (scored != "future" && scored != "all") {
-    type_error(value.Env(), "[loss options] nextTokenOn must be \"future\" or \"all\" but is \"" + scored + "\"");
+std::vector<api::TrainingBatch> training_batches(const Napi::Value& value) {
+  if (!value.IsArray())
+    type_error(value.Env(), std::string("[engine] batches must be an array but is ") + type_name(value));
+  std::vector<api::TrainingBatch> result;
+  for (std::uint32_t i = 0; i < value.As<Napi::Array>().Length(); ++i) {
+    result.push_back(training_batch(value.As<Napi::Array>().Get(i)));
   }
-  return {read.number("nextTokenWeight"), read.number("latentWeight"), scored == "all",
-          read.boolean("withCollapseMonitors")};
+  return result;
+}
+
+namespace {
+
+template <typename T>
+struct Choice {
+  const char* name;
+  T value;
+};
+
+template <typename T, std::size_t N>
+T one_of(const FieldReader& read, const char* scope, const char* field, const Choice<T> (&choices)[N],
+         const Napi::Env& env) {
+  const std::string found = read.text(field);
+  std::string names;
+  for (const Choice<T>& choice : choices) {
+    if (found == choice.name) return choice.value;
+    names += std::string(names.empty() ? "" : ", ") + choice.name;
+  }
+  type_error(env, std::string("[") + scope + "] " + field + " must be one of " + names + " but is \"" + found + "\"");
+}
+
+api::LatentOptions latent_options(const Napi::Value& value) {
+  const char* const scope = "latent options";
+  const FieldReader read(scope, value);
+  static constexpr Choice<api::LatentLossKind> losses[] = {{"mse", api::LatentLossKind::kMse},
+                                                           {"smooth-l1", api::LatentLossKind::kSmoothL1},
+                                                           {"l1", api::LatentLossKind::kL1},
+                                                           {"cosine", api::LatentLossKind::kCosine}};
+  static constexpr Choice<api::TargetKind> targets[] = {{"ema", api::TargetKind::kEma},
+                                                        {"online", api::TargetKind::kOnline}};
+  return {.loss = one_of(read, scope, "loss", losses, value.Env()),
+          .beta = read.number("beta"),
+          .target = one_of(read, scope, "target", targets, value.Env()),
+          .target_layers = read.integer("targetLayers"),
+          .variance_weight = read.number("varianceWeight"),
+          .covariance_weight = read.number("covarianceWeight"),
+          .sigreg_weight = read.number("sigregWeight"),
+          .seed = static_cast<std::uint64_t>(read.integer("seed")),
+          .step = static_cast<std::uint32_t>(read.integer("step"))};
+}
+
+}  // namespace
+
+api::LossOptions loss_options(const Napi::Value& value) {
+  const char* const scope = "loss options";
+  const FieldReader read(scope, value);
+  static constexpr Choice<bool> scored[] = {{"future", false}, {"all", true}};
+  return {.next_token_weight = read.number("nextTokenWeight"),
+          .latent_weight = read.number("latentWeight"),
+          .score_all = one_of(read, scope, "nextTokenOn", scored, value.Env()),
+          .with_collapse_monitors = read.boolean("withCollapseMonitors"),
+          .with_interference = read.boolean("withInterference"),
+          .latent = latent_options(value.As<Napi::Object>().Get("latent"))};
 }
 
 api::StepOptions step_options(const Napi::Value& value) {
   const FieldReader read("step options", value);
-  return {loss_options(value),    read.number("learningRate"), read.number("beta1"),        read.number("beta2"),
-          read.number("epsilon"), read.number("weightDecay"),  read.number("gradientClip"), read.number("momentum")};
+  return {loss_options(value),         read.number("learningRate"), read.number("beta1"),
+          read.number("beta2"),        read.number("epsilon"),      read.number("weightDecay"),
+          read.number("gradientClip"), read.number("momentum"),     read.boolean("restartTarget")};
 }
 
 api::StateKind state_kind(const Napi::Value& value) {
@@ -285,6 +347,8 @@ Napi::Object to_object(Napi::Env env, const api::Losses& losses) {
   result.Set("nextTokenLoss", nullable(env, losses.next_token_loss));
   result.Set("latentLoss", nullable(env, losses.latent_loss));
   result.Set("scoredTokens", static_cast<double>(losses.scored_tokens));
+  result.Set("regulariser", nullable(env, losses.regulariser));
+  result.Set("interference", nullable(env, losses.interference));
   if (losses.collapse) {
     const api::CollapseMonitors& monitors = *losses.collapse;
     const Napi::Object collapse = Napi::Object::New(env);

@@ -43,6 +43,7 @@ std::string text_argument(const char* name, const Napi::Value& value);
 api::EngineOptions engine_options(const Napi::Value& value);
 api::PackedBatch packed_batch(const Napi::Value& value);
 api::TrainingBatch training_batch(const Napi::Value& value);
+std::vector<api::TrainingBatch> training_batches(const Napi::Value& value);
 api::LossOptions loss_options(const Napi::Value& value);
 api::StepOptions step_options(const Napi::Value& value);
 api::StateKind state_kind(const Napi::Value& value);

@@ -56,9 +56,9 @@ Napi::Promise EngineWrap::submit(const Napi::CallbackInfo& info,
 
 Napi::Value EngineWrap::step(const Napi::CallbackInfo& info) {
   return submit(info,
-                [batch = training_batch(info[1]), options = step_options(info[2])](
+                [batches = training_batches(info[1]), options = step_options(info[2])](
                     api::Engine& engine, const std::atomic<bool>& cancelled) -> Job::ToJs {
-                  return [result = engine.step(batch, options, cancelled)](Napi::Env env) {
+                  return [result = engine.step(batches, options, cancelled)](Napi::Env env) {
                     return to_object(env, result);
                   };
                 });

@@ -22,10 +22,8 @@ export interface NativeModelShape {
 }
 
 export interface NativeEngineOptions extends NativeModelShape {
-	/** Width of the predictor's hidden layer; the predictor is d -> width -> d. */
+	/** Width of the predictor's hidden layer; the predictor is d -> width -> d. 0: the identity. */
 	readonly predictorWidth: number;
-	/** Row of the embedding that stands for a masked token. */
-	readonly maskTokenId: number;
 	/** dtype of the forward and backward pass; moments and the EMA are float32. */
 	readonly computeDtype: ComputeDtype;
 	/** float32 trains; bfloat16 takes half the memory and is frozen. */
@@ -45,17 +43,44 @@ export interface NativePackedBatch {
 }
 export interface NativeTrainingBatch extends NativePackedBatch {
 	readonly contextLengths: Int32Array;
-	readonly maskedPositions: Int32Array;
+	readonly branches: NativeBranches;
+}
+/** Latent branches; see `LatentBranches` in types.ts. */
+export interface NativeBranches {
+	readonly sequences: Int32Array;
+	readonly cuts: Int32Array;
+	readonly cuRows: Int32Array;
+	readonly tokens: Int32Array;
+	readonly positionIds: Int32Array;
+	readonly targets: Int32Array;
+	readonly isolated: boolean;
+}
+
+export interface NativeLatentOptions {
+	readonly loss: 'mse' | 'smooth-l1' | 'l1' | 'cosine';
+	/** Of smooth-l1. */
+	readonly beta: number;
+	readonly target: 'ema' | 'online';
+	readonly targetLayers: number;
+	readonly varianceWeight: number;
+	readonly covarianceWeight: number;
+	readonly sigregWeight: number;
+	/** SIGReg's directions are drawn from seed and step. */
+	readonly seed: number;
+	readonly step: number;
 }
 
 export interface NativeLossOptions {
 	/** 0 switches the next-token loss off. */
 	readonly nextTokenWeight: number;
-	/** 0 switches the latent loss off, and with it the masked pass and the target pass. */
+	/** 0 switches the latent loss off, and with it branches and target pass. */
 	readonly latentWeight: number;
 	/** Which labels carry the next-token loss. */
 	readonly nextTokenOn: 'future' | 'all';
 	readonly withCollapseMonitors: boolean;
+	/** Cosine of both losses' gradients; costs a second backward pass, and means nothing without one. */
+	readonly withInterference: boolean;
+	readonly latent: NativeLatentOptions;
 }
 
 export interface NativeStepOptions extends NativeLossOptions {
@@ -68,6 +93,8 @@ export interface NativeStepOptions extends NativeLossOptions {
 	readonly gradientClip: number;
 	/** EMA decay of the target encoder. */
 	readonly momentum: number;
+	/** The target encoder becomes a copy of the encoder before the step. */
+	readonly restartTarget: boolean;
 }
 
 export interface NativeCollapseMonitors {
@@ -88,6 +115,10 @@ export interface NativeLosses {
 	readonly latentLoss: number | null;
 	/** Labels that carried next-token loss. */
 	readonly scoredTokens: number;
+	/** Weighted sum of the anti-collapse terms; null without. */
+	readonly regulariser: number | null;
+	/** Cosine of both losses' gradients over the encoder; null unless asked for. */
+	readonly interference: number | null;
 	readonly collapse?: NativeCollapseMonitors;
 }
 export interface NativeStepResult extends NativeLosses {
@@ -168,7 +199,8 @@ export interface NativeRidgeResult {
  * `jobId` names a running call so that `cancel` can stop it: the state is then as before the call.
  */
 export interface NativeEngine {
-	step(jobId: number, batch: NativeTrainingBatch, options: NativeStepOptions): Promise<NativeStepResult>;
+	/** One update from micro-batches: each loss is the mean over all of them together. */
+	step(jobId: number, batches: readonly NativeTrainingBatch[], options: NativeStepOptions): Promise<NativeStepResult>;
 	losses(jobId: number, batch: NativeTrainingBatch, options: NativeLossOptions): Promise<NativeLosses>;
 	/** (sequences x hiddenSize) final hidden states after the last norm, of the last token or the mean over tokens. */
 	embed(

@@ -64,6 +64,8 @@ export const purposes = {
 	initialisation: 8,
 	dropout: 9,
 	probe: 10,
+	/** Random directions of SIGReg; drawn by the native core. */
+	directions: 11,
 } as const;
 export type Purpose = keyof typeof purposes;
 

@@ -74,12 +74,32 @@ export interface PackedBatch {
 	readonly positionIds: Int32Array;
 }
 
+/**
+ * Latent branches of a packed batch, end to end: each sees the first `cuts` tokens of its sequence and itself, never the
+ * clean future.
+ */
+export interface LatentBranches {
+	/** (branches,) which sequence. */
+	readonly sequences: Int32Array;
+	/** (branches,) tokens of that sequence it sees. */
+	readonly cuts: Int32Array;
+	/** (branches + 1,) where the rows of each begin; starts with 0. */
+	readonly cuRows: Int32Array;
+	/** (rows,) */
+	readonly tokens: Int32Array;
+	/** (rows,) as the trunk numbers the same places. */
+	readonly positionIds: Int32Array;
+	/** (rows,) packed trunk row whose state is predicted here; -1 where none is. */
+	readonly targets: Int32Array;
+	/** Rows of a branch do not see each other. */
+	readonly isolated: boolean;
+}
+
 /** A packed batch with what the two objectives need. */
 export interface TrainingBatch extends PackedBatch {
 	/** (sequences,) number of context tokens of each sequence, at least 1; the rest is future. */
 	readonly contextLengths: Int32Array;
-	/** (masked,) packed rows of the future that the latent objective predicts, ascending. */
-	readonly maskedPositions: Int32Array;
+	readonly branches: LatentBranches;
 	/** (sequences,) for error messages. */
 	readonly subjectIds: BigInt64Array;
 }

@@ -13,7 +13,7 @@ export function modelCard(run: RunConfig, step: number, metrics: readonly Metric
 		nextToken === null ? undefined : `next-token loss (weight ${nextToken.weight}, on ${nextToken.on} tokens)`,
 		latent === null
 			? undefined
-			: `latent loss (weight ${latent.weight}, mask ratio ${latent.maskRatio}, EMA momentum ${latent.momentum})`,
+			: `latent loss (weight ${latent.weight}, ${latent.loss.kind}, ${latent.branch.kind} branch, ${latent.target.kind} target), ${train.objective.schedule.kind}`,
 	].filter((text) => text !== undefined);
 	return `---
 library_name: transformers

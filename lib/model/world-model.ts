@@ -24,9 +24,9 @@ import { readSafetensorsHeader } from './safetensors.js';
 export interface WorldModelOptions {
 	readonly shape: Qwen3Shape;
 	readonly vocabSize: number;
-	/** Token that stands for a masked one; null when the vocabulary has none to spare: the latent objective is then refused. */
+	/** Token that stands for a masked one, recorded by exports; null when the vocabulary has none to spare. */
 	readonly maskTokenId: number | null;
-	/** Hidden width of the predictor; absent: twice the hidden size. */
+	/** Hidden width of the predictor, 0 for the identity; absent: twice the hidden size. */
 	readonly predictorWidth?: number | undefined;
 	readonly computeDtype?: ComputeDtype | undefined;
 	/** float32 (default) trains; bfloat16 takes half the memory and is frozen. */
@@ -68,17 +68,22 @@ export class WorldModel {
 	#nextJob = 1;
 
 	/**
-	 * @throws {NativeError} For a shape that breaks a rule of the model.
+	 * @throws {ConfigError} {NativeError} For a mask token or a shape that breaks a rule of the model.
 	 * @throws {SetupError} When the addon is not built.
 	 */
 	constructor(options: WorldModelOptions, weights: 'random' | 'from-files' = 'random') {
 		this.options = options;
+		const { maskTokenId, vocabSize } = options;
+		if (maskTokenId !== null && !(Number.isInteger(maskTokenId) && maskTokenId >= 0 && maskTokenId < vocabSize)) {
+			throw new ConfigError(
+				`[world model] maskTokenId must lie in the vocabulary of ${vocabSize} tokens but is ${maskTokenId}`,
+			);
+		}
 		const { Engine } = nativeAddon();
 		try {
 			this.#engine = new Engine({
 				...nativeShape(options.shape, options.vocabSize),
 				predictorWidth: options.predictorWidth ?? 2 * options.shape.hiddenSize,
-				maskTokenId: options.maskTokenId ?? 0,
 				computeDtype: options.computeDtype ?? 'float32',
 				parameterDtype: options.parameterDtype ?? 'float32',
 				encoderFromFiles: weights === 'from-files',
@@ -130,17 +135,21 @@ export class WorldModel {
 	/**
 	 * One update of encoder and predictor, then of the target encoder.
 	 *
+	 * @param batch - One batch, or micro-batches whose update is that of one large batch.
 	 * @throws {AbortedError} When the signal fires; weights and optimiser are then as before the call.
 	 * @throws {NativeError} For a batch that breaks a rule, or a loss that is not finite; the state is as before.
 	 */
-	async step(batch: NativeTrainingBatch, options: NativeStepOptions, signal?: AbortSignal): Promise<NativeStepResult> {
-		this.#requireMaskToken(options);
-		return this.#call(signal, (job) => this.#engine.step(job, batch, options));
+	step(
+		batch: NativeTrainingBatch | readonly NativeTrainingBatch[],
+		options: NativeStepOptions,
+		signal?: AbortSignal,
+	): Promise<NativeStepResult> {
+		const batches = 'tokens' in batch ? [batch] : batch;
+		return this.#call(signal, (job) => this.#engine.step(job, batches, options));
 	}
 
 	/** The losses of a batch without an update. */
-	async losses(batch: NativeTrainingBatch, options: NativeLossOptions, signal?: AbortSignal): Promise<NativeLosses> {
-		this.#requireMaskToken(options);
+	losses(batch: NativeTrainingBatch, options: NativeLossOptions, signal?: AbortSignal): Promise<NativeLosses> {
 		return this.#call(signal, (job) => this.#engine.losses(job, batch, options));
 	}
 
@@ -228,14 +237,6 @@ export class WorldModel {
 
 	async [Symbol.asyncDispose](): Promise<void> {
 		await this.close();
-	}
-
-	#requireMaskToken({ latentWeight }: NativeLossOptions): void {
-		if (latentWeight > 0 && this.options.maskTokenId === null) {
-			throw new ConfigError(
-				'[world model] maskTokenId must be an unused row of the embedding for the latent objective but is null; give one when the model is made',
-			);
-		}
 	}
 
 	async #call<T>(signal: AbortSignal | undefined, run: (jobId: number) => Promise<T>): Promise<T> {

@@ -4,6 +4,7 @@ import { DataError } from '../errors.js';
 import { RandomStream } from '../random.js';
 import type { Vocabulary } from '../tokenizer/vocabulary.js';
 import type { TrainingBatch } from '../types.js';
+import { latentBranches, noBranches } from './branches.js';
 import { pack } from './packing.js';
 import type { StoreSplit } from './token-store.js';
 import { type TrainingWindow, trainingWindow } from './window.js';
@@ -12,9 +13,16 @@ export const SamplerOptions = z.strictObject({
 	contextTokens: positiveInteger,
 	futureTokens: positiveInteger,
 	tokensPerBatch: positiveInteger,
-	/** Share of the future tokens that is masked. */
-	maskRatio: fraction,
 	seed,
+	/** Latent branches; null makes none. */
+	branches: z
+		.strictObject({
+			kind: z.enum(['masked', 'query']),
+			ratio: fraction,
+			span: positiveInteger,
+			cuts: z.int().min(1).max(8),
+		})
+		.nullable(),
 });
 export type SamplerOptions = z.infer<typeof SamplerOptions>;
 
@@ -77,15 +85,14 @@ export class Sampler {
 			total += window.tokens.length;
 		}
 		const packed = pack(windows.map(({ tokens }) => tokens));
-		const masked: number[] = [];
-		for (const [i, { tokens, contextLength }] of windows.entries()) {
-			const start = packed.cuSeqlens[i]! + contextLength;
-			masked.push(...this.#maskedRows(step, i, tokens.length - contextLength).map((row) => start + row));
-		}
+		const { branches } = this.#options;
 		return {
 			...packed,
+			branches:
+				branches === null
+					? noBranches
+					: latentBranches(windows, packed, step, { ...branches, seed, maskTokenId: this.#vocabulary.maskTokenId }),
 			contextLengths: Int32Array.from(windows, ({ contextLength }) => contextLength),
-			maskedPositions: Int32Array.from(masked),
 			subjectIds: BigInt64Array.from(subjects),
 		};
 	}
@@ -112,13 +119,5 @@ export class Sampler {
 			this.#epoch = epoch;
 		}
 		return this.#order[draw % this.#eligible.length]!;
-	}
-
-	/** round(maskRatio x length) rows, at least one, without replacement, ascending. */
-	#maskedRows(step: number, sequence: number, length: number): number[] {
-		const count = Math.max(1, Math.round(this.#options.maskRatio * length));
-		const random = new RandomStream(this.#options.seed, 'mask', step, sequence);
-		const rows = random.shuffle(Array.from({ length }, (_, i) => i));
-		return rows.slice(0, count).sort((a, b) => a - b);
 	}
 }

@@ -45,6 +45,8 @@ export interface TrainingWindow {
 	readonly tokens: Int32Array;
 	/** Leading tokens that are context. */
 	readonly contextLength: number;
+	/** (future days + 1,) where each future day starts in `tokens`; the last entry is tokens.length. */
+	readonly futureDays: Int32Array;
 }
 
 /**
@@ -68,5 +70,7 @@ export function trainingWindow(
 	const tokens = new Int32Array(context.length + end - cut);
 	tokens.set(context);
 	tokens.set(timeline.tokens.subarray(cut, end), context.length);
-	return { tokens, contextLength: context.length };
+	const starts = timeline.dayOffsets.subarray(cutDay, last + 1);
+	const futureDays = Int32Array.from(starts, (offset) => Math.min(offset - cut + context.length, tokens.length));
+	return { tokens, contextLength: context.length, futureDays };
 }

@@ -35,7 +35,11 @@ export const StepMetrics = z.strictObject({
 	/** Null in a run without the latent objective. */
 	latentLoss: z.number().nullable(),
 	learningRate: z.number(),
-	/** EMA decay of the target encoder used at this step. Null without the latent objective. */
+	/** Weighted sum of the anti-collapse terms, part of the total with the latent loss's weight; absent without. */
+	regulariser: z.number().optional(),
+	/** Cosine of the gradients of both losses over the encoder; below 0 they pull apart. Absent when it was not read. */
+	interference: z.number().optional(),
+	/** EMA decay of the target encoder used at this step. Null without a target that moves, or before the latent stage. */
 	momentum: z.number().nullable(),
 	/** Global L2 norm before clipping. */
 	gradientNorm: z.number(),

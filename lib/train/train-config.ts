@@ -33,6 +33,8 @@ export const TrainConfig = z.strictObject({
 	futureTokens: positiveInteger.default(96),
 	/** Trunk tokens of one step, packed from several patients. */
 	tokensPerStep: positiveInteger.default(4096),
+	/** Batches of `tokensPerStep` tokens whose gradients make one update, the same as that of one large batch. */
+	microBatches: positiveInteger.default(1),
 	steps: positiveInteger.default(400),
 	optimizer: OptimizerConfig.prefault({}),
 	/** dtype of forward and backward; parameters, moments and the EMA are float32. */

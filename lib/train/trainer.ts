@@ -1,12 +1,14 @@
 import { AbortedError, CheckpointError } from '../errors.js';
 import type { WorldModel } from '../model/world-model.js';
-import type { NativeCollapseMonitors, NativeLosses, NativeLossOptions } from '../native.js';
+import type { NativeCollapseMonitors, NativeLosses } from '../native.js';
+import { predictionCount } from '../store/branches.js';
 import { Sampler } from '../store/sampler.js';
 import type { TokenStore } from '../store/token-store.js';
 import type { LongOperation, Split, TrainingBatch } from '../types.js';
 import { checkpointFile } from './checkpoint.js';
 import { CheckpointWriter } from './checkpoint-writer.js';
 import { emptyModel, initialModel, planRun } from './initial-model.js';
+import { lossOptionsAt, samplerOptions, targetRestartsAt } from './loss-options.js';
 import type { CollapseMonitors, StepMetrics, TuningMetrics } from './metrics.js';
 import { type RunConfig, RunFolder } from './run-folder.js';
 import { learningRateAt } from './schedule.js';
@@ -116,10 +118,10 @@ export class Trainer {
 		let whole = false;
 		try {
 			let waiting = performance.now();
-			for await (const batch of sampler.batches(this.#step + 1, config.steps)) {
+			for await (const batches of microBatches(sampler, this.#step + 1, config)) {
 				if (operation.signal?.aborted) throw new AbortedError('[train] aborted', { cause: operation.signal.reason });
 				const waitMs = performance.now() - waiting;
-				const line = await this.#trainStep(batch, waitMs, checkpointMs, operation.signal);
+				const line = await this.#trainStep(batches, waitMs, checkpointMs, operation.signal);
 				checkpointMs = undefined;
 				await metrics.write(line);
 				operation.onProgress?.({
@@ -151,7 +153,7 @@ export class Trainer {
 	async evaluateLosses(store: TokenStore, split: Split, signal?: AbortSignal): Promise<TuningMetrics> {
 		const { config } = this;
 		const sampler = this.#sampler(store, split, config.seed + tuningSeedOffset);
-		const options = this.#lossOptions(true);
+		const options = lossOptionsAt(config, Math.max(1, this.#step), { collapse: true, interference: false });
 		let tokens = 0;
 		const next = new WeightedMean();
 		const latent = new WeightedMean();
@@ -160,14 +162,14 @@ export class Trainer {
 			const losses = await this.model.losses(batch, options, signal);
 			tokens += batch.tokens.length;
 			next.add(losses.nextTokenLoss, losses.scoredTokens);
-			latent.add(losses.latentLoss, batch.maskedPositions.length);
+			latent.add(losses.latentLoss, predictionCount(batch.branches));
 			for (const [name, value] of Object.entries(losses.collapse ?? {}) as [keyof NativeCollapseMonitors, number][]) {
 				let mean = collapse.get(name);
 				if (mean === undefined) {
 					mean = new WeightedMean();
 					collapse.set(name, mean);
 				}
-				mean.add(value, batch.maskedPositions.length);
+				mean.add(value, predictionCount(batch.branches));
 			}
 		}
 		const monitors = Object.fromEntries(
@@ -192,7 +194,7 @@ export class Trainer {
 	}
 
 	async #trainStep(
-		batch: TrainingBatch,
+		batches: readonly TrainingBatch[],
 		waitMs: number,
 		checkpointMs: number | undefined,
 		signal: AbortSignal | undefined,
@@ -203,31 +205,39 @@ export class Trainer {
 		const { latent } = config.objective;
 		const { beta1, beta2, epsilon, weightDecay, gradientClip } = config.optimizer;
 		const started = performance.now();
+		const { weights, ...losses } = lossOptionsAt(config, step, {
+			collapse: isDue(step, config.collapseEvery, config.steps),
+			interference: latent !== null && latent.interferenceEvery > 0 && step % latent.interferenceEvery === 0,
+		});
 		const result = await this.model.step(
-			batch,
+			batches,
 			{
-				...this.#lossOptions(isDue(step, config.collapseEvery, config.steps)),
+				...losses,
 				learningRate,
 				beta1,
 				beta2,
 				epsilon,
 				weightDecay,
 				gradientClip,
-				momentum: latent?.momentum ?? 1,
+				momentum: weights.momentum ?? 1,
+				restartTarget: targetRestartsAt(config, step),
 			},
 			signal,
 		);
 		const stepMs = performance.now() - started;
+		const tokens = batches.reduce((sum, batch) => sum + batch.tokens.length, 0);
 		this.#step = step;
 		return {
 			kind: 'train',
 			step,
 			...pickLosses(result),
 			learningRate,
-			momentum: latent?.momentum ?? null,
+			momentum: weights.momentum,
 			gradientNorm: result.gradientNorm,
-			tokens: batch.tokens.length,
-			tokensPerSecond: batch.tokens.length / ((stepMs + waitMs) / 1000),
+			...(result.regulariser === null ? {} : { regulariser: result.regulariser }),
+			...(result.interference === null ? {} : { interference: result.interference }),
+			tokens,
+			tokensPerSecond: tokens / ((stepMs + waitMs) / 1000),
 			stepMs,
 			waitMs,
 			...(checkpointMs === undefined ? {} : { checkpointMs }),
@@ -243,24 +253,23 @@ export class Trainer {
 	}
 
 	#sampler(store: TokenStore, split: Split, seed: number): Sampler {
-		const { config } = this;
-		return new Sampler(store.split(split), store.vocabulary, {
-			contextTokens: config.contextTokens,
-			futureTokens: config.futureTokens,
-			tokensPerBatch: config.tokensPerStep,
-			maskRatio: config.objective.latent?.maskRatio ?? 0,
-			seed,
-		});
+		return new Sampler(store.split(split), store.vocabulary, samplerOptions(this.config, seed));
 	}
+}
 
-	#lossOptions(withCollapseMonitors: boolean): NativeLossOptions {
-		const { nextToken, latent } = this.config.objective;
-		return {
-			nextTokenWeight: nextToken?.weight ?? 0,
-			latentWeight: latent?.weight ?? 0,
-			nextTokenOn: nextToken?.on ?? 'future',
-			withCollapseMonitors: withCollapseMonitors && latent !== null,
-		};
+/** The batches of each step: `microBatches` of them, in the order in which the sampler draws them. */
+async function* microBatches(
+	sampler: Sampler,
+	firstStep: number,
+	config: TrainConfig,
+): AsyncGenerator<TrainingBatch[]> {
+	const each = config.microBatches;
+	let step: TrainingBatch[] = [];
+	for await (const batch of sampler.batches((firstStep - 1) * each + 1, config.steps * each)) {
+		step.push(batch);
+		if (step.length < each) continue;
+		yield step;
+		step = [];
 	}
 }
 

@@ -34,22 +34,46 @@ model::Qwen3Config model_config(const EngineOptions& options) {
       .initializer_range = options.initializer_range,
   };
   config.check();
-  if (options.predictor_width < 1) {
-    throw Error("[engine] predictorWidth must be positive but is " + std::to_string(options.predictor_width));
-  }
-  if (options.mask_token_id < 0 || options.mask_token_id >= options.vocab_size) {
-    throw Error("[engine] maskTokenId must lie in the vocabulary of " + std::to_string(options.vocab_size) +
-                " tokens but is " + std::to_string(options.mask_token_id));
+  if (options.predictor_width < 0) {
+    throw Error("[engine] predictorWidth must not be negative but is " + std::to_string(options.predictor_width));
   }
   return config;
 }
 
+objective::LatentLossKind loss_kind(LatentLossKind kind) {
+  switch (kind) {
+    case LatentLossKind::kMse:
+      return objective::LatentLossKind::kMse;
+    case LatentLossKind::kSmoothL1:
+      return objective::LatentLossKind::kSmoothL1;
+    case LatentLossKind::kL1:
+      return objective::LatentLossKind::kL1;
+    case LatentLossKind::kCosine:
+      return objective::LatentLossKind::kCosine;
+  }
+  throw Error("[engine] unknown kind of latent loss");
+}
+
 train::LossOptions loss_options(const LossOptions& options) {
-  return {options.next_token_weight, options.latent_weight, options.with_collapse_monitors};
+  const LatentOptions& latent = options.latent;
+  return {.next_token_weight = options.next_token_weight,
+          .latent_weight = options.latent_weight,
+          .latent = {.loss = loss_kind(latent.loss),
+                     .beta = latent.beta,
+                     .target = latent.target == TargetKind::kEma ? train::TargetKind::kEma : train::TargetKind::kOnline,
+                     .target_layers = latent.target_layers,
+                     .variance_weight = latent.variance_weight,
+                     .covariance_weight = latent.covariance_weight,
+                     .sigreg_weight = latent.sigreg_weight,
+                     .seed = latent.seed,
+                     .step = latent.step},
+          .with_collapse_monitors = options.with_collapse_monitors,
+          .with_interference = options.with_interference};
 }
 
 Losses to_api(const train::Losses& losses) {
-  Losses result{losses.loss, losses.next_token_loss, losses.latent_loss, losses.scored_tokens, std::nullopt};
+  Losses result{losses.loss,        losses.next_token_loss, losses.latent_loss, losses.scored_tokens,
+                losses.regulariser, losses.interference,    std::nullopt};
   if (losses.collapse) {
     const train::CollapseMonitors& c = *losses.collapse;
     result.collapse = CollapseMonitors{c.prediction_std,
@@ -95,8 +119,7 @@ std::vector<model::NamedTensor> chosen(const std::vector<model::NamedTensor>& te
 class Engine::Implementation {
  public:
   explicit Implementation(const EngineOptions& options)
-      : mask_token_id_(options.mask_token_id),
-        model_({.config = model_config(options),
+      : model_({.config = model_config(options),
                 .predictor_width = options.predictor_width,
                 .compute_dtype = parse_compute_dtype(options.compute_dtype),
                 .parameter_dtype = parse_compute_dtype(options.parameter_dtype, "parameterDtype"),
@@ -106,8 +129,16 @@ class Engine::Implementation {
   train::WorldModel& model() { return model_; }
 
   train::WorldModelBatch batch(const TrainingBatch& batch, bool score_all) const {
-    return train::world_model_batch(packed(batch), batch.context_lengths, batch.masked_positions, mask_token_id_,
-                                    score_all);
+    const BranchTable& branches = batch.branches;
+    return train::world_model_batch(packed(batch), batch.context_lengths,
+                                    {.sequences = branches.sequences,
+                                     .cuts = branches.cuts,
+                                     .cu_rows = branches.cu_rows,
+                                     .tokens = branches.tokens,
+                                     .position_ids = branches.position_ids,
+                                     .targets = branches.targets,
+                                     .isolated = branches.isolated},
+                                    score_all, model_.config().vocab_size);
   }
   model::PackedTokens packed(const PackedBatch& batch) const {
     return train::packed_tokens(batch.tokens, batch.cu_seqlens, batch.position_ids, model_.config().vocab_size);
@@ -128,7 +159,6 @@ class Engine::Implementation {
   }
 
  private:
-  std::int64_t mask_token_id_;
   train::WorldModel model_;
 };
 
@@ -162,14 +192,18 @@ Engine::Engine(const EngineOptions& options) {
 }
 Engine::~Engine() = default;
 
-StepResult Engine::step(const TrainingBatch& batch, const StepOptions& options, const std::atomic<bool>& cancelled) {
+StepResult Engine::step(const std::vector<TrainingBatch>& batches, const StepOptions& options,
+                        const std::atomic<bool>& cancelled) {
+  if (batches.empty()) throw Error("[step] batches must hold at least one batch but hold none");
   train::StepOptions step;
   static_cast<train::LossOptions&>(step) = loss_options(options);
   step.optimizer = {options.learning_rate, options.beta1, options.beta2, options.epsilon, options.weight_decay};
   step.gradient_clip = options.gradient_clip;
   step.momentum = options.momentum;
-  const train::StepResult result =
-      implementation_->model().step(implementation_->batch(batch, options.score_all), step, cancelled);
+  step.restart_target = options.restart_target;
+  std::vector<train::WorldModelBatch> tensors;
+  for (const TrainingBatch& batch : batches) tensors.push_back(implementation_->batch(batch, options.score_all));
+  const train::StepResult result = implementation_->model().step(tensors, step, cancelled);
   return {to_api(result), result.gradient_norm};
 }
 
@@ -201,10 +235,10 @@ void Engine::trace(const TrainingBatch& batch, const LossOptions& options, const
                    const std::atomic<bool>& cancelled) {
   train::WorldModel& model = implementation_->model();
   const train::WorldModelBatch tensors = implementation_->batch(batch, options.score_all);
-  const train::Gradients gradients = model.gradients(tensors, loss_options(options), cancelled);
+  const train::Gradients gradients = model.gradients({&tensors, 1}, loss_options(options), cancelled);
   const at::NoGradGuard no_grad;
   const model::Qwen3Weights weights = model::cast_weights(model.encoder(), model.compute_dtype());
-  const at::Tensor hidden_TD = model::qwen3_forward(weights, model.config(), tensors.clean, cancelled);
+  const at::Tensor hidden_TD = model::qwen3_forward(weights, model.config(), tensors.packed.trunk(), cancelled);
   std::vector<model::NamedTensor> result{{"hidden", hidden_TD},
                                          {"logits", at::linear(hidden_TD, weights.lm_head)},
                                          {"loss", at::scalar_tensor(gradients.losses.loss, at::kFloat)}};
@@ -251,8 +285,9 @@ std::int64_t Engine::parameter_count(const EngineOptions& options) {
   const model::Qwen3Config config = model_config(options);
   parse_compute_dtype(options.compute_dtype);
   parse_compute_dtype(options.parameter_dtype, "parameterDtype");
-  const std::int64_t predictor =
-      2 * config.hidden_size * options.predictor_width + options.predictor_width + config.hidden_size;
+  const std::int64_t predictor = options.predictor_width == 0 ? 0
+                                                              : 2 * config.hidden_size * options.predictor_width +
+                                                                    options.predictor_width + config.hidden_size;
   return config.parameter_count() + predictor;
 }
 

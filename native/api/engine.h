@@ -15,11 +15,10 @@ struct EngineOptions {
   std::int64_t num_attention_heads, num_key_value_heads, head_dim;
   double rms_norm_eps, rope_theta, initializer_range;
   bool tie_word_embeddings;
-  std::int64_t predictor_width;
-  std::int64_t mask_token_id;
-  std::string compute_dtype;    ///< "float32" or "bfloat16"
-  std::string parameter_dtype;  ///< "float32", or "bfloat16" for a frozen model
-  bool encoder_from_files;      ///< no random weights: `load` gives the encoder its tensors
+  std::int64_t predictor_width;  ///< 0: the identity
+  std::string compute_dtype;     ///< "float32" or "bfloat16"
+  std::string parameter_dtype;   ///< "float32", or "bfloat16" for a frozen model
+  bool encoder_from_files;       ///< no random weights: `load` gives the encoder its tensors
   std::uint64_t seed;
   int threads;  ///< 0: libtorch's default
 };
@@ -27,17 +26,37 @@ struct EngineOptions {
 struct PackedBatch {
   std::vector<std::int32_t> tokens, cu_seqlens, position_ids;
 };
+/// Latent branches; see `train::BranchTable`.
+struct BranchTable {
+  std::vector<std::int32_t> sequences, cuts, cu_rows, tokens, position_ids, targets;
+  bool isolated;
+};
 struct TrainingBatch : PackedBatch {
-  std::vector<std::int32_t> context_lengths, masked_positions;
+  std::vector<std::int32_t> context_lengths;
+  BranchTable branches;
 };
 
+enum class LatentLossKind { kMse, kSmoothL1, kL1, kCosine };
+enum class TargetKind { kEma, kOnline };
+struct LatentOptions {
+  LatentLossKind loss;
+  double beta;
+  TargetKind target;
+  std::int64_t target_layers;
+  double variance_weight, covariance_weight, sigreg_weight;
+  std::uint64_t seed;
+  std::uint32_t step;
+};
 struct LossOptions {
   double next_token_weight, latent_weight;
   bool score_all;
   bool with_collapse_monitors;
+  bool with_interference;
+  LatentOptions latent;
 };
 struct StepOptions : LossOptions {
   double learning_rate, beta1, beta2, epsilon, weight_decay, gradient_clip, momentum;
+  bool restart_target;
 };
 
 struct CollapseMonitors {
@@ -48,6 +67,7 @@ struct Losses {
   double loss;
   std::optional<double> next_token_loss, latent_loss;
   std::int64_t scored_tokens;
+  std::optional<double> regulariser, interference;
   std::optional<CollapseMonitors> collapse;
 };
 struct StepResult : Losses {
@@ -103,7 +123,9 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  StepResult step(const TrainingBatch& batch, const StepOptions& options, const std::atomic<bool>& cancelled);
+  /// @param batches  micro-batches of one update.
+  StepResult step(const std::vector<TrainingBatch>& batches, const StepOptions& options,
+                  const std::atomic<bool>& cancelled);
   Losses losses(const TrainingBatch& batch, const LossOptions& options, const std::atomic<bool>& cancelled);
   /// (sequences x hidden_size), row-major.
   std::vector<float> embed(const PackedBatch& batch, Pooling pooling, EncoderChoice encoder,

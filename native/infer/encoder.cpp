@@ -11,7 +11,7 @@ at::Tensor embed(const model::Qwen3Weights& weights, const model::Qwen3Config& c
   const at::NoGradGuard no_grad;
   const at::Tensor hidden_TD =
       model::qwen3_forward(model::cast_weights(weights, compute_dtype), config, batch, cancelled).to(at::kFloat);
-  const std::vector<std::int64_t>& cu_seqlens = batch.cu_seqlens;
+  const std::vector<std::int64_t>& cu_seqlens = batch.layout.cu_seqlens;
   if (pooling == Pooling::kLast) {
     std::vector<std::int64_t> last_rows;
     for (std::size_t i = 1; i < cu_seqlens.size(); ++i) last_rows.push_back(cu_seqlens[i] - 1);

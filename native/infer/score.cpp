@@ -23,9 +23,9 @@ Scores score(const model::Qwen3Weights& weights, const model::Qwen3Config& confi
       at::full({hidden_TD.size(0)}, std::numeric_limits<float>::quiet_NaN(), at::TensorOptions().dtype(at::kFloat));
   // 256 MiB of float32 logits at a time.
   const std::int64_t block = std::max<std::int64_t>(1, (std::int64_t{64} << 20) / config.vocab_size);
-  for (std::size_t s = 0; s + 1 < batch.cu_seqlens.size(); ++s) {
-    const std::int64_t last = batch.cu_seqlens[s + 1] - 1;  // predicts nothing in its sequence
-    for (std::int64_t row = batch.cu_seqlens[s]; row < last; row += block) {
+  for (std::size_t s = 0; s + 1 < batch.layout.cu_seqlens.size(); ++s) {
+    const std::int64_t last = batch.layout.cu_seqlens[s + 1] - 1;  // predicts nothing in its sequence
+    for (std::int64_t row = batch.layout.cu_seqlens[s]; row < last; row += block) {
       if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
       const std::int64_t count = std::min(block, last - row);
       const at::Tensor logits_RV = at::linear(hidden_TD.narrow(0, row, count), cast.lm_head).to(at::kFloat);

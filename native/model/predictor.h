@@ -8,8 +8,9 @@
 
 namespace ehrjepa::model {
 
-/// Predictor g of the latent objective, position by position: d -> width -> d with GELU (exact).
-/// The shape is that of data2vec's regression head, which fits the paper's reported parameter count (paper notes 1.3).
+/// Predictor g of the latent objective, position by position: d -> width -> d with GELU (exact), or the identity, which
+/// has no tensors. The shape is that of data2vec's regression head, which fits the paper's reported parameter count
+/// (paper notes 1.3).
 struct Predictor {
   at::Tensor fc1_weight;  ///< (width, D)
   at::Tensor fc1_bias;    ///< (width)
@@ -22,6 +23,7 @@ struct Predictor {
 };
 
 /// Matrices normal(0, fan_in^-1/2), biases zero.
+/// @param width  0 makes the identity.
 Predictor initialise_predictor(std::int64_t hidden_size, std::int64_t width, std::uint64_t seed);
 
 }  // namespace ehrjepa::model

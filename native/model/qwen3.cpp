@@ -3,12 +3,15 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/layer_norm.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/silu.h>
+#include <ATen/ops/tensor.h>
 
 #include <array>
 #include <cmath>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -49,20 +52,23 @@ Qwen3Weights map_weights(const Qwen3Weights& weights, const Function& function) 
   return result;
 }
 
+/// @param rows  trunk rows whose output is wanted; absent: every row. @return (Q, D)
 at::Tensor attention_block(const at::Tensor& x_TD, const Qwen3Layer& layer, const Qwen3Config& config,
-                           const ops::RotaryTables& rotary, const std::vector<std::int64_t>& cu_seqlens) {
-  const std::int64_t total_tokens = x_TD.size(0);
-  const auto heads = [&](const at::Tensor& projection, std::int64_t count) {
-    return at::linear(x_TD, projection).view({total_tokens, count, config.head_dim});
+                           const ops::RotaryTables& rotary, const ops::AttentionLayout& layout,
+                           const std::optional<std::vector<std::int64_t>>& rows, const at::Tensor& row_index) {
+  const auto heads = [&](const at::Tensor& x, const at::Tensor& projection, std::int64_t count) {
+    return at::linear(x, projection).view({x.size(0), count, config.head_dim});
   };
-  at::Tensor q_TNH = heads(layer.q_proj, config.num_attention_heads);
-  at::Tensor k_TKH = heads(layer.k_proj, config.num_key_value_heads);
-  const at::Tensor v_TKH = heads(layer.v_proj, config.num_key_value_heads);
-  q_TNH = ops::apply_rotary(ops::rms_norm(q_TNH, layer.q_norm, config.rms_norm_eps), rotary);
+  const auto chosen = [&](const at::Tensor& x) { return rows ? x.index_select(0, row_index) : x; };
+  const ops::RotaryTables query_rotary{chosen(rotary.cos), chosen(rotary.sin)};
+  at::Tensor q_QNH = heads(chosen(x_TD), layer.q_proj, config.num_attention_heads);
+  at::Tensor k_TKH = heads(x_TD, layer.k_proj, config.num_key_value_heads);
+  const at::Tensor v_TKH = heads(x_TD, layer.v_proj, config.num_key_value_heads);
+  q_QNH = ops::apply_rotary(ops::rms_norm(q_QNH, layer.q_norm, config.rms_norm_eps), query_rotary);
   k_TKH = ops::apply_rotary(ops::rms_norm(k_TKH, layer.k_norm, config.rms_norm_eps), rotary);
   const double softmax_scale = 1.0 / std::sqrt(static_cast<double>(config.head_dim));
-  const at::Tensor mixed_TNH = ops::attention_varlen(q_TNH, k_TKH, v_TKH, cu_seqlens, softmax_scale);
-  return at::linear(mixed_TNH.reshape({total_tokens, config.num_attention_heads * config.head_dim}), layer.o_proj);
+  const at::Tensor mixed_QNH = ops::attention(q_QNH, k_TKH, v_TKH, layout, softmax_scale, rows);
+  return at::linear(mixed_QNH.reshape({q_QNH.size(0), config.num_attention_heads * config.head_dim}), layer.o_proj);
 }
 
 at::Tensor mlp_block(const at::Tensor& x_TD, const Qwen3Layer& layer) {
@@ -170,6 +176,11 @@ Qwen3Weights cast_weights(const Qwen3Weights& weights, at::ScalarType dtype) {
   return map_weights(weights, [dtype](const at::Tensor& tensor) { return tensor.to(dtype); });
 }
 
+PackedTokens PackedTokens::trunk() const {
+  const std::int64_t rows = layout.trunk_rows();
+  return {tokens.narrow(0, 0, rows), position_ids.narrow(0, 0, rows), {layout.cu_seqlens, {}, false}};
+}
+
 at::Tensor qwen3_forward(const Qwen3Weights& weights, const Qwen3Config& config, const PackedTokens& batch,
                          const std::atomic<bool>& cancelled) {
   at::Tensor x_TD = at::embedding(weights.embed_tokens, batch.tokens);
@@ -177,11 +188,40 @@ at::Tensor qwen3_forward(const Qwen3Weights& weights, const Qwen3Config& config,
       ops::rotary_tables(batch.position_ids, config.head_dim, config.rope_theta, x_TD.scalar_type());
   for (const Qwen3Layer& layer : weights.layers) {
     if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
-    const at::Tensor attended = attention_block(ops::rms_norm(x_TD, layer.input_layernorm, config.rms_norm_eps), layer,
-                                                config, rotary, batch.cu_seqlens);
-    x_TD = x_TD + attended;
+    x_TD = x_TD + attention_block(ops::rms_norm(x_TD, layer.input_layernorm, config.rms_norm_eps), layer, config,
+                                  rotary, batch.layout, std::nullopt, {});
     x_TD = x_TD + mlp_block(ops::rms_norm(x_TD, layer.post_attention_layernorm, config.rms_norm_eps), layer);
   }
+  return ops::rms_norm(x_TD, weights.norm, config.rms_norm_eps);
+}
+
+at::Tensor qwen3_forward_rows(const Qwen3Weights& weights, const Qwen3Config& config, const PackedTokens& batch,
+                              const std::vector<std::int64_t>& rows, std::int64_t layers,
+                              const std::atomic<bool>& cancelled) {
+  const auto depth = static_cast<std::int64_t>(weights.layers.size());
+  require(layers >= 1 && layers <= depth, "target layers must lie in [1, " + std::to_string(depth) + "]", layers);
+  at::Tensor x_TD = at::embedding(weights.embed_tokens, batch.tokens);
+  const ops::RotaryTables rotary =
+      ops::rotary_tables(batch.position_ids, config.head_dim, config.rope_theta, x_TD.scalar_type());
+  const at::Tensor row_index = at::tensor(rows, at::kLong);
+  at::Tensor sum_QD;
+  for (std::int64_t i = 0; i < depth; ++i) {
+    if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
+    const Qwen3Layer& layer = weights.layers[static_cast<std::size_t>(i)];
+    const bool last = i + 1 == depth;
+    const at::Tensor normed = ops::rms_norm(x_TD, layer.input_layernorm, config.rms_norm_eps);
+    const at::Tensor attended =
+        attention_block(normed, layer, config, rotary, batch.layout,
+                        last ? std::optional<std::vector<std::int64_t>>(rows) : std::nullopt, row_index);
+    x_TD = (last ? x_TD.index_select(0, row_index) : x_TD) + attended;
+    x_TD = x_TD + mlp_block(ops::rms_norm(x_TD, layer.post_attention_layernorm, config.rms_norm_eps), layer);
+    if (layers > 1 && i >= depth - layers) {
+      const at::Tensor wide_QD = (last ? x_TD : x_TD.index_select(0, row_index)).to(at::kFloat);
+      const at::Tensor block_QD = at::layer_norm(wide_QD, {wide_QD.size(-1)}, {}, {}, 1e-5);
+      sum_QD = sum_QD.defined() ? sum_QD + block_QD : block_QD;
+    }
+  }
+  if (layers > 1) return sum_QD / static_cast<double>(layers);
   return ops::rms_norm(x_TD, weights.norm, config.rms_norm_eps);
 }
 

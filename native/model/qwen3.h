@@ -7,6 +7,7 @@
 
 #include "model/config.h"
 #include "model/parameters.h"
+#include "ops/attention/attention.h"
 
 namespace ehrjepa::model {
 
@@ -51,21 +52,35 @@ Qwen3Weights clone_detached(const Qwen3Weights& weights);
 /// The same weights in another dtype. Differentiable: gradients reach the originals in their own dtype.
 Qwen3Weights cast_weights(const Qwen3Weights& weights, at::ScalarType dtype);
 
-/// Packed sequences as tensors, checked. T total tokens, B sequences.
+/// Packed rows as tensors, checked: T trunk tokens in sequences, then R rows of latent branches.
 struct PackedTokens {
-  at::Tensor tokens;                     ///< (T), int64
-  at::Tensor position_ids;               ///< (T), int64
-  std::vector<std::int64_t> cu_seqlens;  ///< (B + 1)
+  at::Tensor tokens;        ///< (T + R), int64
+  at::Tensor position_ids;  ///< (T + R), int64; a branch's restart where the future of its trunk began
+  ops::AttentionLayout layout;
+
+  /// The trunk alone.
+  PackedTokens trunk() const;
 };
 
 /// Hidden states after the final norm, HuggingFace's `last_hidden_state`.
 ///
 /// Pre-norm blocks; queries and keys are RMS-normalised over head_dim before RoPE; softmax scale head_dim^-0.5; SwiGLU.
 /// @param weights  in the compute dtype.
-/// @return (T, D)
+/// @return (T + R, D)
 /// @throws Cancelled between blocks.
 /// Source: transformers modeling_qwen3.py.
 at::Tensor qwen3_forward(const Qwen3Weights& weights, const Qwen3Config& config, const PackedTokens& batch,
                          const std::atomic<bool>& cancelled);
+
+/// Hidden states of some trunk rows alone: the last block computes nothing for the others but keys and values.
+///
+/// @param rows    (Q) ascending.
+/// @param layers  1: after the final norm. k > 1: the mean over the last k blocks of their outputs, each
+/// layer-normalised
+///                without affine (data2vec, Baevski et al. 2022, 3.2).
+/// @return (Q, D)
+at::Tensor qwen3_forward_rows(const Qwen3Weights& weights, const Qwen3Config& config, const PackedTokens& batch,
+                              const std::vector<std::int64_t>& rows, std::int64_t layers,
+                              const std::atomic<bool>& cancelled);
 
 }  // namespace ehrjepa::model

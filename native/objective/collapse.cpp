@@ -4,7 +4,6 @@
 #include <ATen/ops/linalg_eigvalsh.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/mm.h>
-#include <ATen/ops/mse_loss.h>
 #include <ATen/ops/xlogy.h>
 
 namespace ehrjepa::objective {
@@ -31,9 +30,11 @@ LatentSpread latent_spread(const at::Tensor& latents_MD) {
   return {deviation, cosine, (-at::xlogy(share, share).sum()).exp().item<double>()};
 }
 
-NullModelLosses null_model_losses(const at::Tensor& target_MD, const at::Tensor& context_state_MD) {
+NullModelLosses null_model_losses(const at::Tensor& target_MD, const at::Tensor& context_state_MD, LatentLossKind kind,
+                                  double beta) {
   const at::Tensor mean = target_MD.mean(0, true).expand_as(target_MD);
-  return {at::mse_loss(mean, target_MD).item<double>(), at::mse_loss(context_state_MD, target_MD).item<double>()};
+  return {latent_loss(mean, target_MD, kind, beta).item<double>(),
+          latent_loss(context_state_MD, target_MD, kind, beta).item<double>()};
 }
 
 }  // namespace ehrjepa::objective

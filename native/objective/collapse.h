@@ -1,6 +1,8 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include "objective/latent.h"
+
 namespace ehrjepa::objective {
 
 /// How alive a set of latent vectors is. M positions, D features.
@@ -22,6 +24,8 @@ struct NullModelLosses {
 /// @param target_MD        (M, D) normalised targets.
 /// @param context_state_MD (M, D) normalised target-encoder state at the last context token of each position's
 /// sequence.
-NullModelLosses null_model_losses(const at::Tensor& target_MD, const at::Tensor& context_state_MD);
+/// @param kind, beta       the loss that training uses, so that the three can be compared.
+NullModelLosses null_model_losses(const at::Tensor& target_MD, const at::Tensor& context_state_MD,
+                                  LatentLossKind kind = LatentLossKind::kMse, double beta = 1.0);
 
 }  // namespace ehrjepa::objective

@@ -8,9 +8,18 @@ namespace ehrjepa::objective {
 /// @param hidden_MD  (M, D) states of the target encoder; @return (M, D) float32 (float64 for float64 input).
 at::Tensor normalise_target(const at::Tensor& hidden_MD);
 
-/// Latent loss, the paper's JEPA term: mean over positions and features of (prediction - target)^2.
+enum class LatentLossKind {
+  kMse,       ///< mean over positions and features of (prediction - target)^2: the paper's, as reported second-hand
+  kSmoothL1,  ///< Huber with `beta` (I-JEPA: 1)
+  kL1,        ///< mean absolute difference (V-JEPA)
+  kCosine,    ///< mean over positions of 1 - cosine
+};
+
+/// Latent loss, the paper's JEPA term.
 /// @param predicted_MD  (M, D), any dtype; @param target_MD (M, D) from `normalise_target`.
+/// @param beta          of kSmoothL1, above 0.
 /// @return scalar.
-at::Tensor latent_loss(const at::Tensor& predicted_MD, const at::Tensor& target_MD);
+at::Tensor latent_loss(const at::Tensor& predicted_MD, const at::Tensor& target_MD,
+                       LatentLossKind kind = LatentLossKind::kMse, double beta = 1.0);
 
 }  // namespace ehrjepa::objective

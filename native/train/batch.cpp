@@ -1,6 +1,7 @@
 #include "train/batch.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/tensor.h>
 
@@ -52,50 +53,111 @@ model::PackedTokens packed_tokens(std::span<const std::int32_t> tokens, std::spa
            std::to_string(position_ids[i]));
     }
   }
-  return {long_tensor(tokens), long_tensor(position_ids), {cu_seqlens.begin(), cu_seqlens.end()}};
+  return {long_tensor(tokens), long_tensor(position_ids), {{cu_seqlens.begin(), cu_seqlens.end()}, {}, false}};
 }
 
-WorldModelBatch world_model_batch(model::PackedTokens clean, std::span<const std::int32_t> context_lengths,
-                                  std::span<const std::int32_t> masked_positions, std::int64_t mask_token_id,
-                                  bool score_all) {
-  const std::size_t sequences = clean.cu_seqlens.size() - 1;
+namespace {
+
+void check_branch_lengths(const BranchTable& branches) {
+  const std::size_t count = branches.sequences.size();
+  const std::size_t rows = branches.tokens.size();
+  if (branches.cuts.size() != count || branches.cu_rows.size() != count + 1) {
+    fail("branches must have a cut each (" + std::to_string(count) + ") and one more offset but have " +
+         std::to_string(branches.cuts.size()) + " and " + std::to_string(branches.cu_rows.size()));
+  }
+  if (branches.position_ids.size() != rows || branches.targets.size() != rows) {
+    fail("branch rows must have a position id and a target each (" + std::to_string(rows) + ") but have " +
+         std::to_string(branches.position_ids.size()) + " and " + std::to_string(branches.targets.size()));
+  }
+  if (branches.cu_rows.front() != 0 || branches.cu_rows.back() != static_cast<std::int64_t>(rows)) {
+    fail("branch offsets must run from 0 to the number of branch rows (" + std::to_string(rows) + ") but run from " +
+         std::to_string(branches.cu_rows.front()) + " to " + std::to_string(branches.cu_rows.back()));
+  }
+}
+
+/// Rows of one branch: tokens, positions and targets checked, predictions listed.
+void add_branch(std::size_t index, const BranchTable& branches, const ops::Branch& branch, std::int64_t sequence_end,
+                std::int64_t trunk_rows, std::int64_t vocab_size, std::vector<std::int64_t>& predicted,
+                WorldModelBatch& batch) {
+  for (std::int64_t row = branch.begin - trunk_rows; row < branch.end - trunk_rows; ++row) {
+    const auto r = static_cast<std::size_t>(row);
+    if (branches.tokens[r] < 0 || branches.tokens[r] >= vocab_size) {
+      fail("branch tokens must lie in [0, " + std::to_string(vocab_size) + ") but row " + std::to_string(row) +
+           " holds " + std::to_string(branches.tokens[r]));
+    }
+    if (branches.position_ids[r] < 0) {
+      fail("branch position_ids must not be negative but row " + std::to_string(row) + " holds " +
+           std::to_string(branches.position_ids[r]));
+    }
+    const std::int64_t target = branches.targets[r];
+    if (target == -1) continue;
+    if (target < branch.context_end || target >= sequence_end) {
+      fail("branch targets must lie behind the cut in the branch's own sequence ([" +
+           std::to_string(branch.context_end) + ", " + std::to_string(sequence_end) + ")) but row " +
+           std::to_string(row) + " of branch " + std::to_string(index) + " has " + std::to_string(target));
+    }
+    predicted.push_back(trunk_rows + row);
+    batch.target_rows.push_back(target);
+    batch.context_rows.push_back(branch.context_end - 1);
+  }
+}
+
+}  // namespace
+
+WorldModelBatch world_model_batch(const model::PackedTokens& trunk, std::span<const std::int32_t> context_lengths,
+                                  const BranchTable& branches, bool score_all, std::int64_t vocab_size) {
+  const std::vector<std::int64_t>& cu_seqlens = trunk.layout.cu_seqlens;
+  const std::size_t sequences = cu_seqlens.size() - 1;
+  const std::int64_t trunk_rows = trunk.layout.trunk_rows();
   if (context_lengths.size() != sequences) {
     fail("context_lengths must have one entry per sequence (" + std::to_string(sequences) + ") but has " +
          std::to_string(context_lengths.size()));
   }
   std::vector<std::int64_t> scored;
-  std::vector<std::int64_t> context_rows;
-  std::size_t next_mask = 0;
   for (std::size_t s = 0; s < sequences; ++s) {
-    const std::int64_t begin = clean.cu_seqlens[s];
-    const std::int64_t end = clean.cu_seqlens[s + 1];
+    const std::int64_t begin = cu_seqlens[s];
+    const std::int64_t end = cu_seqlens[s + 1];
     const std::int64_t future = begin + context_lengths[s];
     if (context_lengths[s] < 1 || future >= end) {
       fail("context_lengths must lie in [1, sequence length) but sequence " + std::to_string(s) + " of " +
            std::to_string(end - begin) + " tokens has " + std::to_string(context_lengths[s]));
     }
     for (std::int64_t row = score_all ? begin : future - 1; row + 1 < end; ++row) scored.push_back(row);
-    for (; next_mask < masked_positions.size() && masked_positions[next_mask] < end; ++next_mask) {
-      const std::int64_t position = masked_positions[next_mask];
-      if (position < future || (next_mask > 0 && position <= masked_positions[next_mask - 1])) {
-        fail("masked_positions must ascend and lie in a future but entry " + std::to_string(next_mask) + " is " +
-             std::to_string(position) + " (future of sequence " + std::to_string(s) + ": " + std::to_string(future) +
-             " to " + std::to_string(end - 1) + ")");
-      }
-      context_rows.push_back(future - 1);
-    }
-  }
-  if (next_mask != masked_positions.size()) {
-    fail("masked_positions must lie below total_tokens (" + std::to_string(clean.cu_seqlens.back()) + ") but entry " +
-         std::to_string(next_mask) + " is " + std::to_string(masked_positions[next_mask]));
   }
   WorldModelBatch batch;
-  batch.masked_positions = long_tensor(masked_positions);
-  batch.context_rows = at::tensor(context_rows, at::kLong);
+  batch.packed = trunk;
   batch.scored_rows = at::tensor(scored, at::kLong);
-  batch.labels = clean.tokens.index_select(0, batch.scored_rows + 1);
-  batch.masked_tokens = clean.tokens.index_fill(0, batch.masked_positions, mask_token_id);
-  batch.clean = std::move(clean);
+  batch.labels = trunk.tokens.index_select(0, batch.scored_rows + 1);
+  batch.predicted_rows = at::empty({0}, at::kLong);
+  if (branches.sequences.empty()) return batch;
+
+  check_branch_lengths(branches);
+  batch.packed.layout.isolated = branches.isolated;
+  std::vector<std::int64_t> predicted;
+  for (std::size_t i = 0; i < branches.sequences.size(); ++i) {
+    const std::int64_t sequence = branches.sequences[i];
+    if (sequence < 0 || sequence >= static_cast<std::int64_t>(sequences)) {
+      fail("branch sequences must lie in [0, " + std::to_string(sequences) + ") but branch " + std::to_string(i) +
+           " has " + std::to_string(sequence));
+    }
+    const std::int64_t begin = cu_seqlens[static_cast<std::size_t>(sequence)];
+    const std::int64_t end = cu_seqlens[static_cast<std::size_t>(sequence) + 1];
+    if (branches.cuts[i] < 1 || begin + branches.cuts[i] >= end) {
+      fail("branch cuts must lie in [1, sequence length) but branch " + std::to_string(i) + " of a sequence of " +
+           std::to_string(end - begin) + " tokens has " + std::to_string(branches.cuts[i]));
+    }
+    if (branches.cu_rows[i + 1] <= branches.cu_rows[i]) {
+      fail("branch offsets must ascend but entry " + std::to_string(i + 1) + " is " +
+           std::to_string(branches.cu_rows[i + 1]) + " after " + std::to_string(branches.cu_rows[i]));
+    }
+    const ops::Branch branch{begin, begin + branches.cuts[i], trunk_rows + branches.cu_rows[i],
+                             trunk_rows + branches.cu_rows[i + 1]};
+    batch.packed.layout.branches.push_back(branch);
+    add_branch(i, branches, branch, end, trunk_rows, vocab_size, predicted, batch);
+  }
+  batch.packed.tokens = at::cat({trunk.tokens, long_tensor(branches.tokens)});
+  batch.packed.position_ids = at::cat({trunk.position_ids, long_tensor(branches.position_ids)});
+  batch.predicted_rows = at::tensor(predicted, at::kLong);
   return batch;
 }
 

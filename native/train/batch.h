@@ -9,14 +9,26 @@
 
 namespace ehrjepa::train {
 
-/// What both objectives read from a packed batch, as tensors. T tokens, B sequences, M masked positions, R scored rows.
+/// What both objectives read from a packed batch, as tensors. T trunk rows, R branch rows, B sequences, M predicted
+/// positions, S scored rows.
 struct WorldModelBatch {
-  model::PackedTokens clean;
-  at::Tensor masked_tokens;     ///< (T), int64: the mask token at masked positions
-  at::Tensor masked_positions;  ///< (M), int64, rows of the packed axis
-  at::Tensor context_rows;      ///< (M), int64: last context row of the sequence of each masked position
-  at::Tensor scored_rows;       ///< (R), int64: rows whose next token carries loss
-  at::Tensor labels;            ///< (R), int64: that next token
+  model::PackedTokens packed;
+  at::Tensor scored_rows;                  ///< (S), int64: trunk rows whose next token carries loss
+  at::Tensor labels;                       ///< (S), int64: that next token
+  at::Tensor predicted_rows;               ///< (M), int64: branch rows at which a prediction is read
+  std::vector<std::int64_t> target_rows;   ///< (M): the trunk row that each predicts
+  std::vector<std::int64_t> context_rows;  ///< (M): last context row of its branch
+};
+
+/// Latent branches as they come: one entry of `sequences` and `cuts` per branch, rows in `cu_rows`.
+struct BranchTable {
+  std::span<const std::int32_t> sequences;     ///< (K) which trunk sequence a branch belongs to
+  std::span<const std::int32_t> cuts;          ///< (K) how many tokens of that sequence it sees, in [1, length)
+  std::span<const std::int32_t> cu_rows;       ///< (K + 1), starts with 0, ends with R
+  std::span<const std::int32_t> tokens;        ///< (R)
+  std::span<const std::int32_t> position_ids;  ///< (R)
+  std::span<const std::int32_t> targets;       ///< (R) packed trunk row whose state is predicted here, or -1
+  bool isolated = false;                       ///< rows of a branch do not see each other: queries
 };
 
 /// @throws Error naming the rule that a sequence breaks: cu_seqlens starts with 0, ascends and ends with the number of
@@ -24,11 +36,11 @@ struct WorldModelBatch {
 model::PackedTokens packed_tokens(std::span<const std::int32_t> tokens, std::span<const std::int32_t> cu_seqlens,
                                   std::span<const std::int32_t> position_ids, std::int64_t vocab_size);
 
-/// @param context_lengths   (B), each in [1, sequence length).
-/// @param masked_positions  (M), ascending, each in the future of a sequence. May be empty.
-/// @param score_all         score every token but the first of a sequence instead of the future alone.
-WorldModelBatch world_model_batch(model::PackedTokens clean, std::span<const std::int32_t> context_lengths,
-                                  std::span<const std::int32_t> masked_positions, std::int64_t mask_token_id,
-                                  bool score_all);
+/// @param context_lengths  (B), each in [1, sequence length): where the future that is scored begins.
+/// @param branches         may be empty. A target lies behind the branch's cut in its own sequence: a branch predicts
+///                         only what it does not see.
+/// @param score_all        score every token but the first of a sequence instead of the future alone.
+WorldModelBatch world_model_batch(const model::PackedTokens& trunk, std::span<const std::int32_t> context_lengths,
+                                  const BranchTable& branches, bool score_all, std::int64_t vocab_size);
 
 }  // namespace ehrjepa::train

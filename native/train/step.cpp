@@ -1,13 +1,17 @@
 #include "train/step.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/tensor.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
+#include <utility>
 
 #include "core/error.h"
+#include "objective/anti_collapse.h"
 #include "objective/collapse.h"
 #include "objective/latent.h"
 #include "objective/next_token.h"
@@ -32,6 +36,53 @@ void require_finite(const char* name, double value) {
                 "; the update was not made. Lower the learning rate or check the batch");
   }
 }
+
+void require_objective(const LossOptions& options) {
+  if (options.next_token_weight <= 0.0 && options.latent_weight <= 0.0) {
+    throw Error("[step] one of nextTokenWeight and latentWeight must be above 0 but both are 0");
+  }
+}
+
+double total_loss(const Losses& losses, const LossOptions& options) {
+  return options.next_token_weight * losses.next_token_loss.value_or(0.0) +
+         options.latent_weight * (losses.latent_loss.value_or(0.0) + losses.regulariser.value_or(0.0));
+}
+
+/// Gradients of several losses, added up; undefined where no loss reached a parameter.
+class GradientSum {
+ public:
+  explicit GradientSum(const std::vector<at::Tensor>& parameters)
+      : parameters_(parameters), values_(parameters.size()) {}
+
+  void add(const at::Tensor& loss, bool retain_graph) {
+    merge(torch::autograd::grad({loss}, parameters_, {}, retain_graph, false, /*allow_unused=*/true));
+  }
+  void add(const GradientSum& other) { merge(other.values_); }
+  /// Cosine with another sum over the first `count` parameters; 0 when one of them vanishes.
+  double cosine(const GradientSum& other, std::size_t count) const {
+    double product = 0.0, own = 0.0, others = 0.0;
+    for (std::size_t i = 0; i < count; ++i) {
+      if (values_[i].defined()) own += values_[i].square().sum().item<double>();
+      if (other.values_[i].defined()) others += other.values_[i].square().sum().item<double>();
+      if (values_[i].defined() && other.values_[i].defined()) {
+        product += (values_[i] * other.values_[i]).sum().item<double>();
+      }
+    }
+    return own > 0.0 && others > 0.0 ? product / std::sqrt(own * others) : 0.0;
+  }
+  std::vector<at::Tensor> take() { return std::move(values_); }
+
+ private:
+  void merge(const std::vector<at::Tensor>& gradients) {
+    const at::NoGradGuard no_grad;
+    for (std::size_t i = 0; i < gradients.size(); ++i) {
+      if (!gradients[i].defined()) continue;
+      values_[i] = values_[i].defined() ? values_[i] + gradients[i] : gradients[i];
+    }
+  }
+  const std::vector<at::Tensor>& parameters_;
+  std::vector<at::Tensor> values_;
+};
 
 }  // namespace
 
@@ -74,77 +125,164 @@ TrainingState& WorldModel::training() {
 WorldModel::Forward WorldModel::forward(const WorldModelBatch& batch, const LossOptions& options,
                                         const std::atomic<bool>& cancelled) {
   Forward result;
+  const bool with_latent = options.latent_weight > 0.0;
   const model::Qwen3Weights weights = model::cast_weights(encoder(), compute_dtype());
+  // One pass: trunk and latent branches side by side, or the trunk alone.
+  const at::Tensor hidden_TD =
+      model::qwen3_forward(weights, config(), with_latent ? batch.packed : batch.packed.trunk(), cancelled);
 
   if (options.next_token_weight > 0.0) {
-    const at::Tensor hidden_TD = model::qwen3_forward(weights, config(), batch.clean, cancelled);
-    const at::Tensor loss =
+    result.next_token =
         objective::next_token_loss(hidden_TD.index_select(0, batch.scored_rows), weights.lm_head, batch.labels);
-    result.values.next_token_loss = loss.item<double>();
+    result.values.next_token_loss = result.next_token.item<double>();
     result.values.scored_tokens = batch.labels.size(0);
-    result.total = loss * options.next_token_weight;
   }
-
-  if (options.latent_weight > 0.0) {
-    at::Tensor target_hidden_TD;
-    {
-      const at::NoGradGuard no_grad;
-      const model::Qwen3Weights target_weights =
-          model::cast_weights(training().target_encoder.weights(), compute_dtype());
-      target_hidden_TD = model::qwen3_forward(target_weights, config(), batch.clean, cancelled);
-    }
-    const at::Tensor target_MD = objective::normalise_target(target_hidden_TD.index_select(0, batch.masked_positions));
-    const model::PackedTokens masked{batch.masked_tokens, batch.clean.position_ids, batch.clean.cu_seqlens};
-    const at::Tensor hidden_TD = model::qwen3_forward(weights, config(), masked, cancelled);
-    const at::Tensor predicted_MD = training().predictor.forward(hidden_TD.index_select(0, batch.masked_positions));
-    const at::Tensor loss = objective::latent_loss(predicted_MD, target_MD);
-    result.values.latent_loss = loss.item<double>();
-    result.total = result.total.defined() ? result.total + loss * options.latent_weight : loss * options.latent_weight;
-
-    if (options.with_collapse_monitors) {
-      const at::NoGradGuard no_grad;
-      const objective::LatentSpread prediction = objective::latent_spread(predicted_MD);
-      const objective::LatentSpread target = objective::latent_spread(target_MD);
-      const objective::NullModelLosses null_models = objective::null_model_losses(
-          target_MD, objective::normalise_target(target_hidden_TD.index_select(0, batch.context_rows)));
-      result.values.collapse = CollapseMonitors{
-          .prediction_std = prediction.standard_deviation,
-          .target_std = target.standard_deviation,
-          .prediction_cosine = prediction.mean_cosine,
-          .target_cosine = target.mean_cosine,
-          .prediction_effective_rank = prediction.effective_rank,
-          .target_effective_rank = target.effective_rank,
-          .batch_mean_loss = null_models.batch_mean,
-          .copy_context_loss = null_models.copy_context,
-          .target_encoder_distance = training().target_encoder.relative_distance(encoder_),
-      };
-    }
-  }
-  if (!result.total.defined())
-    throw Error("[step] one of nextTokenWeight and latentWeight must be above 0 but both are 0");
-  result.values.loss = result.total.item<double>();
-  require_finite("loss", result.values.loss);
+  if (with_latent) latent_forward(batch, hidden_TD, options, cancelled, result);
   return result;
+}
+
+void WorldModel::latent_forward(const WorldModelBatch& batch, const at::Tensor& hidden_TD, const LossOptions& options,
+                                const std::atomic<bool>& cancelled, Forward& result) {
+  const LatentOptions& latent = options.latent;
+  if (batch.target_rows.empty()) throw Error("[latent] the batch must hold at least one masked position but holds 0");
+  if (latent.target == TargetKind::kOnline && latent.target_layers != 1) {
+    throw Error("[latent] target layers must be 1 with the online target but are " +
+                std::to_string(latent.target_layers));
+  }
+  // Rows whose target state is wanted, once each: branches of one patient may share targets.
+  std::vector<std::int64_t> rows = batch.target_rows;
+  if (options.with_collapse_monitors) rows.insert(rows.end(), batch.context_rows.begin(), batch.context_rows.end());
+  std::sort(rows.begin(), rows.end());
+  rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
+  const auto places_of = [&](const std::vector<std::int64_t>& wanted) {
+    std::vector<std::int64_t> places;
+    for (const std::int64_t row : wanted) {
+      places.push_back(std::lower_bound(rows.begin(), rows.end(), row) - rows.begin());
+    }
+    return at::tensor(places, at::kLong);
+  };
+  at::Tensor state_QD;
+  if (latent.target == TargetKind::kOnline) {
+    state_QD = hidden_TD.detach().index_select(0, at::tensor(rows, at::kLong));
+  } else {
+    const at::NoGradGuard no_grad;
+    const model::Qwen3Weights target_weights =
+        model::cast_weights(training().target_encoder.weights(), compute_dtype());
+    state_QD = model::qwen3_forward_rows(target_weights, config(), batch.packed.trunk(), rows, latent.target_layers,
+                                         cancelled);
+  }
+  state_QD = objective::normalise_target(state_QD);
+  const at::Tensor target_MD = state_QD.index_select(0, places_of(batch.target_rows));
+  const at::Tensor predicted_MD = training().predictor.forward(hidden_TD.index_select(0, batch.predicted_rows));
+  result.latent = objective::latent_loss(predicted_MD, target_MD, latent.loss, latent.beta);
+  result.values.latent_loss = result.latent.item<double>();
+
+  const auto add = [&](double weight, const at::Tensor& term) {
+    result.regulariser = result.regulariser.defined() ? result.regulariser + weight * term : weight * term;
+  };
+  if (latent.variance_weight > 0.0) add(latent.variance_weight, objective::variance_hinge(predicted_MD));
+  if (latent.covariance_weight > 0.0) add(latent.covariance_weight, objective::covariance_penalty(predicted_MD));
+  if (latent.sigreg_weight > 0.0) {
+    constexpr std::int64_t directions = 256;
+    add(latent.sigreg_weight, objective::sigreg(predicted_MD, directions, latent.seed, latent.step));
+  }
+  if (result.regulariser.defined()) result.values.regulariser = result.regulariser.item<double>();
+
+  if (options.with_collapse_monitors) {
+    const at::NoGradGuard no_grad;
+    const objective::LatentSpread prediction = objective::latent_spread(predicted_MD);
+    const objective::LatentSpread target = objective::latent_spread(target_MD);
+    const objective::NullModelLosses null_models = objective::null_model_losses(
+        target_MD, state_QD.index_select(0, places_of(batch.context_rows)), latent.loss, latent.beta);
+    result.values.collapse = CollapseMonitors{
+        .prediction_std = prediction.standard_deviation,
+        .target_std = target.standard_deviation,
+        .prediction_cosine = prediction.mean_cosine,
+        .target_cosine = target.mean_cosine,
+        .prediction_effective_rank = prediction.effective_rank,
+        .target_effective_rank = target.effective_rank,
+        .batch_mean_loss = null_models.batch_mean,
+        .copy_context_loss = null_models.copy_context,
+        .target_encoder_distance = training().target_encoder.relative_distance(encoder_),
+    };
+  }
 }
 
 Losses WorldModel::losses(const WorldModelBatch& batch, const LossOptions& options,
                           const std::atomic<bool>& cancelled) {
+  require_objective(options);
   const at::NoGradGuard no_grad;
-  return forward(batch, options, cancelled).values;
+  Losses result = forward(batch, options, cancelled).values;
+  result.loss = total_loss(result, options);
+  require_finite("loss", result.loss);
+  return result;
 }
 
-Gradients WorldModel::gradients(const WorldModelBatch& batch, const LossOptions& options,
+Gradients WorldModel::gradients(std::span<const WorldModelBatch> batches, const LossOptions& options,
                                 const std::atomic<bool>& cancelled) {
+  require_objective(options);
   std::vector<at::Tensor> parameters;
   for (const model::NamedTensor& parameter : training().trainable) parameters.push_back(parameter.tensor);
-  const Forward pass = forward(batch, options, cancelled);
-  return {pass.values, torch::autograd::grad({pass.total}, parameters, {}, std::nullopt, false, /*allow_unused=*/true)};
+  double scored = 0.0;
+  double predicted = 0.0;
+  for (const WorldModelBatch& batch : batches) {
+    scored += static_cast<double>(batch.labels.size(0));
+    predicted += static_cast<double>(batch.predicted_rows.size(0));
+  }
+  const bool apart = options.with_interference && options.next_token_weight > 0.0 && options.latent_weight > 0.0;
+  GradientSum next_token(parameters), rest(parameters);
+  Gradients result;
+  Losses& sum = result.losses;
+  for (std::size_t i = 0; i < batches.size(); ++i) {
+    LossOptions own = options;
+    own.with_collapse_monitors = options.with_collapse_monitors && i == 0;
+    own.latent.step = options.latent.step * static_cast<std::uint32_t>(batches.size()) + static_cast<std::uint32_t>(i);
+    const Forward pass = forward(batches[i], own, cancelled);
+    // Each loss is a mean over all micro-batches together.
+    const double next_share = static_cast<double>(batches[i].labels.size(0)) / scored;
+    const double latent_share = static_cast<double>(batches[i].predicted_rows.size(0)) / predicted;
+    const double regulariser_share = 1.0 / static_cast<double>(batches.size());
+    at::Tensor next_loss, latent_loss;
+    if (pass.next_token.defined()) {
+      next_loss = pass.next_token * (options.next_token_weight * next_share);
+      sum.next_token_loss = sum.next_token_loss.value_or(0.0) + next_share * *pass.values.next_token_loss;
+      sum.scored_tokens += pass.values.scored_tokens;
+    }
+    if (pass.latent.defined()) {
+      latent_loss = pass.latent * (options.latent_weight * latent_share);
+      sum.latent_loss = sum.latent_loss.value_or(0.0) + latent_share * *pass.values.latent_loss;
+      if (pass.regulariser.defined()) {
+        latent_loss = latent_loss + pass.regulariser * (options.latent_weight * regulariser_share);
+        sum.regulariser = sum.regulariser.value_or(0.0) + regulariser_share * *pass.values.regulariser;
+      }
+    }
+    if (pass.values.collapse) sum.collapse = pass.values.collapse;
+    if (apart) {
+      next_token.add(next_loss, /*retain_graph=*/true);
+      rest.add(latent_loss, /*retain_graph=*/false);
+    } else if (next_loss.defined() && latent_loss.defined()) {
+      rest.add(next_loss + latent_loss, /*retain_graph=*/false);
+    } else {
+      rest.add(next_loss.defined() ? next_loss : latent_loss, /*retain_graph=*/false);
+    }
+  }
+  sum.loss = total_loss(sum, options);
+  require_finite("loss", sum.loss);
+  if (apart) {
+    const std::size_t shared = encoder_tensors().size();
+    sum.interference = next_token.cosine(rest, shared);
+    rest.add(next_token);
+  }
+  result.values = rest.take();
+  return result;
 }
 
-StepResult WorldModel::step(const WorldModelBatch& batch, const StepOptions& options,
+StepResult WorldModel::step(std::span<const WorldModelBatch> batches, const StepOptions& options,
                             const std::atomic<bool>& cancelled) {
+  if (options.restart_target) training().target_encoder.update_from(encoder_, 0.0);
+
   // Step 1. Forward and backward
-  const Gradients pass = gradients(batch, options, cancelled);
+  const Gradients pass = gradients(batches, options, cancelled);
 
   // Step 2. Update
   StepResult result{pass.losses, 0.0};
@@ -154,7 +292,9 @@ StepResult WorldModel::step(const WorldModelBatch& batch, const StepOptions& opt
   training().optimizer.step(pass.values, options.optimizer);
 
   // Step 3. Momentum update of the target encoder
-  if (options.latent_weight > 0.0) training().target_encoder.update_from(encoder_, options.momentum);
+  if (options.latent_weight > 0.0 && options.latent.target == TargetKind::kEma) {
+    training().target_encoder.update_from(encoder_, options.momentum);
+  }
   return result;
 }
 

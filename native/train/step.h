@@ -3,21 +3,43 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "core/dtype.h"
 #include "model/predictor.h"
 #include "model/qwen3.h"
 #include "model/target_encoder.h"
+#include "objective/latent.h"
 #include "train/batch.h"
 #include "train/optimizer.h"
 
 namespace ehrjepa::train {
 
+/// Whose states the latent objective predicts.
+enum class TargetKind {
+  kEma,     ///< the target encoder's
+  kOnline,  ///< the encoder's own, without gradient (SimSiam, VICReg)
+};
+
+struct LatentOptions {
+  objective::LatentLossKind loss = objective::LatentLossKind::kMse;
+  double beta = 1.0;  ///< of smooth L1
+  TargetKind target = TargetKind::kEma;
+  std::int64_t target_layers = 1;  ///< k > 1: mean over the last k blocks (data2vec); needs kEma
+  double variance_weight = 0.0;    ///< of VICReg's terms and SIGReg on the predictions; 0 is none
+  double covariance_weight = 0.0;
+  double sigreg_weight = 0.0;
+  std::uint64_t seed = 0;  ///< SIGReg's directions are drawn from seed and step
+  std::uint32_t step = 0;
+};
+
 struct LossOptions {
   double next_token_weight = 1.0;  ///< 0 switches the objective off
-  double latent_weight = 1.0;      ///< 0 switches the objective off, and with it the masked and the target pass
+  double latent_weight = 1.0;      ///< 0 switches the objective off, and with it branches and target pass
+  LatentOptions latent;
   bool with_collapse_monitors = false;
+  bool with_interference = false;  ///< cosine of the two losses' gradients; costs a second backward pass
 };
 
 struct CollapseMonitors {
@@ -33,13 +55,16 @@ struct Losses {
   std::optional<double> next_token_loss;
   std::optional<double> latent_loss;
   std::int64_t scored_tokens = 0;
+  std::optional<double> regulariser;   ///< weighted sum of the anti-collapse terms; present when one is on
+  std::optional<double> interference;  ///< cosine of d next_token_loss and d latent_loss over the encoder's parameters
   std::optional<CollapseMonitors> collapse;
 };
 
 struct StepOptions : LossOptions {
   AdamWOptions optimizer;
-  double gradient_clip = 1.0;  ///< largest global norm; 0 does not clip
-  double momentum = 0.996;     ///< EMA decay of the target encoder
+  double gradient_clip = 1.0;   ///< largest global norm; 0 does not clip
+  double momentum = 0.996;      ///< EMA decay of the target encoder
+  bool restart_target = false;  ///< the target encoder becomes a copy of the encoder before the step
 };
 
 struct StepResult : Losses {
@@ -77,17 +102,22 @@ class WorldModel {
  public:
   explicit WorldModel(const WorldModelOptions& options);
 
-  /// One update: forward, backward, clipped AdamW, momentum update of the target encoder.
-  /// The two objectives take two forward passes of the encoder (clean, masked) and one of the target encoder.
+  /// One update: forward, backward, clipped AdamW, momentum update of the target encoder. Both objectives share one
+  /// packed forward pass: the next-token loss reads the trunk, the latent loss the branches.
+  /// @param batches  micro-batches of one update: each loss is the mean over all of them together, so that the update
+  /// is
+  ///                 that of one large batch. The anti-collapse terms are means over the micro-batches.
   /// @throws Cancelled, or Error for a loss that is not finite; parameters, moments and target encoder are then as
   /// before.
-  StepResult step(const WorldModelBatch& batch, const StepOptions& options, const std::atomic<bool>& cancelled);
+  StepResult step(std::span<const WorldModelBatch> batches, const StepOptions& options,
+                  const std::atomic<bool>& cancelled);
 
   /// The same losses without an update.
   Losses losses(const WorldModelBatch& batch, const LossOptions& options, const std::atomic<bool>& cancelled);
 
   /// Losses and gradients without an update; one gradient per `training().trainable`.
-  Gradients gradients(const WorldModelBatch& batch, const LossOptions& options, const std::atomic<bool>& cancelled);
+  Gradients gradients(std::span<const WorldModelBatch> batches, const LossOptions& options,
+                      const std::atomic<bool>& cancelled);
 
   const model::Qwen3Config& config() const { return options_.config; }
   at::ScalarType compute_dtype() const;
@@ -104,12 +134,16 @@ class WorldModel {
   TrainingState& training();
 
  private:
-  /// Losses with their graph; `total` is undefined when no objective is on.
+  /// Losses of one batch with their graph; undefined where an objective is off.
   struct Forward {
-    at::Tensor total;
+    at::Tensor next_token;
+    at::Tensor latent;       ///< the regression alone
+    at::Tensor regulariser;  ///< weighted
     Losses values;
   };
   Forward forward(const WorldModelBatch& batch, const LossOptions& options, const std::atomic<bool>& cancelled);
+  void latent_forward(const WorldModelBatch& batch, const at::Tensor& hidden_TD, const LossOptions& options,
+                      const std::atomic<bool>& cancelled, Forward& result);
 
   WorldModelOptions options_;
   model::Qwen3Weights encoder_;

@@ -5,6 +5,7 @@ import t from 'tap';
 import { Qwen3Shape } from '../../lib/model/qwen3-config.js';
 import { WorldModel } from '../../lib/model/world-model.js';
 import { nativeAddon } from '../../lib/native.js';
+import { nativeBatch, plainStep } from '../fixtures/native-batch.js';
 
 const shape = Qwen3Shape.parse({
 	hiddenSize: 16,
@@ -17,29 +18,8 @@ const shape = Qwen3Shape.parse({
 const create = (more: Partial<ConstructorParameters<typeof WorldModel>[0]> = {}) =>
 	new WorldModel({ shape, vocabSize: 20, maskTokenId: 1, seed: 1, ...more });
 
-function batchOf(sequences: number, length: number) {
-	const total = sequences * length;
-	return {
-		tokens: Int32Array.from({ length: total }, (_, i) => (i * 7) % 20),
-		cuSeqlens: Int32Array.from({ length: sequences + 1 }, (_, i) => i * length),
-		positionIds: Int32Array.from({ length: total }, (_, i) => i % length),
-		contextLengths: new Int32Array(sequences).fill(length - 2),
-		maskedPositions: Int32Array.from({ length: sequences }, (_, i) => (i + 1) * length - 1),
-	};
-}
-const options = {
-	nextTokenWeight: 1,
-	latentWeight: 1,
-	nextTokenOn: 'future',
-	withCollapseMonitors: false,
-	learningRate: 1e-3,
-	beta1: 0.9,
-	beta2: 0.95,
-	epsilon: 1e-8,
-	weightDecay: 0.01,
-	gradientClip: 1,
-	momentum: 0.99,
-} as const;
+const batchOf = (sequences: number, length: number) => nativeBatch(sequences, length, 20);
+const options = plainStep;
 
 t.test('the addon has exactly the functions of its contract', async (t) => {
 	const addon = nativeAddon();
@@ -76,7 +56,7 @@ t.test('bad arguments are typed errors with the caller in the stack', async (t) 
 		message: '[batch] tokens must be an Int32Array but is an array',
 	});
 	await t.rejects(model.step(batch, { ...options, nextTokenOn: 'past' as never }), {
-		message: /nextTokenOn must be "future" or "all" but is "past"/,
+		message: /nextTokenOn must be one of future, all but is "past"/,
 	});
 	await t.rejects(model.step(batch, { ...options, learningRate: Number.NaN }), {
 		message: /learningRate must be a finite number/,
@@ -93,7 +73,7 @@ t.test('bad arguments are typed errors with the caller in the stack', async (t) 
 	});
 	await t.rejects(model.save('encoder', '/no/such/folder/x'), { message: /No such file or directory/ });
 	t.throws(() => create({ maskTokenId: 20 }), {
-		code: 'EHR_JEPA_NATIVE',
+		code: 'EHR_JEPA_CONFIG',
 		message: /maskTokenId must lie in the vocabulary of 20 tokens but is 20/,
 	});
 	t.throws(() => create({ shape: { ...shape, numKeyValueHeads: 3 } }), {

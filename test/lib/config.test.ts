@@ -33,7 +33,7 @@ t.test('impossible combinations are refused', async (t) => {
 
 t.test('defaults are filled in', async (t) => {
 	const config = parseConfig('x', TrainConfig, {});
-	t.equal(config.objective.latent?.momentum, 0.996);
-	t.equal(config.objective.latent?.maskRatio, 0.5);
+	t.same(config.objective.latent?.target, { kind: 'ema', momentum: 0.996, layers: 1 });
+	t.same(config.objective.latent?.branch, { kind: 'masked', ratio: 0.5, span: 1 });
 	t.equal(config.optimizer.gradientClip, 1);
 });

@@ -69,7 +69,7 @@ TEST("attention: packed, grouped and causal, as the definition says") {
   const at::Tensor q = at::randn({13, 4, 8}, at::kDouble);
   const at::Tensor k = at::randn({13, 2, 8}, at::kDouble);
   const at::Tensor v = at::randn({13, 2, 8}, at::kDouble);
-  const at::Tensor found = ops::attention_varlen(q, k, v, cu_seqlens, 0.3);
+  const at::Tensor found = ops::attention(q, k, v, {cu_seqlens, {}, false}, 0.3);
   EXPECT_LE((found - plain_attention(q, k, v, cu_seqlens, 0.3)).abs().max().item<double>(), 1e-12);
 }
 
@@ -215,26 +215,42 @@ TEST("batch: every rule is checked and named") {
   EXPECT_THROWS(train::packed_tokens(V{1, 2}, V{0, 2}, V{0}, 9),
                 "position_ids must have one entry per token (2) but has 1");
   const auto clean = [] { return train::packed_tokens(V{1, 2, 3, 4}, V{0, 4}, V{0, 1, 2, 3}, 9); };
-  EXPECT_THROWS(train::world_model_batch(clean(), V{4}, V{}, 0, false),
-                "context_lengths must lie in [1, sequence length)");
-  EXPECT_THROWS(train::world_model_batch(clean(), V{2}, V{1}, 0, false),
-                "masked_positions must ascend and lie in a future");
-  EXPECT_THROWS(train::world_model_batch(clean(), V{2}, V{3, 2}, 0, false),
-                "masked_positions must ascend and lie in a future");
-  EXPECT_THROWS(train::world_model_batch(clean(), V{2}, V{4}, 0, false),
-                "masked_positions must lie below total_tokens (4)");
+  const auto batch = [&](const V& contexts, const V& sequences, const V& cuts, const V& cu_rows, const V& tokens,
+                         const V& positions, const V& targets) {
+    return train::world_model_batch(clean(), contexts, {sequences, cuts, cu_rows, tokens, positions, targets, false},
+                                    false, 9);
+  };
+  EXPECT_THROWS(batch({4}, {}, {}, {0}, {}, {}, {}), "context_lengths must lie in [1, sequence length)");
+  EXPECT_THROWS(batch({2, 2}, {}, {}, {0}, {}, {}, {}), "context_lengths must have one entry per sequence (1)");
+  EXPECT_THROWS(batch({2}, {1}, {2}, {0, 1}, {8}, {2}, {2}), "branch sequences must lie in [0, 1) but branch 0 has 1");
+  EXPECT_THROWS(batch({2}, {0}, {4}, {0, 1}, {8}, {2}, {2}), "branch cuts must lie in [1, sequence length)");
+  EXPECT_THROWS(batch({2}, {0}, {2}, {0, 1}, {9}, {2}, {2}), "branch tokens must lie in [0, 9) but row 0 holds 9");
+  EXPECT_THROWS(batch({2}, {0}, {2}, {0, 1}, {8}, {-1}, {2}), "branch position_ids must not be negative");
+  EXPECT_THROWS(batch({2}, {0}, {2}, {0, 1}, {8}, {2}, {1}), "branch targets must lie behind the cut");
+  EXPECT_THROWS(batch({2}, {0}, {2}, {0, 1}, {8}, {2}, {4}), "branch targets must lie behind the cut");
+  EXPECT_THROWS(batch({2}, {0}, {2}, {0, 2}, {8}, {2}, {2}), "branch offsets must run from 0 to the number");
+  EXPECT_THROWS(batch({2}, {0, 0}, {2, 2}, {0, 1, 1}, {8}, {2}, {2}), "branch offsets must ascend");
+  EXPECT_THROWS(batch({2}, {0}, {2, 3}, {0, 1}, {8}, {2}, {2}), "branches must have a cut each");
+  EXPECT_THROWS(batch({2}, {0}, {2}, {0, 1}, {8}, {2, 3}, {2}),
+                "branch rows must have a position id and a target each");
 }
 
 TEST("batch: future tokens carry loss, or all but the first of a sequence") {
   using V = std::vector<std::int32_t>;
   const auto clean = [] { return train::packed_tokens(V{1, 2, 3, 4, 5, 6}, V{0, 4, 6}, V{0, 1, 2, 3, 0, 1}, 9); };
-  const train::WorldModelBatch future = train::world_model_batch(clean(), V{2, 1}, V{3, 5}, 8, false);
+  const auto batch = [&](bool score_all) {
+    return train::world_model_batch(
+        clean(), V{2, 1}, {V{0, 1}, V{2, 1}, V{0, 2, 3}, V{3, 8, 8}, V{2, 3, 1}, V{-1, 3, 5}, false}, score_all, 9);
+  };
+  const train::WorldModelBatch future = batch(false);
   EXPECT(future.scored_rows.equal(at::tensor({1, 2, 4}, at::kLong)));
   EXPECT(future.labels.equal(at::tensor({3, 4, 6}, at::kLong)));
-  EXPECT(future.masked_tokens.equal(at::tensor({1, 2, 3, 8, 5, 8}, at::kLong)));
-  EXPECT(future.context_rows.equal(at::tensor({1, 4}, at::kLong)));
-  const train::WorldModelBatch all = train::world_model_batch(clean(), V{2, 1}, V{}, 8, true);
-  EXPECT(all.scored_rows.equal(at::tensor({0, 1, 2, 4}, at::kLong)));
+  EXPECT(future.packed.tokens.equal(at::tensor({1, 2, 3, 4, 5, 6, 3, 8, 8}, at::kLong)));
+  EXPECT(future.predicted_rows.equal(at::tensor({7, 8}, at::kLong)));
+  EXPECT((future.target_rows == std::vector<std::int64_t>{3, 5}));
+  EXPECT((future.context_rows == std::vector<std::int64_t>{1, 4}));
+  EXPECT(future.packed.trunk().tokens.equal(clean().tokens));
+  EXPECT(batch(true).scored_rows.equal(at::tensor({0, 1, 2, 4}, at::kLong)));
 }
 
 }  // namespace

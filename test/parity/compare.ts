@@ -5,6 +5,9 @@ import { z } from 'zod';
 import { parseConfig } from '../../lib/config.js';
 import { WorldModel } from '../../lib/model/world-model.js';
 import type { ComputeDtype, NativeLossOptions, NativeTrainingBatch } from '../../lib/native.js';
+import { noBranches } from '../../lib/store/branches.js';
+import { lossOptionsAt } from '../../lib/train/loss-options.js';
+import { TrainConfig } from '../../lib/train/train-config.js';
 import { readFloatTensors } from './float-tensors.js';
 
 const Inputs = z.strictObject({
@@ -36,10 +39,10 @@ export const float32Limit = 1e-5;
 // A tensor that transformers' bfloat16 hits by luck (one number, such as the loss) must not forbid ours one rounding.
 const bfloat16Rounding = 2 ** -9;
 const lossOptions: NativeLossOptions = {
-	nextTokenWeight: 1,
-	latentWeight: 0,
-	nextTokenOn: 'all',
-	withCollapseMonitors: false,
+	...lossOptionsAt(TrainConfig.parse({ objective: { latent: null, nextToken: { on: 'all' } } }), 1, {
+		collapse: false,
+		interference: false,
+	}),
 };
 
 /**
@@ -90,7 +93,12 @@ async function computed(
 		for (const name of [...found.keys()]) if (name.startsWith('grad.predictor')) found.delete(name);
 		const losses: number[] = [];
 		for (let step = 0; step < inputs.steps; step++) {
-			const result = await model.step(batch, { ...lossOptions, ...inputs.optimizer, momentum: 1 });
+			const result = await model.step(batch, {
+				...lossOptions,
+				...inputs.optimizer,
+				momentum: 1,
+				restartTarget: false,
+			});
 			losses.push(result.loss);
 		}
 		found.set('losses', Float32Array.from(losses));
@@ -111,7 +119,7 @@ function packed(sequences: readonly (readonly number[])[]): NativeTrainingBatch 
 		cuSeqlens: Int32Array.from(cuSeqlens),
 		positionIds: Int32Array.from(sequences.flatMap((sequence) => sequence.map((_, i) => i))),
 		contextLengths: Int32Array.from(sequences, () => 1),
-		maskedPositions: new Int32Array(0),
+		branches: noBranches,
 	};
 }
 

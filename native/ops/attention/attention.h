@@ -2,22 +2,44 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace ehrjepa::ops {
 
-/// Causal self-attention of packed sequences (varlen) with grouped-query heads:
+/// A latent branch: rows that see the beginning of one trunk sequence and their own branch, never the clean rest.
+struct Branch {
+  std::int64_t context_begin = 0;  ///< trunk rows [context_begin, context_end): the context
+  std::int64_t context_end = 0;
+  std::int64_t begin = 0;  ///< own rows [begin, end) of the packed axis, behind the trunk
+  std::int64_t end = 0;
+};
+
+/// Who sees whom on the packed axis: T trunk rows in sequences, then R branch rows.
+struct AttentionLayout {
+  std::vector<std::int64_t> cu_seqlens;  ///< (B + 1) of the trunk; starts with 0, ends with T
+  std::vector<Branch> branches;          ///< back to back behind the trunk; may be empty
+  bool isolated = false;                 ///< a branch row sees of its branch itself alone, not the rows before it
+
+  std::int64_t trunk_rows() const { return cu_seqlens.back(); }
+  std::int64_t rows() const { return branches.empty() ? trunk_rows() : branches.back().end; }
+};
+
+/// Attention over a trunk of packed sequences (varlen) and its latent branches, with grouped-query heads:
 ///
-///   out_t = sum_{s <= t, same sequence} softmax_s(softmax_scale * <q_t, k_s>) v_s
+///   out_t = sum_{s in K(t)} softmax_s(softmax_scale * <q_t, k_s>) v_s
+///   K(t)  = {s <= t of the same sequence}                           for a trunk row
+///         = context of the branch + {s <= t of the same branch}     for a branch row; isolated: + {t}
 ///
 /// Query head n reads key/value head n / (N / K).
 ///
-/// @param q           (T, N, H), float32, float64 or bfloat16.
-/// @param k, v        (T, K, H), same dtype; K divides N.
-/// @param cu_seqlens  (B + 1), starts with 0, ends with T; checked by the batch that carries it.
-/// @return            (T, N, H). Softmax and sums in at least float32.
-/// Source: transformers modeling_qwen3.py; GQA: Ainslie et al. 2023.
-at::Tensor attention_varlen(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                            const std::vector<std::int64_t>& cu_seqlens, double softmax_scale);
+/// @param q       (Q, N, H), float32, float64 or bfloat16; Q is all rows, or the rows that `rows` names.
+/// @param k, v    (T + R, K, H), same dtype; K divides N.
+/// @param layout  checked by the batch that carries it.
+/// @param rows    (Q) ascending trunk rows whose output is wanted; absent: every row.
+/// @return        (Q, N, H). Softmax and sums in at least float32.
+/// Source: transformers modeling_qwen3.py; GQA: Ainslie et al. 2023; layout: design decision 3.
+at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionLayout& layout,
+                     double softmax_scale, const std::optional<std::vector<std::int64_t>>& rows = std::nullopt);
 
 }  // namespace ehrjepa::ops

@@ -196,7 +196,7 @@ t.test('configuration is shown flat, with what differs first', async (t) => {
 	);
 	t.same(differs[0], ['Option', 'SFT', 'SFT + JEPA']);
 	t.ok(differs.some((cells) => cells.join() === 'train.seed,1,1'));
-	t.ok(differs.some((cells) => cells.join() === 'train.objective.latent.maskRatio,–,0.5'));
+	t.ok(differs.some((cells) => cells.join() === 'train.objective.latent.branch.ratio,–,0.5'));
 	t.notOk(differs.some(([key]) => key === 'train.model.hiddenSize'));
 	const all = tableRows(page, 'All options, with defaults filled in').map((cells) =>
 		cells.map(textOf).map((text) => text.trim()),

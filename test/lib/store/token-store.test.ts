@@ -46,7 +46,13 @@ t.test('a store gives back every patient as it was', async (t) => {
 
 t.test('a batch is a function of seed and step alone', async (t) => {
 	const { store } = await tinyStore(t);
-	const options = { contextTokens: 20, futureTokens: 10, tokensPerBatch: 80, maskRatio: 0.5, seed: 3 };
+	const options = {
+		contextTokens: 20,
+		futureTokens: 10,
+		tokensPerBatch: 80,
+		seed: 3,
+		branches: { kind: 'masked', ratio: 0.5, span: 1, cuts: 1 },
+	} as const;
 	const sampler = () => new Sampler(store.split('train'), store.vocabulary, options);
 	const one = sampler();
 	const batches = [await one.batch(1), await one.batch(2), await one.batch(3)];
@@ -57,17 +63,17 @@ t.test('a batch is a function of seed and step alone', async (t) => {
 		batches[0]!.tokens.join(),
 	);
 	t.equal(one.excluded, 1);
-	for (const { tokens, cuSeqlens, contextLengths, maskedPositions, subjectIds } of batches) {
+	for (const { tokens, cuSeqlens, contextLengths, branches, subjectIds } of batches) {
 		t.ok(tokens.length <= 80);
 		t.notOk(subjectIds.includes(14n), 'a patient with one day is not drawn');
-		let masked = 0;
+		t.same([...branches.sequences], [...contextLengths.keys()], 'a branch for each window');
+		t.same(branches.cuts, contextLengths);
 		for (const [i, context] of contextLengths.entries()) {
-			const [start, end] = [cuSeqlens[i]! + context, cuSeqlens[i + 1]!];
-			const inside = maskedPositions.filter((position) => position >= start && position < end).length;
-			t.equal(inside, Math.max(1, Math.round(0.5 * (end - start))));
-			masked += inside;
+			const length = cuSeqlens[i + 1]! - cuSeqlens[i]! - context;
+			const targets = branches.targets.subarray(branches.cuRows[i], branches.cuRows[i + 1]);
+			t.equal(targets.length, length, 'a copy of the future');
+			t.equal(targets.filter((target) => target >= 0).length, Math.max(1, Math.round(0.5 * length)));
 		}
-		t.equal(masked, maskedPositions.length);
 	}
 	const streamed = [];
 	for await (const batch of sampler().batches(1, 3)) streamed.push(batch);

@@ -7,6 +7,7 @@ import {
 	openTokenStore,
 	prepareStore,
 	RunFolder,
+	type StepMetrics,
 	simulateCohort,
 	type TokenStore,
 	Trainer,
@@ -313,6 +314,60 @@ t.test('an SFT run has no predictor and no target encoder; JEPA alone has no nex
 	for await (const { nextTokenLoss, latentLoss, loss } of jepa.run(store)) {
 		t.equal(nextTokenLoss, null);
 		t.equal(loss, latentLoss);
+	}
+});
+
+t.test('every variant of the method trains, and stops and goes on with the same bytes', async (t) => {
+	const variants: Record<string, TrainConfigInput['objective']> = {
+		query: { latent: { branch: { kind: 'query' }, cuts: 2 } },
+		curriculum: { schedule: { kind: 'curriculum', sftFraction: 0.5 } },
+		online: { latent: { target: { kind: 'online' }, antiCollapse: { variance: 1, covariance: 0.04, sigreg: 0.05 } } },
+		data2vec: {
+			latent: { target: { kind: 'ema', momentum: 0.9, finalMomentum: 1, layers: 2 }, loss: { kind: 'cosine' } },
+		},
+		strict: {
+			latent: { branch: { kind: 'masked', ratio: 1, span: 3 }, predictor: { kind: 'identity' }, interferenceEvery: 2 },
+		},
+	};
+	for (const [name, objective] of Object.entries(variants)) {
+		const config: TrainConfigInput = {
+			...tiny,
+			tuningEvery: 0,
+			steps: 6,
+			microBatches: 2,
+			tokensPerStep: 256,
+			objective,
+		};
+		const [straight, broken] = [join(folder, `${name}-straight`), join(folder, `${name}-broken`)];
+		const lines: StepMetrics[] = [];
+		{
+			await using trainer = await Trainer.create(straight, store, config);
+			for await (const line of trainer.run(store)) lines.push(line);
+		}
+		{
+			await using trainer = await Trainer.create(broken, store, config);
+			for await (const { step } of trainer.run(store)) if (step === 3) break;
+		}
+		{
+			await using trainer = await Trainer.resume(broken, store);
+			for await (const _ of trainer.run(store));
+		}
+		const bytes = (run: string, file: string) => readFileSync(join(run, 'checkpoints', 'step-00000006', file));
+		for (const file of ['encoder', 'target_encoder', 'predictor', 'optimizer'].map((part) => `${part}.safetensors`)) {
+			t.ok(bytes(straight, file).equals(bytes(broken, file)), `${name}: ${file} is the same`);
+		}
+		t.ok(lines.every(({ loss }) => Number.isFinite(loss)));
+		if (name === 'curriculum')
+			t.same(
+				lines.map(({ latentLoss }) => latentLoss === null),
+				[true, true, true, false, false, false],
+			);
+		if (name === 'online') t.ok(lines.every(({ regulariser, momentum }) => regulariser! > 0 && momentum === null));
+		if (name === 'strict')
+			t.same(
+				lines.map(({ interference }) => interference !== undefined),
+				[false, true, false, true, false, true],
+			);
 	}
 });
 

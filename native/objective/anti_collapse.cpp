@@ -1,0 +1,57 @@
+#include "objective/anti_collapse.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/linspace.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/relu.h>
+#include <ATen/ops/trapezoid.h>
+
+#include "core/random.h"
+
+namespace ehrjepa::objective {
+namespace {
+
+at::Tensor wide(const at::Tensor& x) { return x.scalar_type() == at::kDouble ? x : x.to(at::kFloat); }
+
+/// (D, K) float32, columns of length 1, uniform on the sphere.
+at::Tensor random_directions(std::int64_t features, std::int64_t directions, std::uint64_t seed, std::uint32_t step) {
+  at::Tensor result = at::empty({features, directions}, at::kFloat);
+  RandomStream random(seed, RandomPurpose::kDirections, step);
+  float* const values = result.data_ptr<float>();
+  for (std::int64_t i = 0; i < result.numel(); ++i) values[i] = static_cast<float>(random.normal());
+  return result / at::linalg_vector_norm(result, 2, {{0}}, true);
+}
+
+}  // namespace
+
+at::Tensor variance_hinge(const at::Tensor& latents_MD) {
+  const at::Tensor x = wide(latents_MD);
+  if (x.size(0) < 2) return x.sum() * 0.0;
+  return at::relu(1.0 - (x.var(0) + 1e-4).sqrt()).mean();
+}
+
+at::Tensor covariance_penalty(const at::Tensor& latents_MD) {
+  const at::Tensor x = wide(latents_MD);
+  if (x.size(0) < 2) return x.sum() * 0.0;
+  const at::Tensor centred = x - x.mean(0, true);
+  const at::Tensor covariance = centred.t().mm(centred) / static_cast<double>(x.size(0) - 1);
+  return (covariance.square().sum() - covariance.diagonal().square().sum()) / static_cast<double>(x.size(1));
+}
+
+at::Tensor sigreg(const at::Tensor& latents_MD, std::int64_t directions, std::uint64_t seed, std::uint32_t step) {
+  const at::Tensor x = wide(latents_MD);
+  if (x.size(0) < 2) return x.sum() * 0.0;
+  const at::Tensor directions_DK = random_directions(x.size(1), directions, seed, step).to(x.scalar_type());
+  constexpr std::int64_t points = 17;
+  const at::Tensor t_P = at::linspace(-4.0, 4.0, points, x.options());
+  const at::Tensor gaussian_P = (-0.5 * t_P.square()).exp();  // characteristic function of N(0, 1), and the weight
+  const at::Tensor angles_MKP = x.mm(directions_DK).unsqueeze(-1) * t_P;
+  const at::Tensor real_KP = angles_MKP.cos().mean(0) - gaussian_P;
+  const at::Tensor imaginary_KP = angles_MKP.sin().mean(0);
+  const at::Tensor error_KP = (real_KP.square() + imaginary_KP.square()) * gaussian_P;
+  return at::trapezoid(error_KP, t_P, -1).mean() * static_cast<double>(x.size(0));
+}
+
+}  // namespace ehrjepa::objective

@@ -1,0 +1,98 @@
+import t from 'tap';
+import { Objective, objectivePresets, weightsAt } from '../../../lib/objective/objective.js';
+import { lossOptionsAt, predictorWidth, samplerOptions, targetRestartsAt } from '../../../lib/train/loss-options.js';
+import { TrainConfig, type TrainConfigInput } from '../../../lib/train/train-config.js';
+
+const config = (input: TrainConfigInput) => TrainConfig.parse(input);
+
+t.test('simultaneous: both weights from the first step; the latent one may rise', async (t) => {
+	const plain = Objective.parse({});
+	t.same(weightsAt(plain, 1, 100), { nextToken: 1, latent: 1, momentum: 0.996 });
+	const rising = Objective.parse({ latent: { weight: 2, weightWarmup: 0.1 } });
+	t.equal(weightsAt(rising, 5, 100).latent, 1);
+	t.equal(weightsAt(rising, 10, 100).latent, 2);
+	t.equal(weightsAt(rising, 90, 100).latent, 2);
+});
+
+t.test(
+	'curriculum: the latent stage comes second, with the next-token loss as an anchor and a fresh target',
+	async (t) => {
+		const run = config({
+			steps: 100,
+			objective: { schedule: { kind: 'curriculum', sftFraction: 0.4, anchorWeight: 0.2 } },
+		});
+		t.same(weightsAt(run.objective, 40, 100), { nextToken: 1, latent: 0, momentum: null });
+		t.same(weightsAt(run.objective, 41, 100), { nextToken: 0.2, latent: 1, momentum: 0.996 });
+		t.same(
+			Array.from({ length: 100 }, (_, i) => i + 1).filter((step) => targetRestartsAt(run, step)),
+			[41],
+		);
+		const frozen = config({
+			steps: 100,
+			objective: { ...objectivePresets.curriculum, latent: { target: { kind: 'frozen' } } },
+		});
+		t.notOk(targetRestartsAt(frozen, 51), 'a frozen target stays the initial model');
+		t.notOk(targetRestartsAt(config({ steps: 100 }), 1));
+		t.equal(lossOptionsAt(run, 30, { collapse: true, interference: true }).withCollapseMonitors, false);
+		t.throws(() => Objective.parse({ latent: null, schedule: { kind: 'curriculum' } }), /curriculum needs both/);
+	},
+);
+
+t.test('momentum: constant, linear to its end, frozen, or none', async (t) => {
+	const at = (target: object, step: number) => weightsAt(Objective.parse({ latent: { target } }), step, 11).momentum;
+	t.equal(at({ kind: 'ema' }, 7), 0.996);
+	t.equal(at({ kind: 'ema', momentum: 0.9, finalMomentum: 1 }, 1), 0.9);
+	t.equal(at({ kind: 'ema', momentum: 0.9, finalMomentum: 1 }, 6), 0.95);
+	t.equal(at({ kind: 'ema', momentum: 0.9, finalMomentum: 1 }, 11), 1);
+	t.equal(at({ kind: 'frozen' }, 3), 1);
+	t.equal(at({ kind: 'online' }, 3), null);
+});
+
+t.test('every option reaches the core', async (t) => {
+	const run = config({
+		seed: 9,
+		objective: {
+			latent: {
+				cuts: 3,
+				branch: { kind: 'masked', ratio: 1, span: 4 },
+				loss: { kind: 'smooth-l1', beta: 0.5 },
+				predictor: { kind: 'identity' },
+				target: { kind: 'ema', layers: 2 },
+				antiCollapse: { variance: 25, covariance: 1, sigreg: 0.05 },
+			},
+		},
+	});
+	t.match(lossOptionsAt(run, 7, { collapse: true, interference: true }), {
+		withCollapseMonitors: true,
+		withInterference: true,
+		latent: {
+			loss: 'smooth-l1',
+			beta: 0.5,
+			target: 'ema',
+			targetLayers: 2,
+			varianceWeight: 25,
+			covarianceWeight: 1,
+			sigregWeight: 0.05,
+			seed: 9,
+			step: 7,
+		},
+	});
+	t.equal(predictorWidth(run), 0);
+	t.same(samplerOptions(run, 1).branches, { kind: 'masked', ratio: 1, span: 4, cuts: 3 });
+	t.same(samplerOptions(config({ objective: objectivePresets.fast }), 1).branches, {
+		kind: 'query',
+		ratio: 1,
+		span: 1,
+		cuts: 1,
+	});
+	t.equal(samplerOptions(config({ objective: objectivePresets.sft }), 1).branches, null);
+	for (const wrong of [
+		{ latent: { branch: { kind: 'query', ratio: 0.5 } } },
+		{ latent: { loss: { kind: 'mse', beta: 1 } } },
+		{ latent: { target: { kind: 'online', layers: 2 } } },
+		{ latent: { predictor: { kind: 'identity', width: 3 } } },
+		{ latent: { cuts: 0 } },
+	]) {
+		t.throws(() => Objective.parse(wrong), `${JSON.stringify(wrong)} is an option without effect, or out of range`);
+	}
+});
