@@ -13,8 +13,10 @@
 #include <cstring>
 #include <exception>
 #include <map>
+#include <string>
 
 #include "native/timing.h"
+#include "native/train_step.h"
 
 namespace bench {
 
@@ -88,7 +90,21 @@ void print_json(const std::vector<Row>& rows, double limit) {
   std::printf("]}\n");
 }
 
+/// ehrjepa_bench train-step VARIANT LAYERS TOKENS STEPS DTYPE: what bench/train-step.ts runs.
+int run_train_step(int count, char** arguments) {
+  if (count != 7) {
+    std::fprintf(stderr, "usage: ehrjepa_bench train-step VARIANT LAYERS TOKENS STEPS float32|bfloat16\n");
+    return 2;
+  }
+  return train_step({.variant = arguments[2],
+                     .layers = std::stoll(arguments[3]),
+                     .tokens = std::stoll(arguments[4]),
+                     .steps = std::stoi(arguments[5]),
+                     .bfloat16 = std::strcmp(arguments[6], "bfloat16") == 0});
+}
+
 int run(int count, char** arguments) {
+  if (count > 1 && std::strcmp(arguments[1], "train-step") == 0) return run_train_step(count, arguments);
   std::string word;
   bool json = false;
   Settings settings{15, 0.3};

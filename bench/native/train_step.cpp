@@ -1,0 +1,149 @@
+// What does the latent objective cost on top of a next-token step, packed and in two passes?
+#include "native/train_step.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <stdexcept>
+#include <vector>
+
+#include "native/two_pass.h"
+#include "train/optimizer.h"
+#include "train/step.h"
+
+namespace bench {
+namespace {
+
+using namespace ehrjepa;
+
+const std::atomic<bool> running{false};
+
+// Layers of Qwen3-1.7B's shape, and of its vocabulary the share that the layers are of 28: the head weighs as it does
+// there.
+model::Qwen3Config shape_of(std::int64_t layers) {
+  return {.vocab_size = 151'936 * layers / 28,
+          .hidden_size = 2048,
+          .intermediate_size = 6144,
+          .num_hidden_layers = layers,
+          .num_attention_heads = 16,
+          .num_key_value_heads = 8,
+          .head_dim = 128};
+}
+
+/// One patient: half context, half future; the latent branch has all of the future, or a query for every 20th token.
+PlainBatch patient(std::int64_t tokens, bool query, std::int64_t vocabulary) {
+  PlainBatch batch;
+  batch.isolated = query;
+  std::vector<std::int32_t>& sequence = batch.sequences.emplace_back();
+  for (std::int64_t i = 0; i < tokens; ++i)
+    sequence.push_back(static_cast<std::int32_t>((i * 7919) % (vocabulary - 1)));
+  const auto cut = static_cast<std::int32_t>(tokens / 2);
+  const auto mask = static_cast<std::int32_t>(vocabulary - 1);
+  batch.context_lengths = {cut};
+  PlainBranch branch{0, cut, {}, {}, {}};
+  for (auto i = cut; i < static_cast<std::int32_t>(tokens); ++i) {
+    if (query && (i + 1 - cut) % 20 != 0) continue;
+    const bool masked = query || i % 2 == 0;
+    branch.tokens.push_back(masked ? mask : sequence[static_cast<std::size_t>(i)]);
+    branch.position_ids.push_back(i);
+    branch.targets.push_back(masked ? i : -1);
+  }
+  batch.branches = {branch};
+  return batch;
+}
+
+/// The same update from two forward passes of the encoder (clean, masked) and a whole one of the target encoder.
+class TwoPassStep {
+ public:
+  TwoPassStep(const train::WorldModelOptions& options, const PlainBatch& batch) : model_(options), batch_(batch) {
+    const train::WorldModelBatch packed = batch.packed(options.config.vocab_size);
+    clean_ = packed.packed.trunk();
+    scored_rows_ = packed.scored_rows;
+    labels_ = packed.labels;
+    masked_ = clean_;
+    masked_.tokens = clean_.tokens.clone();
+    const PlainBranch& branch = batch.branches.front();
+    std::vector<std::int64_t> predicted;
+    for (std::size_t i = 0; i < branch.tokens.size(); ++i) {
+      masked_.tokens[branch.position_ids[i]] = branch.tokens[i];
+      if (branch.targets[i] >= 0) predicted.push_back(branch.targets[i]);
+    }
+    predicted_ = at::tensor(predicted, at::kLong);
+  }
+
+  double step(const train::StepOptions& options) {
+    train::TrainingState& state = model_.training();
+    std::vector<at::Tensor> parameters;
+    for (const model::NamedTensor& parameter : state.trainable) parameters.push_back(parameter.tensor);
+    const model::Qwen3Config& config = model_.config();
+    const model::Qwen3Weights weights = model::cast_weights(model_.encoder(), model_.compute_dtype());
+    const at::Tensor clean = model::qwen3_forward(weights, config, clean_, running);
+    const at::Tensor next = objective::next_token_loss(clean.index_select(0, scored_rows_), weights.lm_head, labels_);
+    at::Tensor target;
+    {
+      const at::NoGradGuard no_grad;
+      const model::Qwen3Weights ema = model::cast_weights(state.target_encoder.weights(), model_.compute_dtype());
+      target =
+          objective::normalise_target(model::qwen3_forward(ema, config, clean_, running).index_select(0, predicted_));
+    }
+    const at::Tensor masked = model::qwen3_forward(weights, config, masked_, running);
+    const at::Tensor latent =
+        objective::latent_loss(state.predictor.forward(masked.index_select(0, predicted_)), target);
+    const at::Tensor total = next + latent;
+    const std::vector<at::Tensor> gradients = torch::autograd::grad({total}, parameters);
+    train::clip_gradients(gradients, options.gradient_clip);
+    state.optimizer.step(gradients, options.optimizer);
+    state.target_encoder.update_from(model_.encoder(), options.momentum);
+    return total.item<double>();
+  }
+
+ private:
+  train::WorldModel model_;
+  PlainBatch batch_;
+  model::PackedTokens clean_, masked_;
+  at::Tensor scored_rows_, labels_, predicted_;
+};
+
+}  // namespace
+
+int train_step(const TrainStepSettings& settings) {
+  const model::Qwen3Config config = shape_of(settings.layers);
+  const train::WorldModelOptions options{
+      .config = config,
+      .predictor_width = 2 * config.hidden_size,
+      .compute_dtype = settings.bfloat16 ? ComputeDtype::kBfloat16 : ComputeDtype::kFloat32,
+      .seed = 1};
+  train::StepOptions step;
+  step.optimizer.learning_rate = 1e-5;
+  step.latent_weight = settings.variant == "sft" ? 0.0 : 1.0;
+  const PlainBatch batch = patient(settings.tokens, settings.variant == "query", config.vocab_size);
+  std::vector<double> seconds;
+  double loss = 0.0;
+  const auto timed = [&](const auto& update) {
+    for (int i = -2; i < settings.steps; ++i) {
+      const auto before = std::chrono::steady_clock::now();
+      loss = update();
+      const std::chrono::duration<double> took = std::chrono::steady_clock::now() - before;
+      if (i >= 0) seconds.push_back(took.count());
+    }
+  };
+  if (settings.variant == "two-pass") {
+    TwoPassStep two_pass(options, batch);
+    timed([&] { return two_pass.step(step); });
+  } else if (settings.variant == "sft" || settings.variant == "query" || settings.variant == "masked") {
+    train::WorldModel model(options);
+    const std::vector<train::WorldModelBatch> packed = {batch.packed(config.vocab_size)};
+    timed([&] { return model.step(packed, step, running).loss; });
+  } else {
+    throw std::runtime_error("[bench] variant must be sft, query, masked or two-pass but is " + settings.variant);
+  }
+  std::printf("{\"loss\":%.9g,\"seconds\":[", loss);
+  for (std::size_t i = 0; i < seconds.size(); ++i) std::printf("%s%.6g", i == 0 ? "" : ",", seconds[i]);
+  std::printf("]}\n");
+  return 0;
+}
+
+}  // namespace bench

@@ -1,0 +1,201 @@
+import type { DuckDBValue } from '@duckdb/node-api';
+import { DataError } from '../../errors.js';
+import { type Database, quoted } from '../query.js';
+import { arrowTypes } from './arrow-types.js';
+import { duplicateRule, type EventRule, type EventSource, encodingRule, readableRule } from './event-rules.js';
+import type { Findings } from './rule.js';
+import { checkSchema, schemas } from './schemas.js';
+
+/** A data file of the set under validation. */
+export interface EventFile {
+	readonly id: number;
+	/** Relative to the data set. */
+	readonly name: string;
+	readonly path: string;
+}
+
+/**
+ * Validates the events of one file and keeps, in the tables of {@link createTables}, what the rules across files need: where
+ * each run of a subject's rows starts, and its codes.
+ *
+ * @returns Number of rows, or why the rows could not be checked.
+ */
+export async function validateEventFile(
+	database: Database,
+	file: EventFile,
+	rules: readonly EventRule[],
+	findings: Findings,
+): Promise<number | string> {
+	try {
+		const types = await arrowTypes(database, file.path);
+		const columns = checkSchema(file.name, types, schemas.data, findings);
+		const unreadable = await columnsWithBadText(database, file, types, findings);
+		if (columns === undefined) return 'a required column is missing or of another type';
+		if (unreadable.has(columns.get('code')!)) return 'code is not UTF-8';
+		const rows = rowsSql(file.path, columns);
+		const count = await checkRules(database, file, rows, rules, findings);
+		await checkDuplicates(
+			database,
+			file,
+			columns,
+			[...types.keys()].filter((name) => !unreadable.has(name)),
+			findings,
+		);
+		await keepRuns(database, file, rows);
+		await keepCodes(database, file, rows);
+		return count;
+	} catch (error) {
+		if (!(error instanceof DataError)) throw error;
+		const value = error.value ?? error.message;
+		findings.add(readableRule, 1, { file: file.name, value: value.replaceAll(file.path, file.name) });
+		return 'the file cannot be read';
+	}
+}
+
+/** Tables that gather what the rules across files look at. */
+export async function createTables(database: Database): Promise<void> {
+	await database.run('CREATE TABLE files (id INTEGER, name VARCHAR, folder VARCHAR)');
+	await database.run('CREATE TABLE runs (subject_id BIGINT, file INTEGER, "row" BIGINT)');
+	await database.run(
+		'CREATE TABLE data_codes (code VARCHAR, file INTEGER, "row" BIGINT, subject_id BIGINT, events BIGINT)',
+	);
+	await database.run('CREATE TABLE codes (code VARCHAR, "row" BIGINT)');
+	await database.run('CREATE TABLE splits (subject_id BIGINT, split VARCHAR, "row" BIGINT)');
+}
+
+/** The file's rows in order, under the names of MEDS 0.4; time in microseconds, UTC where it has a zone. */
+function rowsSql(path: string, columns: ReadonlyMap<string, string>): string {
+	const time = identifier(columns.get('time')!);
+	const value = columns.get('numeric_value');
+	return `SELECT file_row_number AS "row", ${identifier(columns.get('subject_id')!)}::BIGINT AS subject_id,
+		CASE WHEN isfinite(${time}) THEN epoch_us(${time}) END AS time, ${time} IS NULL AS is_static,
+		${identifier(columns.get('code')!)}::VARCHAR AS code,
+		${value === undefined ? 'NULL' : identifier(value)}::DOUBLE AS numeric_value
+		FROM read_parquet(${quoted(path)}, file_row_number = true)`;
+}
+
+// lag() over the whole file in its own order is a streaming operator in DuckDB: no sort, no memory.
+const beside: Readonly<Record<EventSource, (rows: string) => string>> = {
+	rows: (rows) => rows,
+	ordered: (rows) =>
+		`SELECT *, lag(subject_id) OVER () AS previous_subject, lag(is_static) OVER () AS previous_static FROM (${rows})`,
+	timed: (rows) =>
+		`SELECT *, lag(subject_id) OVER () AS previous_subject, lag(time) OVER () AS previous_time
+		FROM (SELECT * FROM (${rows}) WHERE time IS NOT NULL)`,
+	lived: (rows) =>
+		`SELECT e.*, birth, death FROM (${rows}) e JOIN (
+			SELECT subject_id, min(time) FILTER (${is('MEDS_BIRTH')}) AS birth, min(time) FILTER (${is('MEDS_DEATH')}) AS death
+			FROM (${rows}) WHERE ${is('MEDS_BIRTH')} OR ${is('MEDS_DEATH')} GROUP BY subject_id
+		) life USING (subject_id)`,
+};
+
+/** MEDS allows a suffix: `MEDS_DEATH//in hospital`. */
+function is(code: string): string {
+	return `(code = '${code}' OR starts_with(code, '${code}//'))`;
+}
+
+/** One pass per source: every rule's count and first row. */
+async function checkRules(
+	database: Database,
+	file: EventFile,
+	rows: string,
+	rules: readonly EventRule[],
+	findings: Findings,
+): Promise<number> {
+	let count = 0;
+	for (const source of Object.keys(beside) as EventSource[]) {
+		const own = rules.filter((rule) => rule.source === source);
+		const columns = own.map(
+			({ condition, value }, i) =>
+				`(count(*) FILTER (${condition}))::DOUBLE AS n${i},
+				arg_min(struct_pack(r := "row", s := subject_id, v := ${value}), "row") FILTER (${condition}) AS first${i}`,
+		);
+		const [found] = await database.rows(
+			`SELECT count(*)::DOUBLE AS n, ${columns.join(', ')} FROM (${beside[source](rows)})`,
+		);
+		if (source === 'rows') count = Number(found?.n);
+		for (const [i, rule] of own.entries()) {
+			const n = Number(found?.[`n${i}`]);
+			if (n === 0) continue;
+			const { r, s, v } = (found?.[`first${i}`] as unknown as { entries: Record<'r' | 's' | 'v', DuckDBValue> })
+				.entries;
+			findings.add(rule, n, offender(file.name, r, s, v));
+		}
+	}
+	return count;
+}
+
+/** A subject has one file, so copies of a row are in one file. Grouping spills to disk. */
+async function checkDuplicates(
+	database: Database,
+	file: EventFile,
+	columns: ReadonlyMap<string, string>,
+	all: readonly string[],
+	findings: Findings,
+): Promise<void> {
+	const subject = identifier(columns.get('subject_id')!);
+	const code = identifier(columns.get('code')!);
+	const [found] = await database.rows(
+		`SELECT coalesce(sum(copies - 1), 0)::DOUBLE AS n, min("row") AS r, arg_min(s, "row") AS s, arg_min(c, "row") AS c FROM (
+			SELECT count(*) AS copies, min(file_row_number) AS "row", any_value(${subject}) AS s, any_value(${code}) AS c
+			FROM read_parquet(${quoted(file.path)}, file_row_number = true)
+			GROUP BY ${all.map(identifier).join(', ')} HAVING count(*) > 1)`,
+	);
+	const n = Number(found?.n ?? 0);
+	if (n > 0) findings.add(duplicateRule, n, offender(file.name, found!.r!, found!.s!, found!.c!));
+}
+
+/** DuckDB refuses a page with text that is not UTF-8; here it is found out which columns have one. */
+async function columnsWithBadText(
+	database: Database,
+	file: EventFile,
+	types: ReadonlyMap<string, string>,
+	findings: Findings,
+): Promise<Set<string>> {
+	const bad = new Set<string>();
+	const texts = [...types].filter(([, type]) => /string/.test(type)).map(([name]) => name);
+	const read = (names: readonly string[]) =>
+		database.rows(
+			`SELECT ${names.map((name) => `max(hash(${identifier(name)}))`).join(', ')} FROM read_parquet(${quoted(file.path)})`,
+		);
+	if (texts.length === 0 || (await read(texts).catch(badText)) !== undefined) return bad;
+	for (const column of texts) {
+		if ((await read([column]).catch(badText)) !== undefined) continue;
+		bad.add(column);
+		findings.add(encodingRule, 1, { file: file.name, column });
+	}
+	return bad;
+}
+
+function badText(error: unknown): undefined {
+	if (error instanceof DataError && /utf-?8/i.test(error.message)) return undefined;
+	throw error;
+}
+
+async function keepRuns(database: Database, file: EventFile, rows: string): Promise<void> {
+	await database.run(
+		`INSERT INTO runs SELECT subject_id, ${file.id}, "row" FROM (${beside.ordered(rows)})
+		WHERE subject_id IS NOT NULL AND subject_id IS DISTINCT FROM previous_subject`,
+	);
+}
+
+async function keepCodes(database: Database, file: EventFile, rows: string): Promise<void> {
+	await database.run(
+		`INSERT INTO data_codes SELECT code, ${file.id}, min("row"), arg_min(subject_id, "row"), count(*)
+		FROM (${rows}) WHERE code IS NOT NULL GROUP BY code`,
+	);
+}
+
+function offender(file: string, row: DuckDBValue, subject: DuckDBValue, value: DuckDBValue) {
+	return {
+		file,
+		row: Number(row),
+		...(subject === null ? {} : { subjectId: BigInt(subject as bigint | number) }),
+		...(value === null ? {} : { value: String(value) }),
+	};
+}
+
+/** SQL identifier. */
+export function identifier(name: string): string {
+	return `"${name.replaceAll('"', '""')}"`;
+}
