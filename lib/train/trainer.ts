@@ -7,6 +7,7 @@ import type { TokenStore } from '../store/token-store.js';
 import type { LongOperation, Split, TrainingBatch } from '../types.js';
 import { checkpointFile } from './checkpoint.js';
 import { CheckpointWriter } from './checkpoint-writer.js';
+import { CollapseWatch } from './collapse-warning.js';
 import { emptyModel, initialModel, planRun } from './initial-model.js';
 import { lossOptionsAt, samplerOptions, targetRestartsAt } from './loss-options.js';
 import type { CollapseMonitors, StepMetrics, TuningMetrics } from './metrics.js';
@@ -108,6 +109,7 @@ export class Trainer {
 		const sampler = this.#sampler(store, 'train', config.seed);
 		const metrics = await this.folder.openMetrics(this.#step);
 		const writer = new CheckpointWriter(this.folder, this.model, operation.onWarning ?? (() => {}));
+		const watch = new CollapseWatch(operation.onWarning ?? (() => {}));
 		let savedAt = this.#step;
 		const save = async () => {
 			if (savedAt === this.#step) return undefined;
@@ -124,6 +126,7 @@ export class Trainer {
 				const line = await this.#trainStep(batches, waitMs, checkpointMs, operation.signal);
 				checkpointMs = undefined;
 				await metrics.write(line);
+				if (line.collapse !== undefined) watch.read(line.step, line.collapse);
 				operation.onProgress?.({
 					stage: 'train',
 					done: this.#step,
