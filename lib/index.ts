@@ -6,6 +6,7 @@
  */
 export { type SimulateOptions, type SimulationSummary, simulateCohort } from './cohort/simulate.js';
 export { type MedsDataset, openMeds } from './data/meds.js';
+export { type ValidateOptions, type ValidationReport, validateMeds, validationRules } from './data/validate.js';
 export {
 	AbortedError,
 	CheckpointError,

@@ -13,6 +13,7 @@ import * as score from './commands/score.js';
 import * as simulate from './commands/simulate.js';
 import * as tasks from './commands/tasks.js';
 import * as train from './commands/train.js';
+import * as validate from './commands/validate.js';
 import { exitCodeOf, exitCodes } from './exit-codes.js';
 
 class UsageError extends Error {}
@@ -21,6 +22,7 @@ class UsageError extends Error {}
 export const commands = [
 	demo,
 	simulate,
+	validate,
 	prepare,
 	train,
 	tasks,
@@ -60,7 +62,8 @@ export async function main(argv: readonly string[]): Promise<number> {
 	for (const command of commands) parser = parser.command(command as never);
 	try {
 		await parser.parseAsync();
-		return exitCodes.ok;
+		// A command that prints a result and a verdict (validate) sets the code itself.
+		return Number(process.exitCode ?? exitCodes.ok);
 	} catch (error) {
 		if (error instanceof UsageError) {
 			process.stderr.write(`${error.message}\nSee: ehr-jepa --help\n`);

@@ -28,9 +28,9 @@ export function twoDecimal(value: number): string {
 	if (size >= 1e21) return `${sign}${BigInt(size)}.00`;
 	const eighths = size * 8;
 	// An exact half of a hundredth is an odd multiple of 1/8: no other binary fraction ends in 5 behind two decimals.
-	if (eighths % 2 === 1) return sign + (Math.floor(size) + evenHundredths[(eighths % 8) >> 1]!).toFixed(2);
+	if (eighths % 2 === 1) return `${sign}${Math.floor(size)}.${evenHundredths[(eighths % 8) >> 1]}`;
 	return sign + size.toFixed(2);
 }
 
 /** 0.125, 0.375, 0.625 and 0.875, halves to even. */
-const evenHundredths = [0.12, 0.38, 0.62, 0.88];
+const evenHundredths = ['12', '38', '62', '88'];

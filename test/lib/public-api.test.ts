@@ -61,6 +61,8 @@ t.test('the public API is frozen: a name is added on purpose, and taken away in 
 		'simulateCohort',
 		'simulatedTasks',
 		'surpriseByDay',
+		'validateMeds',
+		'validationRules',
 		'writeEmbeddings',
 		'writeReport',
 	]);

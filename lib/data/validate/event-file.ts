@@ -14,41 +14,47 @@ export interface EventFile {
 	readonly path: string;
 }
 
+/** What became of a file: its rows, or why they could not be checked. */
+export type EventFileResult = { readonly columns: readonly string[] } & (
+	| { readonly rows: number; readonly unchecked?: undefined }
+	| { readonly unchecked: string }
+);
+
 /**
  * Validates the events of one file and keeps, in the tables of {@link createTables}, what the rules across files need: where
  * each run of a subject's rows starts, and its codes.
- *
- * @returns Number of rows, or why the rows could not be checked.
  */
 export async function validateEventFile(
 	database: Database,
 	file: EventFile,
 	rules: readonly EventRule[],
 	findings: Findings,
-): Promise<number | string> {
+): Promise<EventFileResult> {
+	let names: string[] = [];
 	try {
 		const types = await arrowTypes(database, file.path);
+		names = [...types.keys()];
 		const columns = checkSchema(file.name, types, schemas.data, findings);
 		const unreadable = await columnsWithBadText(database, file, types, findings);
-		if (columns === undefined) return 'a required column is missing or of another type';
-		if (unreadable.has(columns.get('code')!)) return 'code is not UTF-8';
+		if (columns === undefined) return { columns: names, unchecked: 'a required column is missing or of another type' };
+		if (unreadable.has(columns.get('code')!)) return { columns: names, unchecked: 'code is not UTF-8' };
 		const rows = rowsSql(file.path, columns);
 		const count = await checkRules(database, file, rows, rules, findings);
 		await checkDuplicates(
 			database,
 			file,
 			columns,
-			[...types.keys()].filter((name) => !unreadable.has(name)),
+			names.filter((name) => !unreadable.has(name)),
 			findings,
 		);
 		await keepRuns(database, file, rows);
 		await keepCodes(database, file, rows);
-		return count;
+		return { columns: names, rows: count };
 	} catch (error) {
 		if (!(error instanceof DataError)) throw error;
 		const value = error.value ?? error.message;
 		findings.add(readableRule, 1, { file: file.name, value: value.replaceAll(file.path, file.name) });
-		return 'the file cannot be read';
+		return { columns: names, unchecked: 'the file cannot be read' };
 	}
 }
 
@@ -117,8 +123,8 @@ async function checkRules(
 		for (const [i, rule] of own.entries()) {
 			const n = Number(found?.[`n${i}`]);
 			if (n === 0) continue;
-			const { r, s, v } = (found?.[`first${i}`] as unknown as { entries: Record<'r' | 's' | 'v', DuckDBValue> })
-				.entries;
+			const first = found![`first${i}`] as unknown as { entries: Record<'r' | 's' | 'v', DuckDBValue> };
+			const { r, s, v } = first.entries;
 			findings.add(rule, n, offender(file.name, r, s, v));
 		}
 	}

@@ -123,6 +123,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 	t.same(options, {
 		demo: ['meds', 'out', 'patients', 'seed', 'steps'],
 		'simulate <out>': ['max-years', 'min-years', 'out', 'patients', 'seed'],
+		'validate <meds>': ['max-code-length', 'meds'],
 		'prepare <meds> <out>': ['bins', 'max-unknown', 'meds', 'min-patients', 'out', 'seed', 'vocabulary'],
 		'train <store> <run>': ['config', 'from', 'objective', 'resume', 'run', 'seed', 'size', 'steps', 'store'],
 		'tasks <meds> <out>': ['definitions', 'labels', 'meds', 'min-history-days', 'out', 'per-patient', 'seed'],

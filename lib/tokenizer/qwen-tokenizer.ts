@@ -1,0 +1,177 @@
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { VocabularyError } from '../errors.js';
+import {
+	type HuggingFaceTokenizer,
+	huggingFaceTokenizer,
+	type PieceSplitter,
+	pieceSplitter,
+} from './huggingface-tokenizers.js';
+import { IdBuffer } from './id-buffer.js';
+import { LineCache } from './line-cache.js';
+import { mayCut, nextCut, qwenPattern } from './line-cuts.js';
+import { configuredTokens, tokenizerJsonFromSlowFiles } from './slow-files.js';
+import {
+	readTokenizerFiles,
+	type TokenizerFileName,
+	type TokenizerFiles,
+	tokenizerJson,
+	writeTokenizerFiles,
+} from './tokenizer-files.js';
+import { type AddedToken, checkTokenizerJson } from './tokenizer-json.js';
+
+const lineCacheBytes = 64 * 2 ** 20;
+const pieceCacheBytes = 16 * 2 ** 20;
+
+/**
+ * Qwen's byte-level BPE from the files of a model's own folder. No BOS or EOS is added: the last token of a text is the
+ * last token of its words. Text is normalised to NFC.
+ */
+export class QwenTokenizer {
+	/** The files it was made of. */
+	readonly files: TokenizerFiles;
+	/**
+	 * Fingerprint: tokenizers with the same one give the same ids. The SHA-256 of `tokenizer.json`; of the slow files, that
+	 * of `vocab.json`, `merges.txt` and the list of added tokens.
+	 */
+	readonly sha256: string;
+	/** One more than the highest id. The embedding of a model may have more rows (Qwen3: 151,669 ids, 151,936 rows). */
+	readonly vocabularySize: number;
+	/** Special tokens such as `<|endoftext|>` with their ids. In a text each is one token, as every added token is. */
+	readonly specialTokens: ReadonlyMap<string, number>;
+	readonly #tokenizer: HuggingFaceTokenizer;
+	/** Finds added tokens in a line; undefined when there is none. */
+	readonly #added: RegExp | undefined;
+	/** Undefined where text must not be cut. */
+	readonly #splitter: PieceSplitter | undefined;
+	readonly #lines = new LineCache(lineCacheBytes);
+	readonly #pieces = new LineCache(pieceCacheBytes);
+	readonly #ids = new IdBuffer();
+
+	/** As {@link QwenTokenizer.fromPretrained}, of files that were read. */
+	constructor(files: TokenizerFiles) {
+		const fast = files.contents.has('tokenizer.json');
+		const name = fast ? 'tokenizer.json' : 'vocab.json';
+		const json = checkTokenizerJson(
+			fast ? tokenizerJson(files, name) : tokenizerJsonFromSlowFiles(files),
+			join(files.directory, name),
+		);
+		const { added_tokens: added, model } = json;
+		if (fast) requireSameAddedTokens(files, added);
+		this.files = files;
+		this.sha256 = fingerprint(files, added);
+		let highest = 0;
+		for (const id of Object.values(model.vocab)) highest = Math.max(highest, id);
+		for (const { id } of added) highest = Math.max(highest, id);
+		this.vocabularySize = highest + 1;
+		this.specialTokens = new Map(added.filter(({ special }) => special).map(({ content, id }) => [content, id]));
+		this.#tokenizer = huggingFaceTokenizer(json);
+		const contents = added.flatMap(({ content }) => [content, content.normalize('NFC')]);
+		this.#added = contents.length === 0 ? undefined : new RegExp(contents.map(escaped).join('|'));
+		this.#splitter = mayCut(json) ? pieceSplitter(qwenPattern) : undefined;
+	}
+
+	/**
+	 * Opens the tokenizer of a model.
+	 *
+	 * @param directory - Folder with `tokenizer.json`, or with `vocab.json`, `merges.txt` and `added_tokens.json`; the first
+	 *   when both are there. `tokenizer_config.json` beside it is read where it names added tokens.
+	 * @throws {VocabularyError} For a file that is missing or broken, and for a tokenizer that is no byte-level BPE.
+	 */
+	static async fromPretrained(directory: string): Promise<QwenTokenizer> {
+		return new QwenTokenizer(await readTokenizerFiles(directory));
+	}
+
+	/** Ids of a text, by lines and pieces that were met before. The same as {@link QwenTokenizer.encodeUncached}. */
+	encode(text: string): Int32Array {
+		// A text that is not normalised is rare; what normalising does to it is left to the encoder.
+		if (this.#splitter === undefined || text.normalize('NFC') !== text) return this.encodeUncached(text);
+		this.#ids.clear();
+		for (let from = 0; from < text.length; ) {
+			const until = nextCut(text, from);
+			const line = text.slice(from, until);
+			if (!this.#lines.copyTo(this.#ids, line)) this.#encodeLine(line, this.#splitter);
+			from = until;
+		}
+		return this.#ids.take();
+	}
+
+	/** Ids of a text as a whole, by `@huggingface/tokenizers` alone: what {@link QwenTokenizer.encode} is tested against. */
+	encodeUncached(text: string): Int32Array {
+		return Int32Array.from(this.#tokenizer.encode(text, { add_special_tokens: false }).ids);
+	}
+
+	/**
+	 * Text of ids. Added tokens are written out; bytes that are no UTF-8 become U+FFFD.
+	 *
+	 * @throws {VocabularyError} For an id that no token has, such as a row of the embedding that is not used.
+	 */
+	decode(ids: ArrayLike<number>): string {
+		const list = Array.from(ids);
+		for (const [index, id] of list.entries()) {
+			if (this.#tokenizer.id_to_token(id) === undefined)
+				throw new VocabularyError(
+					`[tokenizer] ids must be tokens of the vocabulary (integers below ${this.vocabularySize}) but the one at ${index} is ${id}; were they made with this tokenizer?`,
+				);
+		}
+		if (list.length === 0) return '';
+		return this.#tokenizer.decode(list, { skip_special_tokens: false, clean_up_tokenization_spaces: false });
+	}
+
+	/** @param token - As the vocabulary spells it: a space before a word is `Ġ`. */
+	tokenToId(token: string): number | undefined {
+		return this.#tokenizer.token_to_id(token);
+	}
+
+	/**
+	 * Writes the files it was made of into a folder, byte for byte, as beside an export.
+	 *
+	 * @returns Names of the files.
+	 * @throws {OutputError} When they cannot be written.
+	 */
+	async save(directory: string): Promise<TokenizerFileName[]> {
+		return writeTokenizerFiles(this.files, directory);
+	}
+
+	#encodeLine(line: string, splitter: PieceSplitter): void {
+		const from = this.#ids.length;
+		if (this.#added?.test(line)) this.#ids.append(this.encodeUncached(line));
+		else {
+			// Without added tokens the ids of a line are those of its pieces; a piece alone splits no further, because what
+			// the pattern prefers to it in the line is longer than it or is not there.
+			for (const piece of splitter.pre_tokenize_text(line)) {
+				if (this.#pieces.copyTo(this.#ids, piece)) continue;
+				const ids = this.encodeUncached(piece);
+				this.#ids.append(ids);
+				this.#pieces.put(piece, ids);
+			}
+		}
+		this.#lines.put(line, this.#ids.since(from));
+	}
+}
+
+/** Refuses a folder whose two lists of added tokens differ: transformers would add tokens of which tokenizer.json knows nothing. */
+function requireSameAddedTokens(files: TokenizerFiles, added: readonly AddedToken[]): void {
+	const known = new Map(added.map(({ id, content }) => [id, content]));
+	for (const [id, { content }] of configuredTokens(files)) {
+		if (known.get(id) !== content)
+			throw new VocabularyError(
+				`[tokenizer] ${join(files.directory, 'tokenizer_config.json')}: added tokens must be those of tokenizer.json but ${id} is "${content}" here and ${known.has(id) ? `"${known.get(id)}"` : 'missing'} there; save the tokenizer again with transformers`,
+			);
+	}
+}
+
+function fingerprint(files: TokenizerFiles, added: readonly AddedToken[]): string {
+	const hash = createHash('sha256');
+	const fast = files.contents.get('tokenizer.json');
+	if (fast !== undefined) return hash.update(fast).digest('hex');
+	for (const name of ['vocab.json', 'merges.txt'] as const) {
+		const content = files.contents.get(name)!;
+		hash.update(`${name}\0${content.length}\0`).update(content);
+	}
+	return hash.update(JSON.stringify(added)).digest('hex');
+}
+
+function escaped(text: string): string {
+	return text.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&');
+}
