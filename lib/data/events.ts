@@ -20,7 +20,7 @@ export interface EventChunk {
 export async function loadCodes(database: Database, dataset: MedsDataset): Promise<string[]> {
 	await database.run(
 		`CREATE OR REPLACE TABLE code_ids AS SELECT code, (row_number() OVER (ORDER BY code) - 1)::INTEGER AS id
-		FROM (SELECT DISTINCT code FROM (${eventsSql(dataset.files)}))`,
+		FROM (SELECT DISTINCT code FROM (${eventsSql(dataset)}))`,
 	);
 	await database.run('CREATE OR REPLACE TABLE subject_splits (subject_id BIGINT, split VARCHAR)');
 	const appender = await database.connection.createAppender('subject_splits');
@@ -45,7 +45,7 @@ export async function* streamEvents(
 ): AsyncGenerator<EventChunk> {
 	const sql = `SELECT e.subject_id, coalesce(e.time, '${staticTime}'::BIGINT) AS time, c.id,
 			coalesce(e.value, 'nan'::FLOAT) AS value
-		FROM (${eventsSql(dataset.files)}) e
+		FROM (${eventsSql(dataset)}) e
 		JOIN subject_splits s ON s.subject_id = e.subject_id AND s.split = '${split}'
 		JOIN code_ids c ON c.code = e.code
 		ORDER BY e.subject_id, e.time NULLS FIRST, e.filename, e.file_row_number`;

@@ -31,7 +31,10 @@ export class Database {
 			temp_directory: temporary,
 			...(options.threads === undefined ? {} : { threads: String(options.threads) }),
 		});
-		return new Database(instance, await instance.connect(), temporary);
+		const connection = await instance.connect();
+		// Else a zoned time that is cast takes the zone of this machine, and the same files read differently elsewhere.
+		await connection.run("SET GLOBAL TimeZone = 'UTC'");
+		return new Database(instance, connection, temporary);
 	}
 
 	/** Runs a statement for its effect. */
@@ -81,6 +84,11 @@ export function quoted(text: string): string {
 	return `'${text.replaceAll("'", "''")}'`;
 }
 
+/** SQL identifier. */
+export function identifier(name: string): string {
+	return `"${name.replaceAll('"', '""')}"`;
+}
+
 /** DuckDB's errors in our types: a full disk or a missing permission is the output's fault, the rest the data's. */
 async function translated<T>(work: () => Promise<T>): Promise<T> {
 	try {
@@ -89,6 +97,16 @@ async function translated<T>(work: () => Promise<T>): Promise<T> {
 		const message = (cause as Error).message.split('\n')[0] ?? 'unknown error';
 		if (/No space left|disk full|Permission denied|Could not write|failed to write/i.test(message)) {
 			throw new OutputError(`[query] ${message}`, { cause });
+		}
+		// DuckDB quotes the text that it cannot read, which may be a patient's; the cause would carry it on.
+		const encoding = /Invalid string encoding found in Parquet file "(.*?)"/.exec(message);
+		if (encoding !== null) {
+			throw new DataError('query', {
+				file: encoding[1]!,
+				rule: 'must hold text in UTF-8',
+				value: 'text in another encoding',
+				fix: 'convert the text where the file is written; ehr-jepa validate names the column',
+			});
 		}
 		throw new DataError('query', { file: 'input', rule: 'must be readable', value: message }, { cause });
 	}

@@ -1,9 +1,9 @@
-import { readdir } from 'node:fs/promises';
-import { join, sep } from 'node:path';
+import { join } from 'node:path';
 import { z } from 'zod';
 import { parseConfig, positiveInteger } from '../config.js';
-import { AbortedError, DataError } from '../errors.js';
+import { AbortedError } from '../errors.js';
 import type { LongOperation } from '../types.js';
+import { dataFiles } from './data-files.js';
 import { interruptible } from './interrupt.js';
 import { type Database, withDatabase } from './query.js';
 import { datasetJsonRules, validateDatasetJson } from './validate/dataset-json.js';
@@ -69,7 +69,7 @@ export async function validateMeds(
 	operation: LongOperation = {},
 ): Promise<ValidationReport> {
 	const { maxCodeLength, memoryLimit } = parseConfig('validate', ValidateOptions, options);
-	const names = await dataFiles(directory);
+	const names = await dataFiles('validate', directory);
 	return withDatabase({ memoryLimit }, (database) =>
 		interruptible('validate', database, operation.signal, () =>
 			validate(database, directory, names, maxCodeLength, operation),
@@ -153,28 +153,6 @@ async function validate(
 			.map(({ name }) => name)
 			.filter((name) => !skipped.has(name)),
 	};
-}
-
-/** Data files relative to the data set, with `/`, sorted. */
-async function dataFiles(directory: string): Promise<string[]> {
-	const root = join(directory, 'data');
-	const fix = 'give the root of a MEDS data set (it holds data/ and metadata/)';
-	let names: string[];
-	try {
-		names = await readdir(root, { recursive: true });
-	} catch (cause) {
-		throw new DataError('validate', { file: root, rule: 'must be a folder of parquet files', fix }, { cause });
-	}
-	const files = names.filter((name) => name.endsWith('.parquet')).map((name) => `data/${name.split(sep).join('/')}`);
-	if (files.length === 0) {
-		throw new DataError('validate', {
-			file: root,
-			rule: 'must hold at least one .parquet file',
-			value: `${names.length} other entries`,
-			fix,
-		});
-	}
-	return files.sort();
 }
 
 function offenderOf(struct: unknown): Offender {

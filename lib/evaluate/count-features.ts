@@ -20,7 +20,7 @@ export async function countFeatures(
 	signal?: AbortSignal,
 ): Promise<FeatureTable> {
 	return withDatabase({}, async (database) => {
-		await database.run(`CREATE TABLE events AS SELECT subject_id, time, code FROM (${eventsSql(dataset.files)})`);
+		await database.run(`CREATE TABLE events AS SELECT subject_id, time, code FROM (${eventsSql(dataset)})`);
 		await database.run('CREATE TABLE index_dates (i INTEGER, subject_id BIGINT, t BIGINT)');
 		const appender = await database.connection.createAppender('index_dates');
 		for (const [i, { subjectId, predictionTime }] of indexDates.entries()) {

@@ -85,7 +85,7 @@ export async function buildTasks(
 
 async function loadEvents(database: Database, dataset: MedsDataset): Promise<void> {
 	await database.run(
-		`CREATE TABLE events AS SELECT subject_id, time, code FROM (${eventsSql(dataset.files)})
+		`CREATE TABLE events AS SELECT subject_id, time, code FROM (${eventsSql(dataset)})
 		WHERE time IS NOT NULL AND NOT (code = 'MEDS_BIRTH' OR code LIKE 'MEDS_BIRTH//%')`,
 	);
 	await database.run('CREATE TABLE subject_splits (subject_id BIGINT, split VARCHAR)');

@@ -22,7 +22,7 @@ export async function fitVocabulary(
 	dataset: MedsDataset,
 	options: FitOptions,
 ): Promise<Vocabulary> {
-	const train = `SELECT e.* FROM (${eventsSql(dataset.files)}) e
+	const train = `SELECT e.* FROM (${eventsSql(dataset)}) e
 		JOIN subject_splits s ON s.subject_id = e.subject_id AND s.split = 'train'
 		WHERE NOT (e.code = 'MEDS_BIRTH' OR e.code LIKE 'MEDS_BIRTH//%')`;
 	const rows = await database.rows(

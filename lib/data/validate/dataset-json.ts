@@ -71,21 +71,7 @@ export async function validateDatasetJson(
 		findings.add(missing, 1, { file });
 		return {};
 	}
-	let value: unknown;
-	try {
-		value = JSON.parse(content);
-	} catch (cause) {
-		findings.add(notJson, 1, { file, value: (cause as Error).message });
-		return {};
-	}
-	const parsed = DatasetJson.safeParse(value);
-	if (!parsed.success) {
-		for (const { path, message } of parsed.error.issues) {
-			findings.add(notJson, 1, { file, ...(path.length === 0 ? {} : { column: path.join('.') }), value: message });
-		}
-		return {};
-	}
-	const metadata = parsed.data;
+	const metadata = parseDatasetJson(content, findings);
 	const { meds_version: version } = metadata;
 	if (version !== undefined && !/^0\.4(\.|$)/.test(version)) findings.add(otherVersion, 1, { file, value: version });
 	for (const [field, names] of Object.entries(metadata)) {
@@ -95,4 +81,21 @@ export async function validateDatasetJson(
 		}
 	}
 	return metadata;
+}
+
+/** The fields of `metadata/dataset.json`; none when it is no such object, which is a finding. */
+export function parseDatasetJson(content: string, findings: Findings): DatasetJson {
+	let value: unknown;
+	try {
+		value = JSON.parse(content);
+	} catch (cause) {
+		findings.add(notJson, 1, { file, value: (cause as Error).message });
+		return {};
+	}
+	const parsed = DatasetJson.safeParse(value);
+	if (parsed.success) return parsed.data;
+	for (const { path, message } of parsed.error.issues) {
+		findings.add(notJson, 1, { file, ...(path.length === 0 ? {} : { column: path.join('.') }), value: message });
+	}
+	return {};
 }

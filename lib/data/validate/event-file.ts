@@ -1,6 +1,6 @@
 import type { DuckDBValue } from '@duckdb/node-api';
 import { DataError } from '../../errors.js';
-import { type Database, quoted } from '../query.js';
+import { type Database, identifier, quoted } from '../query.js';
 import { arrowTypes } from './arrow-types.js';
 import { duplicateRule, type EventRule, type EventSource, encodingRule, readableRule } from './event-rules.js';
 import type { Findings } from './rule.js';
@@ -174,7 +174,7 @@ async function columnsWithBadText(
 }
 
 function badText(error: unknown): undefined {
-	if (error instanceof DataError && /utf-?8/i.test(error.message)) return undefined;
+	if (error instanceof DataError && error.rule === 'must hold text in UTF-8') return undefined;
 	throw error;
 }
 
@@ -199,9 +199,4 @@ function offender(file: string, row: DuckDBValue, subject: DuckDBValue, value: D
 		...(subject === null ? {} : { subjectId: BigInt(subject as bigint | number) }),
 		...(value === null ? {} : { value: String(value) }),
 	};
-}
-
-/** SQL identifier. */
-export function identifier(name: string): string {
-	return `"${name.replaceAll('"', '""')}"`;
 }

@@ -1,9 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DataError } from '../../errors.js';
-import { type Database, quoted } from '../query.js';
+import { type Database, identifier, quoted } from '../query.js';
 import { arrowTypes } from './arrow-types.js';
-import { identifier } from './event-file.js';
 import { readableRule } from './event-rules.js';
 import type { Findings, Rule } from './rule.js';
 import { checkSchema, type FileSchema, schemas } from './schemas.js';

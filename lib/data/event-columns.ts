@@ -1,0 +1,44 @@
+import { identifier, quoted } from './query.js';
+
+/** Data files that have the same columns under the same names. */
+export interface EventLayout {
+	/** Absolute paths. */
+	readonly files: readonly string[];
+	/** The files' own name of each of their columns, by its name in MEDS 0.4 where it has one there. */
+	readonly columns: Readonly<Record<string, string>>;
+}
+
+/** What events are read from: an opened data set, or the paths of files with the column names of MEDS 0.4. */
+export type EventSource = { readonly layouts: readonly EventLayout[] } | readonly string[];
+
+/** Columns beyond the standard four. `unit` and `table` are those of meds_etl. */
+export type TextColumn = 'text_value' | 'unit' | 'table';
+
+/**
+ * SQL that reads all events with normalised columns, whatever their names and types in the files (docs/meds.md): subject_id,
+ * time (microseconds, in UTC where the file has a zone; null is static), code, value (null where it is not finite),
+ * filename, file_row_number; and those of `text`, null where a file has none.
+ */
+export function eventsSql(source: EventSource, text: readonly TextColumn[] = []): string {
+	return layoutsOf(source)
+		.map(({ files, columns }) => {
+			const own = (name: string) => (columns[name] === undefined ? undefined : identifier(columns[name]));
+			const value = own('numeric_value');
+			const texts = text.map((name) => `${own(name) ?? 'NULL'}::VARCHAR AS ${identifier(name)}`);
+			// Not cast to TIMESTAMP first: that would bring a zoned time to the zone of this machine.
+			return `SELECT ${own('subject_id')}::BIGINT AS subject_id, epoch_us(${own('time')}) AS time, ${own('code')}::VARCHAR AS code,
+				${value === undefined ? 'NULL::FLOAT' : finiteSql(value)} AS value, ${[...texts, 'filename', 'file_row_number'].join(', ')}
+				FROM read_parquet([${files.map(quoted).join(', ')}], filename = true, file_row_number = true)`;
+		})
+		.join('\nUNION ALL\n');
+}
+
+function layoutsOf(source: EventSource): readonly EventLayout[] {
+	if ('layouts' in source) return source.layouts;
+	const columns = { subject_id: 'subject_id', time: 'time', code: 'code', numeric_value: 'numeric_value' };
+	return [{ files: source, columns }];
+}
+
+function finiteSql(column: string): string {
+	return `CASE WHEN isfinite(${column}::FLOAT) THEN ${column}::FLOAT END`;
+}
