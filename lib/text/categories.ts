@@ -132,12 +132,14 @@ export interface CategoryOverrides {
 export class CategoryMap {
 	readonly #tables: ReadonlyMap<string, Category>;
 	readonly #prefixes: ReadonlyMap<string, Category>;
+	readonly #longest: number;
 	readonly #byTable = new Map<string, Category | undefined>();
 	readonly #byCode = new Map<string, Category | undefined>();
 
 	constructor(overrides: CategoryOverrides = { tables: {}, prefixes: {} }) {
 		this.#tables = folded(tableCategories, overrides.tables);
 		this.#prefixes = folded(prefixCategories, overrides.prefixes);
+		this.#longest = Math.max(...[...this.#prefixes.keys()].map(({ length }) => length));
 	}
 
 	/** Undefined for a table that is not listed: its rows are not written, and the caller counts them. */
@@ -161,7 +163,7 @@ export class CategoryMap {
 	}
 
 	#longestPrefix(code: string): Category | undefined {
-		for (let length = code.length; length >= 0; length--) {
+		for (let length = Math.min(code.length, this.#longest); length >= 0; length--) {
 			const insideWord = length > 0 && length < code.length && isWord(code, length - 1) && isWord(code, length);
 			if (insideWord) continue;
 			const category = this.#prefixes.get(code.slice(0, length));
@@ -178,14 +180,14 @@ function folded(...lists: readonly Readonly<Record<string, Category>>[]): Map<st
 }
 
 function isWord(text: string, index: number): boolean {
-	return /\w/.test(text[index]!);
+	return /[\p{L}\p{N}_]/u.test(text[index]!);
 }
 
 /**
- * Unit that MIMIC's MEDS codes carry in their last part, or undefined: `LAB//50931//mg/dL`,
- * `SUBJECT_WEIGHT_AT_INFUSION//KG`. UNK is no unit.
+ * Unit that MIMIC's MEDS codes carry in their last part, or undefined: `LAB//50931//mg/dL`, `LAB//RESULT//50912//mg/dL`,
+ * `SUBJECT_WEIGHT_AT_INFUSION//KG`. UNK and an item number are no units.
  */
 export function unitOfCode(code: string): string | undefined {
-	const unit = /^(?:(?:LAB|VITAL|SUBJECT_FLUID_OUTPUT)\/\/.+?|SUBJECT_WEIGHT_AT_INFUSION)\/\/(.+)$/.exec(code)?.[1];
-	return unit === 'UNK' ? undefined : unit;
+	const unit = /^(?:(?:LAB|VITAL|SUBJECT_FLUID_OUTPUT)\/\/.+|SUBJECT_WEIGHT_AT_INFUSION)\/\/(.+)$/.exec(code)?.[1];
+	return unit === undefined || unit === 'UNK' || /^\d+$/.test(unit) ? undefined : unit;
 }

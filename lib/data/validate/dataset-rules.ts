@@ -42,7 +42,7 @@ export const datasetRules: readonly DatasetRule[] = [
 	},
 	{
 		name: 'no-events',
-		severity: 'warning',
+		severity: 'error',
 		basis: 'data-quality',
 		unit: 'files',
 		message: 'a data set without events is of no use',
@@ -124,7 +124,7 @@ export const datasetRules: readonly DatasetRule[] = [
 		severity: 'warning',
 		basis: 'data-quality',
 		unit: 'subjects',
-		message: 'split is not train, tuning or held_out: MEDS allows it, few readers know it',
+		message: 'split is not train, tuning or held_out: MEDS allows it, and the subject is left out',
 		needs: 'splits',
 		sql: `SELECT ${splitsFile} AS file, "row", subject_id, split AS value FROM splits
 			WHERE split NOT IN (FROM (VALUES ${sentinels}))`,

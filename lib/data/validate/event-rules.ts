@@ -92,10 +92,11 @@ export function eventRules(maxCodeLength: number): readonly EventRule[] {
 		},
 		{
 			name: 'time-infinite',
-			severity: 'warning',
+			severity: 'error',
 			basis: 'data-quality',
 			unit: 'rows',
-			message: 'time is infinite',
+			message: 'time must be finite: an infinite one would be read as static',
+			fix: 'write null for a static event',
 			source: 'rows',
 			condition: 'time IS NULL AND NOT is_static',
 			value: "'infinity'",

@@ -94,10 +94,10 @@ const olderName: Rule = {
 };
 const valueColumn: Rule = {
 	name: 'column-value',
-	severity: 'warning',
+	severity: 'error',
 	basis: 'data-quality',
 	unit: 'columns',
-	message: 'a column is called value and none numeric_value: no number would be read',
+	message: 'must be called numeric_value, or every value would be lost: a column is called value and none numeric_value',
 	fix: 'rename the column to numeric_value',
 };
 
