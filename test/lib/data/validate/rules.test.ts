@@ -367,7 +367,7 @@ t.test('other forms of a broken file', async (t) => {
 	);
 	t.match(noCode.findings, [{ name: 'text-utf8', first: { file: tuning, column: 'code' } }]);
 	t.match(noCode.unchecked, [{ file: tuning, reason: 'code is not UTF-8' }]);
-	t.notMatch(JSON.stringify(noCode.findings), /AB\/\/1/, 'and the text is not repeated');
+	t.notMatch(JSON.stringify(noCode.findings.map(({ first }) => first.value)), /AB\/\/1/, 'and the text is not repeated');
 	const badCodes = await find(
 		() => {},
 		(root) => writeFileSync(join(root, codes), 'no parquet file at all'),
