@@ -11,7 +11,7 @@ export interface EventLayout {
 /** What events are read from: an opened data set, or the paths of files with the column names of MEDS 0.4. */
 export type EventSource = { readonly layouts: readonly EventLayout[] } | readonly string[];
 
-/** Columns beyond the standard four. `unit` and `table` are those of meds_etl. */
+/** Columns beyond the standard four. `unit` (or `units`) and `table` are those of OMOP-made MEDS. */
 export type TextColumn = 'text_value' | 'unit' | 'table';
 
 /**
@@ -20,11 +20,14 @@ export type TextColumn = 'text_value' | 'unit' | 'table';
  * filename, file_row_number; and those of `text`, null where a file has none.
  */
 export function eventsSql(source: EventSource, text: readonly TextColumn[] = []): string {
-	return layoutsOf(source)
+	return sourceLayouts(source)
 		.map(({ files, columns }) => {
-			const own = (name: string) => (columns[name] === undefined ? undefined : identifier(columns[name]));
+			const own = (name: string) => (Object.hasOwn(columns, name) ? identifier(columns[name]!) : undefined);
 			const value = own('numeric_value');
-			const texts = text.map((name) => `${own(name) ?? 'NULL'}::VARCHAR AS ${identifier(name)}`);
+			const texts = text.map((name) => {
+				const column = own(name) ?? (name === 'unit' ? own('units') : undefined);
+				return `${column ?? 'NULL'}::VARCHAR AS ${identifier(name)}`;
+			});
 			// Not cast to TIMESTAMP first: that would bring a zoned time to the zone of this machine.
 			return `SELECT ${own('subject_id')}::BIGINT AS subject_id, epoch_us(${own('time')}) AS time, ${own('code')}::VARCHAR AS code,
 				${value === undefined ? 'NULL::FLOAT' : finiteSql(value)} AS value, ${[...texts, 'filename', 'file_row_number'].join(', ')}
@@ -33,7 +36,15 @@ export function eventsSql(source: EventSource, text: readonly TextColumn[] = [])
 		.join('\nUNION ALL\n');
 }
 
-function layoutsOf(source: EventSource): readonly EventLayout[] {
+/** The layouts of some of a data set's files. */
+export function layoutsOf(layouts: readonly EventLayout[], files: readonly string[]): EventLayout[] {
+	const wanted = new Set(files);
+	return layouts
+		.map((layout) => ({ ...layout, files: layout.files.filter((file) => wanted.has(file)) }))
+		.filter((layout) => layout.files.length > 0);
+}
+
+function sourceLayouts(source: EventSource): readonly EventLayout[] {
 	if ('layouts' in source) return source.layouts;
 	const columns = { subject_id: 'subject_id', time: 'time', code: 'code', numeric_value: 'numeric_value' };
 	return [{ files: source, columns }];

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { open, readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative, sep } from 'node:path';
 import { AbortedError, DataError } from '../errors.js';
 import type { LongOperation, Split } from '../types.js';
 import { checkEventFile, checkSubjectsTogether, createSubjectTable, type EventCounts } from './check-events.js';
@@ -14,7 +14,7 @@ import { Findings } from './validate/rule.js';
 import { checkSchema, schemas } from './validate/schemas.js';
 import { findingNotes, refuseErrors } from './validate/to-reader.js';
 
-export { eventsSql } from './event-columns.js';
+export { eventsSql, layoutsOf } from './event-columns.js';
 
 /** A MEDS data set on disk whose rules were checked. */
 export interface MedsDataset {
@@ -34,6 +34,9 @@ export interface MedsDataset {
 	readonly notes: readonly string[];
 }
 
+/** A MEDS data set whose columns were checked, and its rows not. */
+export type MedsFiles = Omit<MedsDataset, 'subjects' | 'events'>;
+
 /**
  * Opens a MEDS folder and checks what every reader leans on; docs/meds.md has the policy on each kind of bad input. The
  * events are read once; memory holds the subjects.
@@ -42,29 +45,42 @@ export interface MedsDataset {
  * @throws {DataError} Names file, column, rule and value. {AbortedError}
  */
 export async function openMeds(directory: string, seed = 1, operation: LongOperation = {}): Promise<MedsDataset> {
-	const names = await dataFiles('meds', directory);
-	const files = names.map((name) => join(directory, name));
 	return withDatabase({}, async (database) => {
-		const findings = new Findings();
-		const layouts = await readLayouts(database, names, files, findings);
-		const notes = findingNotes(findings);
-		const counts = await checkEvents(database, names, layouts, operation);
+		const dataset = await openFiles(database, directory);
+		const notes = [...dataset.notes];
+		const counts = await checkEvents(database, dataset, operation);
 		notes.push(...countNotes(counts));
-		const metadata = await readMetadata(directory);
 		const subjects = await readSplits(database, directory, seed, notes);
-		return {
-			directory,
-			files,
-			layouts: grouped(layouts),
-			name: metadata.dataset_name ?? 'unnamed data set',
-			etl: { name: metadata.etl_name ?? 'unknown', version: metadata.etl_version ?? 'unknown' },
-			fingerprint: await fingerprint(names, files),
-			subjects,
-			events: counts.events,
-			notes,
-		};
+		return { ...dataset, subjects, events: counts.events, notes };
 	});
 }
+
+/**
+ * Opens a MEDS folder without reading its rows, for what reads all of them anyway and checks them on the way.
+ *
+ * @throws {DataError} Names file, column, rule and value.
+ */
+export async function openMedsFiles(directory: string): Promise<MedsFiles> {
+	return withDatabase({}, (database) => openFiles(database, directory));
+}
+
+async function openFiles(database: Database, directory: string): Promise<MedsFiles> {
+	const names = await dataFiles('meds', directory);
+	const files = names.map((name) => join(directory, name));
+	const findings = new Findings();
+	const layouts = await readLayouts(database, names, files, findings);
+	const metadata = await readMetadata(directory);
+	return {
+		directory,
+		files,
+		layouts: grouped(layouts),
+		name: metadata.dataset_name ?? 'unnamed data set',
+		etl: { name: metadata.etl_name ?? 'unknown', version: metadata.etl_version ?? 'unknown' },
+		fingerprint: await fingerprint(names, files),
+		notes: findingNotes(findings),
+	};
+}
+
 /** Columns of each file, and what is odd about them. @throws {DataError} For a file that no reader could use. */
 async function readLayouts(
 	database: Database,
@@ -114,18 +130,17 @@ function grouped(layouts: readonly FileLayout[]): EventLayout[] {
 	return [...groups.values()];
 }
 
-async function checkEvents(
-	database: Database,
-	names: readonly string[],
-	layouts: readonly FileLayout[],
-	operation: LongOperation,
-): Promise<EventCounts> {
+async function checkEvents(database: Database, dataset: MedsFiles, operation: LongOperation): Promise<EventCounts> {
+	const { directory, layouts } = dataset;
 	const total: EventCounts = { events: 0, values: 0, notFinite: 0, negativeSubjects: 0, longestCode: 0 };
 	await createSubjectTable(database);
-	for (const [done, { path, columns }] of layouts.entries()) {
+	// One after the other: a layout is that of a single file here, so that every message names it.
+	const single = layouts.flatMap(({ files, columns }) => files.map((path) => ({ path, columns })));
+	for (const [done, { path, columns }] of single.entries()) {
 		if (operation.signal?.aborted) throw new AbortedError('[meds] aborted', { cause: operation.signal.reason });
-		operation.onProgress?.({ stage: 'check MEDS', done, total: layouts.length, unit: 'files' });
-		const counts = await checkEventFile(database, names[done]!, { files: [path], columns });
+		operation.onProgress?.({ stage: 'check MEDS', done, total: single.length, unit: 'files' });
+		const name = relative(directory, path).split(sep).join('/');
+		const counts = await checkEventFile(database, name, { files: [path], columns });
 		total.events += counts.events;
 		total.values += counts.values;
 		total.notFinite += counts.notFinite;

@@ -100,7 +100,7 @@ function is(code: string): string {
 	return `(code = '${code}' OR starts_with(code, '${code}//'))`;
 }
 
-/** One pass per source: every rule's count and first row. */
+/** One pass per source counts the violations of all its rules; the first row is looked for only where there is one. */
 async function checkRules(
 	database: Database,
 	file: EventFile,
@@ -111,21 +111,17 @@ async function checkRules(
 	let count = 0;
 	for (const source of Object.keys(beside) as EventSource[]) {
 		const own = rules.filter((rule) => rule.source === source);
-		const columns = own.map(
-			({ condition, value }, i) =>
-				`(count(*) FILTER (${condition}))::DOUBLE AS n${i},
-				arg_min(struct_pack(r := "row", s := subject_id, v := ${value}), "row") FILTER (${condition}) AS first${i}`,
-		);
-		const [found] = await database.rows(
-			`SELECT count(*)::DOUBLE AS n, ${columns.join(', ')} FROM (${beside[source](rows)})`,
-		);
+		const from = beside[source](rows);
+		const columns = own.map(({ condition }, i) => `(count(*) FILTER (${condition}))::DOUBLE AS n${i}`);
+		const [found] = await database.rows(`SELECT count(*)::DOUBLE AS n, ${columns.join(', ')} FROM (${from})`);
 		if (source === 'rows') count = Number(found?.n);
 		for (const [i, rule] of own.entries()) {
 			const n = Number(found?.[`n${i}`]);
 			if (n === 0) continue;
-			const first = found![`first${i}`] as unknown as { entries: Record<'r' | 's' | 'v', DuckDBValue> };
-			const { r, s, v } = first.entries;
-			findings.add(rule, n, offender(file.name, r, s, v));
+			const [first] = await database.rows(
+				`SELECT "row" AS r, subject_id AS s, ${rule.value} AS v FROM (${from}) WHERE ${rule.condition} ORDER BY "row" LIMIT 1`,
+			);
+			findings.add(rule, n, offender(file.name, first!.r!, first!.s!, first!.v!));
 		}
 	}
 	return count;
