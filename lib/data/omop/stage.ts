@@ -11,6 +11,31 @@ import { earliestTime, latestTime } from './time-range.js';
 /** Shard of the rows that become no event. */
 export const droppedShard = -1;
 
+/** Typed one by one: what a table does not have is a null without a type to DuckDB, and the parts are read as one. */
+const stagedColumns = Object.entries({
+	part: 'UTINYINT',
+	reason: 'UTINYINT',
+	remarks: 'USMALLINT',
+	subject_id: 'BIGINT',
+	time: 'TIMESTAMP',
+	source_concept: 'BIGINT',
+	concept: 'BIGINT',
+	is_default: 'BOOLEAN',
+	has_fixed_code: 'BOOLEAN',
+	last_code: 'VARCHAR',
+	number: 'FLOAT',
+	text: 'VARCHAR',
+	value_concept: 'BIGINT',
+	value_source: 'VARCHAR',
+	unit_concept: 'BIGINT',
+	unit_text: 'VARCHAR',
+	'"end"': 'TIMESTAMP',
+	visit_id: 'BIGINT',
+	key: 'BIGINT',
+})
+	.map(([name, type]) => `${name}::${type} AS ${name}`)
+	.join(', ');
+
 /**
  * Reads a table once and writes its rows as parquet files per shard: what is needed of each, with concepts as ids still, why
  * it is dropped, and what is odd about it. So text is parsed once, and later passes read few narrow columns.
@@ -30,10 +55,9 @@ export async function stageEvents(
 	await readableTable(source.files, () =>
 		database.run(
 			`COPY (
-				SELECT CASE WHEN reason IS NULL THEN shard ELSE ${droppedShard} END AS shard, ${order}::UTINYINT AS part, reason, remarks,
-					person AS subject_id, time, source_concept, concept, is_default, has_fixed_code, last_code, number, text, value_concept, value_source,
-					unit_concept, unit_text, CASE WHEN ${withinRange('"end"')} THEN "end" END AS "end", visit_id, key
-				FROM (SELECT *, ${reasonSql(events)} AS reason, ${remarksSql(events)} AS remarks FROM (
+				SELECT CASE WHEN reason IS NULL THEN shard ELSE ${droppedShard} END AS shard, ${stagedColumns}
+				FROM (SELECT * REPLACE (CASE WHEN ${withinRange('"end"')} THEN "end" END AS "end"), ${order} AS part, person AS subject_id,
+						${reasonSql(events)} AS reason, ${remarksSql(events)} AS remarks FROM (
 					SELECT s.*, p.shard, p.birth, p.death, ${nth(events)} AS nth
 					FROM (${rows}) s LEFT JOIN persons p ON p.subject_id = s.person))
 			) TO ${quoted(folder)} (FORMAT parquet, COMPRESSION snappy, PARTITION_BY (shard), OVERWRITE_OR_IGNORE)`,

@@ -44,8 +44,8 @@ export async function countTable(
 		FROM (SELECT *, reason IS NULL AND code IS NOT NULL AS kept FROM (${codedRows(staged, unmapped)}))`,
 				);
 	const count = (name: string) => Number(row?.[name] ?? 0);
-	const list = <Name extends string>(names: readonly Name[], valueOf: (name: Name) => number) =>
-		Object.fromEntries(names.map((name) => [name, valueOf(name)] as const).filter(([, n]) => n > 0)) as Partial<
+	const list = <Name extends string>(names: readonly Name[], amount: (name: Name) => number) =>
+		Object.fromEntries(names.map((name) => [name, amount(name)] as const).filter(([, n]) => n > 0)) as Partial<
 			Record<Name, number>
 		>;
 	const dropped = list(dropReasons, (reason) => {
