@@ -6,6 +6,9 @@
  */
 export { type SimulateOptions, type SimulationSummary, simulateCohort } from './cohort/simulate.js';
 export { type MedsDataset, openMeds } from './data/meds.js';
+export { importOmop } from './data/omop/import.js';
+export type { ImportOmopOptionsInput as ImportOmopOptions } from './data/omop/options.js';
+export type { OmopCdm, OmopImportReport, OmopTableCounts } from './data/omop/report.js';
 export { type ValidateOptions, type ValidationReport, validateMeds, validationRules } from './data/validate.js';
 export {
 	AbortedError,

@@ -6,6 +6,7 @@ import * as demo from './commands/demo.js';
 import * as embed from './commands/embed.js';
 import * as evaluate from './commands/evaluate.js';
 import * as exportModel from './commands/export.js';
+import * as importOmop from './commands/import-omop.js';
 import * as info from './commands/info.js';
 import * as prepare from './commands/prepare.js';
 import * as report from './commands/report.js';
@@ -22,6 +23,7 @@ class UsageError extends Error {}
 export const commands = [
 	demo,
 	simulate,
+	importOmop,
 	validate,
 	prepare,
 	train,

@@ -47,6 +47,7 @@ t.test('the public API is frozen: a name is added on purpose, and taken away in 
 		'commonTasks',
 		'embed',
 		'evaluate',
+		'importOmop',
 		'modelSizes',
 		'objectivePresets',
 		'openMeds',

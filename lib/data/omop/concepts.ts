@@ -1,0 +1,74 @@
+import type { Database } from '../query.js';
+import { Columns } from './columns.js';
+import { readableTable, type SourceTable } from './source-table.js';
+
+/** What a parent of a code is: its standard concept, or the concept above it. */
+const parentRelations = "('Maps to', 'Is a')";
+
+/** SQL of the concepts that the staged rows name. */
+function usedIds(staged: string): string {
+	return ['source_concept', 'concept', 'value_concept', 'unit_concept']
+		.map((column) => `SELECT DISTINCT ${column} AS id FROM ${staged} WHERE ${column} IS NOT NULL`)
+		.join(' UNION ');
+}
+
+/**
+ * Makes the tables `concepts` (id, code, name, unit) and `parents` (child, parent) of what the staged rows name: a whole
+ * vocabulary is never held.
+ *
+ * @param staged - SQL of the staged rows.
+ * @param concept - Absent: a code is `OMOP_CONCEPT_ID/<id>`.
+ */
+export async function loadConcepts(
+	database: Database,
+	staged: string,
+	concept: SourceTable | undefined,
+	relationship: SourceTable | undefined,
+): Promise<void> {
+	await database.run(`CREATE TABLE used AS ${usedIds(staged)}`);
+	await database.run('CREATE TABLE parents (child BIGINT, parent BIGINT)');
+	if (concept === undefined) {
+		await database.run(
+			`CREATE TABLE concepts AS SELECT id, 'OMOP_CONCEPT_ID/' || id AS code, NULL::VARCHAR AS name,
+			'OMOP_CONCEPT_ID/' || id AS unit FROM used`,
+		);
+		return;
+	}
+	if (relationship !== undefined) await loadParents(database, relationship);
+	const columns = new Columns(concept);
+	const id = columns.id([columns.require('concept_id')]);
+	const vocabulary = columns.text([columns.require('vocabulary_id')]);
+	const code = columns.text([columns.require('concept_code')]);
+	const name = columns.text(['concept_name']);
+	await readableTable(concept.files, () =>
+		database.run(
+			// A concept that is there twice is taken once, the same on every run.
+			`CREATE TABLE concepts AS
+			SELECT id, min(v || '/' || c) AS code, min(n) AS name, min(CASE WHEN v = 'UCUM' THEN c ELSE v || '/' || c END) AS unit
+			FROM (SELECT ${id} AS id, ${vocabulary} AS v, ${code} AS c, ${name} AS n FROM (${concept.sql}))
+			WHERE v IS NOT NULL AND c IS NOT NULL AND id IN (SELECT id FROM used UNION SELECT parent FROM parents)
+			GROUP BY id`,
+		),
+	);
+}
+
+async function loadParents(database: Database, relationship: SourceTable): Promise<void> {
+	const columns = new Columns(relationship);
+	const child = columns.id([columns.require('concept_id_1')]);
+	const parent = columns.id([columns.require('concept_id_2')]);
+	await readableTable(relationship.files, () =>
+		database.run(
+			`INSERT INTO parents SELECT DISTINCT child, parent FROM (
+				SELECT ${child} AS child, ${parent} AS parent, ${columns.text([columns.require('relationship_id')])} AS relation,
+				${columns.text(['invalid_reason'])} AS invalid FROM (${relationship.sql}))
+			WHERE relation IN ${parentRelations} AND invalid IS NULL AND child <> parent AND child IN (SELECT id FROM used)`,
+		),
+	);
+}
+
+/** SQL: the staged rows with the code of each, null where none is. */
+export function codedRows(staged: string, unmapped: 'source-value' | 'drop'): string {
+	return `SELECT e.*, s.code AS source_code, c.code AS concept_code,
+		coalesce(s.code, c.code, ${unmapped === 'drop' ? 'CASE WHEN e.has_fixed_code THEN e.last_code END' : 'e.last_code'}) AS code
+		FROM ${staged} e LEFT JOIN concepts s ON s.id = e.source_concept LEFT JOIN concepts c ON c.id = e.concept`;
+}

@@ -1,0 +1,61 @@
+import { DataError } from '../../errors.js';
+import { lostShare, type OmopTableCounts } from './report.js';
+
+const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+
+/** `measurement`, `visit_occurrence discharge`. */
+export function labelOf({ table, part }: { readonly table: string; readonly part?: string }): string {
+	return part === undefined ? table : `${table} ${part}`;
+}
+
+function reasonsOf({ dropped }: OmopTableCounts): string {
+	return Object.entries(dropped)
+		.filter(([reason]) => reason !== 'not-recorded')
+		.map(([reason, n]) => `${n} ${reason}`)
+		.join(', ');
+}
+
+/**
+ * Refuses an import that would lose more rows than is allowed.
+ *
+ * @throws {DataError} Names the tables that lose most, and why.
+ */
+export function refuseLoss(counts: readonly OmopTableCounts[], maxDropped: number): void {
+	const rows = counts.reduce((sum, { rowsIn }) => sum + rowsIn, 0);
+	const lost = counts.reduce((sum, table) => sum + lostShare(table) * table.rowsIn, 0);
+	if (rows === 0 || lost / rows <= maxDropped) return;
+	const worst = [...counts]
+		.sort((a, b) => lostShare(b) * b.rowsIn - lostShare(a) * a.rowsIn)
+		.slice(0, 3)
+		.filter((table) => lostShare(table) > 0)
+		.map((table) => `${labelOf(table)}: ${reasonsOf(table)}`);
+	throw new DataError('omop', {
+		file: 'CDM',
+		rule: `must not lose more than ${percent(maxDropped)} of its rows (maxDropped)`,
+		value: `${percent(lost / rows)} lost (${worst.join('; ')})`,
+		fix: 'mend the tables, or allow the loss',
+	});
+}
+
+/** What a user should know. */
+export function lossNotes(counts: readonly OmopTableCounts[]): string[] {
+	const shares = (shareOf: (table: OmopTableCounts) => number, above: number) =>
+		counts
+			.filter((table) => shareOf(table) > above)
+			.map((table) => `${labelOf(table)} ${percent(shareOf(table))}`)
+			.join(', ');
+	const ofEvents = (n = 0, { rowsOut }: OmopTableCounts) => (rowsOut === 0 ? 0 : n / rowsOut);
+	const lost = counts
+		.filter((table) => lostShare(table) > 0.01)
+		.map((table) => `${labelOf(table)}: ${percent(lostShare(table))} of the rows are lost (${reasonsOf(table)})`);
+	const fromSource = shares((table) => ofEvents(table.codes['source-value'], table), 0);
+	// One datetime in 1,440 is at midnight by chance where minutes are recorded.
+	const midnight = shares((table) => ofEvents(table.remarks.midnight, table), 0.05);
+	return [
+		...lost,
+		...(fromSource === '' ? [] : [`codes made of source values, for want of a known concept: ${fromSource}`]),
+		...(midnight === ''
+			? []
+			: [`datetimes at midnight, perhaps dates without time (option midnight: end-of-day): ${midnight}`]),
+	];
+}
