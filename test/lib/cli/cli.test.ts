@@ -122,7 +122,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 	);
 	t.same(options, {
 		demo: ['meds', 'out', 'patients', 'seed', 'steps'],
-		'simulate <out>': ['max-years', 'min-years', 'out', 'patients', 'seed'],
+		'simulate <out>': ['latent-patients', 'max-years', 'min-years', 'out', 'patients', 'seed', 'threads'],
 		'validate <meds>': ['max-code-length', 'meds'],
 		'prepare <meds> <out>': ['bins', 'max-unknown', 'meds', 'min-patients', 'out', 'seed', 'vocabulary'],
 		'train <store> <run>': ['config', 'from', 'objective', 'resume', 'run', 'seed', 'size', 'steps', 'store'],
