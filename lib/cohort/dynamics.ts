@@ -48,6 +48,9 @@ const lethality = Float64Array.from(diseaseAxes, (axis) => axis.lethality);
 /** (axes x axes) coupling[k][j] at j axes + k: what axis j does to the others lies together. */
 const couplingByCause = Float64Array.from({ length: axes * axes }, (_, i) => coupling[i % axes]![Math.floor(i / axes)]!);
 
+/** Places of the intensities: outpatient visits, unplanned admissions, death. */
+export const hazard = { visit: 0, admission: 1, death: 2 } as const;
+
 /**
  * Latent state of one patient and how a day changes it: a second-order stochastic system (Euler-Maruyama, one day).
  *
@@ -59,6 +62,8 @@ export class LatentState {
 	/** Hidden momentum, per year: two patients of equal severity may be on their way up or down. */
 	readonly rate = new Float64Array(axes);
 	readonly treated = new Uint8Array(axes);
+	/** (3,) what {@link readHazards} found. */
+	readonly hazards = new Float64Array(3);
 	readonly #traits: PatientTraits;
 	readonly #pull = new Float64Array(axes);
 
@@ -90,36 +95,27 @@ export class LatentState {
 		}
 	}
 
-	/** Intensity of unplanned admissions times one day: one happens with chance 1 - exp(-hazard). */
-	admissionHazard(): number {
-		let burden = 0;
+	/**
+	 * Puts the intensities of one day into {@link hazards}, at the places of {@link hazard}: something happens that day with
+	 * chance 1 - exp(-hazard). One pass and an array, because a number that is returned would be an object on the heap.
+	 *
+	 * @param age - Years.
+	 */
+	readHazards(age: number): void {
+		let visits = 0;
+		let admissions = 0;
+		let deaths = 0;
 		for (let k = 0; k < axes; k++) {
 			const z = this.severity[k]!;
-			const v = this.rate[k]!;
-			burden += acuity[k]! * ((z > 0 ? z : 0) + (v > 0 ? 0.6 * v : 0));
+			const rising = Math.max(0, this.rate[k]!);
+			const ill = Math.max(0, z);
+			visits += ill;
+			admissions += acuity[k]! * (ill + 0.6 * rising);
+			deaths += lethality[k]! * Math.max(0, z - 0.5) * (1 + 0.25 * rising);
 		}
-		return 0.09 * dt * Math.exp(0.95 * burden);
-	}
-
-	/** Intensity of outpatient visits times one day. */
-	visitHazard(): number {
-		let burden = 0;
-		for (let k = 0; k < axes; k++) {
-			const z = this.severity[k]!;
-			if (z > 0) burden += z;
-		}
-		return 3.2 * dt * this.#traits.careSeeking * Math.exp(0.22 * burden);
-	}
-
-	/** Hazard of death times one day. @param age - Years. */
-	deathHazard(age: number): number {
-		let burden = 0;
-		for (let k = 0; k < axes; k++) {
-			const excess = this.severity[k]! - 0.5;
-			if (excess <= 0) continue;
-			const v = this.rate[k]!;
-			burden += lethality[k]! * excess * (v > 0 ? 1 + 0.25 * v : 1);
-		}
-		return 0.007 * dt * Math.exp(0.07 * (age - 60) + 1.05 * burden);
+		const { hazards } = this;
+		hazards[hazard.visit] = 3.2 * dt * this.#traits.careSeeking * Math.exp(0.22 * visits);
+		hazards[hazard.admission] = 0.09 * dt * Math.exp(0.95 * admissions);
+		hazards[hazard.death] = 0.007 * dt * Math.exp(0.07 * (age - 60) + 1.05 * deaths);
 	}
 }

@@ -1,7 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BIGINT, type DuckDBAppender, DuckDBDataChunk, FLOAT, INTEGER } from '@duckdb/node-api';
-import { chunkRows, copyColumn, Database, quoted } from '../data/query.js';
+import { BIGINT, FLOAT, INTEGER } from '@duckdb/node-api';
+import { Database, quoted } from '../data/query.js';
+import { TableWriter } from '../data/table-writer.js';
 import { diseaseAxes } from './disease-axes.js';
 
 /** Folder of the true states within a simulated data set. */
@@ -16,9 +17,8 @@ export const patientsPerLatentFile = 512;
 export class LatentWriter {
 	readonly #out: string;
 	readonly #database: Database;
-	readonly #subjectIds = new BigInt64Array(chunkRows);
-	readonly #days = new Int32Array(chunkRows);
-	#appender: DuckDBAppender | undefined;
+	#days = new Int32Array(4096);
+	#table: TableWriter | undefined;
 	#file = 0;
 
 	private constructor(out: string, database: Database) {
@@ -48,24 +48,21 @@ export class LatentWriter {
 		const file = Math.floor(index / patientsPerLatentFile);
 		if (file !== this.#file) await this.finish();
 		this.#file = file;
-		this.#appender ??= await this.#open();
-		this.#subjectIds.fill(subjectId);
-		for (let start = 0; start < days; start += chunkRows) {
-			const count = Math.min(chunkRows, days - start);
-			for (let row = 0; row < count; row++) this.#days[row] = firstDay + start + row;
-			const chunk = DuckDBDataChunk.create([BIGINT, INTEGER, ...diseaseAxes.map(() => FLOAT)], count);
-			copyColumn(chunk, 0, this.#subjectIds.subarray(0, count));
-			copyColumn(chunk, 1, this.#days.subarray(0, count));
-			for (const [k, column] of severity.entries()) copyColumn(chunk, 2 + k, column.subarray(start, start + count));
-			this.#appender.appendDataChunk(chunk);
-		}
+		this.#table ??= await TableWriter.create(this.#database, 'latents', [
+			['subject_id', BIGINT, BigInt64Array],
+			['day', INTEGER, Int32Array],
+			...diseaseAxes.map(({ name }) => [name, FLOAT, Float32Array] as const),
+		]);
+		if (this.#days.length < days) this.#days = new Int32Array(2 * days);
+		for (let day = 0; day < days; day++) this.#days[day] = firstDay + day;
+		this.#table.append([subjectId, this.#days, ...severity], 0, days);
 	}
 
 	/** Writes the file that is being made, if there is one. */
 	async finish(): Promise<void> {
-		if (this.#appender === undefined) return;
-		this.#appender.closeSync();
-		this.#appender = undefined;
+		if (this.#table === undefined) return;
+		await this.#table.finish();
+		this.#table = undefined;
 		const path = join(this.#out, latentsFolder, `${this.#file}.parquet`);
 		await this.#database.run(`COPY latents TO ${quoted(path)} (FORMAT parquet, COMPRESSION zstd)`);
 		await this.#database.run('DROP TABLE latents');
@@ -74,11 +71,5 @@ export class LatentWriter {
 	/** Frees the memory; a file that is not finished is not written. */
 	async close(): Promise<void> {
 		await this.#database.close();
-	}
-
-	async #open(): Promise<DuckDBAppender> {
-		const columns = diseaseAxes.map((axis) => `${axis.name} FLOAT`).join(', ');
-		await this.#database.run(`CREATE TABLE latents (subject_id BIGINT, day INTEGER, ${columns})`);
-		return this.#database.connection.createAppender('latents');
 	}
 }

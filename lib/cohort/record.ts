@@ -1,7 +1,7 @@
 import { RandomStream } from '../random.js';
 import { codeIndex, noiseCodes } from './codes.js';
 import { diseaseAxes, type Readout } from './disease-axes.js';
-import { drawTraits, LatentState, normalsPerDay } from './dynamics.js';
+import { drawTraits, hazard, LatentState, normalsPerDay } from './dynamics.js';
 import { EventBuffer } from './event-buffer.js';
 
 const axes = diseaseAxes.length;
@@ -119,23 +119,27 @@ export class PatientSimulation {
 		let untilVisit = care.exponential();
 		let untilAdmission = care.exponential();
 		let untilDeath = care.exponential();
+		const { hazards } = state;
 		while (this.days < last && !this.died) {
 			const day = this.days;
-			this.#live();
 			const start = (this.firstDay + day) * dayLength;
-			if (day > 0) untilVisit -= state.visitHazard();
+			const age = traits.entryAge + day / 365.25;
+			this.#live();
+			state.readHazards(age);
+			if (day > 0) untilVisit -= hazards[hazard.visit]!;
 			if (day === 0 || untilVisit < 0) {
 				this.#outpatientVisit(start);
 				if (day > 0) untilVisit = care.exponential();
 			} else {
-				untilAdmission -= state.admissionHazard();
+				untilAdmission -= hazards[hazard.admission]!;
 				if (untilAdmission < 0) {
 					const nights = Math.min(last - this.days, this.#admission(start));
 					for (let night = 0; night < nights; night++) this.#live();
+					state.readHazards(age);
 					untilAdmission = care.exponential();
 				}
 			}
-			untilDeath -= state.deathHazard(traits.entryAge + day / 365.25);
+			untilDeath -= hazards[hazard.death]!;
 			if (untilDeath < 0) {
 				this.died = true;
 				const time = (this.firstDay + this.days - 1) * dayLength + 1439 * minute;

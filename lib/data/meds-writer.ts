@@ -1,8 +1,9 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BIGINT, type DuckDBAppender, DuckDBDataChunk, DOUBLE, FLOAT, INTEGER, UTINYINT } from '@duckdb/node-api';
+import { BIGINT, DOUBLE, FLOAT, INTEGER, UTINYINT } from '@duckdb/node-api';
 import { type Split, splits } from '../types.js';
-import { chunkRows, copyColumn, Database, quoted, withDatabase } from './query.js';
+import { Database, quoted, withDatabase } from './query.js';
+import { TableWriter } from './table-writer.js';
 import { writeWhole } from './whole-file.js';
 
 /** A code with its description for people. */
@@ -42,8 +43,7 @@ export const staticTime = -(2n ** 63n);
 export class MedsShardWriter {
 	readonly #out: string;
 	readonly #database: Database;
-	readonly #appenders = new Map<Split, DuckDBAppender>();
-	#subjectIds = new BigInt64Array(chunkRows);
+	readonly #tables = new Map<Split, TableWriter>();
 
 	private constructor(out: string, database: Database) {
 		this.#out = out;
@@ -67,23 +67,23 @@ export class MedsShardWriter {
 
 	/** Adds the events of one subject to the shard that is being made. */
 	async append(split: Split, subjectId: bigint, { count, times, codes, values }: EventColumns): Promise<void> {
-		const appender = this.#appenders.get(split) ?? (await this.#open(split));
-		this.#subjectIds.fill(subjectId);
-		for (let start = 0; start < count; start += chunkRows) {
-			const end = Math.min(count, start + chunkRows);
-			const chunk = DuckDBDataChunk.create([BIGINT, DOUBLE, INTEGER, FLOAT], end - start);
-			copyColumn(chunk, 0, this.#subjectIds.subarray(0, end - start));
-			copyColumn(chunk, 1, times.subarray(start, end));
-			copyColumn(chunk, 2, codes.subarray(start, end));
-			copyColumn(chunk, 3, values.subarray(start, end));
-			appender.appendDataChunk(chunk);
+		let table = this.#tables.get(split);
+		if (table === undefined) {
+			table = await TableWriter.create(this.#database, split, [
+				['subject_id', BIGINT, BigInt64Array],
+				['time', DOUBLE, Float64Array],
+				['code', INTEGER, Int32Array],
+				['value', FLOAT, Float32Array],
+			]);
+			this.#tables.set(split, table);
 		}
+		table.append([subjectId, times, codes, values], 0, count);
 	}
 
 	/** Writes the shard's files, one for each split that has subjects in it, and forgets it. */
 	async finish(shard: number): Promise<void> {
-		for (const [split, appender] of this.#appenders) {
-			appender.closeSync();
+		for (const [split, table] of this.#tables) {
+			await table.finish();
 			await this.#database.run(
 				`COPY (SELECT subject_id, CASE WHEN isfinite(time) THEN make_timestamp(time::BIGINT) END AS time,
 					getvariable('codes')[code + 1] AS code, CASE WHEN NOT isnan(value) THEN value END AS numeric_value
@@ -91,19 +91,12 @@ export class MedsShardWriter {
 			);
 			await this.#database.run(`DROP TABLE ${split}`);
 		}
-		this.#appenders.clear();
+		this.#tables.clear();
 	}
 
 	/** Frees the memory; a shard that is not finished is not written. */
 	async close(): Promise<void> {
 		await this.#database.close();
-	}
-
-	async #open(split: Split): Promise<DuckDBAppender> {
-		await this.#database.run(`CREATE TABLE ${split} (subject_id BIGINT, time DOUBLE, code INTEGER, value FLOAT)`);
-		const appender = await this.#database.connection.createAppender(split);
-		this.#appenders.set(split, appender);
-		return appender;
 	}
 }
 
@@ -130,18 +123,12 @@ export async function writeMedsMetadata(
 			`SELECT code, description, NULL::VARCHAR[] AS parent_codes FROM (VALUES ${rows}) AS c(code, description) ORDER BY code`,
 			'codes.parquet',
 		);
-		await database.run('CREATE TABLE subjects (subject_id BIGINT, split UTINYINT)');
-		const appender = await database.connection.createAppender('subjects');
-		for (const { subjectIds, splitOf } of subjects) {
-			for (let start = 0; start < subjectIds.length; start += chunkRows) {
-				const end = Math.min(subjectIds.length, start + chunkRows);
-				const chunk = DuckDBDataChunk.create([BIGINT, UTINYINT], end - start);
-				copyColumn(chunk, 0, subjectIds.subarray(start, end));
-				copyColumn(chunk, 1, splitOf.subarray(start, end));
-				appender.appendDataChunk(chunk);
-			}
-		}
-		appender.closeSync();
+		const table = await TableWriter.create(database, 'subjects', [
+			['subject_id', BIGINT, BigInt64Array],
+			['split', UTINYINT, Uint8Array],
+		]);
+		for (const { subjectIds, splitOf } of subjects) table.append([subjectIds, splitOf], 0, subjectIds.length);
+		await table.finish();
 		const names = `[${splits.map(quoted).join(', ')}]`;
 		await copy(`SELECT subject_id, ${names}[split + 1] AS split FROM subjects`, 'subject_splits.parquet');
 	});

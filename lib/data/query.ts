@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DuckDBConnection, DuckDBDataChunk, DuckDBValue } from '@duckdb/node-api';
 import { DuckDBInstance } from '@duckdb/node-api';
-import bindings from '@duckdb/node-bindings';
 import { AbortedError, DataError, OutputError } from '../errors.js';
 
 export interface DatabaseOptions {
@@ -83,7 +82,7 @@ export function quoted(text: string): string {
 }
 
 /** DuckDB's errors in our types: a full disk or a missing permission is the output's fault, the rest the data's. */
-async function translated<T>(work: () => Promise<T>): Promise<T> {
+export async function translated<T>(work: () => Promise<T>): Promise<T> {
 	try {
 		return await work();
 	} catch (cause) {
@@ -93,21 +92,4 @@ async function translated<T>(work: () => Promise<T>): Promise<T> {
 		}
 		throw new DataError('query', { file: 'input', rule: 'must be readable', value: message }, { cause });
 	}
-}
-
-/** Rows of a full data chunk of DuckDB. */
-export const chunkRows = 2048;
-
-/**
- * Fills a column of a data chunk with one copy; no row is null. The array's type must be that of the column (BIGINT:
- * BigInt64Array, DOUBLE: Float64Array ...) and hold a value for each row.
- */
-export function copyColumn(
-	chunk: DuckDBDataChunk,
-	column: number,
-	values: BigInt64Array | Float64Array | Float32Array | Int32Array | Uint8Array,
-): void {
-	// What the vectors' own `setItem` and `flush` end in, without a call and a check for each row.
-	const vector = bindings.data_chunk_get_vector(chunk.chunk, column);
-	bindings.copy_data_to_vector(vector, 0, values.buffer as ArrayBuffer, values.byteOffset, values.byteLength);
 }

@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { diseaseAxes } from '../../../lib/cohort/disease-axes.js';
-import { LatentState, normalsPerDay } from '../../../lib/cohort/dynamics.js';
+import { hazard, LatentState, normalsPerDay } from '../../../lib/cohort/dynamics.js';
 import { simulatePatient } from '../../../lib/cohort/record.js';
 import { simulateCohort } from '../../../lib/cohort/simulate.js';
 import { openMeds } from '../../../lib/data/meds.js';
@@ -74,13 +74,19 @@ t.test('the dynamics point the right way', async (t) => {
 	const well = state();
 	const ill = state();
 	ill.severity.fill(2.5);
-	t.ok(ill.deathHazard(60) > 5 * well.deathHazard(60));
-	t.ok(well.deathHazard(85) > well.deathHazard(60));
-	t.ok(ill.admissionHazard() > well.admissionHazard());
-	t.ok(ill.visitHazard() > well.visitHazard());
+	const hazards = (one: LatentState, age: number) => {
+		one.readHazards(age);
+		return [...one.hazards] as [visit: number, admission: number, death: number];
+	};
+	const [visits, admissions, deaths] = hazards(well, 60);
+	const worse = hazards(ill, 60);
+	t.ok(worse[hazard.death] > 5 * deaths);
+	t.ok(hazards(well, 85)[hazard.death] > deaths);
+	t.ok(worse[hazard.admission] > admissions);
+	t.ok(worse[hazard.visit] > visits);
 	const worsening = state();
 	worsening.rate.fill(1);
-	t.ok(worsening.admissionHazard() > well.admissionHazard(), 'momentum counts, not severity alone');
+	t.ok(hazards(worsening, 60)[hazard.admission] > admissions, 'momentum counts, not severity alone');
 	const treated = state();
 	treated.treated.fill(1);
 	const sums = [well, treated].map((one) => {
