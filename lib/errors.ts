@@ -78,3 +78,34 @@ export class AbortedError extends EhrJepaError {
 		return 'AbortError';
 	}
 }
+
+/** An error as it passes between threads, which classes do not. */
+export interface ErrorDescription {
+	readonly code: string | undefined;
+	readonly message: string;
+	readonly stack: string | undefined;
+	/** What a {@link DataError} names. */
+	readonly data?: DataErrorContext;
+}
+
+export function describeError(error: unknown): ErrorDescription {
+	const { code, message, stack }: NodeJS.ErrnoException = error instanceof Error ? error : new Error(String(error));
+	if (!(error instanceof DataError)) return { code, message, stack };
+	const { file, rule, column, value } = error;
+	const named = { ...(column === undefined ? {} : { column }), ...(value === undefined ? {} : { value }) };
+	return { code, message, stack, data: { file, rule, ...named } };
+}
+
+const classes = [ConfigError, VocabularyError, OutputError, CheckpointError, NativeError, SetupError, AbortedError];
+
+/** The error that another thread described: of the same class, with the same message. */
+export function restoreError({ code, message, stack, data }: ErrorDescription): Error {
+	const cause = new Error(message);
+	if (stack !== undefined) cause.stack = stack;
+	if (data !== undefined) return Object.assign(new DataError('', data, { cause }), { message });
+	for (const Class of classes) {
+		const error = new Class(message, { cause });
+		if (error.code === code) return error;
+	}
+	return code === undefined ? cause : Object.assign(cause, { code });
+}

@@ -66,10 +66,72 @@ export const purposes = {
 	probe: 10,
 	/** Random directions of SIGReg; drawn by the native core. */
 	directions: 11,
+	/** Order of the batches that were packed together. */
+	packing: 12,
 } as const;
 export type Purpose = keyof typeof purposes;
 
 const longWords = 128;
+
+const levels = 65_536;
+let coarseNormals: Float32Array | undefined;
+
+/** (levels,) quantiles of the standard normal at the middle of equal shares, scaled to unit variance. */
+function makeCoarseNormals(): Float32Array {
+	const quantiles = new Float64Array(levels);
+	let squares = 0;
+	for (let i = 0; i < levels / 2; i++) {
+		const quantile = normalQuantile((i + 0.5) / levels);
+		quantiles[i] = quantile;
+		quantiles[levels - 1 - i] = -quantile;
+		squares += 2 * quantile * quantile;
+	}
+	const scale = 1 / Math.sqrt(squares / levels);
+	return Float32Array.from(quantiles, (quantile) => quantile * scale);
+}
+
+/** Inverse of the standard normal distribution function for p in (0, 0.5] (P. J. Acklam's approximation, relative error below 1.2e-9). */
+function normalQuantile(p: number): number {
+	if (p < 0.02425) {
+		const q = Math.sqrt(-2 * Math.log(p));
+		const top = polynomial(
+			q,
+			-7.784894002430293e-3,
+			-0.3223964580411365,
+			-2.400758277161838,
+			-2.549732539343734,
+			4.374664141464968,
+			2.938163982698783,
+		);
+		return top / polynomial(q, 7.784695709041462e-3, 0.3224671290700398, 2.445134137142996, 3.754408661907416, 1);
+	}
+	const q = p - 0.5;
+	const r = q * q;
+	const top = polynomial(
+		r,
+		-39.69683028665376,
+		220.9460984245205,
+		-275.9285104469687,
+		138.357751867269,
+		-30.66479806614716,
+		2.506628277459239,
+	);
+	const bottom = polynomial(
+		r,
+		-54.47609879822406,
+		161.5858368580409,
+		-155.6989798598866,
+		66.80131188771972,
+		-13.28068155288572,
+		1,
+	);
+	return (q * top) / bottom;
+}
+
+/** Horner's rule, highest power first. */
+function polynomial(x: number, ...coefficients: readonly number[]): number {
+	return coefficients.reduce((sum, coefficient) => sum * x + coefficient, 0);
+}
 
 /** A sequence of draws for one (seed, purpose, stream, substream). */
 export class RandomStream {
@@ -79,6 +141,7 @@ export class RandomStream {
 	#words = new Uint32Array(0);
 	#used = 0;
 	#spareNormal: number | undefined;
+	#bulk = new Uint32Array(0);
 
 	/**
 	 * @param seed - Non-negative safe integer.
@@ -135,6 +198,29 @@ export class RandomStream {
 				return u * factor;
 			}
 		}
+	}
+
+	/**
+	 * Fills `out` with standard normals by inversion of 16 bits each: 65,536 equally likely values of unit variance, none
+	 * beyond 4.4. Several times as fast as {@link normal}, for noise of which only sums over many steps are seen. Draws whole
+	 * blocks of its own: mixing it with the other draws of a stream keeps both right.
+	 */
+	normals(out: Float64Array): void {
+		coarseNormals ??= makeCoarseNormals();
+		const table = coarseNormals;
+		const pairs = out.length >> 1;
+		// Four words a block, two normals a word.
+		const needed = 4 * Math.ceil(out.length / 8);
+		if (this.#bulk.length < needed) this.#bulk = new Uint32Array(needed);
+		const words = this.#bulk.length === needed ? this.#bulk : this.#bulk.subarray(0, needed);
+		philox4x32(words, this.#block, this.#counter, this.#key);
+		this.#block += needed / 4;
+		for (let i = 0; i < pairs; i++) {
+			const word = words[i]!;
+			out[2 * i] = table[word & 0xffff]!;
+			out[2 * i + 1] = table[word >>> 16]!;
+		}
+		if (out.length % 2 === 1) out[out.length - 1] = table[words[pairs]! & 0xffff]!;
 	}
 
 	/** Exponential with the given mean. */

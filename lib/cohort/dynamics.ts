@@ -36,6 +36,21 @@ export function drawTraits(random: RandomStream): PatientTraits {
 	return { female, entryAge, drift, response, careSeeking: Math.exp(0.35 * random.normal()) };
 }
 
+const dt = 1 / daysPerYear;
+const rateStep = rateNoise * Math.sqrt(dt);
+const severityStep = severityNoise * Math.sqrt(dt);
+/** Normals that a day needs: one for the rate and one for the severity of each axis. */
+export const normalsPerDay = 2 * axes;
+
+// Flat copies: the loops below run for every patient and day.
+const acuity = Float64Array.from(diseaseAxes, (axis) => axis.acuity);
+const lethality = Float64Array.from(diseaseAxes, (axis) => axis.lethality);
+/** (axes x axes) coupling[k][j] at j axes + k: what axis j does to the others lies together. */
+const couplingByCause = Float64Array.from({ length: axes * axes }, (_, i) => coupling[i % axes]![Math.floor(i / axes)]!);
+
+/** Places of the intensities: outpatient visits, unplanned admissions, death. */
+export const hazard = { visit: 0, admission: 1, death: 2 } as const;
+
 /**
  * Latent state of one patient and how a day changes it: a second-order stochastic system (Euler-Maruyama, one day).
  *
@@ -47,7 +62,10 @@ export class LatentState {
 	/** Hidden momentum, per year: two patients of equal severity may be on their way up or down. */
 	readonly rate = new Float64Array(axes);
 	readonly treated = new Uint8Array(axes);
+	/** (3,) what {@link readHazards} found. */
+	readonly hazards = new Float64Array(3);
 	readonly #traits: PatientTraits;
+	readonly #pull = new Float64Array(axes);
 
 	constructor(traits: PatientTraits, random: RandomStream) {
 		this.#traits = traits;
@@ -57,46 +75,47 @@ export class LatentState {
 		}
 	}
 
-	/** One day. */
-	advance(random: RandomStream): void {
-		const dt = 1 / daysPerYear;
-		const root = Math.sqrt(dt);
-		for (let k = 0; k < axes; k++) {
-			let pull = this.#traits.drift[k]!;
-			const row = coupling[k]!;
-			for (let j = 0; j < axes; j++) pull += row[j]! * Math.max(0, this.severity[j]! - 0.7);
-			this.rate[k]! += -rateReversion * (this.rate[k]! - pull) * dt + rateNoise * root * random.normal();
+	/** One day. @param noise - {@link normalsPerDay} standard normals from `offset` on: rates first, then severities. */
+	advance(noise: Float64Array, offset: number): void {
+		const { severity, rate, treated } = this;
+		const { drift, response } = this.#traits;
+		const pull = this.#pull;
+		pull.set(drift);
+		for (let j = 0; j < axes; j++) {
+			const excess = severity[j]! - 0.7;
+			if (excess <= 0) continue;
+			for (let k = 0; k < axes; k++) pull[k]! += couplingByCause[j * axes + k]! * excess;
 		}
 		for (let k = 0; k < axes; k++) {
-			const velocity = this.rate[k]! - (this.treated[k] === 1 ? this.#traits.response[k]! : 0);
-			const next = this.severity[k]! + velocity * dt + severityNoise * root * random.normal();
-			this.severity[k] = next < floor ? 2 * floor - next : next;
+			const next = rate[k]! - rateReversion * (rate[k]! - pull[k]!) * dt + rateStep * noise[offset + k]!;
+			rate[k] = next;
+			const velocity = treated[k] === 1 ? next - response[k]! : next;
+			const moved = severity[k]! + velocity * dt + severityStep * noise[offset + axes + k]!;
+			severity[k] = moved < floor ? 2 * floor - moved : moved;
 		}
 	}
 
-	/** Chance of an unplanned admission on one day. */
-	admissionChance(): number {
-		let burden = 0;
+	/**
+	 * Puts the intensities of one day into {@link hazards}, at the places of {@link hazard}: something happens that day with
+	 * chance 1 - exp(-hazard). One pass and an array, because a number that is returned would be an object on the heap.
+	 *
+	 * @param age - Years.
+	 */
+	readHazards(age: number): void {
+		let visits = 0;
+		let admissions = 0;
+		let deaths = 0;
 		for (let k = 0; k < axes; k++) {
-			burden += diseaseAxes[k]!.acuity * (Math.max(0, this.severity[k]!) + 0.6 * Math.max(0, this.rate[k]!));
+			const z = this.severity[k]!;
+			const rising = Math.max(0, this.rate[k]!);
+			const ill = Math.max(0, z);
+			visits += ill;
+			admissions += acuity[k]! * (ill + 0.6 * rising);
+			deaths += lethality[k]! * Math.max(0, z - 0.5) * (1 + 0.25 * rising);
 		}
-		return 1 - Math.exp((-0.09 * Math.exp(0.95 * burden)) / daysPerYear);
-	}
-
-	/** Chance of an outpatient visit on one day. */
-	visitChance(): number {
-		let burden = 0;
-		for (let k = 0; k < axes; k++) burden += Math.max(0, this.severity[k]!);
-		return 1 - Math.exp((-3.2 * this.#traits.careSeeking * Math.exp(0.22 * burden)) / daysPerYear);
-	}
-
-	/** Chance of death on one day. */
-	deathChance(age: number): number {
-		let burden = 0;
-		for (let k = 0; k < axes; k++) {
-			const excess = Math.max(0, this.severity[k]! - 0.5);
-			burden += diseaseAxes[k]!.lethality * excess * (1 + 0.25 * Math.max(0, this.rate[k]!));
-		}
-		return 1 - Math.exp((-0.007 * Math.exp(0.07 * (age - 60) + 1.05 * burden)) / daysPerYear);
+		const { hazards } = this;
+		hazards[hazard.visit] = 3.2 * dt * this.#traits.careSeeking * Math.exp(0.22 * visits);
+		hazards[hazard.admission] = 0.09 * dt * Math.exp(0.95 * admissions);
+		hazards[hazard.death] = 0.007 * dt * Math.exp(0.07 * (age - 60) + 1.05 * deaths);
 	}
 }

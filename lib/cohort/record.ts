@@ -1,7 +1,8 @@
 import { RandomStream } from '../random.js';
 import { codeIndex, noiseCodes } from './codes.js';
 import { diseaseAxes, type Readout } from './disease-axes.js';
-import { drawTraits, LatentState } from './dynamics.js';
+import { drawTraits, hazard, LatentState, normalsPerDay } from './dynamics.js';
+import { EventBuffer } from './event-buffer.js';
 
 const axes = diseaseAxes.length;
 // Microseconds as numbers: exact up to the year 2255, and several times faster than bigint.
@@ -32,6 +33,11 @@ const axisCodes = diseaseAxes.map((axis) => ({
 	procedure: codeIndex(axis.procedure.code),
 }));
 
+/** Follow-up of a patient: shortest and longest, years. */
+export type FollowUp = readonly [fewest: number, most: number];
+
+const scales = [1, 10, 100];
+
 /** One simulated patient: events in MEDS order and the latent state of every day. */
 export interface SimulatedPatient {
 	/** Microseconds since 1970-01-01, in order; -Infinity for a static row. */
@@ -41,86 +47,123 @@ export interface SimulatedPatient {
 	readonly values: Float32Array;
 	/** Day of the first latent state, days since 1970-01-01. */
 	readonly firstDay: number;
-	/** (days x axes) true severity at the end of each day, row-major. */
-	readonly severity: Float32Array;
+	/** True severity of each axis, each (days,), at the end of each day. */
+	readonly severity: readonly Float32Array[];
 	readonly died: boolean;
 }
 
 /** Patient `index` of a cohort: a function of (seed, index, years) alone, whoever else is simulated. */
-export function simulatePatient(seed: number, index: number, years: readonly [number, number]): SimulatedPatient {
-	return new PatientSimulation(seed, index, years).run();
+export function simulatePatient(seed: number, index: number, years: FollowUp): SimulatedPatient {
+	const simulation = new PatientSimulation(seed, years);
+	simulation.run(index);
+	const { events, severity, firstDay, days, died } = simulation;
+	return {
+		times: events.times.slice(0, events.count),
+		codes: events.codes.slice(0, events.count),
+		values: events.values.slice(0, events.count),
+		firstDay,
+		severity: severity.map((column) => column.slice(0, days)),
+		died,
+	};
 }
 
-class PatientSimulation {
-	readonly #life: RandomStream;
-	readonly #noise: RandomStream;
-	readonly #care: RandomStream;
-	readonly #years: readonly [number, number];
-	readonly #times: number[] = [];
-	readonly #codes: number[] = [];
-	readonly #values: number[] = [];
+// Days whose noise is drawn at once.
+const daysPerDraw = 32;
+
+/** Simulates patients one after another in the same memory: each run overwrites what the one before left. */
+export class PatientSimulation {
+	readonly events = new EventBuffer();
+	/** Latent state of each axis, days from {@link firstDay} on; {@link days} are used. */
+	readonly severity: readonly Float32Array[];
+	firstDay = 0;
+	/** Days lived in the record. */
+	days = 0;
+	died = false;
+	readonly #seed: number;
+	readonly #years: FollowUp;
 	/** Highest stage already diagnosed, by axis. */
 	readonly #diagnosed = new Int8Array(axes);
+	readonly #normals = new Float64Array(daysPerDraw * normalsPerDay);
+	#usedNormals = 0;
+	#noise!: RandomStream;
+	#care!: RandomStream;
 	#state!: LatentState;
 
-	constructor(seed: number, index: number, years: readonly [number, number]) {
-		this.#life = new RandomStream(seed, 'cohort', index, 0);
-		this.#noise = new RandomStream(seed, 'cohort', index, 1);
-		this.#care = new RandomStream(seed, 'cohort', index, 2);
+	constructor(seed: number, years: FollowUp) {
+		this.#seed = seed;
 		this.#years = years;
+		const longest = followUpDays(years, 1);
+		this.severity = diseaseAxes.map(() => new Float32Array(longest));
 	}
 
-	run(): SimulatedPatient {
-		const traits = drawTraits(this.#life);
-		this.#state = new LatentState(traits, this.#life);
-		const [fewest, most] = this.#years;
-		const firstDay = 14_610 + this.#life.integer(1826); // entry between 2010 and 2014
-		const days = Math.max(30, Math.round((fewest + (most - fewest) * this.#life.uniform()) * 365.25));
+	/** @param index - Which patient, from 0. */
+	run(index: number): void {
+		const life = new RandomStream(this.#seed, 'cohort', index, 0);
+		this.#noise = new RandomStream(this.#seed, 'cohort', index, 1);
+		this.#care = new RandomStream(this.#seed, 'cohort', index, 2);
+		this.#usedNormals = this.#normals.length;
+		this.#diagnosed.fill(0);
+		this.events.clear();
+		const care = this.#care;
+		const traits = drawTraits(life);
+		const state = new LatentState(traits, life);
+		this.#state = state;
+		this.firstDay = 14_610 + life.integer(1826); // entry between 2010 and 2014
+		const last = followUpDays(this.#years, life.uniform());
 		this.#event(timeless, traits.female ? codes.female : codes.male);
-		this.#event((firstDay - Math.round(traits.entryAge * 365.25)) * dayLength, codes.birth);
+		this.#event((this.firstDay - Math.round(traits.entryAge * 365.25)) * dayLength, codes.birth);
 
-		const severity = new Float32Array(days * axes);
-		let lived = 0;
-		let died = false;
-		for (let day = 0; day < days && !died; day++) {
-			this.#state.advance(this.#noise);
-			severity.set(this.#state.severity, day * axes);
-			lived = day + 1;
+		this.days = 0;
+		this.died = false;
+		// An event happens when its hazard, summed over the days, passes an exponential draw: 1 - exp(-hazard) each day.
+		let untilVisit = care.exponential();
+		let untilAdmission = care.exponential();
+		let untilDeath = care.exponential();
+		const { hazards } = state;
+		while (this.days < last && !this.died) {
+			const day = this.days;
+			const start = (this.firstDay + day) * dayLength;
 			const age = traits.entryAge + day / 365.25;
-			const start = (firstDay + day) * dayLength;
-			if (day === 0 || this.#care.uniform() < this.#state.visitChance()) this.#outpatientVisit(start);
-			else if (this.#care.uniform() < this.#state.admissionChance()) {
-				const stay = Math.min(days - day - 1, this.#admission(start));
-				for (let night = 0; night < stay; night++) {
-					this.#state.advance(this.#noise);
-					severity.set(this.#state.severity, (day + 1 + night) * axes);
+			this.#live();
+			state.readHazards(age);
+			if (day > 0) untilVisit -= hazards[hazard.visit]!;
+			if (day === 0 || untilVisit < 0) {
+				this.#outpatientVisit(start);
+				if (day > 0) untilVisit = care.exponential();
+			} else {
+				untilAdmission -= hazards[hazard.admission]!;
+				if (untilAdmission < 0) {
+					const nights = Math.min(last - this.days, this.#admission(start));
+					for (let night = 0; night < nights; night++) this.#live();
+					state.readHazards(age);
+					untilAdmission = care.exponential();
 				}
-				day += stay;
-				lived = day + 1;
 			}
-			if (this.#care.uniform() < this.#state.deathChance(age)) {
-				died = true;
-				this.#event((firstDay + day) * dayLength + 1439 * minute, codes.death);
+			untilDeath -= hazards[hazard.death]!;
+			if (untilDeath < 0) {
+				this.died = true;
+				const time = (this.firstDay + this.days - 1) * dayLength + 1439 * minute;
+				// The end of the follow-up may have cut a stay short: its later days are not lived.
+				this.events.dropAfter(time);
+				this.#event(time, codes.death);
 			}
 		}
-		// Hospital days reach into later visits; MEDS wants ascending time. The sort is stable.
-		const order = this.#times
-			.map((_, i) => i)
-			.sort((a, b) => (this.#times[a] === this.#times[b] ? a - b : this.#times[a]! - this.#times[b]!));
-		return {
-			times: Float64Array.from(order, (i) => this.#times[i]!),
-			codes: Int32Array.from(order, (i) => this.#codes[i]!),
-			values: Float32Array.from(order, (i) => this.#values[i]!),
-			firstDay,
-			severity: severity.slice(0, lived * axes),
-			died,
-		};
+	}
+
+	/** One day of the latent state. */
+	#live(): void {
+		if (this.#usedNormals === this.#normals.length) {
+			this.#noise.normals(this.#normals);
+			this.#usedNormals = 0;
+		}
+		this.#state.advance(this.#normals, this.#usedNormals);
+		this.#usedNormals += normalsPerDay;
+		for (let k = 0; k < axes; k++) this.severity[k]![this.days] = this.#state.severity[k]!;
+		this.days++;
 	}
 
 	#event(time: number, code: number, value = Number.NaN): void {
-		this.#times.push(time);
-		this.#codes.push(code);
-		this.#values.push(value);
+		this.events.add(time, code, value);
 	}
 
 	#outpatientVisit(day: number): void {
@@ -131,8 +174,9 @@ class PatientSimulation {
 		for (let k = 0; k < axes; k++) {
 			// Doctors measure more where they already know of a disease.
 			const chance = 0.3 + 0.15 * this.#diagnosed[k]!;
-			for (const [i, lab] of diseaseAxes[k]!.labs.entries()) {
-				if (random.uniform() < chance) this.#measure(time, axisCodes[k]!.labs[i]!, lab, k, 1);
+			const { labs } = diseaseAxes[k]!;
+			for (let i = 0; i < labs.length; i++) {
+				if (random.uniform() < chance) this.#measure(time, axisCodes[k]!.labs[i]!, labs[i]!, k, 1);
 			}
 		}
 		this.#noiseEvents(time, 0.35);
@@ -159,10 +203,11 @@ class PatientSimulation {
 		for (let night = 0; night < nights; night++) {
 			const round = time + night * dayLength + 120 * minute;
 			for (let k = 0; k < axes; k++) {
-				for (const [i, lab] of diseaseAxes[k]!.labs.entries()) {
+				const { labs } = diseaseAxes[k]!;
+			for (let i = 0; i < labs.length; i++) {
 					// An acute illness pushes the read-outs beyond what the chronic state explains, for the first days.
 					if (random.uniform() < 0.3)
-						this.#measure(round, axisCodes[k]!.labs[i]!, lab, k, 1 + 0.3 * Math.exp(-night / 2));
+						this.#measure(round, axisCodes[k]!.labs[i]!, labs[i]!, k, 1 + 0.3 * Math.exp(-night / 2));
 				}
 			}
 			if (night === 0) this.#noiseEvents(round, 0.5);
@@ -181,7 +226,7 @@ class PatientSimulation {
 	#measure(time: number, code: number, lab: Readout, axis: number, exaggeration: number): void {
 		const signal = lab.base + lab.gain * exaggeration * this.#state.severity[axis]! + lab.noise * this.#care.normal();
 		const value = lab.log === true ? Math.exp(signal) : Math.max(0, signal);
-		this.#event(time, code, Number(value.toFixed(lab.decimals)));
+		this.#event(time, code, rounded(value, lab.decimals));
 	}
 
 	/** New stages are found with chance `found`; known diseases are coded again with chance `repeated`. */
@@ -218,7 +263,7 @@ class PatientSimulation {
 		const random = this.#care;
 		for (const lab of noiseCodes.labs) {
 			if (random.uniform() < chance) {
-				this.#event(time, lab.index, Number((lab.mean + lab.deviation * random.normal()).toFixed(lab.decimals)));
+				this.#event(time, lab.index, rounded(lab.mean + lab.deviation * random.normal(), lab.decimals));
 			}
 		}
 		const pick = (list: readonly number[]) => list[random.integer(list.length)]!;
@@ -226,4 +271,14 @@ class PatientSimulation {
 		if (random.uniform() < chance) this.#event(time + 35 * minute, pick(noiseCodes.diagnoses));
 		if (random.uniform() < chance) this.#event(time + 39 * minute, pick(noiseCodes.drugs));
 	}
+}
+
+function followUpDays([fewest, most]: FollowUp, share: number): number {
+	return Math.max(30, Math.round((fewest + (most - fewest) * share) * 365.25));
+}
+
+/** As it is reported: to some decimals. */
+function rounded(value: number, decimals: number): number {
+	const scale = scales[decimals]!;
+	return Math.round(value * scale) / scale;
 }

@@ -1,63 +1,52 @@
 import { once } from 'node:events';
-import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { AbortedError } from '../errors.js';
-import type { ChunkRequest, SimulatedChunk } from './simulated-chunk.js';
-
-// Patients whose events are held in memory before they are handed on.
-const patientsPerChunk = 64;
+import { AbortedError, restoreError } from '../errors.js';
+import { type CohortRequest, type ShardSummary, shardsOf } from './shard.js';
+import { shared, type WorkerInput, type WorkerMessage } from './simulation-messages.js';
 
 /**
- * The patients of a cohort in order, simulated by threads. A patient is a function of (seed, index) alone and chunks are
- * yielded in order, so the number of threads changes nothing.
+ * Simulates a cohort by threads that write their shards themselves. A shard is a function of the request and its number, so
+ * the number of threads changes nothing.
+ *
+ * @returns One summary per shard, in order.
+ * @throws {OutputError} {AbortedError} After every thread has ended.
  */
-export async function* simulateChunks(
-	{
-		seed,
-		patients,
-		minYears,
-		maxYears,
-	}: {
-		readonly seed: number;
-		readonly patients: number;
-		readonly minYears: number;
-		readonly maxYears: number;
-	},
+export async function simulateShards(
+	request: CohortRequest,
+	threads: number,
+	onPatients: (count: number) => void,
 	signal?: AbortSignal,
-): AsyncGenerator<SimulatedChunk> {
-	const chunks = Math.ceil(patients / patientsPerChunk);
-	const workers = Array.from(
-		{ length: Math.min(availableParallelism(), chunks) },
-		() => new Worker(new URL('./simulation-worker.js', import.meta.url)),
-	);
-	const request = (chunk: number): Promise<SimulatedChunk> => {
-		const worker = workers[chunk % workers.length]!;
-		const first = chunk * patientsPerChunk;
-		const wanted: ChunkRequest = {
-			seed,
-			first,
-			patients: Math.min(patientsPerChunk, patients - first),
-			years: [minYears, maxYears],
-		};
-		worker.postMessage(wanted);
-		const answer = once(worker, 'message', { signal }).then(([chunk]) => chunk as SimulatedChunk);
-		// The first failure ends the loop; those that wait behind it are not unhandled.
-		answer.catch(() => undefined);
-		return answer;
+): Promise<ShardSummary[]> {
+	const shards = shardsOf(request.patients).length;
+	const control = new Int32Array(new SharedArrayBuffer(4 * shared.length));
+	// Threads end by themselves: one that is cut off in the midst of a query could take the process with it.
+	const stop = () => Atomics.store(control, shared.stop, 1);
+	const summaries: ShardSummary[] = [];
+	let failure: Error | undefined;
+	const fail = (error: Error) => {
+		failure ??= error;
+		stop();
 	};
+	signal?.addEventListener('abort', stop);
+	if (signal?.aborted) stop();
 	try {
-		signal?.throwIfAborted();
-		// One request per worker at a time: a worker's next message answers the request that is open.
-		const open = workers.map((_, chunk) => request(chunk));
-		for (let chunk = 0; chunk < chunks; chunk++) {
-			const result = await open.shift()!;
-			if (chunk + workers.length < chunks) open.push(request(chunk + workers.length));
-			yield result;
-		}
-	} catch (cause) {
-		if (signal?.aborted) throw new AbortedError('[simulate] aborted', { cause: signal.reason });
-		throw cause;
+		await Promise.all(
+			Array.from({ length: Math.min(threads, shards) }, async () => {
+				const workerData: WorkerInput = { request, control };
+				const worker = new Worker(new URL('./simulation-worker.js', import.meta.url), { workerData });
+				worker.on('message', (message: WorkerMessage) => {
+					if (message.kind === 'progress') onPatients(message.patients);
+					else if (message.kind === 'shard') summaries.push(message.summary);
+					else fail(restoreError(message.error));
+				});
+				worker.on('error', fail);
+				await once(worker, 'exit');
+			}),
+		);
 	} finally {
-		await Promise.all(workers.map((worker) => worker.terminate()));
+		signal?.removeEventListener('abort', stop);
 	}
+	if (signal?.aborted) throw new AbortedError('[simulate] aborted', { cause: signal.reason });
+	if (failure !== undefined) throw failure;
+	return summaries.sort((a, b) => a.number - b.number);
 }

@@ -1,8 +1,9 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BIGINT, DuckDBDataChunk, FLOAT, INTEGER } from '@duckdb/node-api';
-import type { Split } from '../types.js';
-import { Database, fillColumn, quoted } from './query.js';
+import { BIGINT, DOUBLE, FLOAT, INTEGER, UTINYINT } from '@duckdb/node-api';
+import { type Split, splits } from '../types.js';
+import { Database, quoted, withDatabase } from './query.js';
+import { TableWriter } from './table-writer.js';
 import { writeWhole } from './whole-file.js';
 
 /** A code with its description for people. */
@@ -11,19 +12,17 @@ export interface CodeDescription {
 	readonly description: string;
 }
 
-/** Columns of many events at once, in the order they are to be stored. */
+/** Events of one subject in the order they are to be stored: static rows first, times ascending. */
 export interface EventColumns {
-	readonly subjectIds: BigInt64Array;
-	/** Microseconds; {@link staticTime} is null, a static row. */
-	readonly times: BigInt64Array;
+	/** Rows in use; the arrays may be longer. */
+	readonly count: number;
+	/** Whole microseconds since 1970-01-01, exact up to the year 2255; -Infinity is a null time, a static row. */
+	readonly times: Float64Array;
 	/** Index into the codes given at creation. */
 	readonly codes: Int32Array;
 	/** NaN is null. */
 	readonly values: Float32Array;
 }
-
-/** Stands for a null time in {@link EventColumns}. */
-export const staticTime = -(2n ** 63n);
 
 export interface DatasetMetadata {
 	readonly dataset_name: string;
@@ -33,126 +32,106 @@ export interface DatasetMetadata {
 	readonly created_at: string;
 }
 
-// Rows of one data chunk of DuckDB.
-const chunkRows = 2048;
+/** Stands for a null time in columns of microseconds. */
+export const staticTime = -(2n ** 63n);
 
 /**
- * Writes a strict MEDS 0.4 folder: `data/<split>/0.parquet`, `metadata/{codes,subject_splits}.parquet`,
- * `metadata/dataset.json`. Rows keep the order in which they came; the caller gives each subject's rows together, static
- * rows first, times ascending. `text_value` is optional in MEDS and left out.
+ * Writes the data files of a strict MEDS 0.4 folder, one shard at a time: `data/<split>/<shard>.parquet`. Rows keep the
+ * order in which they came. `text_value` is optional in MEDS and left out. Holds one shard in memory; several writers, each
+ * with shards of its own, may write one folder.
  */
-export class MedsWriter {
+export class MedsShardWriter {
 	readonly #out: string;
 	readonly #database: Database;
-	readonly #codes: readonly CodeDescription[];
-	#position = 0n;
+	readonly #tables = new Map<Split, TableWriter>();
 
-	private constructor(out: string, database: Database, codes: readonly CodeDescription[]) {
+	private constructor(out: string, database: Database) {
 		this.#out = out;
 		this.#database = database;
-		this.#codes = codes;
 	}
 
-	/** @param out - An existing, empty folder. */
-	static async create(out: string, codes: readonly CodeDescription[]): Promise<MedsWriter> {
-		const database = await Database.open({ threads: 1 });
-		await database.run('CREATE TABLE codes (id INTEGER, code VARCHAR, description VARCHAR)');
-		const appender = await database.connection.createAppender('codes');
-		for (const [id, { code, description }] of codes.entries()) {
-			appender.appendInteger(id);
-			appender.appendVarchar(code);
-			appender.appendVarchar(description);
-			appender.endRow();
-		}
-		appender.closeSync();
-		await database.run('CREATE TABLE splits (subject_id BIGINT, split VARCHAR)');
-		await database.run(
-			'CREATE TABLE events (position BIGINT, split INTEGER, subject_id BIGINT, time BIGINT, code INTEGER, value FLOAT)',
-		);
-		return new MedsWriter(out, database, codes);
-	}
-
-	/** Adds the events of whole patients of one split. */
-	async append(split: Split, columns: EventColumns): Promise<void> {
-		const splitId = splitIds[split];
-		const appender = await this.#database.connection.createAppender('events');
-		const count = columns.subjectIds.length;
-		for (let start = 0; start < count; start += chunkRows) {
-			const end = Math.min(count, start + chunkRows);
-			const chunk = DuckDBDataChunk.create([BIGINT, INTEGER, BIGINT, BIGINT, INTEGER, FLOAT]);
-			chunk.rowCount = end - start;
-			fillColumn(chunk, 0, () => this.#position++);
-			fillColumn(chunk, 1, () => splitId);
-			fillColumn(chunk, 2, (row) => columns.subjectIds[start + row]!);
-			fillColumn(chunk, 3, (row) => {
-				const time = columns.times[start + row]!;
-				return time === staticTime ? null : time;
-			});
-			fillColumn(chunk, 4, (row) => columns.codes[start + row]!);
-			fillColumn(chunk, 5, (row) => {
-				const value = columns.values[start + row]!;
-				return Number.isNaN(value) ? null : value;
-			});
-			appender.appendDataChunk(chunk);
-		}
-		appender.closeSync();
-	}
-
-	/** Names the split of each subject; a subject without events is a subject all the same. */
-	async assign(split: Split, subjectIds: Iterable<bigint>): Promise<void> {
-		const appender = await this.#database.connection.createAppender('splits');
-		for (const subjectId of subjectIds) {
-			appender.appendBigInt(subjectId);
-			appender.appendVarchar(split);
-			appender.endRow();
-		}
-		appender.closeSync();
-	}
-
-	/** Writes the files and frees the memory. */
-	async finish(metadata: DatasetMetadata): Promise<void> {
+	/** @param out - Root of the data set. @param codes - At most 2^31. */
+	static async create(out: string, codes: readonly string[]): Promise<MedsShardWriter> {
+		// One thread keeps the order of rows.
+		const database = await Database.open({ threads: 1, memoryLimit: '1GB' });
 		try {
-			await mkdir(join(this.#out, 'metadata'), { recursive: true });
-			for (const [split, id] of Object.entries(splitIds)) {
-				const folder = join(this.#out, 'data', split);
-				await mkdir(folder, { recursive: true });
-				await this.#copy(
-					`SELECT e.subject_id, make_timestamp(e.time) AS time, c.code, e.value AS numeric_value
-					FROM events e JOIN codes c ON c.id = e.code WHERE e.split = ${id} ORDER BY e.position`,
-					join(folder, '0.parquet'),
-				);
-			}
-			// Every code of the data must be present; codes that never occurred are left out.
-			await this.#copy(
-				`SELECT code, description, NULL::VARCHAR[] AS parent_codes FROM codes
-				WHERE id IN (SELECT DISTINCT code FROM events) ORDER BY code`,
-				join(this.#out, 'metadata', 'codes.parquet'),
-			);
-			await this.#copy(
-				'SELECT subject_id, split FROM splits ORDER BY subject_id',
-				join(this.#out, 'metadata', 'subject_splits.parquet'),
-			);
-			const dataset = { ...metadata, meds_version: '0.4.0' };
-			await writeWhole(join(this.#out, 'metadata', 'dataset.json'), `${JSON.stringify(dataset, undefined, '\t')}\n`);
-		} finally {
-			await this.#database.close();
+			const list = codes.map(quoted).join(', ');
+			await database.run(`SET VARIABLE codes = [${list}]::VARCHAR[]`);
+			for (const split of splits) await mkdir(join(out, 'data', split), { recursive: true });
+			return new MedsShardWriter(out, database);
+		} catch (cause) {
+			await database.close();
+			throw cause;
 		}
 	}
 
-	/** Frees the memory and removes what was written. */
-	async abandon(): Promise<void> {
+	/** Adds the events of one subject to the shard that is being made. */
+	async append(split: Split, subjectId: bigint, { count, times, codes, values }: EventColumns): Promise<void> {
+		let table = this.#tables.get(split);
+		if (table === undefined) {
+			table = await TableWriter.create(this.#database, split, [
+				['subject_id', BIGINT, BigInt64Array],
+				['time', DOUBLE, Float64Array],
+				['code', INTEGER, Int32Array],
+				['value', FLOAT, Float32Array],
+			]);
+			this.#tables.set(split, table);
+		}
+		table.append([subjectId, times, codes, values], 0, count);
+	}
+
+	/** Writes the shard's files, one for each split that has subjects in it, and forgets it. */
+	async finish(shard: number): Promise<void> {
+		for (const [split, table] of this.#tables) {
+			await table.finish();
+			await this.#database.run(
+				`COPY (SELECT subject_id, CASE WHEN isfinite(time) THEN make_timestamp(time::BIGINT) END AS time,
+					getvariable('codes')[code + 1] AS code, CASE WHEN NOT isnan(value) THEN value END AS numeric_value
+				FROM ${split}) TO ${quoted(join(this.#out, 'data', split, `${shard}.parquet`))} (FORMAT parquet, COMPRESSION zstd)`,
+			);
+			await this.#database.run(`DROP TABLE ${split}`);
+		}
+		this.#tables.clear();
+	}
+
+	/** Frees the memory; a shard that is not finished is not written. */
+	async close(): Promise<void> {
 		await this.#database.close();
-		await rm(join(this.#out, 'data'), { recursive: true, force: true });
-		await rm(join(this.#out, 'metadata'), { recursive: true, force: true });
-	}
-
-	async #copy(select: string, file: string): Promise<void> {
-		await this.#database.run(`COPY (${select}) TO ${quoted(file)} (FORMAT parquet, COMPRESSION zstd)`);
-	}
-
-	get codes(): readonly CodeDescription[] {
-		return this.#codes;
 	}
 }
 
-const splitIds: Readonly<Record<Split, number>> = { train: 0, tuning: 1, held_out: 2 };
+/**
+ * Writes `metadata/`: the codes, the splits and `dataset.json`.
+ *
+ * @param codes - Every code of the data.
+ * @param subjects - Runs of subjects in ascending order, each with the index in `splits` of each subject; a subject without
+ * events is a subject all the same.
+ */
+export async function writeMedsMetadata(
+	out: string,
+	metadata: DatasetMetadata,
+	codes: readonly CodeDescription[],
+	subjects: Iterable<{ readonly subjectIds: BigInt64Array; readonly splitOf: Uint8Array }>,
+): Promise<void> {
+	const folder = join(out, 'metadata');
+	await mkdir(folder, { recursive: true });
+	await withDatabase({ threads: 1 }, async (database) => {
+		const copy = (select: string, file: string) =>
+			database.run(`COPY (${select}) TO ${quoted(join(folder, file))} (FORMAT parquet, COMPRESSION zstd)`);
+		const rows = codes.map(({ code, description }) => `(${quoted(code)}, ${quoted(description)})`).join(', ');
+		await copy(
+			`SELECT code, description, NULL::VARCHAR[] AS parent_codes FROM (VALUES ${rows}) AS c(code, description) ORDER BY code`,
+			'codes.parquet',
+		);
+		const table = await TableWriter.create(database, 'subjects', [
+			['subject_id', BIGINT, BigInt64Array],
+			['split', UTINYINT, Uint8Array],
+		]);
+		for (const { subjectIds, splitOf } of subjects) table.append([subjectIds, splitOf], 0, subjectIds.length);
+		await table.finish();
+		const names = `[${splits.map(quoted).join(', ')}]`;
+		await copy(`SELECT subject_id, ${names}[split + 1] AS split FROM subjects`, 'subject_splits.parquet');
+	});
+	const dataset = { ...metadata, meds_version: '0.4.0' };
+	await writeWhole(join(folder, 'dataset.json'), `${JSON.stringify(dataset, undefined, '\t')}\n`);
+}

@@ -90,7 +90,7 @@ export function identifier(name: string): string {
 }
 
 /** DuckDB's errors in our types: a full disk or a missing permission is the output's fault, the rest the data's. */
-async function translated<T>(work: () => Promise<T>): Promise<T> {
+export async function translated<T>(work: () => Promise<T>): Promise<T> {
 	try {
 		return await work();
 	} catch (cause) {
@@ -110,11 +110,4 @@ async function translated<T>(work: () => Promise<T>): Promise<T> {
 		}
 		throw new DataError('query', { file: 'input', rule: 'must be readable', value: message }, { cause });
 	}
-}
-
-/** Fills a column of a data chunk, without an array in between. */
-export function fillColumn(chunk: DuckDBDataChunk, column: number, value: (row: number) => DuckDBValue): void {
-	const vector = chunk.getColumnVector(column);
-	for (let row = 0; row < chunk.rowCount; row++) vector.setItem(row, value(row));
-	vector.flush();
 }

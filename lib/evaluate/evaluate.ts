@@ -1,6 +1,7 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { latentsFolder } from '../cohort/latent-writer.js';
 import { cohortName } from '../cohort/simulate.js';
 import { parseConfig, positiveInteger, seed } from '../config.js';
 import { type MedsDataset, openMeds } from '../data/meds.js';
@@ -88,8 +89,8 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 	for (const { embeddings, ...about } of config.models)
 		contenders.push(contender(about, await readEmbeddings(embeddings)));
 	contenders.push(contender(countsModel, await countFeatures(dataset, indexDates, operation.signal)));
-	const latentsFile = join(config.meds, 'latents.parquet');
-	const simulated = dataset.name === cohortName && (await exists(latentsFile));
+	const latents = join(config.meds, latentsFolder);
+	const simulated = dataset.name === cohortName && (await exists(latents));
 	const work = new Evaluation(contenders, indexDates, {
 		draws: config.draws,
 		level,
@@ -104,7 +105,7 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 		report();
 	}
 	if (simulated) {
-		for (const targets of await readLatents(latentsFile, indexDates)) {
+		for (const targets of await readLatents(latents, indexDates)) {
 			await work.latentState(targets);
 			report();
 		}

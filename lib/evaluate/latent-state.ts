@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { DuckDBFloatVector, DuckDBIntegerVector } from '@duckdb/node-api';
 import { quoted, withDatabase } from '../data/query.js';
 import { nativeAddon, nativeCall } from '../native.js';
@@ -20,10 +21,14 @@ export interface LatentTargets {
 	readonly samples: readonly { readonly sample: IndexDateRow; readonly state: Float32Array }[];
 }
 
-/** Reads `latents.parquet` of a simulated cohort; a patient who died or left before the day has no state there. */
-export async function readLatents(file: string, indexDates: readonly IndexDateRow[]): Promise<LatentTargets[]> {
+/**
+ * Reads `latents/` of a simulated cohort; a patient who died or left before the day, or whose state was not written, has no
+ * state there.
+ */
+export async function readLatents(folder: string, indexDates: readonly IndexDateRow[]): Promise<LatentTargets[]> {
+	const files = quoted(join(folder, '*.parquet'));
 	return withDatabase({}, async (database) => {
-		const columns = await database.rows(`DESCRIBE SELECT * FROM read_parquet(${quoted(file)})`);
+		const columns = await database.rows(`DESCRIBE SELECT * FROM read_parquet(${files})`);
 		const axes = columns
 			.map((column) => String(column.column_name))
 			.filter((name) => name !== 'subject_id' && name !== 'day');
@@ -40,7 +45,7 @@ export async function readLatents(file: string, indexDates: readonly IndexDateRo
 		for (const horizonDays of latentHorizons) {
 			const samples: { sample: IndexDateRow; state: Float32Array }[] = [];
 			const list = axes.map((axis) => `l."${axis}"`).join(', ');
-			const sql = `SELECT i.i, ${list} FROM index_dates i JOIN read_parquet(${quoted(file)}) l
+			const sql = `SELECT i.i, ${list} FROM index_dates i JOIN read_parquet(${files}) l
 				ON l.subject_id = i.subject_id AND l.day = i.day + ${horizonDays} ORDER BY i.i`;
 			for await (const chunk of database.stream(sql)) {
 				const rows = chunk.getColumnVector(0) as DuckDBIntegerVector;

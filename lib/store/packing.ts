@@ -21,6 +21,48 @@ export function firstFit(lengths: readonly number[], maxTokens: TokenCount): num
 	return bins.map(({ members }) => members);
 }
 
+/** A fixed number of bins with what is in them. */
+export class Bins {
+	readonly maxTokens: TokenCount;
+	/** Items of each bin, in order of arrival. */
+	readonly members: readonly number[][];
+	/** (bins,) tokens still free. */
+	readonly free: Int32Array;
+
+	constructor(count: number, maxTokens: TokenCount) {
+		this.maxTokens = maxTokens;
+		this.members = Array.from({ length: count }, () => []);
+		this.free = new Int32Array(count).fill(maxTokens);
+	}
+
+	/** First-fit decreasing: the longest first, each into the first bin with room. @returns Items that found none, in order. */
+	firstFitDecreasing(lengths: readonly number[]): number[] {
+		const order = [...lengths.keys()].sort((a, b) => lengths[b]! - lengths[a]! || a - b);
+		return order.filter((item) => !this.#place(item, lengths[item]!)).sort((a, b) => a - b);
+	}
+
+	/** The bin with most room. */
+	widest(): number {
+		let widest = 0;
+		for (const [bin, free] of this.free.entries()) if (free > this.free[widest]!) widest = bin;
+		return widest;
+	}
+
+	add(bin: number, item: number, length: number): void {
+		if (length > this.free[bin]!)
+			throw new RangeError(`[packing] an item must fit ${this.free[bin]} free tokens but has ${length}`);
+		this.members[bin]!.push(item);
+		this.free[bin]! -= length;
+	}
+
+	#place(item: number, length: number): boolean {
+		const bin = this.free.findIndex((free) => length <= free);
+		if (bin < 0) return false;
+		this.add(bin, item, length);
+		return true;
+	}
+}
+
 /** Lays sequences end to end. @param sequences - At least one, none empty. */
 export function pack(sequences: readonly Int32Array[]): PackedBatch {
 	const cuSeqlens = new Int32Array(sequences.length + 1);

@@ -1,123 +1,137 @@
 import { z } from 'zod';
-import { fraction, parseConfig, positiveInteger, seed } from '../config.js';
+import { fraction, nonNegativeInteger, parseConfig, positiveInteger, seed } from '../config.js';
 import { DataError } from '../errors.js';
-import { RandomStream } from '../random.js';
-import type { Vocabulary } from '../tokenizer/vocabulary.js';
-import type { TrainingBatch } from '../types.js';
+import type { Split, TrainingBatch } from '../types.js';
 import { latentBranches, noBranches } from './branches.js';
 import { pack } from './packing.js';
-import type { StoreSplit } from './token-store.js';
-import { type TrainingWindow, trainingWindow } from './window.js';
+import { PatientOrder } from './patient-order.js';
+import type { TokenStore } from './token-store.js';
+import { drawPool, type PatientSource, type PoolOptions, turnsPerPool, type WindowPool } from './window-pool.js';
 
-export const SamplerOptions = z.strictObject({
-	contextTokens: positiveInteger,
-	futureTokens: positiveInteger,
-	tokensPerBatch: positiveInteger,
-	seed,
-	/** Latent branches; null makes none. */
-	branches: z
-		.strictObject({
-			kind: z.enum(['masked', 'query']),
-			ratio: fraction,
-			span: positiveInteger,
-			cuts: z.int().min(1).max(8),
-		})
-		.nullable(),
-});
-export type SamplerOptions = z.infer<typeof SamplerOptions>;
+export const SamplerOptions = z
+	.strictObject({
+		contextTokens: positiveInteger,
+		futureTokens: positiveInteger,
+		/** At least 3: two tokens of context and one of future. */
+		tokensPerBatch: z.int().min(3),
+		seed,
+		/** Latent branches; null makes none. */
+		branches: z
+			.strictObject({
+				kind: z.enum(['masked', 'query']),
+				ratio: fraction,
+				span: positiveInteger,
+				cuts: z.int().min(1).max(8),
+			})
+			.nullable(),
+		/** Which of `worldSize` processes this one is: they share one order of patients, and no patient of an epoch is drawn by two. */
+		rank: nonNegativeInteger.default(0),
+		worldSize: positiveInteger.default(1),
+		/** Batches that are packed together: more leave fewer gaps and take longer before the first. */
+		poolBatches: positiveInteger.max(4096).default(64),
+	})
+	.refine(({ rank, worldSize }) => rank < worldSize, { path: ['rank'], message: 'must be below worldSize' });
+export type SamplerOptions = z.input<typeof SamplerOptions>;
+
+/** What a sampler needs of a token store. */
+export interface SampledStore {
+	readonly manifest: { readonly splits: Readonly<Record<Split, { readonly patients: number; readonly trainable: number }>> };
+	readonly vocabulary: TokenStore['vocabulary'];
+	split(name: Split): PatientSource;
+}
 
 /**
- * Draws training batches: patients in a new random order each epoch, one cut per draw at a day boundary anywhere in the
- * record. A batch is a function of (seed, step) alone, so the step is all the state a resumed run needs.
+ * Draws training batches: patients in a new random order each epoch, one window per draw, cut at a day boundary anywhere in
+ * the record, packed to nearly full batches. A batch is a function of (seed, step, rank, worldSize) alone, so the step is all
+ * the state a resumed run needs; memory does not grow with the cohort.
  */
 export class Sampler {
-	readonly #split: StoreSplit;
-	readonly #vocabulary: Vocabulary;
-	readonly #options: SamplerOptions;
-	/** Patients that can be cut. */
-	readonly #eligible: Int32Array;
-	/** Patients of one batch: fixed, so that a batch's patients follow from its step. */
-	readonly #patientsPerBatch: number;
-	#epoch = -1;
-	#order: Int32Array = new Int32Array(0);
+	/** Patients left out because they have a single day. */
+	readonly excluded: number;
+	readonly #source: PatientSource;
+	readonly #vocabulary: TokenStore['vocabulary'];
+	readonly #options: z.output<typeof SamplerOptions>;
+	readonly #pool: PoolOptions;
+	readonly #order: PatientOrder;
+	#turns: Promise<number> | undefined;
+	readonly #held = new Map<number, Promise<WindowPool>>();
 
-	/** @throws {DataError} When no patient has two days. */
-	constructor(split: StoreSplit, vocabulary: Vocabulary, options: SamplerOptions) {
-		this.#split = split;
-		this.#vocabulary = vocabulary;
+	/** @throws {DataError} When no patient of the split has two days; {ConfigError}. */
+	constructor(store: SampledStore, split: Split, options: SamplerOptions) {
 		this.#options = parseConfig('sampler', SamplerOptions, options);
-		this.#eligible = Int32Array.from(split.dayCounts.keys()).filter((i) => split.dayCounts[i]! >= 2);
-		if (this.#eligible.length === 0) {
+		this.#source = store.split(split);
+		this.#vocabulary = store.vocabulary;
+		const { patients, trainable } = store.manifest.splits[split];
+		if (trainable === 0) {
 			throw new DataError('sampler', {
-				file: `${split.name}.arrow`,
+				file: `${split} split`,
 				rule: 'must hold a patient with at least 2 days',
-				value: `${split.size} patients without`,
+				value: `${patients} patients without`,
 			});
 		}
-		const window = options.contextTokens + options.futureTokens;
-		// Windows are shorter than their budget where records are short: the mean decides how many fill a batch.
-		const meanWindow =
-			this.#eligible.reduce((sum, i) => sum + Math.min(window, split.tokenCounts[i]! + 3), 0) / this.#eligible.length;
-		this.#patientsPerBatch = Math.max(1, Math.round(options.tokensPerBatch / meanWindow));
-	}
-
-	/** Patients left out because they have a single day. */
-	get excluded(): number {
-		return this.#split.size - this.#eligible.length;
+		this.excluded = patients - trainable;
+		const { contextTokens, futureTokens, tokensPerBatch, seed, poolBatches } = this.#options;
+		this.#pool = { contextTokens, futureTokens, tokensPerBatch, seed, batches: poolBatches };
+		this.#order = new PatientOrder(seed, this.#source.size);
 	}
 
 	/** @param step - 1 for the first update. */
 	async batch(step: number): Promise<TrainingBatch> {
-		const { contextTokens, futureTokens, tokensPerBatch, seed } = this.#options;
-		const windows: TrainingWindow[] = [];
-		const subjects: bigint[] = [];
-		let total = 0;
-		// A second helping of patients fills what short windows leave open; a window that does not fit is passed over.
-		for (let draw = 0; draw < 2 * this.#patientsPerBatch && total < tokensPerBatch; draw++) {
-			const patient = this.#patient((step - 1) * 2 * this.#patientsPerBatch + draw);
-			const timeline = await this.#split.timeline(patient);
-			const random = new RandomStream(seed, 'cut', step, draw);
-			const cutDay = 1 + random.integer(timeline.days.length - 1);
-			const window = trainingWindow(timeline, this.#vocabulary, cutDay, contextTokens, futureTokens);
-			if (total > 0 && total + window.tokens.length > tokensPerBatch) continue;
-			windows.push(window);
-			subjects.push(timeline.subjectId);
-			total += window.tokens.length;
+		const { seed, branches, poolBatches, rank, worldSize } = this.#options;
+		const { batches } = await this.pool(Math.floor((step - 1) / poolBatches));
+		const windows = batches[(step - 1) % poolBatches]!;
+		if (windows.length === 0) {
+			throw new DataError('sampler', { file: 'the split', rule: 'must fill every batch', value: `nothing for step ${step}` });
 		}
 		const packed = pack(windows.map(({ tokens }) => tokens));
-		const { branches } = this.#options;
+		const { maskTokenId } = this.#vocabulary;
 		return {
 			...packed,
 			branches:
 				branches === null
 					? noBranches
-					: latentBranches(windows, packed, step, { ...branches, seed, maskTokenId: this.#vocabulary.maskTokenId }),
+					: // Ranks have cuts and masks of their own.
+						latentBranches(windows, packed, (step - 1) * worldSize + rank + 1, { ...branches, seed, maskTokenId }),
 			contextLengths: Int32Array.from(windows, ({ contextLength }) => contextLength),
-			subjectIds: BigInt64Array.from(subjects),
+			subjectIds: BigInt64Array.from(windows, ({ subjectId }) => subjectId),
 		};
 	}
 
-	/** Batches of steps `first` to `last`; the next one is read while the current one is used. */
+	/** Batches of steps `first` to `last`; what comes next is read while the current one is used. */
 	async *batches(first: number, last: number): AsyncGenerator<TrainingBatch> {
-		let next = this.batch(first);
-		// A failure surfaces where the batch is awaited, not as an unhandled rejection.
-		next.catch(() => {});
+		const { poolBatches } = this.#options;
 		for (let step = first; step <= last; step++) {
-			const batch = await next;
-			if (step < last) {
-				next = this.batch(step + 1);
-				next.catch(() => {});
-			}
+			const batch = await this.batch(step);
+			const pool = Math.floor((step - 1) / poolBatches);
+			if ((pool + 1) * poolBatches < last) void this.pool(pool + 1).catch(() => {}); // surfaces where it is awaited
 			yield batch;
 		}
 	}
 
-	#patient(draw: number): number {
-		const epoch = Math.floor(draw / this.#eligible.length);
-		if (epoch !== this.#epoch) {
-			this.#order = new RandomStream(this.#options.seed, 'epoch', epoch).shuffle(this.#eligible.slice());
-			this.#epoch = epoch;
-		}
-		return this.#order[draw % this.#eligible.length]!;
+	/** The windows of steps `number` x poolBatches + 1 and on, packed together. @param number - From 0. */
+	pool(number: number): Promise<WindowPool> {
+		const held = this.#held.get(number);
+		if (held !== undefined) return held;
+		const made = this.#draw(number);
+		this.#held.set(number, made);
+		// The one in use and the next.
+		if (this.#held.size > 2) this.#held.delete(this.#held.keys().next().value!);
+		// A failure is not kept: a file may be back the next time.
+		made.catch(() => this.#held.delete(number));
+		return made;
+	}
+
+	async #draw(number: number): Promise<WindowPool> {
+		const { rank, worldSize } = this.#options;
+		this.#turns ??= turnsPerPool(this.#source, this.#vocabulary, this.#order, this.#pool);
+		this.#turns.catch(() => {
+			this.#turns = undefined;
+		});
+		const count = await this.#turns;
+		const stream = number * worldSize + rank;
+		return drawPool(this.#source, this.#vocabulary, this.#order, this.#pool, stream + 1, {
+			first: stream * count,
+			count,
+		});
 	}
 }

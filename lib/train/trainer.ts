@@ -2,6 +2,7 @@ import { AbortedError, CheckpointError } from '../errors.js';
 import type { WorldModel } from '../model/world-model.js';
 import type { NativeCollapseMonitors, NativeLosses } from '../native.js';
 import { predictionCount } from '../store/branches.js';
+import { prefetchBatches } from '../store/prefetch.js';
 import { Sampler } from '../store/sampler.js';
 import type { TokenStore } from '../store/token-store.js';
 import type { LongOperation, Split, TrainingBatch } from '../types.js';
@@ -106,7 +107,6 @@ export class Trainer {
 	async *run(store: TokenStore, operation: LongOperation = {}): AsyncGenerator<StepMetrics> {
 		requireSameData(this.folder.config, store);
 		const { config } = this;
-		const sampler = this.#sampler(store, 'train', config.seed);
 		const metrics = await this.folder.openMetrics(this.#step);
 		const writer = new CheckpointWriter(this.folder, this.model, operation.onWarning ?? (() => {}));
 		const watch = new CollapseWatch(operation.onWarning ?? (() => {}));
@@ -120,7 +120,7 @@ export class Trainer {
 		let whole = false;
 		try {
 			let waiting = performance.now();
-			for await (const batches of microBatches(sampler, this.#step + 1, config)) {
+			for await (const batches of microBatches(store, this.#step + 1, config, operation.signal)) {
 				if (operation.signal?.aborted) throw new AbortedError('[train] aborted', { cause: operation.signal.reason });
 				const waitMs = performance.now() - waiting;
 				const line = await this.#trainStep(batches, waitMs, checkpointMs, operation.signal);
@@ -155,7 +155,10 @@ export class Trainer {
 	/** Mean losses over `config.tuningBatches` fixed batches of a split. */
 	async evaluateLosses(store: TokenStore, split: Split, signal?: AbortSignal): Promise<TuningMetrics> {
 		const { config } = this;
-		const sampler = this.#sampler(store, split, config.seed + tuningSeedOffset);
+		const sampler = new Sampler(store, split, {
+			...samplerOptions(config, config.seed + tuningSeedOffset),
+			poolBatches: config.tuningBatches,
+		});
 		const options = lossOptionsAt(config, Math.max(1, this.#step), { collapse: true, interference: false });
 		let tokens = 0;
 		const next = new WeightedMean();
@@ -251,24 +254,30 @@ export class Trainer {
 
 	async #tuning(store: TokenStore, signal: AbortSignal | undefined): Promise<TuningMetrics | undefined> {
 		// A data set may come without tuning patients; training goes on without this line.
-		if (!store.split('tuning').dayCounts.some((days) => days >= 2)) return undefined;
+		if (store.manifest.splits.tuning.trainable === 0) return undefined;
 		return this.evaluateLosses(store, 'tuning', signal);
 	}
 
-	#sampler(store: TokenStore, split: Split, seed: number): Sampler {
-		return new Sampler(store.split(split), store.vocabulary, samplerOptions(this.config, seed));
-	}
 }
 
 /** The batches of each step: `microBatches` of them, in the order in which the sampler draws them. */
 async function* microBatches(
-	sampler: Sampler,
+	store: TokenStore,
 	firstStep: number,
 	config: TrainConfig,
+	signal: AbortSignal | undefined,
 ): AsyncGenerator<TrainingBatch[]> {
 	const each = config.microBatches;
+	const options = samplerOptions(config, config.seed);
 	let step: TrainingBatch[] = [];
-	for await (const batch of sampler.batches((firstStep - 1) * each + 1, config.steps * each)) {
+	for await (const batch of prefetchBatches(
+		store,
+		'train',
+		options,
+		(firstStep - 1) * each + 1,
+		config.steps * each,
+		signal,
+	)) {
 		step.push(batch);
 		if (step.length < each) continue;
 		yield step;

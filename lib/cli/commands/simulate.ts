@@ -12,12 +12,18 @@ export const builder = (yargs: Argv) =>
 		.option('seed', { type: 'number', default: 7, describe: 'Every random draw comes from it' })
 		.option('min-years', { type: 'number', default: 3, describe: 'Shortest follow-up' })
 		.option('max-years', { type: 'number', default: 8, describe: 'Longest follow-up' })
-		.example('$0 simulate cohort --patients 500', 'MEDS 0.4 in cohort/, true states in cohort/latents.parquet');
+		.option('latent-patients', { type: 'number', describe: 'Patients whose true states are written; all without it' })
+		.option('threads', { type: 'number', describe: 'Worker threads; one per core without it' })
+		.example('$0 simulate cohort --patients 500', 'MEDS 0.4 in cohort/, true states in cohort/latents/');
 
 export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>): Promise<void> {
 	await withContext(Boolean(args.json), async (context) => {
-		const { out, patients, seed, minYears, maxYears } = args;
-		const summary = await simulateCohort(out, { patients, seed, minYears, maxYears }, context.operation());
+		const { out, patients, seed, minYears, maxYears, latentPatients, threads } = args;
+		const summary = await simulateCohort(
+			out,
+			{ patients, seed, minYears, maxYears, latentPatients, threads },
+			context.operation(),
+		);
 		const { events, deaths, splits } = summary;
 		context.result(
 			`${out}: ${patients} patients (${splits.train} train, ${splits.tuning} tuning, ${splits.held_out} held out), ${events} events, ${deaths} deaths`,

@@ -122,7 +122,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 	);
 	t.same(options, {
 		demo: ['meds', 'out', 'patients', 'seed', 'steps'],
-		'simulate <out>': ['max-years', 'min-years', 'out', 'patients', 'seed'],
+		'simulate <out>': ['latent-patients', 'max-years', 'min-years', 'out', 'patients', 'seed', 'threads'],
 		'import-omop <cdm> <out>': [
 			'cdm',
 			'encoding',

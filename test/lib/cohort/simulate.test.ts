@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { diseaseAxes } from '../../../lib/cohort/disease-axes.js';
-import { LatentState } from '../../../lib/cohort/dynamics.js';
+import { hazard, LatentState, normalsPerDay } from '../../../lib/cohort/dynamics.js';
 import { simulatePatient } from '../../../lib/cohort/record.js';
 import { simulateCohort } from '../../../lib/cohort/simulate.js';
 import { openMeds } from '../../../lib/data/meds.js';
@@ -19,7 +19,7 @@ t.test('the cohort is valid MEDS, by seed, with the true state of every day', as
 	t.equal(dataset.events, summary.events);
 	t.equal(dataset.notes.length, 0);
 	t.equal(dataset.subjects.train.length + dataset.subjects.tuning.length + dataset.subjects.held_out.length, 60);
-	for (const file of ['data/train/0.parquet', 'metadata/codes.parquet', 'latents.parquet']) {
+	for (const file of ['data/train/0.parquet', 'metadata/codes.parquet', 'latents/0.parquet']) {
 		t.ok(readFileSync(join(a, file)).equals(readFileSync(join(b, file))), `${file} is the same for the same seed`);
 	}
 	await withDatabase({}, async (database) => {
@@ -43,7 +43,7 @@ t.test('the cohort is valid MEDS, by seed, with the true state of every day', as
 		);
 		t.equal(late?.n, 0, 'nothing happens after death');
 		const [latents] = await database.rows(
-			`SELECT count(*)::INTEGER AS n, count(DISTINCT subject_id)::INTEGER AS s FROM read_parquet('${a}/latents.parquet')`,
+			`SELECT count(*)::INTEGER AS n, count(DISTINCT subject_id)::INTEGER AS s FROM read_parquet('${a}/latents/*.parquet')`,
 		);
 		t.equal(latents?.n, summary.patientDays);
 		t.equal(latents?.s, 60);
@@ -74,18 +74,26 @@ t.test('the dynamics point the right way', async (t) => {
 	const well = state();
 	const ill = state();
 	ill.severity.fill(2.5);
-	t.ok(ill.deathChance(60) > 5 * well.deathChance(60));
-	t.ok(well.deathChance(85) > well.deathChance(60));
-	t.ok(ill.admissionChance() > well.admissionChance());
-	t.ok(ill.visitChance() > well.visitChance());
+	const hazards = (one: LatentState, age: number) => {
+		one.readHazards(age);
+		return [...one.hazards] as [visit: number, admission: number, death: number];
+	};
+	const [visits, admissions, deaths] = hazards(well, 60);
+	const worse = hazards(ill, 60);
+	t.ok(worse[hazard.death] > 5 * deaths);
+	t.ok(hazards(well, 85)[hazard.death] > deaths);
+	t.ok(worse[hazard.admission] > admissions);
+	t.ok(worse[hazard.visit] > visits);
 	const worsening = state();
 	worsening.rate.fill(1);
-	t.ok(worsening.admissionChance() > well.admissionChance(), 'momentum counts, not severity alone');
+	t.ok(hazards(worsening, 60)[hazard.admission] > admissions, 'momentum counts, not severity alone');
 	const treated = state();
 	treated.treated.fill(1);
 	const sums = [well, treated].map((one) => {
 		const random = new RandomStream(9, 'cohort');
-		for (let day = 0; day < 365; day++) one.advance(random);
+		const noise = new Float64Array(365 * normalsPerDay);
+		random.normals(noise);
+		for (let day = 0; day < 365; day++) one.advance(noise, day * normalsPerDay);
 		return one.severity.reduce((sum, severity) => sum + severity, 0);
 	});
 	t.ok(sums[1]! < sums[0]! - 1, 'a drug lowers severity');

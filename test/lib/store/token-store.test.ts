@@ -53,13 +53,13 @@ t.test('a batch is a function of seed and step alone', async (t) => {
 		seed: 3,
 		branches: { kind: 'masked', ratio: 0.5, span: 1, cuts: 1 },
 	} as const;
-	const sampler = () => new Sampler(store.split('train'), store.vocabulary, options);
+	const sampler = () => new Sampler(store, 'train', options);
 	const one = sampler();
 	const batches = [await one.batch(1), await one.batch(2), await one.batch(3)];
 	t.same(await sampler().batch(3), batches[2], 'in any order');
 	t.not(batches[0]!.subjectIds.join(), batches[1]!.subjectIds.join());
 	t.not(
-		(await new Sampler(store.split('train'), store.vocabulary, { ...options, seed: 4 }).batch(1)).tokens.join(),
+		(await new Sampler(store, 'train', { ...options, seed: 4 }).batch(1)).tokens.join(),
 		batches[0]!.tokens.join(),
 	);
 	t.equal(one.excluded, 1);
