@@ -23,11 +23,16 @@ export interface MedsDataset {
 	readonly notes: readonly string[];
 }
 
-/** SQL that reads all events with normalised columns: subject_id, time (microseconds, null is static), code, value. */
-export function eventsSql(files: readonly string[]): string {
+/**
+ * SQL that reads all events with normalised columns: subject_id, time (microseconds, null is static), code, value.
+ *
+ * @param extra - More columns, as SQL.
+ */
+export function eventsSql(files: readonly string[], extra: readonly string[] = []): string {
 	const list = files.map(quoted).join(', ');
+	const more = extra.map((column) => `, ${column}`).join('');
 	return `SELECT subject_id::BIGINT AS subject_id, epoch_us(time::TIMESTAMP) AS time, code::VARCHAR AS code,
-		CASE WHEN isfinite(numeric_value::FLOAT) THEN numeric_value::FLOAT END AS value, filename, file_row_number
+		CASE WHEN isfinite(numeric_value::FLOAT) THEN numeric_value::FLOAT END AS value, filename, file_row_number${more}
 		FROM read_parquet([${list}], filename = true, file_row_number = true, union_by_name = true)`;
 }
 
@@ -58,6 +63,31 @@ export async function openMeds(directory: string, seed = 1): Promise<MedsDataset
 			notes,
 		};
 	});
+}
+
+/** A MEDS data set whose columns were checked, and its rows not. */
+export type MedsFiles = Omit<MedsDataset, 'subjects' | 'events'>;
+
+/**
+ * Opens a MEDS folder without reading its rows: what reads all of them anyway checks them on the way.
+ *
+ * @throws {DataError} Names file, column, rule and value.
+ */
+export async function openMedsFiles(directory: string): Promise<MedsFiles> {
+	const files = await dataFiles(directory);
+	const notes: string[] = [];
+	await withDatabase({}, async (database) => {
+		for (const file of files) await checkColumns(database, directory, file, notes);
+	});
+	const metadata = await readMetadata(directory);
+	return {
+		directory,
+		files,
+		name: metadata.dataset_name ?? 'unnamed data set',
+		etl: { name: metadata.etl_name ?? 'unknown', version: metadata.etl_version ?? 'unknown' },
+		fingerprint: await fingerprint(directory, files),
+		notes,
+	};
 }
 
 async function dataFiles(directory: string): Promise<string[]> {

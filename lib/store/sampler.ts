@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { fraction, parseConfig, positiveInteger, seed } from '../config.js';
 import { DataError } from '../errors.js';
 import { RandomStream } from '../random.js';
-import type { Vocabulary } from '../tokenizer/vocabulary.js';
+import type { TokenVocabulary } from '../tokenizer/token-vocabulary.js';
 import type { TrainingBatch } from '../types.js';
 import { latentBranches, noBranches } from './branches.js';
 import { pack } from './packing.js';
@@ -32,7 +32,7 @@ export type SamplerOptions = z.infer<typeof SamplerOptions>;
  */
 export class Sampler {
 	readonly #split: StoreSplit;
-	readonly #vocabulary: Vocabulary;
+	readonly #vocabulary: TokenVocabulary;
 	readonly #options: SamplerOptions;
 	/** Patients that can be cut. */
 	readonly #eligible: Int32Array;
@@ -42,7 +42,7 @@ export class Sampler {
 	#order: Int32Array = new Int32Array(0);
 
 	/** @throws {DataError} When no patient has two days. */
-	constructor(split: StoreSplit, vocabulary: Vocabulary, options: SamplerOptions) {
+	constructor(split: StoreSplit, vocabulary: TokenVocabulary, options: SamplerOptions) {
 		this.#split = split;
 		this.#vocabulary = vocabulary;
 		this.#options = parseConfig('sampler', SamplerOptions, options);
