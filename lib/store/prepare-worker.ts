@@ -20,7 +20,17 @@ ready.catch(() => {}); // surfaces with the first task
 let statistics: CodeStatistics | undefined;
 let tokeniser: PartTokeniser | undefined;
 const post = (answer: PrepareAnswer) => parentPort?.postMessage(answer);
-const progress = (events: number) => post({ kind: 'progress', events });
+// A message for each chunk of 2,048 events would cost more than reading it.
+const eventsPerReport = 100_000;
+let unreported = 0;
+const report = () => {
+	post({ kind: 'progress', events: unreported });
+	unreported = 0;
+};
+const progress = (events: number) => {
+	unreported += events;
+	if (unreported >= eventsPerReport) report();
+};
 
 async function answer(task: PrepareTask): Promise<PrepareAnswer> {
 	const { database, names } = await ready;
@@ -43,6 +53,7 @@ async function answer(task: PrepareTask): Promise<PrepareAnswer> {
 			await tokeniser!.write(folder, task.number, task.part, progress);
 			break;
 	}
+	if (unreported > 0) report();
 	return { kind: 'done' };
 }
 

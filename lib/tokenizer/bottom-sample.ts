@@ -1,6 +1,7 @@
 /**
  * The values with the smallest keys: a random sample without replacement that does not depend on the order in which values
- * arrive, nor on how they are spread over threads. All values while there are no more than `size`.
+ * arrive, nor on how they are spread over threads. All values while there are no more than `size`; one more for each value
+ * whose key equals the largest that is kept.
  */
 export class BottomSample {
 	readonly size: number;
@@ -30,34 +31,36 @@ export class BottomSample {
 	#keep(key: number, value: number): void {
 		if (this.#length === this.#keys.length) {
 			if (this.#length >= 2 * this.size) this.#shrink();
-			else this.#grow();
+			// Keys that are equal can leave it full.
+			if (this.#length === this.#keys.length) this.#grow();
+			if (key > this.#limit) return;
 		}
 		this.#keys[this.#length] = key;
 		this.#values[this.#length++] = value;
 	}
 
 	#grow(): void {
-		const length = Math.min(2 * this.size, 2 * this.#length);
+		const length = 2 * this.#length;
 		const [keys, values] = [new Float64Array(length), new Float32Array(length)];
 		keys.set(this.#keys);
 		values.set(this.#values);
 		[this.#keys, this.#values] = [keys, values];
 	}
 
+	/** Keeps the values whose keys are not above the `size`-th smallest. */
 	#shrink(): void {
-		const [keys, values] = [this.#keys, this.#values];
-		const order = Array.from({ length: this.#length }, (_, i) => i).sort(
-			(a, b) => keys[a]! - keys[b]! || values[a]! - values[b]!,
-		);
-		order.length = Math.min(order.length, this.size);
-		const kept = [order.map((i) => keys[i]!), order.map((i) => values[i]!)] as const;
-		keys.set(kept[0]);
-		values.set(kept[1]);
-		this.#length = order.length;
-		if (this.#length === this.size) this.#limit = keys[this.#length - 1]!;
+		if (this.#length <= this.size) return;
+		this.#limit = this.#keys.slice(0, this.#length).sort()[this.size - 1]!;
+		let kept = 0;
+		for (let i = 0; i < this.#length; i++) {
+			if (this.#keys[i]! > this.#limit) continue;
+			this.#keys[kept] = this.#keys[i]!;
+			this.#values[kept++] = this.#values[i]!;
+		}
+		this.#length = kept;
 	}
 
-	/** Keys and values, in the order of the keys. */
+	/** What is kept, in no order. */
 	take(): SampledValues {
 		this.#shrink();
 		return {

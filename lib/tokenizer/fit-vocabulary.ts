@@ -21,11 +21,11 @@ export interface FittedOn {
 /** Values that are kept in memory for all codes with values together, by each thread: 2^23 are 200 MB. */
 const valuesInMemory = 2 ** 23;
 
-/** Values per code that quantiles are taken of: all while memory holds them, else from 1,024 to 65,536 of each code. */
+/** Values per code that quantiles are taken of: all while memory holds them, else from 1,024 to 16,384 of each code. */
 export function quantileSampleSize(codesWithValues: number, values: number): number {
 	if (values <= valuesInMemory) return valuesInMemory;
 	const power = Math.floor(Math.log2(valuesInMemory / Math.max(1, codesWithValues)));
-	return 2 ** Math.min(16, Math.max(10, power));
+	return 2 ** Math.min(14, Math.max(10, power));
 }
 
 /**
