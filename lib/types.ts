@@ -45,23 +45,40 @@ export interface CohortFlowRow {
 	readonly note?: string | undefined;
 }
 
-/** One patient of a token store: everything the sampler and the embedder need, in time order. */
+/** Stands for "no time" where a time is a number: a static event. */
+export const noTime = -(2n ** 63n);
+
+/**
+ * One patient of a token store: everything the sampler and the embedder need. Tokens come in runs that became known at one
+ * moment: the events of one time (structured tokens), or a line (text).
+ */
 export interface Timeline {
 	readonly subjectId: bigint;
 	/** (static,) demographics: kept at the front of every window. */
 	readonly staticTokens: Int32Array;
+	/** (static runs,) when each run of demographics was known; {@link noTime} for static events. */
+	readonly staticTimes: BigInt64Array;
+	/** (static runs + 1,) where each run starts in `staticTokens`. */
+	readonly staticOffsets: Int32Array;
 	/** Day of birth, or null when the record has no birth. Gives the age token of a window. */
 	readonly birthDay: EpochDay | null;
-	/** (tokens,) the record in time order. A time-gap token belongs to the moment that follows the gap. */
+	/** (tokens,) the record by days. A time-gap token belongs to the moment that follows the gap. */
 	readonly tokens: Int32Array;
 	/** (days,) calendar days that hold tokens, strictly ascending. */
 	readonly days: Int32Array;
 	/** (days + 1,) token index at which each day starts; the last entry is tokens.length. */
 	readonly dayOffsets: Int32Array;
-	/** (moments,) distinct event times, strictly ascending, microseconds. */
+	/**
+	 * (runs,) microseconds at which the tokens of each run were known. Structured: strictly ascending. Text: in the order of
+	 * the lines, which within a day is not that of time.
+	 */
 	readonly times: BigInt64Array;
-	/** (moments + 1,) token index at which each moment starts; the last entry is tokens.length. */
+	/** (runs + 1,) token index at which each run starts; the last entry is tokens.length. */
 	readonly timeOffsets: Int32Array;
+	/** (of all runs,) numbers of the patient's events that each run was made of; empty: the numbers themselves, from 0. */
+	readonly events: Int32Array;
+	/** (runs + 1,) where the events of each run start. */
+	readonly eventOffsets: Int32Array;
 }
 
 /** Sequences of several patients laid end to end (varlen packing). All indices are rows of the packed axis. */

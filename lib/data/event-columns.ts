@@ -9,7 +9,7 @@ export interface EventLayout {
 }
 
 /** What events are read from: an opened data set, or the paths of files with the column names of MEDS 0.4. */
-export type EventSource = { readonly layouts: readonly EventLayout[] } | readonly string[];
+export type EventFiles = { readonly layouts: readonly EventLayout[] } | readonly string[];
 
 /** Columns beyond the standard four. `unit` (or `units`) and `table` are those of OMOP-made MEDS. */
 export type TextColumn = 'text_value' | 'unit' | 'table';
@@ -19,7 +19,7 @@ export type TextColumn = 'text_value' | 'unit' | 'table';
  * time (microseconds, in UTC where the file has a zone; null is static), code, value (null where it is not finite),
  * filename, file_row_number; and those of `text`, null where a file has none.
  */
-export function eventsSql(source: EventSource, text: readonly TextColumn[] = []): string {
+export function eventsSql(source: EventFiles, text: readonly TextColumn[] = []): string {
 	return sourceLayouts(source)
 		.map(({ files, columns }) => {
 			const own = (name: string) => (Object.hasOwn(columns, name) ? identifier(columns[name]!) : undefined);
@@ -44,7 +44,7 @@ export function layoutsOf(layouts: readonly EventLayout[], files: readonly strin
 		.filter((layout) => layout.files.length > 0);
 }
 
-function sourceLayouts(source: EventSource): readonly EventLayout[] {
+function sourceLayouts(source: EventFiles): readonly EventLayout[] {
 	if ('layouts' in source) return source.layouts;
 	const columns = { subject_id: 'subject_id', time: 'time', code: 'code', numeric_value: 'numeric_value' };
 	return [{ files: source, columns }];

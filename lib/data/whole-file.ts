@@ -3,7 +3,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { OutputError } from '../errors.js';
 
 /** Errors of the file system that are the output's fault. */
-const unwritable: Readonly<Record<string, string>> = {
+export const unwritable: Readonly<Record<string, string>> = {
 	ENOSPC: 'the disk is full',
 	EDQUOT: 'the disk quota is used up',
 	EFBIG: 'a file is larger than the limit on file sizes',

@@ -2,9 +2,9 @@ import { join } from 'node:path';
 import type { DuckDBFloatVector, DuckDBIntegerVector } from '@duckdb/node-api';
 import { quoted, withDatabase } from '../data/query.js';
 import { nativeAddon, nativeCall } from '../native.js';
-import { epochDay } from '../store/timeline-builder.js';
 import type { IndexDateRow } from '../tasks/read.js';
 import { sampleKey } from '../tasks/read.js';
+import { dayOf } from '../text/calendar.js';
 import { type Split, splits } from '../types.js';
 import { type FeatureTable, linear, Standardiser, selectRows } from './features.js';
 import { isDefined, rSquared } from './metrics.js';
@@ -37,7 +37,7 @@ export async function readLatents(folder: string, indexDates: readonly IndexDate
 		for (const [i, { subjectId, predictionTime }] of indexDates.entries()) {
 			appender.appendInteger(i);
 			appender.appendBigInt(subjectId);
-			appender.appendInteger(epochDay(predictionTime));
+			appender.appendInteger(dayOf(predictionTime));
 			appender.endRow();
 		}
 		appender.closeSync();

@@ -2,8 +2,9 @@ import { ConfigError } from '../errors.js';
 import type { WorldModel } from '../model/world-model.js';
 import { pack } from '../store/packing.js';
 import type { StoreSplit } from '../store/token-store.js';
-import type { Vocabulary } from '../tokenizer/vocabulary.js';
-import type { EpochDay, LongOperation, Timeline } from '../types.js';
+import { demographicsAt } from '../store/window.js';
+import type { TokenVocabulary } from '../tokenizer/token-vocabulary.js';
+import { type EpochDay, type LongOperation, microsecondsPerDay, type Timeline } from '../types.js';
 
 /** What scoring needs of a model. */
 export type ScoringModel = Pick<WorldModel, 'score' | 'hiddenSize'>;
@@ -82,7 +83,7 @@ export interface DaySurprise {
 export async function* surpriseByDay(
 	model: ScoringModel,
 	split: Pick<StoreSplit, 'name' | 'size' | 'timeline'>,
-	vocabulary: Vocabulary,
+	vocabulary: TokenVocabulary,
 	windowTokens: number,
 	options: LongOperation = {},
 ): AsyncGenerator<DaySurprise[]> {
@@ -112,7 +113,7 @@ interface Piece {
 }
 
 /** Windows whose scored ends tile the record: demographics, age, and the newest tokens, cut where the window is full. */
-function windowsOf(timeline: Timeline, vocabulary: Vocabulary, windowTokens: number): Piece[] {
+function windowsOf(timeline: Timeline, vocabulary: TokenVocabulary, windowTokens: number): Piece[] {
 	const room = windowTokens - timeline.staticTokens.length - 1;
 	if (room < 2) {
 		throw new ConfigError(
@@ -122,12 +123,16 @@ function windowsOf(timeline: Timeline, vocabulary: Vocabulary, windowTokens: num
 	const scored = Math.floor(room / 2);
 	const pieces: Piece[] = [];
 	let day = 0;
+	let scoredDay = 0;
 	for (let begin = 0; begin < timeline.tokens.length; begin += scored) {
 		const end = Math.min(begin + scored, timeline.tokens.length);
 		const start = Math.max(0, end - room);
 		while (timeline.dayOffsets[day + 1]! <= start) day++;
+		while (timeline.dayOffsets[scoredDay + 1]! <= begin) scoredDay++;
 		const age = vocabulary.ageToken(timeline.birthDay, timeline.days[day]!);
-		const head = age === undefined ? [...timeline.staticTokens] : [...timeline.staticTokens, age];
+		// Demographics that became known on a scored day or later would tell of what is to be foreseen.
+		const known = demographicsAt(timeline, BigInt(timeline.days[scoredDay]!) * microsecondsPerDay - 1n);
+		const head = age === undefined ? [...known] : [...known, age];
 		pieces.push({ begin, end, tokens: Int32Array.of(...head, ...timeline.tokens.subarray(start, end)) });
 	}
 	return pieces;

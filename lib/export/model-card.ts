@@ -1,8 +1,17 @@
 import type { MetricsLine } from '../train/metrics.js';
 import type { RunConfig } from '../train/run-folder.js';
 
-/** README.md of an exported run: what it is, what it was trained on and how, and what it reached. */
-export function modelCard(run: RunConfig, step: number, metrics: readonly MetricsLine[]): string {
+/**
+ * README.md of an exported run: what it is, what it was trained on and how, and what it reached.
+ *
+ * @param input - What the token store holds, where it is known.
+ */
+export function modelCard(
+	run: RunConfig,
+	step: number,
+	metrics: readonly MetricsLine[],
+	input?: 'structured' | 'text',
+): string {
 	const { train, data } = run;
 	const tuning = metrics.filter((line) => line.kind === 'tuning').at(-1);
 	const tokens = metrics.reduce((sum, line) => sum + (line.kind === 'train' && line.step <= step ? line.tokens : 0), 0);
@@ -23,8 +32,7 @@ tags: [ehr, meds, world-model, jepa, qwen3]
 # Patient world model
 
 A Qwen3 decoder trained on structured health records by ehr-jepa ${run.package}, a re-implementation of SMB-Structure
-(arXiv 2601.22128) from the abstract, the released inference code and secondary notes. Its input are token ids of the
-vocabulary named below, not text. It has learned from individual records: share it as those records may be shared.
+(arXiv 2601.22128) from the abstract, the released inference code and secondary notes. Its input ${input === 'text' ? 'is\nserialised text (vocabulary.json says how it is written) in the tokens of the tokenizer beside the weights.' : 'are token ids of the\nvocabulary named below, not text.'} It has learned from individual records: share it as those records may be shared.
 
 | | |
 | --- | --- |

@@ -1,8 +1,8 @@
-import type { Vocabulary } from '../tokenizer/vocabulary.js';
-import type { IndexDate, PackedBatch, TokenCount } from '../types.js';
+import type { TokenVocabulary } from '../tokenizer/token-vocabulary.js';
+import type { IndexDate, PackedBatch, Timeline, TokenCount } from '../types.js';
 import { firstFit, pack } from './packing.js';
 import type { StoreSplit } from './token-store.js';
-import { contextTokens, tokensUntil } from './window.js';
+import { contextAt } from './window.js';
 
 export interface IndexBatch {
 	readonly batch: PackedBatch;
@@ -19,7 +19,7 @@ const windowsPerGroup = 256;
  */
 export async function* indexBatches(
 	splits: readonly StoreSplit[],
-	vocabulary: Vocabulary,
+	vocabulary: TokenVocabulary,
 	indexDates: readonly IndexDate[],
 	options: { readonly contextTokens: TokenCount; readonly tokensPerBatch: TokenCount; readonly onSkipped?: () => void },
 ): AsyncGenerator<IndexBatch> {
@@ -29,12 +29,11 @@ export async function* indexBatches(
 		const rows: number[] = [];
 		for (let row = start; row < Math.min(indexDates.length, start + windowsPerGroup); row++) {
 			const { subjectId, predictionTime } = indexDates[row]!;
-			const split = splits.find((candidate) => candidate.indexOf(subjectId) !== undefined);
-			const timeline = await split?.timeline(split.indexOf(subjectId)!);
+			const timeline = await timelineOf(splits, subjectId);
 			const window =
 				timeline === undefined
 					? new Int32Array(0)
-					: contextTokens(timeline, vocabulary, tokensUntil(timeline, predictionTime), options.contextTokens);
+					: contextAt(timeline, vocabulary, predictionTime, options.contextTokens);
 			if (window.length === 0) {
 				options.onSkipped?.();
 				continue;
@@ -50,4 +49,12 @@ export async function* indexBatches(
 			yield { batch: pack(members.map((i) => windows[i]!)), rows: Int32Array.from(members, (i) => rows[i]!) };
 		}
 	}
+}
+
+async function timelineOf(splits: readonly StoreSplit[], subjectId: bigint): Promise<Timeline | undefined> {
+	for (const split of splits) {
+		const place = await split.indexOf(subjectId);
+		if (place !== undefined) return split.timeline(place);
+	}
+	return undefined;
 }

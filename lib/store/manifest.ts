@@ -5,6 +5,7 @@ const SplitCounts = z.strictObject({
 	/** Patients with at least two days: the others cannot be cut into context and future. */
 	trainable: z.int(),
 	events: z.int(),
+	/** Tokens of the timelines; demographics come on top. */
 	tokens: z.int(),
 	days: z.int(),
 	/** Tokens per patient. */
@@ -14,37 +15,76 @@ const SplitCounts = z.strictObject({
 		p50: z.int(),
 		p75: z.int(),
 		p90: z.int(),
+		p99: z.int(),
 		p100: z.int(),
 	}),
 });
 export type SplitCounts = z.infer<typeof SplitCounts>;
 
+const StructuredCoverage = z.strictObject({
+	kind: z.literal('structured'),
+	events: z.int(),
+	known: z.int(),
+	backed_off: z.int(),
+	unknown: z.int(),
+	births: z.int(),
+	valuesBinned: z.int(),
+	valuesWithoutBin: z.int(),
+	/** Values in another unit than the code's usual one; they are not binned. */
+	valuesInOtherUnit: z.int(),
+	/** Rows whose only value is text, which the structured tokenizer does not read. */
+	textOnly: z.int(),
+});
+const counts = z.record(z.string(), z.int());
+const TextCoverage = z.strictObject({
+	kind: z.literal('text'),
+	events: z.int(),
+	written: z.int(),
+	/** By reason. */
+	dropped: counts,
+	/** Events by category. */
+	categories: counts,
+	/** Whether the category came from the table of the row or from its code. */
+	fromTable: z.int(),
+	fromCode: z.int(),
+	/** Lines with values in several units. */
+	mixedUnits: z.int(),
+	/** The most frequent codes and tables without a category, with their events. */
+	unmappedCodes: counts,
+	unmappedTables: counts,
+});
+
 /** `manifest.json` of a token store. */
 export const StoreManifest = z.strictObject({
 	format: z.literal('ehr-jepa/token-store'),
-	version: z.literal(1),
+	version: z.literal(2),
 	package: z.string(),
 	dataset: z.strictObject({
 		name: z.string(),
 		fingerprint: z.string(),
 		etl: z.strictObject({ name: z.string(), version: z.string() }),
 	}),
-	vocabulary: z.strictObject({ fingerprint: z.string(), size: z.int() }),
+	vocabulary: z.strictObject({ kind: z.enum(['structured', 'text']), fingerprint: z.string(), size: z.int() }),
 	/** SHA-256 over data and vocabulary: what a training run was made on. */
 	fingerprint: z.string(),
 	splits: z.strictObject({ train: SplitCounts, tuning: SplitCounts, held_out: SplitCounts }),
 	/** What became of the events. */
-	coverage: z.strictObject({
-		events: z.int(),
-		known: z.int(),
-		backed_off: z.int(),
-		unknown: z.int(),
-		births: z.int(),
-		valuesBinned: z.int(),
-		valuesWithoutBin: z.int(),
-		/** Rows whose only value is text, which the structured tokenizer does not read. */
-		textOnly: z.int(),
-	}),
+	coverage: z.discriminatedUnion('kind', [StructuredCoverage, TextCoverage]),
+	/** Events by the first part of their code, most frequent first; of structured stores also how codes and values fared. */
+	prefixes: z.array(
+		z.strictObject({
+			prefix: z.string(),
+			codes: z.int(),
+			events: z.int(),
+			known: z.int().optional(),
+			backed_off: z.int().optional(),
+			unknown: z.int().optional(),
+			values: z.int().optional(),
+			binned: z.int().optional(),
+		}),
+	),
+	/** The most frequent codes. */
+	topCodes: z.array(z.strictObject({ code: z.string(), events: z.int() })),
 	cohortFlow: z.array(
 		z.strictObject({
 			stage: z.string(),

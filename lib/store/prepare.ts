@@ -1,44 +1,70 @@
 import { createHash } from 'node:crypto';
-import { createWriteStream } from 'node:fs';
+import { access, rm } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
-import { setImmediate } from 'node:timers/promises';
-import { makeVector, type RecordBatch, RecordBatchFileWriter, Table, tableToIPC } from 'apache-arrow';
 import { z } from 'zod';
 import { fraction, parseConfig, positiveInteger, seed } from '../config.js';
-import { loadCodes, streamEvents } from '../data/events.js';
-import { type MedsDataset, openMeds } from '../data/meds.js';
+import { type EventPart, type EventSource, planParts, presentColumns } from '../data/event-parts.js';
+import { eventsSql, type MedsFiles, openMedsFiles } from '../data/meds.js';
 import { type Database, quoted, withDatabase } from '../data/query.js';
-import { writeWhole, writeWholeFolder } from '../data/whole-file.js';
-import { DataError, VocabularyError } from '../errors.js';
+import { SubjectSplits } from '../data/subject-splits.js';
+import { writeWhole } from '../data/whole-file.js';
+import { AbortedError, ConfigError, DataError, VocabularyError } from '../errors.js';
 import { packageVersion } from '../package-version.js';
-import { fitVocabulary } from '../tokenizer/fit-vocabulary.js';
+import { Serialiser, SerialiserOptions } from '../text/serialiser.js';
+import { CodeStatistics } from '../tokenizer/code-statistics.js';
+import { fitVocabulary, quantileSampleSize } from '../tokenizer/fit-vocabulary.js';
+import { QwenTokenizer } from '../tokenizer/qwen-tokenizer.js';
+import { embeddingRows, TextVocabulary } from '../tokenizer/text-vocabulary.js';
+import { sharedContents } from '../tokenizer/tokenizer-pool.js';
 import { Vocabulary } from '../tokenizer/vocabulary.js';
-import { type CohortFlowRow, type LongOperation, type Split, splits, type Timeline } from '../types.js';
-import type { SplitCounts, StoreManifest } from './manifest.js';
-import { timelineBatch } from './timeline-arrow.js';
-import { emptyCounts, TimelineBuilder, type TokenCounts } from './timeline-builder.js';
+import type { LongOperation } from '../types.js';
+import { assembleStore } from './assemble.js';
+import type { StoreManifest } from './manifest.js';
+import { makePartFolders, readPartSummary } from './part-files.js';
+import { PartPool } from './part-pool.js';
+import { writePartialFolder } from './partial-folder.js';
+import type { TokenisePlan } from './prepare-tasks.js';
+import { prefixRows } from './summary.js';
 
-export const PrepareOptions = z.strictObject({
+const StructuredTokens = z.strictObject({
+	kind: z.literal('structured'),
 	/** An existing vocabulary.json; absent: one is fitted on the train split. */
 	vocabulary: z.string().optional(),
 	/** Codes that fewer training patients have are grouped by prefix. */
 	minPatients: positiveInteger.default(5),
 	bins: z.int().min(2).max(100).default(10),
-	/** Draws splits where the data set brings none. */
-	seed: seed.default(1),
 	/** Largest share of events whose code a given vocabulary does not know at all. */
 	maxUnknown: fraction.default(0.2),
 });
-export type PrepareOptions = z.input<typeof PrepareOptions>;
 
-// Tokens of one record batch: the unit that is read from disk.
-const tokensPerBatch = 1_000_000;
+const TextTokens = z.strictObject({
+	kind: z.literal('text'),
+	/** Folder with the tokenizer of a Qwen model. */
+	tokenizer: z.string(),
+	serialiser: SerialiserOptions.prefault({}),
+	/** Rows of the embedding; absent: as config.json beside the tokenizer says, else 151,936 for Qwen. */
+	vocabSize: positiveInteger.optional(),
+});
+
+export const PrepareOptions = z.strictObject({
+	/** What events become. */
+	tokens: z.discriminatedUnion('kind', [StructuredTokens, TextTokens]).prefault({ kind: 'structured' }),
+	/** Draws splits where the data set brings none. */
+	seed: seed.default(1),
+	/** Absent: as many as the machine runs at once. Changes nothing in what is written. */
+	threads: positiveInteger.optional(),
+});
+export type PrepareOptions = z.input<typeof PrepareOptions>;
+type Config = z.output<typeof PrepareOptions>;
 
 /**
- * Tokenises a MEDS data set into a token store: one Arrow file and one index per split, `vocabulary.json`, `manifest.json`.
+ * Tokenises a MEDS data set into a token store: Arrow files and an index per split, `vocabulary.json`, `manifest.json`, for
+ * text also the tokenizer. Threads read the data in parts of about a million events; nothing is sorted and memory does not
+ * grow with the cohort.
  *
- * @param out - New or empty folder; appears whole or not at all.
+ * @param out - New or empty folder; appears whole or not at all. A run that was killed or aborted is gone on with when the
+ *   same is asked again.
  * @throws {DataError} {VocabularyError} {ConfigError} {OutputError} {AbortedError}
  */
 export async function prepareStore(
@@ -48,215 +74,303 @@ export async function prepareStore(
 	operation: LongOperation = {},
 ): Promise<StoreManifest> {
 	const config = parseConfig('prepare', PrepareOptions, options);
-	return writeWholeFolder(out, async (folder) => {
-		const dataset = await openMeds(meds, config.seed);
-		if (dataset.subjects.train.length === 0) {
-			throw new DataError('prepare', {
-				file: 'metadata/subject_splits.parquet',
-				rule: 'must put at least one subject with events in train',
-				value: 'none',
-			});
-		}
-		return withDatabase({}, async (database) => {
-			const codes = await loadCodes(database, dataset);
-			const vocabulary =
-				config.vocabulary === undefined
-					? await fitVocabulary(database, dataset, config)
-					: await Vocabulary.read(config.vocabulary);
-			const run = new StoreWriter(database, dataset, vocabulary, codes, folder, operation);
-			const manifest = await run.write(config.maxUnknown);
-			await writeWhole(join(folder, 'vocabulary.json'), `${JSON.stringify(vocabulary.file, undefined, '\t')}\n`);
-			await writeWhole(join(folder, 'manifest.json'), `${JSON.stringify(manifest, undefined, '\t')}\n`);
-			return manifest;
-		});
+	const dataset = await openMedsFiles(meds);
+	const given = await givenTokens(config);
+	const { threads: _, ...decisive } = config;
+	const plan = JSON.stringify({
+		version: 2,
+		package: packageVersion,
+		data: dataset.fingerprint,
+		...decisive,
+		...given.key,
 	});
+	return writePartialFolder(
+		out,
+		createHash('sha256').update(plan).digest('hex'),
+		(folder) => new Preparation(config, dataset, given, folder, operation).write(),
+		operation.onWarning,
+	);
 }
 
-class StoreWriter {
-	readonly #database: Database;
-	readonly #dataset: MedsDataset;
-	readonly #vocabulary: Vocabulary;
-	readonly #codes: readonly string[];
+/** What was read of files that the options name. */
+interface GivenTokens {
+	readonly vocabulary: Vocabulary | undefined;
+	readonly tokenizer: QwenTokenizer | undefined;
+	/** Their fingerprints. */
+	readonly key: object;
+}
+
+async function givenTokens({ tokens }: Config): Promise<GivenTokens> {
+	if (tokens.kind === 'structured') {
+		if (tokens.vocabulary === undefined) return { vocabulary: undefined, tokenizer: undefined, key: {} };
+		const vocabulary = await Vocabulary.read(tokens.vocabulary);
+		return { vocabulary, tokenizer: undefined, key: { vocabulary: vocabulary.fingerprint } };
+	}
+	if (tokens.serialiser.timeBins !== undefined)
+		throw new ConfigError(
+			'[prepare] tokens.serialiser.timeBins must be absent in a token store, whose days are cut at any index date, but is given; leave it out',
+		);
+	const tokenizer = await QwenTokenizer.fromPretrained(tokens.tokenizer);
+	if (!tokenizer.cutsLines)
+		throw new VocabularyError(
+			`[prepare] ${tokens.tokenizer} must split text as Qwen's tokenizers do, so that days can be encoded one by one, but its pre_tokenizer is another; give the folder of a Qwen2, Qwen2.5 or Qwen3 model`,
+		);
+	return { vocabulary: undefined, tokenizer, key: { tokenizer: tokenizer.sha256 } };
+}
+
+/** What is known of the events before they are read one by one. */
+interface Survey {
+	readonly parts: readonly EventPart[];
+	readonly source: EventSource;
+	readonly codes: readonly string[];
+	/** (codes,) events. */
+	readonly events: Float64Array;
+	readonly units: readonly string[];
+	readonly codesWithValues: number;
+	readonly values: number;
+	readonly textOnly: number;
+	readonly notes: readonly string[];
+}
+
+class Preparation {
+	readonly #config: Config;
+	readonly #dataset: MedsFiles;
+	readonly #given: GivenTokens;
 	readonly #folder: string;
 	readonly #operation: LongOperation;
-	#eventsDone = 0;
 
-	constructor(
-		database: Database,
-		dataset: MedsDataset,
-		vocabulary: Vocabulary,
-		codes: readonly string[],
-		folder: string,
-		operation: LongOperation,
-	) {
-		this.#database = database;
+	constructor(config: Config, dataset: MedsFiles, given: GivenTokens, folder: string, operation: LongOperation) {
+		this.#config = config;
 		this.#dataset = dataset;
-		this.#vocabulary = vocabulary;
-		this.#codes = codes;
+		this.#given = given;
 		this.#folder = folder;
 		this.#operation = operation;
 	}
 
-	async write(maxUnknown: number): Promise<StoreManifest> {
-		const total = emptyCounts();
-		const counts: Partial<Record<Split, SplitCounts>> = {};
-		for (const split of splits) {
-			const { split: splitCounts, tokens } = await this.#writeSplit(split);
-			counts[split] = splitCounts;
-			for (const key of Object.keys(total) as (keyof TokenCounts)[]) total[key] += tokens[key];
-		}
-		const unknownShare = total.unknown / Math.max(1, total.events);
-		if (unknownShare > maxUnknown) {
-			throw new VocabularyError(
-				`[prepare] codes must be known to the vocabulary for all but ${(100 * maxUnknown).toFixed(0)} % of the events but ${(100 * unknownShare).toFixed(1)} % are unknown; ` +
-					`it was fitted on "${this.#vocabulary.file.dataset}" (ETL ${this.#vocabulary.file.etl.name} ${this.#vocabulary.file.etl.version}). Fit one on this data set, or raise maxUnknown`,
-			);
-		}
-		const splitCounts = counts as Record<Split, SplitCounts>;
-		const fingerprint = createHash('sha256')
-			.update(`${this.#dataset.fingerprint}\0${this.#vocabulary.fingerprint}`)
-			.digest('hex');
-		return {
-			format: 'ehr-jepa/token-store',
-			version: 1,
-			package: packageVersion,
-			dataset: { name: this.#dataset.name, fingerprint: this.#dataset.fingerprint, etl: this.#dataset.etl },
-			vocabulary: { fingerprint: this.#vocabulary.fingerprint, size: this.#vocabulary.size },
-			fingerprint,
-			splits: splitCounts,
-			coverage: { ...total, textOnly: await this.#textOnlyRows() },
-			cohortFlow: this.#cohortFlow(splitCounts, total),
-			notes: [...this.#dataset.notes],
-		};
-	}
-
-	async #writeSplit(split: Split): Promise<{ split: SplitCounts; tokens: TokenCounts }> {
-		const builder = new TimelineBuilder(this.#vocabulary, this.#codes);
-		const index = {
-			subjectIds: [] as bigint[],
-			batches: [] as number[],
-			rows: [] as number[],
-			tokens: [] as number[],
-			days: [] as number[],
-		};
-		const batches = this.#batches(split, builder, (timeline, batch, row) => {
-			index.subjectIds.push(timeline.subjectId);
-			index.batches.push(batch);
-			index.rows.push(row);
-			index.tokens.push(timeline.tokens.length);
-			index.days.push(timeline.days.length);
-		});
-		const writer = new RecordBatchFileWriter();
-		const written = pipeline(writer.toNodeStream(), createWriteStream(join(this.#folder, `${split}.arrow`)));
-		written.catch(() => {}); // surfaces where it is awaited below
-		try {
-			for await (const batch of batches) writer.write(batch);
-		} finally {
-			writer.finish();
-		}
-		await written;
-		const table = new Table({
-			subject_id: makeVector(BigInt64Array.from(index.subjectIds)),
-			batch: makeVector(Int32Array.from(index.batches)),
-			row: makeVector(Int32Array.from(index.rows)),
-			tokens: makeVector(Int32Array.from(index.tokens)),
-			days: makeVector(Int32Array.from(index.days)),
-		});
-		await pipeline([tableToIPC(table, 'file')], createWriteStream(join(this.#folder, `${split}.index.arrow`)));
-		const lengths = [...index.tokens].sort((a, b) => a - b);
-		const at = (share: number) => lengths[Math.round(share * (lengths.length - 1))] ?? 0;
-		return {
-			tokens: builder.counts,
-			split: {
-				patients: index.subjectIds.length,
-				trainable: index.days.filter((days) => days >= 2).length,
-				events: builder.counts.events,
-				tokens: index.tokens.reduce((sum, count) => sum + count, 0),
-				days: index.days.reduce((sum, count) => sum + count, 0),
-				lengthPercentiles: { p0: at(0), p25: at(0.25), p50: at(0.5), p75: at(0.75), p90: at(0.9), p100: at(1) },
-			},
-		};
-	}
-
-	async *#batches(
-		split: Split,
-		builder: TimelineBuilder,
-		onTimeline: (timeline: Timeline, batch: number, row: number) => void,
-	): AsyncGenerator<RecordBatch> {
-		let pending: Timeline[] = [];
-		let pendingTokens = 0;
-		let batch = 0;
-		const take = (timeline: Timeline) => {
-			onTimeline(timeline, batch, pending.length);
-			pending.push(timeline);
-			pendingTokens += timeline.tokens.length;
-		};
-		const flush = () => {
-			const result = timelineBatch(pending);
-			pending = [];
-			pendingTokens = 0;
-			batch++;
-			return result;
-		};
-		for await (const chunk of streamEvents(this.#database, this.#dataset, split, this.#operation.signal)) {
-			for (const timeline of builder.add(chunk)) {
-				take(timeline);
-				if (pendingTokens >= tokensPerBatch) yield flush();
-			}
-			this.#eventsDone += chunk.count;
-			this.#operation.onProgress?.({
-				stage: 'tokenise',
-				done: this.#eventsDone,
-				total: this.#dataset.events,
-				unit: 'events',
-			});
-			await setImmediate();
-		}
-		for (const timeline of builder.finish()) take(timeline);
-		// An empty split still is a file with a schema.
-		if (pending.length > 0 || batch === 0) yield flush();
-	}
-
-	async #textOnlyRows(): Promise<number> {
-		const files = this.#dataset.files.map(quoted).join(', ');
-		const columns = await this.#database.rows(`DESCRIBE SELECT * FROM read_parquet([${files}], union_by_name = true)`);
-		if (!columns.some((column) => column.column_name === 'text_value')) return 0;
-		const [row] = await this.#database.rows(
-			`SELECT count(*)::INTEGER AS n FROM read_parquet([${files}], union_by_name = true) WHERE numeric_value IS NULL AND text_value IS NOT NULL`,
+	async write(): Promise<StoreManifest> {
+		await makePartFolders(this.#folder);
+		const { survey, splits } = await withDatabase({ memoryLimit: '1GB' }, async (database) => ({
+			splits: await SubjectSplits.read(database, this.#dataset.directory, this.#config.seed),
+			survey: await this.#survey(database),
+		}));
+		if (!splits.mayHold('train')) throw noTraining();
+		this.#throwIfAborted();
+		const threads = Math.min(this.#config.threads ?? availableParallelism(), survey.parts.length);
+		const pool = new PartPool(
+			threads,
+			{ source: survey.source, splits: splits.shared, folder: this.#folder },
+			this.#operation.signal,
 		);
-		return Number(row?.n ?? 0);
+		let vocabulary: Vocabulary | TextVocabulary;
+		try {
+			vocabulary = await this.#vocabulary(survey, pool);
+			await this.#tokenise(survey, pool, await this.#plan(vocabulary));
+		} finally {
+			await pool.close();
+		}
+		const manifest = await assembleStore({
+			folder: this.#folder,
+			dataset: this.#dataset,
+			vocabulary,
+			parts: survey.parts.length,
+			codes: survey.codes,
+			textOnly: survey.textOnly,
+			subjectsNamed: splits.named,
+			notes: [...this.#dataset.notes, ...survey.notes, ...splitNotes(splits, this.#config.seed)],
+		});
+		if (manifest.splits.train.patients === 0) throw noTraining();
+		await writeWhole(join(this.#folder, 'vocabulary.json'), `${JSON.stringify(vocabulary.file, undefined, '\t')}\n`);
+		await this.#given.tokenizer?.save(join(this.#folder, 'tokenizer'));
+		await writeWhole(join(this.#folder, 'manifest.json'), `${JSON.stringify(manifest, undefined, '\t')}\n`);
+		await rm(join(this.#folder, 'parts'), { recursive: true });
+		await rm(join(this.#folder, 'names.parquet'));
+		return manifest;
 	}
 
-	#cohortFlow(counts: Readonly<Record<Split, SplitCounts>>, total: TokenCounts): CohortFlowRow[] {
-		const all = Object.values(counts);
-		const sum = (key: 'patients' | 'trainable' | 'events' | 'tokens') =>
-			all.reduce((result, split) => result + split[key], 0);
-		const outside = this.#dataset.events - sum('events');
-		return [
-			{
-				stage: 'MEDS data set',
-				patients: sum('patients'),
-				events: this.#dataset.events,
-				...(outside > 0 ? { note: `${outside} events of subjects in no split are left out` } : {}),
-			},
-			{
-				stage: 'tokenised',
-				patients: sum('patients'),
-				events: sum('events'),
-				tokens: sum('tokens'),
-				note: `${total.backed_off} events written as a code group, ${total.unknown} as [UNK], ${total.valuesWithoutBin} values without a bin, ${total.births} births kept as age`,
-			},
-			...splits.map((split) => ({
-				stage: `split ${split}`,
-				patients: counts[split].patients,
-				events: counts[split].events,
-				tokens: counts[split].tokens,
-			})),
-			{
-				stage: 'trainable (train, at least 2 days)',
-				patients: counts.train.trainable,
-				note: `${counts.train.patients - counts.train.trainable} patients with a single day cannot be cut`,
-			},
-		];
+	/** Counts events by code and lists the strings that become numbers. */
+	async #survey(database: Database): Promise<Survey> {
+		const { files, layouts } = this.#dataset;
+		const present = presentColumns(layouts);
+		const parts = await planParts(database, files);
+		const textOnly = present.text ? "count(*) FILTER (value IS NULL AND coalesce(text_value, '') <> '')" : '0';
+		await database.run(
+			`CREATE TABLE codes AS SELECT code AS name, count(*)::DOUBLE AS events, count(value)::DOUBLE AS valued,
+				(${textOnly})::DOUBLE AS text_only FROM (${eventsSql(this.#dataset, present.text ? ['text_value'] : [])}) GROUP BY code`,
+		);
+		const distinct = async (kind: 'unit' | 'table', wanted: boolean) => {
+			const select = wanted
+				? `SELECT DISTINCT "${kind}" AS name FROM (${eventsSql(this.#dataset, [kind])})`
+				: 'SELECT NULL::VARCHAR AS name WHERE false';
+			await database.run(`CREATE TABLE ${kind}s AS SELECT name FROM (${select}) WHERE coalesce(name, '') <> ''`);
+		};
+		await distinct('unit', present.unit);
+		await distinct('table', present.table && this.#config.tokens.kind === 'text');
+		const [bad] = await database.rows('SELECT events FROM codes WHERE name IS NULL');
+		if (bad !== undefined)
+			throw new DataError('meds', {
+				file: 'data',
+				column: 'code',
+				rule: 'must not be null',
+				value: `${bad.events} nulls`,
+			});
+		const numbered = (kind: string) =>
+			`SELECT '${kind}' AS kind, (row_number() OVER (ORDER BY name) - 1)::INTEGER AS id, name FROM ${kind}s`;
+		const names = join(this.#folder, 'names.parquet');
+		await database.run(
+			`COPY (${['code', 'unit', 'table'].map(numbered).join(' UNION ALL ')}) TO ${quoted(names)} (FORMAT parquet)`,
+		);
+		const rows = await database.rows('SELECT name, events, valued, text_only FROM codes ORDER BY name');
+		if (rows.length === 0)
+			throw new DataError('meds', { file: 'data', rule: 'must hold at least one event', value: '0 rows' });
+		const units = await database.rows('SELECT name FROM units ORDER BY name');
+		const total = (column: string) => rows.reduce((sum, row) => sum + Number(row[column]), 0);
+		return {
+			parts,
+			source: { layouts, names },
+			codes: rows.map(({ name }) => String(name)),
+			events: Float64Array.from(rows, ({ events }) => Number(events)),
+			units: units.map(({ name }) => String(name)),
+			codesWithValues: rows.filter(({ valued }) => Number(valued) > 0).length,
+			values: total('valued'),
+			textOnly: total('text_only'),
+			notes: total('valued') === 0 ? ['numeric_value is null in every row: the model sees codes only'] : [],
+		};
 	}
+
+	async #vocabulary(survey: Survey, pool: PartPool): Promise<Vocabulary | TextVocabulary> {
+		const { tokens } = this.#config;
+		const { name, etl, fingerprint } = this.#dataset;
+		if (tokens.kind === 'text') {
+			const tokenizer = this.#given.tokenizer!;
+			return new TextVocabulary({
+				format: 'ehr-jepa/text-vocabulary',
+				version: 1,
+				dataset: name,
+				etl,
+				dataFingerprint: fingerprint,
+				tokenizer: tokenizer.sha256,
+				size: await embeddingRows(tokenizer, tokens.vocabSize),
+				maskTokenId: tokenizer.vocabularySize,
+				serialiser: new Serialiser(tokens.serialiser).options,
+			});
+		}
+		const given = this.#given.vocabulary;
+		if (given !== undefined) {
+			requireCoverage(given, survey, tokens.maxUnknown);
+			return given;
+		}
+		// Fitted before a run was killed.
+		const fitted = join(this.#folder, 'fitted.json');
+		const isFitted = await access(fitted).then(
+			() => true,
+			() => false,
+		);
+		if (isFitted) return Vocabulary.read(fitted);
+		const vocabulary = await this.#fit(survey, pool, tokens);
+		await writeWhole(fitted, JSON.stringify(vocabulary.file));
+		return vocabulary;
+	}
+
+	async #fit(
+		survey: Survey,
+		pool: PartPool,
+		{ minPatients, bins }: Extract<Config['tokens'], { readonly kind: 'structured' }>,
+	): Promise<Vocabulary> {
+		const sampleSize = quantileSampleSize(survey.codesWithValues, survey.values);
+		const options = { codes: survey.codes.length, minPatients, sampleSize };
+		await pool.all({ kind: 'begin-fit', options });
+		await pool.each(
+			survey.parts.map((part) => ({ kind: 'fit', part })),
+			this.#progress('fit vocabulary', survey),
+		);
+		const all = new CodeStatistics(options);
+		for (const answer of await pool.all({ kind: 'end-fit' }))
+			if (answer.kind === 'statistics') all.addAll(answer.statistics);
+		const data = all.data();
+		if (data.events === 0) throw noTraining();
+		return fitVocabulary(data, { code: survey.codes, unit: survey.units }, this.#dataset, {
+			minPatients,
+			bins,
+			sampleSize,
+		});
+	}
+
+	async #plan(vocabulary: Vocabulary | TextVocabulary): Promise<TokenisePlan> {
+		if (vocabulary.kind === 'structured') return { kind: 'structured', vocabulary: vocabulary.file };
+		const codes = join(this.#dataset.directory, 'metadata', 'codes.parquet');
+		const described = await access(codes).then(
+			() => true,
+			() => false,
+		);
+		const { directory } = this.#given.tokenizer!.files;
+		return {
+			kind: 'text',
+			serialiser: vocabulary.file.serialiser,
+			descriptions: described ? codes : null,
+			tokenizer: { directory, contents: sharedContents(this.#given.tokenizer!) },
+		};
+	}
+
+	async #tokenise(survey: Survey, pool: PartPool, plan: TokenisePlan): Promise<void> {
+		const tasks = [];
+		const onEvents = this.#progress('tokenise', survey);
+		for (const [number, part] of survey.parts.entries()) {
+			if ((await readPartSummary(this.#folder, number)) === undefined)
+				tasks.push({ kind: 'tokenise', number, part } as const);
+			else onEvents(part.events);
+		}
+		if (tasks.length === 0) return;
+		await pool.all({ kind: 'begin-tokenise', plan });
+		await pool.each(tasks, onEvents);
+	}
+
+	#progress(stage: string, { events }: Survey): (events: number) => void {
+		const total = events.reduce((sum, count) => sum + count, 0);
+		let done = 0;
+		return (more) => {
+			done = Math.min(total, done + more);
+			this.#operation.onProgress?.({ stage, done, total, unit: 'events' });
+		};
+	}
+
+	#throwIfAborted(): void {
+		const { signal } = this.#operation;
+		if (signal?.aborted) throw new AbortedError('[prepare] aborted', { cause: signal.reason });
+	}
+}
+
+/** Refuses a vocabulary of other data that does not know these. */
+function requireCoverage(vocabulary: Vocabulary, { codes, events }: Survey, maxUnknown: number): void {
+	const rows = prefixRows(codes, events, { vocabulary });
+	const total = events.reduce((sum, count) => sum + count, 0);
+	const unknown = codes.reduce(
+		(sum, code, i) => sum + (vocabulary.codeToken(code).match === 'unknown' ? events[i]! : 0),
+		0,
+	);
+	const share = unknown / Math.max(1, total);
+	if (share <= maxUnknown) return;
+	const percent = (part: number) => `${(100 * part).toFixed(1)} %`;
+	const worst = rows
+		.filter((row) => row.unknown! > 0)
+		.sort((a, b) => b.unknown! - a.unknown!)
+		.slice(0, 5)
+		.map((row) => `${row.prefix} ${percent(row.unknown! / row.events)} of ${row.events}`);
+	throw new VocabularyError(
+		`[prepare] codes must be known to the vocabulary for all but ${(100 * maxUnknown).toFixed(0)} % of the events but ${percent(share)} are unknown (${worst.join('; ')}); ` +
+			`it was fitted on "${vocabulary.file.dataset}" (ETL ${vocabulary.file.etl.name} ${vocabulary.file.etl.version}). Fit one on this data set, or raise maxUnknown`,
+	);
+}
+
+function splitNotes(splits: SubjectSplits, seedOfSplits: number): string[] {
+	return splits.shared.kind === 'table'
+		? []
+		: [`metadata/subject_splits.parquet is missing: splits were drawn with seed ${seedOfSplits} (70/15/15 by subject)`];
+}
+
+function noTraining(): DataError {
+	return new DataError('prepare', {
+		file: 'metadata/subject_splits.parquet',
+		rule: 'must put at least one subject with events in train',
+		value: 'none',
+	});
 }

@@ -1,120 +1,173 @@
-import { open, readFile } from 'node:fs/promises';
+import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-	type AsyncRecordBatchFileReader,
-	type RecordBatch,
-	RecordBatchReader,
-	type Table,
-	tableFromIPC,
-} from 'apache-arrow';
+import { setImmediate } from 'node:timers/promises';
+import { type AsyncRecordBatchFileReader, type RecordBatch, RecordBatchReader } from 'apache-arrow';
 import { parseConfig } from '../config.js';
 import { DataError } from '../errors.js';
+import { TextVocabulary } from '../tokenizer/text-vocabulary.js';
 import { Vocabulary } from '../tokenizer/vocabulary.js';
 import type { Split, Timeline } from '../types.js';
 import { StoreManifest } from './manifest.js';
-import { timelineAt } from './timeline-arrow.js';
+import { dataFileName } from './part-files.js';
+import { type IndexEntry, StoreIndex } from './store-index.js';
+import { timelineAt } from './timeline-columns.js';
 
-// Record batches kept in memory per split; a batch is about a million tokens.
-const cachedBatches = 4;
+// What a split keeps in memory: record batches of about half a megabyte, and files that are open.
+const cachedBatches = 32;
+const openFiles = 16;
 
-/** One split of a token store: small index arrays in memory, timelines read from disk when asked for. */
+interface DataFile {
+	readonly handle: FileHandle;
+	readonly reader: AsyncRecordBatchFileReader;
+	turn: Promise<unknown>;
+}
+
+/** One split of a token store: index and timelines are read from disk when asked for. */
 export class StoreSplit {
 	readonly name: Split;
-	/** (patients,) ascending. */
-	readonly subjectIds: BigInt64Array;
-	/** (patients,) tokens and days of each patient. */
-	readonly tokenCounts: Int32Array;
-	readonly dayCounts: Int32Array;
-	readonly #path: string;
-	readonly #batchOf: Int32Array;
-	readonly #rowOf: Int32Array;
-	readonly #indexOf: Map<bigint, number>;
-	readonly #cache = new Map<number, Promise<RecordBatch>>();
-	#reader: Promise<AsyncRecordBatchFileReader> | undefined;
+	readonly #directory: string;
+	readonly #index: StoreIndex;
+	readonly #batches = new Map<string, Promise<RecordBatch>>();
+	readonly #files = new Map<number, Promise<DataFile>>();
+	#tokenCounts: Int32Array | undefined;
+	#dayCounts: Int32Array | undefined;
 
-	private constructor(name: Split, path: string, index: Table) {
-		const int32s = (column: string) => Int32Array.from(index.getChild(column)!.toArray() as Int32Array);
+	private constructor(name: Split, directory: string, index: StoreIndex) {
 		this.name = name;
-		this.#path = path;
-		this.subjectIds = BigInt64Array.from(index.getChild('subject_id')!.toArray() as BigInt64Array);
-		this.tokenCounts = int32s('tokens');
-		this.dayCounts = int32s('days');
-		this.#batchOf = int32s('batch');
-		this.#rowOf = int32s('row');
-		this.#indexOf = new Map(Array.from(this.subjectIds, (id, i) => [id, i]));
+		this.#directory = directory;
+		this.#index = index;
 	}
 
 	static async open(directory: string, name: Split): Promise<StoreSplit> {
-		const file = join(directory, `${name}.index.arrow`);
+		const index = await StoreIndex.open(join(directory, `${name}.index.arrow`));
+		return new StoreSplit(name, join(directory, name), index);
+	}
+
+	/** Patients. */
+	get size(): number {
+		return this.#index.size;
+	}
+
+	/** Position of a subject, or undefined when it is in another split. */
+	indexOf(subjectId: bigint): Promise<number | undefined> {
+		return this.#index.find(subjectId);
+	}
+
+	/** Length and place of a patient. @param index - Position in the order of subject ids. */
+	entry(index: number): Promise<IndexEntry> {
+		return this.#index.entry(index);
+	}
+
+	/** (patients,) tokens of each patient's timeline; read when first asked for, four bytes per patient. */
+	get tokenCounts(): Int32Array {
+		this.#tokenCounts ??= this.#index.column('tokens');
+		return this.#tokenCounts;
+	}
+
+	/** (patients,) days of each patient; read when first asked for, four bytes per patient. */
+	get dayCounts(): Int32Array {
+		this.#dayCounts ??= this.#index.column('days');
+		return this.#dayCounts;
+	}
+
+	/** @param index - Position in the order of subject ids. */
+	async timeline(index: number): Promise<Timeline> {
+		const { subjectId, file, batch, row } = await this.#index.entry(index);
+		const timeline = timelineAt(await this.#batch(file, batch), row);
+		if (timeline.subjectId !== subjectId) {
+			throw new DataError('token store', {
+				file: join(this.#directory, dataFileName(file)),
+				column: 'subject_id',
+				rule: `must be ${subjectId} in row ${row} of record batch ${batch}, as the index says,`,
+				value: String(timeline.subjectId),
+				fix: 'run prepare again',
+			});
+		}
+		return timeline;
+	}
+
+	#batch(file: number, number: number): Promise<RecordBatch> {
+		const key = `${file} ${number}`;
+		const held = this.#batches.get(key);
+		const loaded = held ?? this.#load(file, number);
+		this.#batches.delete(key);
+		this.#batches.set(key, loaded);
+		if (this.#batches.size > cachedBatches) this.#batches.delete(this.#batches.keys().next().value!);
+		// A failure is not kept: the file may be back the next time.
+		if (held === undefined) loaded.catch(() => this.#batches.delete(key));
+		return loaded;
+	}
+
+	async #load(file: number, number: number): Promise<RecordBatch> {
+		const path = join(this.#directory, dataFileName(file));
 		try {
-			return new StoreSplit(name, join(directory, `${name}.arrow`), tableFromIPC(await readFile(file)));
+			const data = await this.#file(file);
+			// Reads of one file take turns: a reader has one place.
+			const read = data.turn.then(() => data.reader.readRecordBatch(number));
+			data.turn = read.catch(() => undefined);
+			const batch = await read;
+			if (batch === null) throw new Error(`there is no record batch ${number}`);
+			return batch;
 		} catch (cause) {
 			throw new DataError(
 				'token store',
-				{ file, rule: 'must be readable', value: (cause as Error).message, fix: 'run prepare again' },
+				{ file: path, rule: 'must be readable', value: (cause as Error).message, fix: 'run prepare again' },
 				{ cause },
 			);
 		}
 	}
 
-	get size(): number {
-		return this.subjectIds.length;
-	}
-
-	/** Position of a subject, or undefined when it is in another split. */
-	indexOf(subjectId: bigint): number | undefined {
-		return this.#indexOf.get(subjectId);
-	}
-
-	/** @param index - Position in {@link StoreSplit.subjectIds}. */
-	async timeline(index: number): Promise<Timeline> {
-		const batch = await this.#batch(this.#batchOf[index]!);
-		return timelineAt(batch, this.#rowOf[index]!);
-	}
-
-	#batch(number: number): Promise<RecordBatch> {
-		const held = this.#cache.get(number);
-		if (held !== undefined) {
-			this.#cache.delete(number);
-			this.#cache.set(number, held);
-			return held;
+	#file(number: number): Promise<DataFile> {
+		const held = this.#files.get(number);
+		const opened = held ?? openDataFile(join(this.#directory, dataFileName(number)));
+		this.#files.delete(number);
+		this.#files.set(number, opened);
+		if (held === undefined) opened.catch(() => this.#files.delete(number));
+		if (this.#files.size > openFiles) {
+			const [oldest, file] = this.#files.entries().next().value!;
+			this.#files.delete(oldest);
+			void file.then(closeDataFile, () => undefined);
 		}
-		const loaded = this.#load(number);
-		this.#cache.set(number, loaded);
-		if (this.#cache.size > cachedBatches) this.#cache.delete(this.#cache.keys().next().value!);
-		return loaded;
-	}
-
-	async #load(number: number): Promise<RecordBatch> {
-		this.#reader ??= openReader(this.#path);
-		const batch = await (await this.#reader).readRecordBatch(number);
-		if (batch === null)
-			throw new DataError('token store', {
-				file: this.#path,
-				rule: `must hold record batch ${number}`,
-				fix: 'run prepare again',
-			});
-		return batch;
+		return opened;
 	}
 
 	async close(): Promise<void> {
-		this.#cache.clear();
-		if (this.#reader !== undefined) await (await this.#reader).cancel();
-		this.#reader = undefined;
+		this.#batches.clear();
+		for (const file of this.#files.values()) await file.then(closeDataFile, () => undefined);
+		this.#files.clear();
+		await this.#index.close();
 	}
 }
 
-async function openReader(path: string): Promise<AsyncRecordBatchFileReader> {
+async function openDataFile(path: string): Promise<DataFile> {
 	const handle = await open(path, 'r');
-	const reader = (await RecordBatchReader.from(handle)) as unknown as AsyncRecordBatchFileReader;
-	return (await reader.open()) as AsyncRecordBatchFileReader;
+	try {
+		const made = (await RecordBatchReader.from(handle)) as unknown as AsyncRecordBatchFileReader;
+		return { handle, reader: (await made.open()) as AsyncRecordBatchFileReader, turn: Promise.resolve() };
+	} catch (cause) {
+		await handle.close();
+		throw cause;
+	}
+}
+
+async function closeDataFile(file: DataFile): Promise<void> {
+	// Whoever was given the file before it was taken out of the list may read once more.
+	let seen: unknown;
+	while (seen !== file.turn) {
+		seen = file.turn;
+		await seen;
+		await setImmediate();
+	}
+	await file.handle.close().catch(() => undefined);
 }
 
 /** A token store on disk: what training, embedding and evaluation read. */
 export interface TokenStore {
 	readonly directory: string;
 	readonly manifest: StoreManifest;
-	readonly vocabulary: Vocabulary;
+	readonly vocabulary: Vocabulary | TextVocabulary;
+	/** Folder with the tokenizer's files; undefined for structured tokens. */
+	readonly tokenizer: string | undefined;
 	split(name: Split): StoreSplit;
 	close(): Promise<void>;
 }
@@ -141,11 +194,15 @@ export async function openTokenStore(directory: string): Promise<TokenStore> {
 			{ cause },
 		);
 	}
+	if ((json as { version?: unknown } | null)?.version === 1)
+		throw new DataError('token store', { file, rule: 'must have version 2', value: '1', fix: 'run prepare again' });
 	const manifest = parseConfig(`token store ${file}`, StoreManifest, json);
-	const vocabulary = await Vocabulary.read(join(directory, 'vocabulary.json'));
+	const path = join(directory, 'vocabulary.json');
+	const isText = manifest.vocabulary.kind === 'text';
+	const vocabulary = isText ? await TextVocabulary.read(path) : await Vocabulary.read(path);
 	if (vocabulary.fingerprint !== manifest.vocabulary.fingerprint) {
 		throw new DataError('token store', {
-			file: join(directory, 'vocabulary.json'),
+			file: path,
 			rule: `must be the vocabulary the store was written with (${manifest.vocabulary.fingerprint.slice(0, 12)})`,
 			value: vocabulary.fingerprint.slice(0, 12),
 			fix: 'run prepare again',
@@ -160,6 +217,7 @@ export async function openTokenStore(directory: string): Promise<TokenStore> {
 		directory,
 		manifest,
 		vocabulary,
+		tokenizer: isText ? join(directory, 'tokenizer') : undefined,
 		split: (name) => opened[name],
 		close: async () => {
 			for (const split of Object.values(opened)) await split.close();

@@ -1,5 +1,5 @@
-import type { Vocabulary } from '../tokenizer/vocabulary.js';
-import type { Microseconds, Timeline, TokenCount } from '../types.js';
+import type { TokenVocabulary } from '../tokenizer/token-vocabulary.js';
+import { type Microseconds, microsecondsPerDay, type Timeline, type TokenCount } from '../types.js';
 
 /** Number of leading entries of an ascending array that satisfy a predicate. */
 function countWhile(length: number, holds: (index: number) => boolean): number {
@@ -13,31 +13,125 @@ function countWhile(length: number, holds: (index: number) => boolean): number {
 	return low;
 }
 
-/** Token index behind the last token at or before a time: MEDS allows data at prediction_time itself. */
-export function tokensUntil(timeline: Timeline, predictionTime: Microseconds): number {
-	return timeline.timeOffsets[countWhile(timeline.times.length, (i) => timeline.times[i]! <= predictionTime)]!;
+/** Demographics that were known at a time. */
+export function demographicsAt(timeline: Timeline, until: Microseconds): Int32Array {
+	const { staticTokens, staticTimes, staticOffsets } = timeline;
+	if (staticTimes.every((time) => time <= until)) return staticTokens;
+	const runs = [...staticTimes.keys()].filter((run) => staticTimes[run]! <= until);
+	return joined(staticTokens, staticOffsets, runs);
+}
+
+/** What of a timeline is known at a time. */
+interface Visible {
+	/** Whole days. */
+	readonly days: number;
+	/** Runs of the day after them that were known. */
+	readonly runs: readonly number[];
+	/** How many of that day's were not. */
+	readonly runsNotYetKnown: number;
+	readonly until: Microseconds;
+}
+
+/** What is known at a prediction time: MEDS allows data at that time itself. */
+export function visibleAt(timeline: Timeline, predictionTime: Microseconds): Visible {
+	const { days, times } = timeline;
+	const whole = countWhile(days.length, (i) => BigInt(days[i]! + 1) * microsecondsPerDay <= predictionTime);
+	const isBegun = whole < days.length && BigInt(days[whole]!) * microsecondsPerDay <= predictionTime;
+	const all = isBegun ? runsOfDay(timeline, whole) : [];
+	const runs = all.filter((run) => times[run]! <= predictionTime);
+	return { days: whole, runs, runsNotYetKnown: all.length - runs.length, until: predictionTime };
+}
+
+/** What is known before a day begins. */
+function visibleBefore(timeline: Timeline, day: number): Visible {
+	return { days: day, runs: [], runsNotYetKnown: 0, until: BigInt(timeline.days[day]!) * microsecondsPerDay - 1n };
+}
+
+/** Numbers of the runs of a day. */
+function runsOfDay({ dayOffsets, timeOffsets, times }: Timeline, day: number): number[] {
+	const from = countWhile(times.length, (run) => timeOffsets[run]! < dayOffsets[day]!);
+	const until = countWhile(times.length, (run) => timeOffsets[run]! < dayOffsets[day + 1]!);
+	return Array.from({ length: until - from }, (_, i) => from + i);
+}
+
+function joined(tokens: Int32Array, offsets: Int32Array, runs: readonly number[]): Int32Array {
+	const length = runs.reduce((sum, run) => sum + offsets[run + 1]! - offsets[run]!, 0);
+	const result = new Int32Array(length);
+	let at = 0;
+	for (const run of runs) {
+		const part = tokens.subarray(offsets[run]!, offsets[run + 1]!);
+		result.set(part, at);
+		at += part.length;
+	}
+	return result;
 }
 
 /**
- * Demographics, age, and as many whole days before token `end` as the budget holds; the newest are kept. A single day
- * that is too long by itself keeps its newest tokens.
- *
- * @param end - Token index of the timeline behind the last token that may be seen.
- * @returns (tokens,) at most `budget` long.
+ * The newest runs that fit, in the order in which they stand. When not even the newest fits, its last tokens: the newest
+ * is never left out.
  */
-export function contextTokens(timeline: Timeline, vocabulary: Vocabulary, end: number, budget: TokenCount): Int32Array {
-	const lastDay = countWhile(timeline.days.length, (i) => timeline.dayOffsets[i]! < end) - 1;
-	const fixed = timeline.staticTokens.subarray(0, Math.max(0, budget - 2));
+function newestRuns({ tokens, times, timeOffsets }: Timeline, runs: readonly number[], room: TokenCount): Int32Array {
+	const newestFirst = [...runs].sort((a, b) => (times[a] === times[b] ? b - a : times[a]! > times[b]! ? -1 : 1));
+	const kept: number[] = [];
+	let size = 0;
+	for (const run of newestFirst) {
+		const length = timeOffsets[run + 1]! - timeOffsets[run]!;
+		if (size + length > room) break;
+		kept.push(run);
+		size += length;
+	}
+	if (kept.length > 0 || newestFirst.length === 0)
+		return joined(
+			tokens,
+			timeOffsets,
+			kept.sort((a, b) => a - b),
+		);
+	const end = timeOffsets[newestFirst[0]! + 1]!;
+	return tokens.slice(end - room, end);
+}
+
+/** Context at a prediction time: nothing that became known later is in it. */
+export function contextAt(
+	timeline: Timeline,
+	vocabulary: TokenVocabulary,
+	predictionTime: Microseconds,
+	budget: TokenCount,
+): Int32Array {
+	return contextTokens(timeline, vocabulary, visibleAt(timeline, predictionTime), budget);
+}
+
+/**
+ * Demographics, age, and as many whole days as the budget holds; the newest are kept. A single day that is too long by
+ * itself keeps its newest runs.
+ *
+ * @returns (tokens,) at most `budget` long, from a budget of 2.
+ */
+export function contextTokens(
+	timeline: Timeline,
+	vocabulary: TokenVocabulary,
+	{ days, runs, until }: Visible,
+	budget: TokenCount,
+): Int32Array {
+	const { dayOffsets } = timeline;
+	const fixed = demographicsAt(timeline, until).subarray(0, Math.max(0, budget - 2));
 	// One place is kept for the age token, which depends on the first day.
 	const room = Math.max(1, budget - fixed.length - 1);
-	let first = lastDay;
-	while (first > 0 && end - timeline.dayOffsets[first - 1]! <= room) first--;
-	const start = lastDay < 0 ? end : Math.max(timeline.dayOffsets[first]!, end - room);
-	const age = lastDay < 0 ? undefined : vocabulary.ageToken(timeline.birthDay, timeline.days[first]!);
-	const head = age === undefined ? [...fixed] : [...fixed, age];
-	const result = new Int32Array(head.length + end - start);
+	const overlong = runs.length === 0 && days > 0 && dayOffsets[days]! - dayOffsets[days - 1]! > room;
+	// The day of which not every run may be there, behind the whole ones.
+	const last = overlong ? days - 1 : days;
+	const lastRuns = overlong ? runsOfDay(timeline, last) : runs;
+	let newest = joined(timeline.tokens, timeline.timeOffsets, lastRuns);
+	let first = last;
+	if (newest.length > room) newest = newestRuns(timeline, lastRuns, room);
+	else while (first > 0 && newest.length + dayOffsets[last]! - dayOffsets[first - 1]! <= room) first--;
+	const whole = timeline.tokens.subarray(dayOffsets[first]!, dayOffsets[last]!);
+	const firstDay = first < last || lastRuns.length > 0 ? timeline.days[first] : undefined;
+	const age = firstDay === undefined ? undefined : vocabulary.ageToken(timeline.birthDay, firstDay);
+	const head = age === undefined ? fixed : Int32Array.of(...fixed, age);
+	const result = new Int32Array(head.length + whole.length + newest.length);
 	result.set(head);
-	result.set(timeline.tokens.subarray(start, end), head.length);
+	result.set(whole, head.length);
+	result.set(newest, head.length + whole.length);
 	return result;
 }
 
@@ -57,13 +151,13 @@ export interface TrainingWindow {
  */
 export function trainingWindow(
 	timeline: Timeline,
-	vocabulary: Vocabulary,
+	vocabulary: TokenVocabulary,
 	cutDay: number,
 	contextBudget: TokenCount,
 	futureBudget: TokenCount,
 ): TrainingWindow {
 	const cut = timeline.dayOffsets[cutDay]!;
-	const context = contextTokens(timeline, vocabulary, cut, contextBudget);
+	const context = contextTokens(timeline, vocabulary, visibleBefore(timeline, cutDay), contextBudget);
 	let last = cutDay + 1;
 	while (last < timeline.days.length && timeline.dayOffsets[last + 1]! - cut <= futureBudget) last++;
 	const end = Math.min(timeline.dayOffsets[last]!, cut + futureBudget);

@@ -1,6 +1,5 @@
-import type { MedsDataset } from '../data/meds.js';
-import { eventsSql } from '../data/meds.js';
-import type { Database } from '../data/query.js';
+import { BottomSample } from './bottom-sample.js';
+import type { CodeStatisticsData, UnitValues } from './code-statistics.js';
 import { ageTokens, gapTokens } from './time-gaps.js';
 import { binToken, maskToken, parents, unknownToken, Vocabulary } from './vocabulary.js';
 
@@ -9,40 +8,51 @@ export interface FitOptions {
 	readonly minPatients: number;
 	/** Quantile bins per code. */
 	readonly bins: number;
+	readonly sampleSize: number;
+}
+
+/** What a vocabulary file says about its origin. */
+export interface FittedOn {
+	readonly name: string;
+	readonly etl: { readonly name: string; readonly version: string };
+	readonly fingerprint: string;
+}
+
+/** Values that are kept in memory for all codes with values together, by each thread: 2^23 are 200 MB. */
+const valuesInMemory = 2 ** 23;
+
+/** Values per code that quantiles are taken of: all while memory holds them, else from 1,024 to 16,384 of each code. */
+export function quantileSampleSize(codesWithValues: number, values: number): number {
+	if (values <= valuesInMemory) return valuesInMemory;
+	const power = Math.floor(Math.log2(valuesInMemory / Math.max(1, codesWithValues)));
+	return 2 ** Math.min(14, Math.max(10, power));
 }
 
 /**
  * Fits the structured vocabulary on the train split: a token per code that at least `minPatients` patients have, a token
- * per group of rarer codes with a common prefix, and quantile cut points per code with values.
+ * per group of rarer codes with a common prefix, and quantile cut points per code with values in its usual unit.
  *
- * Needs `loadCodes` first (its table subject_splits).
+ * @param names - Strings by their numbers in the statistics.
  */
-export async function fitVocabulary(
-	database: Database,
-	dataset: MedsDataset,
+export function fitVocabulary(
+	statistics: CodeStatisticsData,
+	names: { readonly code: readonly string[]; readonly unit: readonly string[] },
+	dataset: FittedOn,
 	options: FitOptions,
-): Promise<Vocabulary> {
-	const train = `SELECT e.* FROM (${eventsSql(dataset)}) e
-		JOIN subject_splits s ON s.subject_id = e.subject_id AND s.split = 'train'
-		WHERE NOT (e.code = 'MEDS_BIRTH' OR e.code LIKE 'MEDS_BIRTH//%')`;
-	const rows = await database.rows(
-		`SELECT code, count(DISTINCT subject_id)::INTEGER AS patients, count(value)::INTEGER AS valued FROM (${train}) GROUP BY code ORDER BY code`,
-	);
-	const kept = rows.filter((row) => Number(row.patients) >= options.minPatients).map((row) => String(row.code));
+): Vocabulary {
+	const { patients } = statistics;
+	const kept = names.code.filter((code, i) => patients[i]! >= options.minPatients && !isBirth(code));
 	const keptSet = new Set(kept);
-	const groups = await groupTokens(database, train, rows, keptSet, options.minPatients);
-
-	// quantile_disc returns values that occur; `unique` gives a code with few distinct values fewer bins.
-	const shares = Array.from({ length: options.bins - 1 }, (_, i) => (i + 1) / options.bins);
-	const quantiles = await database.rows(
-		`SELECT code, quantile_disc(value, [${shares.join(', ')}])::FLOAT[] AS cuts FROM (${train}) WHERE value IS NOT NULL GROUP BY code ORDER BY code`,
-	);
 	const cuts: Record<string, number[]> = {};
-	for (const row of quantiles) {
-		const code = String(row.code);
-		if (!keptSet.has(code)) continue;
-		const values = (row.cuts as { items: readonly number[] }).items.map(Math.fround);
-		cuts[code] = [...new Set(values)].sort((a, b) => a - b);
+	const units: Record<string, string> = {};
+	for (const [code, values] of valuesByCode(statistics.values)) {
+		const name = names.code[code]!;
+		if (!keptSet.has(name)) continue;
+		const usual = usualUnit(values, names.unit);
+		const sample = new BottomSample(options.sampleSize);
+		for (const one of values) if (one.unit < 0 || one.unit === usual) sample.addAll(one);
+		cuts[name] = quantiles(sample.take().values, options.bins);
+		if (usual >= 0) units[name] = names.unit[usual]!;
 	}
 	return new Vocabulary({
 		format: 'ehr-jepa/vocabulary',
@@ -53,7 +63,8 @@ export async function fitVocabulary(
 		minPatients: options.minPatients,
 		bins: options.bins,
 		binRule:
-			'DuckDB quantile_disc of the training values at i/bins, float32, duplicates removed; bin = number of cuts <= value',
+			`quantiles at i/bins (the value at place ceil(n x share), counted from 1) of the training values in the code's usual unit, float32, duplicates removed; ` +
+			`of all values up to ${options.sampleSize}, beyond that of the ${options.sampleSize} with the smallest hash of (subject, place); bin = number of cuts <= value`,
 		tokens: [
 			unknownToken,
 			maskToken,
@@ -61,40 +72,66 @@ export async function fitVocabulary(
 			...gapTokens,
 			...Array.from({ length: options.bins }, (_, bin) => binToken(bin)),
 			...kept,
-			...groups,
+			...groupTokens(statistics, names.code, options.minPatients),
 		],
 		cuts,
+		units,
 	});
 }
 
+/** MEDS_BIRTH gives the age, not a token. */
+export function isBirth(code: string): boolean {
+	return code === 'MEDS_BIRTH' || code.startsWith('MEDS_BIRTH//');
+}
+
+function valuesByCode(values: readonly UnitValues[]): Map<number, UnitValues[]> {
+	const result = new Map<number, UnitValues[]>();
+	for (const one of values) {
+		const list = result.get(one.code);
+		if (list === undefined) result.set(one.code, [one]);
+		else list.push(one);
+	}
+	return result;
+}
+
+/** The unit of most values, of several the first by name; -1 when no value has one. Values without a unit count as being in it. */
+function usualUnit(values: readonly UnitValues[], names: readonly string[]): number {
+	const named = values.filter(({ unit }) => unit >= 0);
+	named.sort((a, b) => b.offered - a.offered || (names[a.unit]! < names[b.unit]! ? -1 : 1));
+	return named[0]?.unit ?? -1;
+}
+
+/** Values that occur; a code with few distinct values gets fewer bins. */
+function quantiles(values: Float32Array, bins: number): number[] {
+	const sorted = values.sort();
+	const cuts = Array.from({ length: bins - 1 }, (_, i) => {
+		const place = Math.ceil((sorted.length * (i + 1)) / bins);
+		return sorted[Math.max(0, place - 1)]!;
+	});
+	return [...new Set(cuts)];
+}
+
 /** Groups of rare codes: each rare code goes to its longest prefix that enough patients share. */
-async function groupTokens(
-	database: Database,
-	train: string,
-	rows: readonly Record<string, unknown>[],
-	kept: ReadonlySet<string>,
-	minPatients: number,
-): Promise<string[]> {
-	const rare = rows.map((row) => String(row.code)).filter((code) => !kept.has(code));
-	if (rare.length === 0) return [];
-	await database.run('CREATE OR REPLACE TEMP TABLE rare_parents (code VARCHAR, parent VARCHAR)');
-	const appender = await database.connection.createAppender('rare_parents');
-	for (const code of rare) {
-		for (const parent of parents(code)) {
-			appender.appendVarchar(code);
-			appender.appendVarchar(parent);
-			appender.endRow();
+function groupTokens({ rare }: CodeStatisticsData, codes: readonly string[], minPatients: number): string[] {
+	const subjectsOf = new Map<number, string[]>();
+	for (let i = 0; i < rare.length; i += 3) {
+		const code = rare[i]!;
+		if (isBirth(codes[code]!)) continue;
+		const list = subjectsOf.get(code) ?? [];
+		list.push(`${rare[i + 1]} ${rare[i + 2]}`);
+		subjectsOf.set(code, list);
+	}
+	const sharing = new Map<string, Set<string>>();
+	for (const [code, subjects] of subjectsOf) {
+		for (const parent of parents(codes[code]!)) {
+			const set = sharing.get(parent) ?? new Set();
+			for (const subject of subjects) set.add(subject);
+			sharing.set(parent, set);
 		}
 	}
-	appender.closeSync();
-	const shared = await database.rows(
-		`SELECT p.parent FROM rare_parents p JOIN (SELECT DISTINCT subject_id, code FROM (${train})) e ON e.code = p.code
-		GROUP BY p.parent HAVING count(DISTINCT e.subject_id) >= ${minPatients}`,
-	);
-	const enough = new Set(shared.map((row) => String(row.parent)));
 	const used = new Set<string>();
-	for (const code of rare) {
-		const parent = parents(code).find((candidate) => enough.has(candidate));
+	for (const code of subjectsOf.keys()) {
+		const parent = parents(codes[code]!).find((candidate) => sharing.get(candidate)!.size >= minPatients);
 		if (parent !== undefined) used.add(parent);
 	}
 	return [...used].sort();

@@ -82,6 +82,11 @@ export class QwenTokenizer {
 		return new QwenTokenizer(await readTokenizerFiles(directory));
 	}
 
+	/** Whether ids of a text are those of its lines, cut where `nextCut` allows it, end to end. */
+	get cutsLines(): boolean {
+		return this.#splitter !== undefined;
+	}
+
 	/** Ids of a text, by lines and pieces that were met before. The same as {@link QwenTokenizer.encodeUncached}. */
 	encode(text: string): Int32Array {
 		// A text that is not normalised is rare; what normalising does to it is left to the encoder.

@@ -26,14 +26,12 @@ const gapClasses: readonly (readonly [number, string])[] = [
 
 export const gapTokens: readonly string[] = gapClasses.map(([, token]) => token);
 
+const edges = Float64Array.from(gapClasses, ([edge]) => edge);
+
 /** Class of a gap, or -1 when it is too short for a token. @param microseconds - Not negative. */
-export function gapClass(microseconds: bigint): number {
-	const gap = Number(microseconds);
+export function gapClass(microseconds: number): number {
 	let found = -1;
-	for (const [index, [edge]] of gapClasses.entries()) {
-		if (gap < edge) break;
-		found = index;
-	}
+	while (found + 1 < edges.length && microseconds >= edges[found + 1]!) found++;
 	return found;
 }
 

@@ -116,7 +116,10 @@ export class TokenizerPool {
 
 	#started(count: number): readonly Worker[] {
 		while (this.#workers.length < count) {
-			this.#workerData ??= shared(this.#tokenizer);
+			this.#workerData ??= {
+				directory: this.#tokenizer.files.directory,
+				contents: sharedContents(this.#tokenizer),
+			};
 			this.#workers.push(
 				new Worker(new URL('./tokenizer-worker.js', import.meta.url), { workerData: this.#workerData }),
 			);
@@ -161,11 +164,11 @@ function batchesOf(texts: readonly string[], threads: number): (readonly [number
 	return batches;
 }
 
-function shared({ files }: QwenTokenizer): TokenizerWorkerData {
-	const contents = [...files.contents].map(([name, content]) => {
+/** Files of a tokenizer in memory that all threads read. */
+export function sharedContents({ files }: QwenTokenizer): TokenizerWorkerData['contents'] {
+	return [...files.contents].map(([name, content]) => {
 		const memory = new SharedArrayBuffer(content.length);
 		new Uint8Array(memory).set(content);
 		return [name, memory] as const;
 	});
-	return { directory: files.directory, contents };
 }

@@ -5,6 +5,7 @@ import { parseConfig } from '../config.js';
 import { VocabularyError } from '../errors.js';
 import type { EpochDay } from '../types.js';
 import { ageBand, ageTokens, gapTokens } from './time-gaps.js';
+import type { TokenVocabulary } from './token-vocabulary.js';
 
 /** `vocabulary.json`: which token a row of the embedding is, and how values become bins. */
 export const VocabularyFile = z.strictObject({
@@ -23,8 +24,10 @@ export const VocabularyFile = z.strictObject({
 	tokens: z.array(z.string()).min(2),
 	/** Ascending float32 cut points of each code with values: bin = number of cuts below or equal to the value. */
 	cuts: z.record(z.string(), z.array(z.number())),
+	/** Unit of the cut points, where the data name units: a value in another unit is not binned. */
+	units: z.record(z.string(), z.string()).default({}),
 });
-export type VocabularyFile = z.infer<typeof VocabularyFile>;
+export type VocabularyFile = z.output<typeof VocabularyFile>;
 
 export const unknownToken = '[UNK]';
 export const maskToken = '[MASK]';
@@ -34,7 +37,8 @@ export const binToken = (bin: number) => `Q//${bin + 1}`;
 export type CodeMatch = 'known' | 'backed_off' | 'unknown';
 
 /** A fitted structured vocabulary. */
-export class Vocabulary {
+export class Vocabulary implements TokenVocabulary {
+	readonly kind = 'structured';
 	readonly file: VocabularyFile;
 	/** SHA-256 of tokens and cut points: two vocabularies with the same fingerprint give the same ids. */
 	readonly fingerprint: string;
@@ -46,14 +50,16 @@ export class Vocabulary {
 	readonly #gaps: readonly number[];
 	readonly #ages: readonly number[];
 
-	constructor(file: VocabularyFile) {
+	constructor(input: z.input<typeof VocabularyFile>) {
+		const file = { ...input, units: input.units ?? {} };
 		this.file = file;
 		this.#ids = new Map(file.tokens.map((token, id) => [token, id]));
 		if (this.#ids.size !== file.tokens.length)
 			throw new VocabularyError('[vocabulary] tokens must be unique but repeat');
 		this.#cuts = new Map(Object.entries(file.cuts).map(([code, cuts]) => [code, Float32Array.from(cuts)]));
-		const { tokens, cuts } = file;
-		this.fingerprint = createHash('sha256').update(JSON.stringify({ tokens, cuts })).digest('hex');
+		const { tokens, cuts, units } = file;
+		const read = Object.keys(units).length === 0 ? { tokens, cuts } : { tokens, cuts, units };
+		this.fingerprint = createHash('sha256').update(JSON.stringify(read)).digest('hex');
 		this.maskTokenId = this.#required(maskToken);
 		this.unknownTokenId = this.#required(unknownToken);
 		this.#bins = Array.from({ length: file.bins }, (_, bin) => this.#required(binToken(bin)));
@@ -90,14 +96,20 @@ export class Vocabulary {
 		return { id: this.unknownTokenId, match: 'unknown' };
 	}
 
+	/** Cut points of a code, or undefined when its values have no bins. */
+	cutsOf(code: string): Float32Array | undefined {
+		return this.#cuts.get(code);
+	}
+
+	/** Tokens of the bins, lowest first. */
+	get binTokens(): readonly number[] {
+		return this.#bins;
+	}
+
 	/** Token of a value, or undefined when the code has no cut points. */
 	valueToken(code: string, value: number): number | undefined {
 		const cuts = this.#cuts.get(code);
-		if (cuts === undefined) return undefined;
-		const narrow = Math.fround(value);
-		let bin = 0;
-		while (bin < cuts.length && narrow >= cuts[bin]!) bin++;
-		return this.#bins[bin];
+		return cuts === undefined ? undefined : this.#bins[binOf(cuts, Math.fround(value))];
 	}
 
 	gapToken(gap: number): number {
@@ -118,6 +130,13 @@ export class Vocabulary {
 			);
 		return id;
 	}
+}
+
+/** Number of cut points at or below a float32 value. */
+export function binOf(cuts: Float32Array, value: number): number {
+	let bin = 0;
+	while (bin < cuts.length && value >= cuts[bin]!) bin++;
+	return bin;
 }
 
 /**

@@ -27,7 +27,7 @@ export const builder = (yargs: Argv) =>
 		})
 		.option('max-shard-size', { type: 'string', default: '5GB', describe: 'Largest file, such as 5GB or 200MB' })
 		.option('tokenizer', { type: 'string', describe: 'Folder whose tokenizer files are copied' })
-		.option('store', { type: 'string', describe: 'Token store of the run, whose vocabulary.json is copied' })
+		.option('store', { type: 'string', describe: 'Token store of the run, whose vocabulary.json and tokenizer are copied' })
 		.example('$0 export runs/both model --store store', 'Model card, predictor and EMA encoder beside the weights')
 		.example('$0 export Qwen3-1.7B small-files --max-shard-size 1GB', 'Another layout of the same weights');
 
@@ -48,14 +48,19 @@ export async function handler(args: Arguments): Promise<void> {
 async function exportRun(context: CommandContext, args: Arguments, options: ExportOptions): Promise<void> {
 	const { model, run, step } = await openModel(args.model);
 	try {
+		let tokenizer = options.tokenizer;
+		let tokens: 'structured' | 'text' | undefined;
 		if (args.store !== undefined) {
 			const store = await openTokenStore(args.store);
 			requireSameData(run.config, store, 'vocabulary');
 			await store.close();
+			tokens = store.vocabulary.kind;
+			tokenizer ??= store.tokenizer;
 		}
 		const summary = await model.exportHuggingFace(args.out, {
 			...options,
-			card: modelCard(run.config, step, await run.metrics()),
+			...(tokenizer === undefined ? {} : { tokenizer }),
+			card: modelCard(run.config, step, await run.metrics(), tokens),
 			parts: run.config.train.objective.latent === null ? [] : ['predictor', 'target_encoder'],
 			files: args.store === undefined ? [] : [join(args.store, 'vocabulary.json')],
 		});

@@ -1,5 +1,9 @@
+import { readFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
-import { prepareStore } from '../../store/prepare.js';
+import { ConfigError } from '../../errors.js';
+import type { StoreManifest } from '../../store/manifest.js';
+import { type PrepareOptions, prepareStore } from '../../store/prepare.js';
+import type { SerialiserOptionsInput } from '../../text/serialiser.js';
 import { withContext } from '../context.js';
 
 export const command = 'prepare <meds> <out>';
@@ -13,33 +17,103 @@ export const builder = (yargs: Argv) =>
 			describe: 'Root of a MEDS data set (holds data/ and metadata/)',
 		})
 		.positional('out', { type: 'string', demandOption: true, describe: 'New folder for the token store' })
-		.option('vocabulary', { type: 'string', describe: 'Use this vocabulary.json instead of fitting one' })
+		.option('tokens', {
+			choices: ['structured', 'text'] as const,
+			default: 'structured' as const,
+			describe: 'Codes, bins and gaps, or serialised text in the tokens of a Qwen model',
+		})
+		.option('tokenizer', { type: 'string', describe: 'Text: folder with the tokenizer of a Qwen model' })
+		.option('serialiser', { type: 'string', describe: 'Text: JSON file with options of the serialiser' })
+		.option('vocabulary', { type: 'string', describe: 'Structured: use this vocabulary.json instead of fitting one' })
 		.option('min-patients', {
 			type: 'number',
-			default: 5,
-			describe: 'Codes that fewer training patients have are grouped by prefix',
+			describe: 'Structured: codes that fewer training patients have are grouped by prefix; default 5',
 		})
-		.option('bins', { type: 'number', default: 10, describe: 'Quantile bins per code' })
-		.option('seed', { type: 'number', default: 1, describe: 'Draws splits where the data set brings none' })
+		.option('bins', { type: 'number', describe: 'Structured: quantile bins per code; default 10' })
 		.option('max-unknown', {
 			type: 'number',
-			default: 0.2,
-			describe: 'Largest share of events that a given vocabulary may not know',
+			describe: 'Structured: largest share of events that a given vocabulary may not know; default 0.2',
 		})
-		.example('$0 prepare cohort store', 'Writes store/{train,tuning,held_out}.arrow, vocabulary.json, manifest.json');
+		.option('seed', { type: 'number', default: 1, describe: 'Draws splits where the data set brings none' })
+		.option('threads', { type: 'number', describe: 'Default: as many as the machine runs at once' })
+		.example('$0 prepare cohort store', 'Writes store/{train,tuning,held_out}/, vocabulary.json, manifest.json')
+		.example('$0 prepare cohort store --tokens text --tokenizer Qwen3-1.7B', 'The same records as text');
 
-export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>): Promise<void> {
+type Arguments = Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>;
+
+export async function handler(args: Arguments): Promise<void> {
 	await withContext(Boolean(args.json), async (context) => {
-		const { meds, out, vocabulary, minPatients, bins, seed, maxUnknown } = args;
-		const options = { minPatients, bins, seed, maxUnknown, ...(vocabulary === undefined ? {} : { vocabulary }) };
+		const { meds, out, seed, threads } = args;
+		const options: PrepareOptions = {
+			tokens: await tokensOf(args),
+			seed,
+			...(threads === undefined ? {} : { threads }),
+		};
 		const manifest = await prepareStore(meds, out, options, context.operation());
-		const { coverage, splits } = manifest;
+		const { splits } = manifest;
 		const tokens = splits.train.tokens + splits.tuning.tokens + splits.held_out.tokens;
 		const lines = [
-			`${out}: ${coverage.events} events became ${tokens} tokens of a vocabulary of ${manifest.vocabulary.size}`,
-			`codes: ${coverage.known} events known, ${coverage.backed_off} as a group, ${coverage.unknown} unknown; values: ${coverage.valuesBinned} binned, ${coverage.valuesWithoutBin} without a bin, ${coverage.textOnly} text only`,
+			`${out}: ${manifest.coverage.events} events became ${tokens} tokens of a vocabulary of ${manifest.vocabulary.size}`,
+			...coverageLines(manifest),
 			...manifest.notes.map((note) => `note: ${note}`),
 		];
 		context.result(lines.join('\n'), manifest);
 	});
+}
+
+/** What became of the events, in words. */
+export function coverageLines({ coverage }: StoreManifest): string[] {
+	if (coverage.kind === 'structured') {
+		const { known, backed_off, unknown, valuesBinned, valuesWithoutBin, valuesInOtherUnit, textOnly } = coverage;
+		return [
+			`codes: ${known} events known, ${backed_off} as a group, ${unknown} unknown; values: ${valuesBinned} binned, ${valuesWithoutBin} without a bin, ${valuesInOtherUnit} in another unit, ${textOnly} text only`,
+		];
+	}
+	const shown = (counts: Readonly<Record<string, number>>) =>
+		Object.entries(counts)
+			.filter(([, count]) => count > 0)
+			.map(([name, count]) => `${name} ${count}`)
+			.join(', ');
+	const unmapped = Object.entries({ ...coverage.unmappedCodes, ...coverage.unmappedTables });
+	return [
+		`text: ${coverage.written} events written; left out: ${shown(coverage.dropped) || 'none'}`,
+		`categories: ${shown(coverage.categories)} (${coverage.fromTable} by table, ${coverage.fromCode} by code)`,
+		...(unmapped.length === 0
+			? []
+			: [
+					`without a category: ${shown(Object.fromEntries(unmapped.slice(0, 5)))}${unmapped.length > 5 ? ', ...' : ''}`,
+				]),
+	];
+}
+
+async function tokensOf(args: Arguments): Promise<NonNullable<PrepareOptions['tokens']>> {
+	const { vocabulary, minPatients, bins, maxUnknown, tokenizer, serialiser } = args;
+	const structured = {
+		...(vocabulary === undefined ? {} : { vocabulary }),
+		...(minPatients === undefined ? {} : { minPatients }),
+		...(bins === undefined ? {} : { bins }),
+		...(maxUnknown === undefined ? {} : { maxUnknown }),
+	};
+	if (args.tokens === 'structured') {
+		if (tokenizer !== undefined || serialiser !== undefined)
+			throw new ConfigError('[prepare] --tokenizer and --serialiser belong to --tokens text but it is structured');
+		return { kind: 'structured', ...structured };
+	}
+	if (Object.keys(structured).length > 0)
+		throw new ConfigError(
+			'[prepare] --vocabulary, --min-patients, --bins and --max-unknown belong to --tokens structured but it is text',
+		);
+	if (tokenizer === undefined)
+		throw new ConfigError('[prepare] --tokenizer must be given with --tokens text; name the folder of a Qwen model');
+	const text = { kind: 'text' as const, tokenizer };
+	return serialiser === undefined ? text : { ...text, serialiser: await readOptions(serialiser) };
+}
+
+/** The schema of the options is checked where they are used. */
+async function readOptions(file: string): Promise<SerialiserOptionsInput> {
+	try {
+		return JSON.parse(await readFile(file, 'utf8'));
+	} catch (cause) {
+		throw new ConfigError(`[prepare] --serialiser must be a JSON file but ${(cause as Error).message}`, { cause });
+	}
 }

@@ -16,12 +16,15 @@ async function tinyStore(t: { teardown: (run: () => void) => void }) {
 		subjects.map((subject) => [subject, subject === 13 ? 'tuning' : subject === 12 ? 'held_out' : 'train']),
 	);
 	const meds = await writeTinyMeds(join(folder, 'meds'), { '0.parquet': events }, splits);
-	const manifest = await prepareStore(meds, join(folder, 'store'), { minPatients: 2 });
-	return { folder, meds, manifest, store: await openTokenStore(join(folder, 'store')) };
+	const manifest = await prepareStore(meds, join(folder, 'store'), { tokens: { kind: 'structured', minPatients: 2 } });
+	const store = await openTokenStore(join(folder, 'store'));
+	const { vocabulary } = store;
+	if (vocabulary.kind !== 'structured') throw new Error('the store must be structured');
+	return { folder, meds, manifest, store, vocabulary };
 }
 
 t.test('a store gives back every patient as it was', async (t) => {
-	const { manifest, store, folder } = await tinyStore(t);
+	const { manifest, store, vocabulary, folder } = await tinyStore(t);
 	const train = store.split('train');
 	t.equal(train.size, 12);
 	t.equal(manifest.splits.train.trainable, 11, 'the patient with one day is counted');
@@ -29,8 +32,8 @@ t.test('a store gives back every patient as it was', async (t) => {
 		manifest.coverage.events,
 		manifest.splits.train.events + manifest.splits.tuning.events + manifest.splits.held_out.events,
 	);
-	const words = (tokens: Int32Array) => Array.from(tokens, (token) => store.vocabulary.file.tokens[token]);
-	const first = await train.timeline(train.indexOf(1n)!);
+	const words = (tokens: Int32Array) => Array.from(tokens, (token) => vocabulary.file.tokens[token]);
+	const first = await train.timeline((await train.indexOf(1n))!);
 	t.same(words(first.staticTokens), ['GENDER//F']);
 	t.equal(first.birthDay, -3653);
 	t.same(words(first.tokens.subarray(0, 4)), ['VISIT', 'GAP//1h-2h', 'LAB//X//mg', 'Q//1']);
@@ -39,8 +42,17 @@ t.test('a store gives back every patient as it was', async (t) => {
 	t.equal(first.dayOffsets.at(-1), first.tokens.length);
 	t.equal(first.timeOffsets.length, first.times.length + 1);
 	t.equal((await store.split('held_out').timeline(0)).subjectId, 12n);
-	t.equal(train.indexOf(12n), undefined);
-	t.ok(readdirSync(join(folder, 'store')).includes('train.arrow'));
+	t.equal(await train.indexOf(12n), undefined);
+	t.same(readdirSync(join(folder, 'store')).sort(), [
+		'held_out',
+		'held_out.index.arrow',
+		'manifest.json',
+		'train',
+		'train.index.arrow',
+		'tuning',
+		'tuning.index.arrow',
+		'vocabulary.json',
+	]);
 	await store.close();
 });
 
@@ -110,9 +122,9 @@ t.test('index windows: one sequence per index date, unknown subjects are counted
 });
 
 t.test('a store that was tampered with is refused', async (t) => {
-	const { store, folder } = await tinyStore(t);
+	const { store, folder, vocabulary } = await tinyStore(t);
 	await store.close();
-	const { file } = store.vocabulary;
+	const { file } = vocabulary;
 	writeFileSync(
 		join(folder, 'store', 'vocabulary.json'),
 		JSON.stringify({ ...file, tokens: [...file.tokens, 'EXTRA'] }),

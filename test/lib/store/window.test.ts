@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { firstFit, pack } from '../../../lib/store/packing.js';
-import { contextTokens, tokensUntil, trainingWindow } from '../../../lib/store/window.js';
+import { contextAt, contextTokens, trainingWindow, visibleAt } from '../../../lib/store/window.js';
 import { ageTokens } from '../../../lib/tokenizer/time-gaps.js';
 import { firstToken, timelines, timelineVocabulary as vocabulary } from '../../fixtures/timelines.js';
 
@@ -16,7 +16,7 @@ t.test('no token of a context is later than its index date', async (t) => {
 			fc.bigInt(17_999n * 86_400_000_000n, 18_030n * 86_400_000_000n),
 			fc.integer({ min: 1, max: 60 }),
 			(timeline, time, budget) => {
-				const window = contextTokens(timeline, vocabulary, tokensUntil(timeline, time), budget);
+				const window = contextAt(timeline, vocabulary, time, budget);
 				for (const token of window.filter(isTimeline)) {
 					const place = token - firstToken;
 					const moment = timeline.timeOffsets.findIndex(
@@ -37,15 +37,16 @@ t.test('a prediction time is inclusive', async (t) => {
 		timelines.filter(({ times }) => times.length > 2),
 		{ numRuns: 1, seed: 4 },
 	);
-	t.equal(tokensUntil(timeline!, timeline!.times[1]!), timeline!.timeOffsets[2]);
-	t.equal(tokensUntil(timeline!, timeline!.times[1]! - 1n), timeline!.timeOffsets[1]);
+	const last = (time: bigint) => contextAt(timeline!, vocabulary, time, 1000).at(-1)! - firstToken + 1;
+	t.equal(last(timeline!.times[1]!), timeline!.timeOffsets[2]);
+	t.equal(last(timeline!.times[1]! - 1n), timeline!.timeOffsets[1]);
 });
 
 t.test('a context holds demographics, age and the newest whole days, in order', async (t) => {
 	fc.assert(
 		fc.property(timelines, fc.integer({ min: 6, max: 80 }), (timeline, budget) => {
 			const end = timeline.tokens.length;
-			const window = [...contextTokens(timeline, vocabulary, end, budget)];
+			const window = [...contextTokens(timeline, vocabulary, visibleAt(timeline, 2n ** 62n), budget)];
 			const events = window.filter(isTimeline).map((token) => token - firstToken);
 			const contiguous = events.every((place, i) => i === 0 || place === events[i - 1]! + 1);
 			const newest = events.at(-1) === end - 1;

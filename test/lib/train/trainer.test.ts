@@ -283,7 +283,7 @@ t.test('checkpoints are kept as the configuration says', async (t) => {
 
 t.test('a run and another data set do not go together', async (t) => {
 	const run = join(folder, 'both');
-	await prepareStore(join(folder, 'cohort'), join(folder, 'other'), { bins: 3 });
+	await prepareStore(join(folder, 'cohort'), join(folder, 'other'), { tokens: { kind: 'structured', bins: 3 } });
 	const other = await openTokenStore(join(folder, 'other'));
 	await t.rejects(Trainer.resume(run, other), {
 		code: 'EHR_JEPA_CHECKPOINT',

@@ -1,0 +1,103 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DataError } from '../errors.js';
+import { type Split, splits } from '../types.js';
+import { int32Items, int64Words } from './column-items.js';
+import { type Database, quoted } from './query.js';
+import { drawSplit } from './splits.js';
+
+/** What threads are given: nine bytes for each subject in memory that all of them read, or the seed that draws. */
+export type SharedSplits =
+	| { readonly kind: 'table'; readonly words: SharedArrayBuffer; readonly places: SharedArrayBuffer }
+	| { readonly kind: 'drawn'; readonly seed: number };
+
+/** Split of each subject. */
+export class SubjectSplits {
+	readonly shared: SharedSplits;
+	readonly #words: Int32Array<ArrayBufferLike>;
+	readonly #places: Uint8Array<ArrayBufferLike>;
+
+	constructor(shared: SharedSplits) {
+		this.shared = shared;
+		this.#words = shared.kind === 'table' ? new Int32Array(shared.words) : new Int32Array(0);
+		this.#places = shared.kind === 'table' ? new Uint8Array(shared.places) : new Uint8Array(0);
+	}
+
+	/**
+	 * Reads `metadata/subject_splits.parquet`, or draws with the seed when there is none.
+	 *
+	 * @throws {DataError} For another split name or a subject that is named twice.
+	 */
+	static async read(database: Database, directory: string, seed: number): Promise<SubjectSplits> {
+		const name = 'metadata/subject_splits.parquet';
+		const file = join(directory, name);
+		const there = await stat(file).then(
+			() => true,
+			() => false,
+		);
+		if (!there) return new SubjectSplits({ kind: 'drawn', seed });
+		const bad = (column: string, rule: string, value: unknown) =>
+			new DataError('meds', { file: name, column, rule, value: String(value) });
+		const known = splits.map(quoted).join(', ');
+		const [counts] = await database.rows(
+			`SELECT count(*)::INTEGER AS n, min(split) FILTER (split NOT IN (${known})) AS other,
+				(count(*) FILTER (split IS NULL OR subject_id IS NULL))::INTEGER AS nulls FROM read_parquet(${quoted(file)})`,
+		);
+		if (counts?.other !== null && counts?.other !== undefined)
+			throw bad('split', `must be one of ${splits.join(', ')}`, counts.other);
+		if (Number(counts?.nulls ?? 0) > 0)
+			throw bad('split', 'must not be null, nor subject_id', `${counts?.nulls} nulls`);
+		const count = Number(counts?.n ?? 0);
+		const shared = {
+			kind: 'table',
+			words: new SharedArrayBuffer(8 * count),
+			places: new SharedArrayBuffer(count),
+		} as const;
+		const [words, places] = [new Int32Array(shared.words), new Uint8Array(shared.places)];
+		const order = splits.map((split, i) => `WHEN ${quoted(split)} THEN ${i}`).join(' ');
+		let at = 0;
+		for await (const chunk of database.stream(
+			`SELECT subject_id::BIGINT, (CASE split ${order} END)::INTEGER FROM read_parquet(${quoted(file)}) ORDER BY 1`,
+		)) {
+			words.set(int64Words(chunk, 0), 2 * at);
+			places.set(int32Items(chunk, 1), at);
+			at += chunk.rowCount;
+		}
+		for (let i = 1; i < count; i++) {
+			if (words[2 * i] === words[2 * i - 2] && words[2 * i + 1] === words[2 * i - 1])
+				throw bad('subject_id', 'must be unique', int64(words[2 * i]!, words[2 * i + 1]!));
+		}
+		return new SubjectSplits(shared);
+	}
+
+	/** Subjects that the table names; undefined when splits are drawn. */
+	get named(): number | undefined {
+		return this.shared.kind === 'table' ? this.#places.length : undefined;
+	}
+
+	/** Place in {@link splits} of a subject, given as words of its id; -1 when it is in none. */
+	placeOf(low: number, high: number): number {
+		if (this.shared.kind === 'drawn') return splits.indexOf(drawSplit(int64(low, high), this.shared.seed));
+		let from = 0;
+		let until = this.#places.length;
+		while (from < until) {
+			const middle = (from + until) >> 1;
+			const h = this.#words[2 * middle + 1]!;
+			const less = h < high || (h === high && this.#words[2 * middle]! >>> 0 < low >>> 0);
+			if (less) from = middle + 1;
+			else until = middle;
+		}
+		const found = from < this.#places.length && this.#words[2 * from] === low && this.#words[2 * from + 1] === high;
+		return found ? this.#places[from]! : -1;
+	}
+
+	/** Whether any subject may be in a split. */
+	mayHold(split: Split): boolean {
+		return this.shared.kind === 'drawn' || this.#places.includes(splits.indexOf(split));
+	}
+}
+
+/** Number of two 32-bit words, low word first. */
+export function int64(low: number, high: number): bigint {
+	return (BigInt(high) << 32n) | BigInt(low >>> 0);
+}

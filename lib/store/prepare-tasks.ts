@@ -1,0 +1,43 @@
+import type { EventPart, EventSource } from '../data/event-parts.js';
+import type { SharedSplits } from '../data/subject-splits.js';
+import type { SerialiserOptions } from '../text/serialiser.js';
+import type { CodeStatisticsData, CodeStatisticsOptions } from '../tokenizer/code-statistics.js';
+import type { TokenizerFileName } from '../tokenizer/tokenizer-files.js';
+import type { VocabularyFile } from '../tokenizer/vocabulary.js';
+import type { ThreadError } from './thread-error.js';
+
+/** What every thread of `prepare` is started with. */
+export interface PrepareThreadData {
+	readonly source: EventSource;
+	readonly splits: SharedSplits;
+	/** Folder of the unfinished store. */
+	readonly folder: string;
+}
+
+/** How events become tokens. */
+export type TokenisePlan =
+	| { readonly kind: 'structured'; readonly vocabulary: VocabularyFile }
+	| {
+			readonly kind: 'text';
+			readonly serialiser: SerialiserOptions;
+			/** Parquet with code and description, or null. */
+			readonly descriptions: string | null;
+			readonly tokenizer: {
+				readonly directory: string;
+				readonly contents: readonly (readonly [TokenizerFileName, SharedArrayBuffer])[];
+			};
+	  };
+
+/** Main thread to thread. Each is answered by one {@link PrepareAnswer}, and by progress before it. */
+export type PrepareTask =
+	| { readonly kind: 'begin-fit'; readonly options: CodeStatisticsOptions }
+	| { readonly kind: 'fit'; readonly part: EventPart }
+	| { readonly kind: 'end-fit' }
+	| { readonly kind: 'begin-tokenise'; readonly plan: TokenisePlan }
+	| { readonly kind: 'tokenise'; readonly number: number; readonly part: EventPart };
+
+export type PrepareAnswer =
+	| { readonly kind: 'done' }
+	| { readonly kind: 'statistics'; readonly statistics: CodeStatisticsData }
+	| { readonly kind: 'progress'; readonly events: number }
+	| { readonly kind: 'failed'; readonly error: ThreadError };

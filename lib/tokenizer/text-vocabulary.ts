@@ -1,0 +1,110 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { parseConfig } from '../config.js';
+import { VocabularyError } from '../errors.js';
+import { SerialiserOptions } from '../text/serialiser.js';
+import type { QwenTokenizer } from './qwen-tokenizer.js';
+import type { TokenVocabulary } from './token-vocabulary.js';
+
+/** `vocabulary.json` of a text store: the tokenizer (its files are in `tokenizer/`) and how records became text. */
+export const TextVocabularyFile = z.strictObject({
+	format: z.literal('ehr-jepa/text-vocabulary'),
+	version: z.literal(1),
+	dataset: z.string(),
+	etl: z.strictObject({ name: z.string(), version: z.string() }),
+	dataFingerprint: z.string(),
+	/** Fingerprint of the tokenizer, see `QwenTokenizer.sha256`. */
+	tokenizer: z.string(),
+	/** Rows of the embedding. */
+	size: z.int().positive(),
+	/** A row that no token of the tokenizer uses. */
+	maskTokenId: z.int().nonnegative(),
+	serialiser: SerialiserOptions,
+});
+export type TextVocabularyFile = z.output<typeof TextVocabularyFile>;
+
+/** Qwen2, 2.5 and 3 have embeddings of this many rows, more than their tokenizers have ids. */
+const qwenRows = 151_936;
+const qwenFirstSpecial = 151_643;
+
+/** Tokens of serialised text. */
+export class TextVocabulary implements TokenVocabulary {
+	readonly kind = 'text';
+	readonly file: TextVocabularyFile;
+	readonly fingerprint: string;
+
+	/** @throws {VocabularyError} When the mask token lies outside the embedding. */
+	constructor(file: TextVocabularyFile) {
+		if (file.maskTokenId >= file.size)
+			throw new VocabularyError(
+				`[vocabulary] maskTokenId must be a row of the embedding (below ${file.size}) but is ${file.maskTokenId}`,
+			);
+		this.file = file;
+		const { tokenizer, size, maskTokenId, serialiser } = file;
+		this.fingerprint = createHash('sha256')
+			.update(JSON.stringify({ tokenizer, size, maskTokenId, serialiser }))
+			.digest('hex');
+	}
+
+	/** @throws {ConfigError} {VocabularyError} */
+	static async read(path: string): Promise<TextVocabulary> {
+		try {
+			return new TextVocabulary(
+				parseConfig(`vocabulary ${path}`, TextVocabularyFile, JSON.parse(await readFile(path, 'utf8'))),
+			);
+		} catch (cause) {
+			if (!(cause instanceof SyntaxError) && (cause as NodeJS.ErrnoException).code === undefined) throw cause;
+			if (cause instanceof Error && 'code' in cause && String(cause.code).startsWith('EHR_')) throw cause;
+			throw new VocabularyError(
+				`[vocabulary] ${path} must be a JSON file but cannot be read: ${(cause as Error).message}`,
+				{ cause },
+			);
+		}
+	}
+
+	get size(): number {
+		return this.file.size;
+	}
+
+	get maskTokenId(): number {
+		return this.file.maskTokenId;
+	}
+
+	/** Text says when a patient was born. */
+	ageToken(): undefined {
+		return undefined;
+	}
+}
+
+/**
+ * Rows of the embedding for a tokenizer: as asked, else as `config.json` beside it says, else those of Qwen, else one more
+ * than there are tokens, for the mask.
+ *
+ * @throws {VocabularyError} When no row is left for the mask token.
+ */
+export async function embeddingRows(tokenizer: QwenTokenizer, asked: number | undefined): Promise<number> {
+	const used = tokenizer.vocabularySize;
+	const isQwen = used > qwenFirstSpecial && used < qwenRows;
+	const rows = asked ?? (await rowsOfConfig(tokenizer.files.directory)) ?? (isQwen ? qwenRows : used + 1);
+	if (rows <= used)
+		throw new VocabularyError(
+			`[vocabulary] the embedding must have a row for the mask token beside the ${used} of the tokenizer but has ${rows}; name more rows with vocabSize`,
+		);
+	return rows;
+}
+
+async function rowsOfConfig(directory: string): Promise<number | undefined> {
+	try {
+		const config = JSON.parse(await readFile(join(directory, 'config.json'), 'utf8')) as {
+			readonly vocab_size?: unknown;
+			readonly text_config?: { readonly vocab_size?: unknown };
+		};
+		const rows = config.text_config?.vocab_size ?? config.vocab_size;
+		return typeof rows === 'number' && Number.isInteger(rows) ? rows : undefined;
+	} catch {
+		// A tokenizer alone has no configuration of a model.
+		return undefined;
+	}
+}

@@ -1,0 +1,123 @@
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { openTokenStore, type PrepareOptions, prepareStore } from '../../../lib/index.js';
+import { temporaryFolder } from '../../fixtures/temporary-folder.js';
+import { tinyTokenizerJson, writeTokenizer } from '../../fixtures/tiny-tokenizer.js';
+import { writeManyMeds } from '../../fixtures/many-meds.js';
+
+const folder = temporaryFolder(t);
+const at = (name: string) => join(folder, name);
+const tokenizer = writeTokenizer(folder, { 'tokenizer.json': tinyTokenizerJson() });
+const text: PrepareOptions['tokens'] = { kind: 'text', tokenizer };
+/** SHA-256 of each file of a store. */
+const bytes = (store: string) =>
+	Object.fromEntries(
+		readdirSync(store, { recursive: true })
+			.map(String)
+			.filter((name) => statSync(join(store, name)).isFile())
+			.sort()
+			.map((name) => [name, createHash('sha256').update(readFileSync(join(store, name))).digest('hex')]),
+	);
+
+t.before(async () => {
+	// Three shards of over a million events: as many parts and more.
+	await writeManyMeds(at('many'), { shards: 3, subjectsPerShard: 220, eventsPerSubject: 5000 });
+});
+
+t.test('one, two and three threads write the same bytes', async (t) => {
+	for (const threads of [1, 2, 3]) {
+		await prepareStore(at('many'), at(`threads-${threads}`), { threads });
+		t.same(bytes(at(`threads-${threads}`)), bytes(at('threads-1')), `${threads} threads`);
+	}
+	t.ok(readdirSync(at('threads-1/train')).length >= 3, 'several parts');
+});
+
+t.test('a run that was killed goes on with its whole parts and ends with the same bytes', async (t) => {
+	const script = fileURLToPath(new URL('../../../../scripts/ehr-jepa.mjs', import.meta.url));
+	const partial = at('.killed.partial');
+	const wholeParts = () =>
+		existsSync(join(partial, 'parts'))
+			? readdirSync(join(partial, 'parts')).filter((name) => name.endsWith('.json'))
+			: [];
+	const child = spawn(process.execPath, [script, 'prepare', at('many'), at('killed'), '--threads', '1'], {
+		stdio: 'ignore',
+	});
+	const exited = new Promise((resolve) => child.once('exit', resolve));
+	while (wholeParts().length === 0 && child.exitCode === null) await setTimeout(5);
+	child.kill('SIGKILL');
+	await exited;
+	t.notOk(existsSync(at('killed')), 'nothing that looks whole');
+	const [kept] = wholeParts();
+	t.ok(kept, 'a whole part is left');
+	const before = statSync(join(partial, 'train', '00000.arrow'));
+	await prepareStore(at('many'), at('killed'));
+	t.same(bytes(at('killed')), bytes(at('threads-1')));
+	t.equal(statSync(join(at('killed'), 'train', '00000.arrow')).ino, before.ino, 'the part was not written again');
+	t.notOk(existsSync(partial) || existsSync(`${partial}.lock`));
+});
+
+t.test('an abort keeps what is whole; other options start anew and say so', async (t) => {
+	const controller = new AbortController();
+	const running = prepareStore(
+		at('many'),
+		at('aborted'),
+		{ threads: 1 },
+		{
+			signal: controller.signal,
+			onProgress: ({ stage, done }) => {
+				if (stage === 'tokenise' && done > 1_500_000) controller.abort();
+			},
+		},
+	);
+	await t.rejects(running, { code: 'ABORT_ERR' });
+	t.ok(existsSync(at('.aborted.partial')));
+	const warnings: string[] = [];
+	await prepareStore(
+		at('many'),
+		at('aborted'),
+		{ tokens: { kind: 'structured', bins: 4 } },
+		{ onWarning: (message) => warnings.push(message) },
+	);
+	t.match(warnings.join(), /other data or options/);
+	const { vocabulary } = await openTokenStore(at('aborted'));
+	t.equal(vocabulary.kind === 'structured' && vocabulary.file.bins, 4);
+});
+
+t.test('two at once on one folder are refused', async (t) => {
+	const one = prepareStore(at('many'), at('same'), { tokens: text });
+	await setTimeout(50);
+	await t.rejects(prepareStore(at('many'), at('same'), { tokens: text }), {
+		code: 'EHR_JEPA_OUTPUT',
+		message: /must not be written by two at once/,
+	});
+	await one;
+	rmSync(at('same'), { recursive: true });
+	writeFileSync(at('.same.partial.lock'), '999999999');
+	await prepareStore(at('many'), at('same'), { tokens: text, threads: 2 });
+	t.pass('a lock whose process is gone is taken over');
+});
+
+t.test('patients are found by their ids, whichever shard they came from', async (t) => {
+	const store = await openTokenStore(at('threads-1'));
+	t.teardown(() => store.close());
+	const train = store.split('train');
+	t.equal(train.size, store.manifest.splits.train.patients);
+	let previous = -(2n ** 63n);
+	for (let place = 0; place < train.size; place += 7) {
+		const { subjectId, tokens, days } = await train.entry(place);
+		t.ok(subjectId > previous);
+		previous = subjectId;
+		t.equal(await train.indexOf(subjectId), place);
+		const timeline = await train.timeline(place);
+		t.equal(timeline.subjectId, subjectId);
+		t.equal(timeline.tokens.length, tokens);
+		t.equal(timeline.days.length, days);
+	}
+	t.equal(await train.indexOf(-5n), undefined);
+	t.equal(await train.indexOf(10n ** 12n), undefined);
+});
