@@ -133,8 +133,31 @@ std::string text_argument(const char* name, const Napi::Value& value) {
   return value.As<Napi::String>().Utf8Value();
 }
 
+namespace {
+
+std::vector<std::string> texts(const char* scope, const char* name, const Napi::Value& value) {
+  if (!value.IsArray()) {
+    type_error(value.Env(), std::string("[") + scope + "] " + name + " must be an array but is " + type_name(value));
+  }
+  std::vector<std::string> result;
+  for (std::uint32_t i = 0; i < value.As<Napi::Array>().Length(); ++i) {
+    result.push_back(text_argument(name, value.As<Napi::Array>().Get(i)));
+  }
+  return result;
+}
+
+std::optional<api::LoraOptions> lora_options(const Napi::Value& value) {
+  if (value.IsNull()) return std::nullopt;
+  const FieldReader read("lora", value);
+  return api::LoraOptions{read.integer("rank"), read.number("alpha"), read.number("dropout"),
+                          texts("lora", "targets", value.As<Napi::Object>().Get("targets"))};
+}
+
+}  // namespace
+
 api::EngineOptions engine_options(const Napi::Value& value) {
   const FieldReader read("engine options", value);
+  const auto field = [&](const char* name) { return value.As<Napi::Object>().Get(name); };
   return {
       .vocab_size = read.integer("vocabSize"),
       .hidden_size = read.integer("hiddenSize"),
@@ -150,6 +173,8 @@ api::EngineOptions engine_options(const Napi::Value& value) {
       .predictor_width = read.integer("predictorWidth"),
       .compute_dtype = read.text("computeDtype"),
       .parameter_dtype = read.text("parameterDtype"),
+      .lora = lora_options(field("lora")),
+      .frozen = texts("engine options", "frozen", field("frozen")),
       .encoder_from_files = read.boolean("encoderFromFiles"),
       .seed = static_cast<std::uint64_t>(read.integer("seed")),
       .threads = static_cast<int>(read.integer("threads")),
@@ -219,9 +244,7 @@ api::LatentOptions latent_options(const Napi::Value& value) {
           .target_layers = read.integer("targetLayers"),
           .variance_weight = read.number("varianceWeight"),
           .covariance_weight = read.number("covarianceWeight"),
-          .sigreg_weight = read.number("sigregWeight"),
-          .seed = static_cast<std::uint64_t>(read.integer("seed")),
-          .step = static_cast<std::uint32_t>(read.integer("step"))};
+          .sigreg_weight = read.number("sigregWeight")};
 }
 
 }  // namespace
@@ -235,7 +258,9 @@ api::LossOptions loss_options(const Napi::Value& value) {
           .score_all = one_of(read, scope, "nextTokenOn", scored, value.Env()),
           .with_collapse_monitors = read.boolean("withCollapseMonitors"),
           .with_interference = read.boolean("withInterference"),
-          .latent = latent_options(value.As<Napi::Object>().Get("latent"))};
+          .latent = latent_options(value.As<Napi::Object>().Get("latent")),
+          .seed = static_cast<std::uint64_t>(read.integer("seed")),
+          .step = static_cast<std::uint32_t>(read.integer("step"))};
 }
 
 api::StepOptions step_options(const Napi::Value& value) {
@@ -249,10 +274,13 @@ api::StateKind state_kind(const Napi::Value& value) {
   const std::string kind = text_argument("kind", value);
   if (kind == "encoder") return api::StateKind::kEncoder;
   if (kind == "target_encoder") return api::StateKind::kTargetEncoder;
+  if (kind == "adapters") return api::StateKind::kAdapters;
+  if (kind == "target_adapters") return api::StateKind::kTargetAdapters;
   if (kind == "predictor") return api::StateKind::kPredictor;
   if (kind == "optimizer") return api::StateKind::kOptimizer;
   type_error(value.Env(),
-             "[engine] kind must be encoder, target_encoder, predictor or optimizer but is \"" + kind + "\"");
+             "[engine] kind must be encoder, target_encoder, adapters, target_adapters, predictor or optimizer but is \"" +
+                 kind + "\"");
 }
 
 api::Pooling pooling(const Napi::Value& value) {
@@ -286,11 +314,7 @@ api::SaveOptions save_options(const Napi::Value& value) {
   api::SaveOptions result{metadata(object.Get("metadata")), "", {}};
   if (!object.Get("dtype").IsUndefined()) result.dtype = read.text("dtype");
   if (const Napi::Value names = object.Get("names"); !names.IsUndefined()) {
-    if (!names.IsArray())
-      type_error(value.Env(), std::string("[save options] names must be an array but is ") + type_name(names));
-    for (std::uint32_t i = 0; i < names.As<Napi::Array>().Length(); ++i) {
-      result.names.push_back(text_argument("names", names.As<Napi::Array>().Get(i)));
-    }
+    result.names = texts("save options", "names", names);
   }
   return result;
 }

@@ -21,13 +21,24 @@ export interface NativeModelShape {
 	readonly initializerRange: number;
 }
 
+export interface NativeLoraOptions {
+	readonly rank: number;
+	readonly alpha: number;
+	readonly dropout: number;
+	readonly targets: readonly string[];
+}
+
 export interface NativeEngineOptions extends NativeModelShape {
 	/** Width of the predictor's hidden layer; the predictor is d -> width -> d. 0: the identity. */
 	readonly predictorWidth: number;
 	/** dtype of the forward and backward pass; moments and the EMA are float32. */
 	readonly computeDtype: ComputeDtype;
-	/** float32 trains; bfloat16 takes half the memory and is frozen. */
+	/** float32 trains; bfloat16 takes half the memory and is frozen: a model that is only read, or the base of LoRA. */
 	readonly parameterDtype: ComputeDtype;
+	/** Adapters over a frozen base; null trains the weights themselves. */
+	readonly lora: NativeLoraOptions | null;
+	/** Weights that training leaves alone, by name. */
+	readonly frozen: readonly string[];
 	/** No random weights: `load` gives the encoder its tensors before anything else. */
 	readonly encoderFromFiles: boolean;
 	readonly seed: number;
@@ -65,9 +76,6 @@ export interface NativeLatentOptions {
 	readonly varianceWeight: number;
 	readonly covarianceWeight: number;
 	readonly sigregWeight: number;
-	/** SIGReg's directions are drawn from seed and step. */
-	readonly seed: number;
-	readonly step: number;
 }
 
 export interface NativeLossOptions {
@@ -81,6 +89,9 @@ export interface NativeLossOptions {
 	/** Cosine of both losses' gradients; costs a second backward pass, and means nothing without one. */
 	readonly withInterference: boolean;
 	readonly latent: NativeLatentOptions;
+	/** Dropout masks and SIGReg's directions are drawn from seed and step. */
+	readonly seed: number;
+	readonly step: number;
 }
 
 export interface NativeStepOptions extends NativeLossOptions {
@@ -160,8 +171,11 @@ export interface NativeSnapshot {
 	release(): void;
 }
 
-/** Which part of the engine's state a file holds. */
-export type NativeStateKind = 'encoder' | 'target_encoder' | 'predictor' | 'optimizer';
+/**
+ * Which part of the engine's state a file holds. Under LoRA `adapters` and `target_adapters` are what training changes; the
+ * encoders are saved with their adapters merged, and loading `encoder` gives the base.
+ */
+export type NativeStateKind = 'encoder' | 'target_encoder' | 'adapters' | 'target_adapters' | 'predictor' | 'optimizer';
 
 export interface NativeLogisticOptions {
 	/** (rows x columns) row-major features. */

@@ -1,6 +1,13 @@
 import type { MetricsLine } from '../train/metrics.js';
 import type { RunConfig } from '../train/run-folder.js';
 
+function trainedParts(trainable: RunConfig['train']['trainable']): string {
+	if (trainable.kind === 'lora') {
+		return `LoRA of rank ${trainable.rank}, alpha ${trainable.alpha}, dropout ${trainable.dropout} on ${trainable.targets.join(', ')}`;
+	}
+	return trainable.freeze.length === 0 ? 'all weights' : `all weights but ${trainable.freeze.join(', ')}`;
+}
+
 /**
  * README.md of an exported run: what it is, what it was trained on and how, and what it reached.
  *
@@ -38,6 +45,7 @@ A Qwen3 decoder trained on structured health records by ehr-jepa ${run.package},
 | --- | --- |
 | objective | ${objectives.join('; ')} |
 | updates | ${step} of ${train.steps}, ${tokens.toLocaleString('en-US')} tokens, seed ${train.seed}, ${train.computeDtype} |
+| trained | ${trainedParts(train.trainable)} |
 | shape | ${train.model.numHiddenLayers} layers of ${train.model.hiddenSize}, ${train.model.numAttentionHeads} heads (${train.model.numKeyValueHeads} key/value) of ${train.model.headDim} |
 | windows | ${train.contextTokens} context and ${train.futureTokens} future tokens |
 | token store | fingerprint \`${data.store}\` |

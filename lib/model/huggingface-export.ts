@@ -6,7 +6,9 @@ import { writeWhole, writeWholeFolder } from '../data/whole-file.js';
 import { ConfigError } from '../errors.js';
 import type { NativeStateKind, StorageDtype } from '../native.js';
 import { packageVersion } from '../package-version.js';
+import { writePeftAdapter } from './peft-export.js';
 import { tensorShapes } from './pretrained.js';
+import { readSafetensorsHeader } from './safetensors.js';
 import type { WorldModel } from './world-model.js';
 
 /** `5GB`, `200MB`, `1KB` (decimal, as transformers counts) or a number of bytes. */
@@ -20,27 +22,36 @@ const ShardSize = z.union([
 		),
 ]);
 
-export const ExportOptions = z.strictObject({
-	/** dtype on disk; absent: that of the parameters, so that nothing is rounded. */
-	dtype: z.enum(['float32', 'float16', 'bfloat16']).optional(),
-	maxShardSize: ShardSize.default(5e9),
-	/** Folder whose tokenizer files are copied. */
-	tokenizer: z.string().optional(),
-	/** Other files to be copied beside the weights, such as the vocabulary of a token store. */
-	files: z.array(z.string()).default([]),
-	/** What training adds to the encoder, each in a file of its own. */
-	parts: z.array(z.enum(['predictor', 'target_encoder'])).default([]),
-	/** README.md of the folder (Markdown). */
-	card: z.string().optional(),
-	tokens: z
-		.strictObject({
-			bos: z.int().nonnegative().optional(),
-			eos: z.union([z.int().nonnegative(), z.array(z.int().nonnegative())]).optional(),
-			pad: z.int().nonnegative().optional(),
-		})
-		.prefault({}),
-	maxPositionEmbeddings: z.int().positive().default(40_960),
-});
+export const ExportOptions = z
+	.strictObject({
+		/** dtype on disk; absent: that of the parameters, so that nothing is rounded. */
+		dtype: z.enum(['float32', 'float16', 'bfloat16']).optional(),
+		maxShardSize: ShardSize.default(5e9),
+		/** Of a model trained with LoRA: merged into the weights, or alone, for `peft` over the base. */
+		adapters: z.enum(['merge', 'peft']).default('merge'),
+		/** With `peft`: folder or hub name of the base, as `from_pretrained` takes it. */
+		baseModel: z.string().min(1).optional(),
+		/** Folder whose tokenizer files are copied. */
+		tokenizer: z.string().optional(),
+		/** Other files to be copied beside the weights, such as the vocabulary of a token store. */
+		files: z.array(z.string()).default([]),
+		/** What training adds to the encoder, each in a file of its own; with `peft` the target encoder is its adapter. */
+		parts: z.array(z.enum(['predictor', 'target_encoder'])).default([]),
+		/** README.md of the folder (Markdown). */
+		card: z.string().optional(),
+		tokens: z
+			.strictObject({
+				bos: z.int().nonnegative().optional(),
+				eos: z.union([z.int().nonnegative(), z.array(z.int().nonnegative())]).optional(),
+				pad: z.int().nonnegative().optional(),
+			})
+			.prefault({}),
+		maxPositionEmbeddings: z.int().positive().default(40_960),
+	})
+	.refine(({ adapters, baseModel }) => adapters === 'peft' || baseModel === undefined, {
+		path: ['baseModel'],
+		message: 'belongs to adapters "peft"',
+	});
 export type ExportOptions = z.input<typeof ExportOptions>;
 
 export interface ExportSummary {
@@ -63,7 +74,8 @@ const bytesOf: Readonly<Record<StorageDtype, number>> = { float32: 4, float16: 2
 
 /**
  * Writes a folder that `AutoModelForCausalLM.from_pretrained` opens: config, generation config, safetensors (in shards
- * with an index when they exceed `maxShardSize`), tokenizer files, model card. The folder appears whole or not at all.
+ * with an index when they exceed `maxShardSize`), tokenizer files, model card; or one that `PeftModel.from_pretrained`
+ * opens, with the adapter alone. The folder appears whole or not at all.
  *
  * @param directory - New or empty.
  * @throws {ConfigError} {OutputError}
@@ -74,36 +86,60 @@ export async function exportHuggingFace(
 	options: ExportOptions = {},
 ): Promise<ExportSummary> {
 	const config = parseConfig('export', ExportOptions, options);
-	const dtype = config.dtype ?? model.options.parameterDtype ?? 'float32';
-	const shapes = tensorShapes({ shape: model.options.shape }, model.options.vocabSize);
-	const shards = planShards(shapes, bytesOf[dtype], config.maxShardSize);
+	const peft = config.adapters === 'peft';
 	const copies = await filesToCopy(config);
 	return writeWholeFolder(directory, async (folder) => {
-		const text = (name: string, content: string) => writeWhole(join(folder, name), content);
-		const json = (name: string, value: unknown) => text(name, `${JSON.stringify(value, undefined, 2)}\n`);
-		await json('config.json', configOf(model, dtype, config));
-		await json('generation_config.json', { ...specialTokens(config), transformers_version: transformersVersion });
-		const weightMap: Record<string, string> = {};
-		for (const [index, names] of shards.entries()) {
-			const file = shardName(index, shards.length);
-			await model.save('encoder', join(folder, file), { dtype, names });
-			for (const name of names) weightMap[name] = file;
+		if (peft) await writePeftAdapter(model, folder, { base: config.baseModel, dtype: config.dtype ?? 'float32' });
+		else await writeWeights(model, folder, config);
+		for (const part of config.parts) {
+			const kind: NativeStateKind = peft && part === 'target_encoder' ? 'target_adapters' : part;
+			await model.save(kind, join(folder, `${part}.safetensors`));
 		}
-		const elements = [...shapes.values()].reduce((sum, shape) => sum + shape.reduce((a, b) => a * b, 1), 0);
-		const bytes = elements * bytesOf[dtype];
-		if (shards.length > 1) {
-			await json('model.safetensors.index.json', { metadata: { total_size: bytes }, weight_map: weightMap });
-		}
-		for (const part of config.parts)
-			await model.save(part satisfies NativeStateKind, join(folder, `${part}.safetensors`));
 		for (const source of copies) await copyFile(source, join(folder, basename(source)));
-		if (config.card !== undefined) await text('README.md', config.card);
+		if (config.card !== undefined) await writeWhole(join(folder, 'README.md'), config.card);
 		await syncAll(folder);
 		const files = await Promise.all(
 			(await readdir(folder)).sort().map(async (name) => ({ name, bytes: (await stat(join(folder, name))).size })),
 		);
-		return { directory, files, tensors: shapes.size, bytes };
+		return { directory, files, ...(await weightsIn(folder, files)) };
 	});
+}
+
+/** Config, generation config and the weights, adapters merged. */
+async function writeWeights(model: WorldModel, folder: string, config: z.output<typeof ExportOptions>): Promise<void> {
+	const dtype = config.dtype ?? model.options.parameterDtype ?? 'float32';
+	const shapes = tensorShapes({ shape: model.options.shape }, model.options.vocabSize);
+	const shards = planShards(shapes, bytesOf[dtype], config.maxShardSize);
+	const json = (name: string, value: unknown) =>
+		writeWhole(join(folder, name), `${JSON.stringify(value, undefined, 2)}\n`);
+	await json('config.json', configOf(model, dtype, config));
+	await json('generation_config.json', { ...specialTokens(config), transformers_version: transformersVersion });
+	const weightMap: Record<string, string> = {};
+	for (const [index, names] of shards.entries()) {
+		const file = shardName(index, shards.length);
+		await model.save('encoder', join(folder, file), { dtype, names });
+		for (const name of names) weightMap[name] = file;
+	}
+	if (shards.length > 1) {
+		const elements = [...shapes.values()].reduce((sum, shape) => sum + shape.reduce((a, b) => a * b, 1), 0);
+		await json('model.safetensors.index.json', {
+			metadata: { total_size: elements * bytesOf[dtype] },
+			weight_map: weightMap,
+		});
+	}
+}
+
+/** Tensors of the model or of the adapter, and their bytes. */
+async function weightsIn(folder: string, files: ExportSummary['files']) {
+	let tensors = 0;
+	let bytes = 0;
+	for (const { name } of files.filter(({ name }) => /^(adapter_)?model(-.*)?\.safetensors$/.test(name))) {
+		for (const { begin, end } of (await readSafetensorsHeader(join(folder, name))).entries) {
+			tensors++;
+			bytes += end - begin;
+		}
+	}
+	return { tensors, bytes };
 }
 
 // The first version of transformers with Qwen3; it and later ones read the keys below.

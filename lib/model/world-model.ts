@@ -17,6 +17,7 @@ import type {
 } from '../native.js';
 import { nativeAddon, nativeCall } from '../native.js';
 import { type ExportOptions, type ExportSummary, exportHuggingFace } from './huggingface-export.js';
+import type { LoraOptions } from './lora.js';
 import { openPretrained } from './pretrained.js';
 import { nativeShape, type Qwen3Shape } from './qwen3-config.js';
 import { readSafetensorsHeader } from './safetensors.js';
@@ -29,8 +30,12 @@ export interface WorldModelOptions {
 	/** Hidden width of the predictor, 0 for the identity; absent: twice the hidden size. */
 	readonly predictorWidth?: number | undefined;
 	readonly computeDtype?: ComputeDtype | undefined;
-	/** float32 (default) trains; bfloat16 takes half the memory and is frozen. */
+	/** float32 (default) trains; bfloat16 takes half the memory and is frozen: a model that is only read, or the base of LoRA. */
 	readonly parameterDtype?: ComputeDtype | undefined;
+	/** Train adapters over a frozen base. */
+	readonly lora?: LoraOptions | undefined;
+	/** Weights that training leaves alone, by their HuggingFace names; not together with `lora`. */
+	readonly frozen?: readonly string[] | undefined;
 	/** Random initial weights come from it alone. */
 	readonly seed: number;
 	readonly threads?: number | undefined;
@@ -38,7 +43,9 @@ export interface WorldModelOptions {
 
 /** What a pretrained model does not say itself. */
 export interface FromPretrainedOptions
-	extends Partial<Pick<WorldModelOptions, 'predictorWidth' | 'computeDtype' | 'parameterDtype' | 'seed' | 'threads'>> {
+	extends Partial<
+		Pick<WorldModelOptions, 'predictorWidth' | 'computeDtype' | 'parameterDtype' | 'lora' | 'seed' | 'threads'>
+	> {
 	/** Unused row of the embedding; absent: what our export recorded, Qwen3's first unused row, or none. */
 	readonly maskTokenId?: number | undefined;
 	/** `mapped` uses the pages of the file where the dtype is the parameters': the file must then stay as it is. */
@@ -86,6 +93,8 @@ export class WorldModel {
 				predictorWidth: options.predictorWidth ?? 2 * options.shape.hiddenSize,
 				computeDtype: options.computeDtype ?? 'float32',
 				parameterDtype: options.parameterDtype ?? 'float32',
+				lora: options.lora ?? null,
+				frozen: options.frozen ?? [],
 				encoderFromFiles: weights === 'from-files',
 				seed: options.seed,
 				threads: options.threads ?? 0,
@@ -127,7 +136,7 @@ export class WorldModel {
 		return this.options.shape.hiddenSize;
 	}
 
-	/** Trainable scalars of encoder and predictor; a tied head counts once. */
+	/** Trainable scalars of encoder (of its adapters under LoRA) and predictor; a tied head counts once. */
 	get parameterCount(): number {
 		return this.#engine.parameterCount();
 	}
@@ -191,7 +200,10 @@ export class WorldModel {
 		return this.#call(undefined, (job) => this.#engine.trace(job, batch, options, path));
 	}
 
-	/** Writes one part of the state as safetensors and fsyncs it. The caller gives a temporary name. */
+	/**
+	 * Writes one part of the state as safetensors and fsyncs it. The caller gives a temporary name. Under LoRA the encoders
+	 * are written with their adapters merged, the merged weights as float32 unless `dtype` is given.
+	 */
 	save(kind: NativeStateKind, path: string, options: Partial<NativeSaveOptions> = {}): Promise<void> {
 		return this.#call(undefined, (job) => this.#engine.save(job, kind, path, { metadata: {}, ...options }));
 	}
@@ -216,7 +228,7 @@ export class WorldModel {
 	}
 
 	/**
-	 * Writes a folder that `transformers` opens without code of ours.
+	 * Writes a folder that `transformers` opens without code of ours, or the adapter alone for `peft`.
 	 *
 	 * @param directory - New or empty; appears whole or not at all.
 	 * @throws {ConfigError} {OutputError}

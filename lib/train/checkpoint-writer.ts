@@ -3,6 +3,15 @@ import type { WorldModel } from '../model/world-model.js';
 import type { NativeStateKind } from '../native.js';
 import { packageVersion } from '../package-version.js';
 import type { RunFolder } from './run-folder.js';
+import type { TrainConfig } from './train-config.js';
+
+/** What a checkpoint holds. A frozen base is not part of it: the run says where it comes from. */
+function partsOf({ objective, trainable }: TrainConfig): NativeStateKind[] {
+	const [encoder, target] =
+		trainable.kind === 'lora' ? (['adapters', 'target_adapters'] as const) : (['encoder', 'target_encoder'] as const);
+	// Without the latent objective predictor and target encoder are never trained: their files would say nothing.
+	return objective.latent === null ? [encoder, 'optimizer'] : [encoder, target, 'predictor', 'optimizer'];
+}
 
 /**
  * Saves checkpoints beside training: a copy of the state in memory, which training waits for, is then written by another
@@ -31,11 +40,7 @@ export class CheckpointWriter {
 		const started = performance.now();
 		await this.#writing;
 		const { config } = this.#folder;
-		// Without the latent objective predictor and target encoder are never trained: their files would say nothing.
-		const kinds: NativeStateKind[] =
-			config.train.objective.latent === null
-				? ['encoder', 'optimizer']
-				: ['encoder', 'target_encoder', 'predictor', 'optimizer'];
+		const kinds = partsOf(config.train);
 		const snapshot = await this.#model.snapshot(kinds);
 		const metadata = { package: packageVersion, step: String(step), vocabulary: config.data.vocabulary };
 		this.#writing = this.#folder

@@ -37,7 +37,15 @@ export interface Checkpoint {
 	readonly files: CheckpointState['files'];
 }
 
-const allKinds: readonly NativeStateKind[] = ['encoder', 'target_encoder', 'predictor', 'optimizer'];
+// In the order of loading: the target encoder starts as a copy of the encoder, so its own part comes after.
+const allKinds: readonly NativeStateKind[] = [
+	'encoder',
+	'adapters',
+	'target_encoder',
+	'target_adapters',
+	'predictor',
+	'optimizer',
+];
 const fileOf = (kind: NativeStateKind) => `${kind}.safetensors`;
 export const checkpointName = (step: number) => `step-${String(step).padStart(8, '0')}`;
 export const checkpointFile = ({ directory }: Checkpoint, kind: NativeStateKind) => join(directory, fileOf(kind));

@@ -5,12 +5,14 @@ import { parseConfig } from '../config.js';
 import { CheckpointError, ConfigError, VocabularyError } from '../errors.js';
 import { openPretrained, type PretrainedModel } from '../model/pretrained.js';
 import { WorldModel } from '../model/world-model.js';
-import { nativeAddon } from '../native.js';
+import { type ComputeDtype, nativeAddon } from '../native.js';
 import { packageVersion } from '../package-version.js';
 import type { TokenStore } from '../store/token-store.js';
+import { type Checkpoint, checkpointFile } from './checkpoint.js';
 import { predictorWidth } from './loss-options.js';
 import type { RunConfig } from './run-folder.js';
 import { TrainConfig, type TrainConfigInput } from './train-config.js';
+import { frozenWeights, loraOf } from './trainable.js';
 
 /**
  * The whole configuration of a new run: defaults filled in, the data and the initial weights it depends on by fingerprint.
@@ -32,7 +34,10 @@ export async function planRun(store: TokenStore, input: TrainConfigInput): Promi
 			maskTokenId: vocabulary.maskTokenId,
 		},
 	};
-	if (parsed.initialWeights === null) return { ...plan, train: parsed, initialWeights: null };
+	if (parsed.initialWeights === null) {
+		frozenWeights(parsed.trainable, parsed.model);
+		return { ...plan, train: parsed, initialWeights: null };
+	}
 	if (input.model !== undefined) {
 		throw new ConfigError(
 			'[train config] model must be left out with initialWeights, whose shape it takes, but both are given',
@@ -44,6 +49,7 @@ export async function planRun(store: TokenStore, input: TrainConfigInput): Promi
 			`[train config] initialWeights must have an embedding of ${vocabulary.size} rows, as the token store's vocabulary, but ${parsed.initialWeights} has ${pretrained.vocabSize}`,
 		);
 	}
+	frozenWeights(parsed.trainable, pretrained.config.shape);
 	return {
 		...plan,
 		train: { ...parsed, model: pretrained.config.shape },
@@ -51,13 +57,19 @@ export async function planRun(store: TokenStore, input: TrainConfigInput): Promi
 	};
 }
 
+/** How a run's model is opened. */
+export interface RunModelOptions {
+	/** dtype of the frozen base under LoRA; absent: the run's compute dtype. */
+	readonly baseDtype?: ComputeDtype | undefined;
+}
+
 /**
  * The model that a run starts from: weights drawn from the seed, or read from its initial weights.
  *
  * @throws {CheckpointError} When the initial weights are no longer those the run began with.
  */
-export async function initialModel(run: RunConfig): Promise<WorldModel> {
-	if (run.train.initialWeights === null) return emptyModel(run, 'random');
+export async function initialModel(run: RunConfig, options: RunModelOptions = {}): Promise<WorldModel> {
+	if (run.train.initialWeights === null) return emptyModel(run, 'random', options);
 	const pretrained = await openPretrained(run.train.initialWeights);
 	const found = await fingerprintOf(pretrained);
 	if (found !== run.initialWeights) {
@@ -65,7 +77,7 @@ export async function initialModel(run: RunConfig): Promise<WorldModel> {
 			`[run] ${run.train.initialWeights} must hold the weights the run began with (sha256 ${run.initialWeights?.slice(0, 12)}) but holds others (${found.slice(0, 12)})`,
 		);
 	}
-	const model = emptyModel(run, 'from-files');
+	const model = emptyModel(run, 'from-files', options);
 	try {
 		await model.loadTensors('encoder', pretrained.entries);
 		return model;
@@ -75,15 +87,43 @@ export async function initialModel(run: RunConfig): Promise<WorldModel> {
 	}
 }
 
+/**
+ * The model of a checkpoint. Under LoRA a checkpoint holds no base: it is what the run started from.
+ *
+ * @throws {CheckpointError} When the base is no longer the one the run began with.
+ */
+export async function checkpointModel(
+	run: RunConfig,
+	checkpoint: Checkpoint,
+	options: RunModelOptions & { readonly withOptimizer: boolean },
+): Promise<WorldModel> {
+	const lora = run.train.trainable.kind === 'lora';
+	const model = lora ? await initialModel(run, options) : emptyModel(run, 'from-files', options);
+	try {
+		for (const kind of checkpoint.kinds) {
+			if (kind !== 'optimizer' || options.withOptimizer) await model.load(kind, checkpointFile(checkpoint, kind));
+		}
+		return model;
+	} catch (cause) {
+		await model.close();
+		throw cause;
+	}
+}
+
 /** A model of a run's shape whose encoder is random, or waits for its weights. */
-export function emptyModel(run: RunConfig, weights: 'random' | 'from-files'): WorldModel {
+function emptyModel(run: RunConfig, weights: 'random' | 'from-files', { baseDtype }: RunModelOptions): WorldModel {
+	const { trainable, computeDtype } = run.train;
+	const lora = loraOf(trainable);
 	return new WorldModel(
 		{
 			shape: run.train.model,
 			vocabSize: run.data.vocabSize,
 			maskTokenId: run.data.maskTokenId,
 			predictorWidth: predictorWidth(run.train),
-			computeDtype: run.train.computeDtype,
+			computeDtype,
+			// The forward pass reads a frozen base in the compute dtype alone: a wider copy would only take memory.
+			...(lora === null ? {} : { lora, parameterDtype: baseDtype ?? computeDtype }),
+			frozen: frozenWeights(trainable, run.train.model),
 			seed: run.train.seed,
 			threads: run.train.threads,
 		},

@@ -28,9 +28,9 @@ export function lossOptionsAt(
 			varianceWeight: latent?.antiCollapse.variance ?? 0,
 			covarianceWeight: latent?.antiCollapse.covariance ?? 0,
 			sigregWeight: latent?.antiCollapse.sigreg ?? 0,
-			seed: config.seed,
-			step,
 		},
+		seed: config.seed,
+		step,
 	};
 }
 

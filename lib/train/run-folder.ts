@@ -16,6 +16,7 @@ import { TrainConfig } from './train-config.js';
  *     config.json          RunConfig: training options with defaults filled in, and the data they were used on
  *     metrics.jsonl        one MetricsLine per line
  *     checkpoints/step-00000400/{encoder,target_encoder,predictor,optimizer}.safetensors, state.json
+ *     (adapters and target_adapters in place of the encoders under LoRA)
  */
 export const RunConfig = z.strictObject({
 	format: z.literal('ehr-jepa/run'),

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { fraction, nonNegativeInteger, positiveInteger, seed } from '../config.js';
 import { Qwen3Shape } from '../model/qwen3-config.js';
 import { Objective } from '../objective/objective.js';
+import { Trainable } from './trainable.js';
 
 /** AdamW with two decay groups: matrices decay, norms and biases do not. */
 export const OptimizerConfig = z.strictObject({
@@ -28,6 +29,7 @@ export const TrainConfig = z.strictObject({
 	/** HuggingFace folder whose weights training starts from, and whose shape `model` then is; null draws them from the seed. */
 	initialWeights: z.string().nullable().default(null),
 	objective: Objective.prefault({}),
+	trainable: Trainable.prefault({ kind: 'full' }),
 	/** Budgets in tokens around the cut; whole days are kept. */
 	contextTokens: positiveInteger.default(192),
 	futureTokens: positiveInteger.default(96),
@@ -37,7 +39,7 @@ export const TrainConfig = z.strictObject({
 	microBatches: positiveInteger.default(1),
 	steps: positiveInteger.default(400),
 	optimizer: OptimizerConfig.prefault({}),
-	/** dtype of forward and backward; parameters, moments and the EMA are float32. */
+	/** dtype of forward and backward and of a frozen base; trained parameters, moments and the EMA are float32. */
 	computeDtype: z.enum(['float32', 'bfloat16']).default('float32'),
 	/** Threads of the engine; 0 takes all cores. */
 	threads: nonNegativeInteger.default(0),

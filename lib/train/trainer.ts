@@ -6,10 +6,9 @@ import { prefetchBatches } from '../store/prefetch.js';
 import { Sampler } from '../store/sampler.js';
 import type { TokenStore } from '../store/token-store.js';
 import type { LongOperation, Split, TrainingBatch } from '../types.js';
-import { checkpointFile } from './checkpoint.js';
 import { CheckpointWriter } from './checkpoint-writer.js';
 import { CollapseWatch } from './collapse-warning.js';
-import { emptyModel, initialModel, planRun } from './initial-model.js';
+import { checkpointModel, initialModel, planRun, type RunModelOptions } from './initial-model.js';
 import { lossOptionsAt, samplerOptions, targetRestartsAt } from './loss-options.js';
 import type { CollapseMonitors, StepMetrics, TuningMetrics } from './metrics.js';
 import { type RunConfig, RunFolder } from './run-folder.js';
@@ -74,14 +73,8 @@ export class Trainer {
 		requireSameData(folder.config, store);
 		if (await folder.isUntrained()) return new Trainer(folder, await initialModel(folder.config), 0);
 		const checkpoint = await folder.newestCheckpoint(onWarning);
-		const model = emptyModel(folder.config, 'from-files');
-		try {
-			for (const kind of checkpoint.kinds) await model.load(kind, checkpointFile(checkpoint, kind));
-			return new Trainer(folder, model, checkpoint.step);
-		} catch (cause) {
-			await model.close();
-			throw cause;
-		}
+		const model = await checkpointModel(folder.config, checkpoint, { withOptimizer: true });
+		return new Trainer(folder, model, checkpoint.step);
 	}
 
 	/** Updates made so far. */
@@ -291,21 +284,13 @@ async function* microBatches(
  */
 export async function openModel(
 	path: string,
-	options: { readonly weights?: 'newest' | 'initial' } = {},
+	options: RunModelOptions & { readonly weights?: 'newest' | 'initial' } = {},
 ): Promise<{ readonly model: WorldModel; readonly run: RunFolder; readonly step: number }> {
 	const run = await RunFolder.open(path);
-	if (options.weights === 'initial') return { model: await initialModel(run.config), run, step: 0 };
-	const model = emptyModel(run.config, 'from-files');
-	try {
-		const checkpoint = await run.newestCheckpoint();
-		for (const kind of checkpoint.kinds) {
-			if (kind !== 'optimizer') await model.load(kind, checkpointFile(checkpoint, kind));
-		}
-		return { model, run, step: checkpoint.step };
-	} catch (cause) {
-		await model.close();
-		throw cause;
-	}
+	if (options.weights === 'initial') return { model: await initialModel(run.config, options), run, step: 0 };
+	const checkpoint = await run.newestCheckpoint();
+	const model = await checkpointModel(run.config, checkpoint, { ...options, withOptimizer: false });
+	return { model, run, step: checkpoint.step };
 }
 
 /** @throws {CheckpointError} When a run and a store do not belong together. */

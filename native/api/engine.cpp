@@ -40,6 +40,12 @@ model::Qwen3Config model_config(const EngineOptions& options) {
   return config;
 }
 
+std::optional<model::LoraOptions> lora_options(const EngineOptions& options) {
+  if (!options.lora) return std::nullopt;
+  const LoraOptions& lora = *options.lora;
+  return model::LoraOptions{lora.rank, lora.alpha, lora.dropout, lora.targets};
+}
+
 objective::LatentLossKind loss_kind(LatentLossKind kind) {
   switch (kind) {
     case LatentLossKind::kMse:
@@ -64,9 +70,9 @@ train::LossOptions loss_options(const LossOptions& options) {
                      .target_layers = latent.target_layers,
                      .variance_weight = latent.variance_weight,
                      .covariance_weight = latent.covariance_weight,
-                     .sigreg_weight = latent.sigreg_weight,
-                     .seed = latent.seed,
-                     .step = latent.step},
+                     .sigreg_weight = latent.sigreg_weight},
+          .seed = options.seed,
+          .step = options.step,
           .with_collapse_monitors = options.with_collapse_monitors,
           .with_interference = options.with_interference};
 }
@@ -123,6 +129,8 @@ class Engine::Implementation {
                 .predictor_width = options.predictor_width,
                 .compute_dtype = parse_compute_dtype(options.compute_dtype),
                 .parameter_dtype = parse_compute_dtype(options.parameter_dtype, "parameterDtype"),
+                .lora = lora_options(options),
+                .frozen = options.frozen,
                 .seed = options.seed,
                 .encoder_from_files = options.encoder_from_files}) {}
 
@@ -150,6 +158,10 @@ class Engine::Implementation {
         return model_.encoder().named(model_.config());
       case StateKind::kTargetEncoder:
         return model_.training().target_encoder.weights().named(model_.config());
+      case StateKind::kAdapters:
+        return adapters_of(model_.encoder());
+      case StateKind::kTargetAdapters:
+        return adapters_of(model_.training().target_encoder.weights());
       case StateKind::kPredictor:
         return model_.training().predictor.named();
       case StateKind::kOptimizer:
@@ -159,6 +171,10 @@ class Engine::Implementation {
   }
 
  private:
+  static std::vector<model::NamedTensor> adapters_of(const model::Qwen3Weights& weights) {
+    if (weights.adapters.empty()) throw Error("[engine] adapters belong to a model with lora but this one has none");
+    return weights.adapters.named();
+  }
   train::WorldModel model_;
 };
 
@@ -252,6 +268,11 @@ void Engine::trace(const TrainingBatch& batch, const LossOptions& options, const
 void Engine::save(StateKind kind, const std::string& path, const SaveOptions& options) {
   std::vector<model::NamedTensor> tensors = implementation_->state(kind);
   if (!options.names.empty()) tensors = chosen(tensors, options.names);
+  train::WorldModel& model = implementation_->model();
+  if (kind == StateKind::kEncoder) tensors = model::merge_lora(std::move(tensors), model.encoder().adapters);
+  if (kind == StateKind::kTargetEncoder) {
+    tensors = model::merge_lora(std::move(tensors), model.training().target_encoder.weights().adapters);
+  }
   io::write_safetensors(path, tensors, options.metadata, storage_dtype(options.dtype));
 }
 
@@ -288,7 +309,13 @@ std::int64_t Engine::parameter_count(const EngineOptions& options) {
   const std::int64_t predictor = options.predictor_width == 0 ? 0
                                                               : 2 * config.hidden_size * options.predictor_width +
                                                                     options.predictor_width + config.hidden_size;
-  return config.parameter_count() + predictor;
+  if (options.lora) return model::lora_parameter_count(config, *lora_options(options)) + predictor;
+  std::int64_t frozen = 0;
+  for (const model::NamedTensor& weight : model::shapes_of_qwen3(config).named(config)) {
+    const bool named = std::find(options.frozen.begin(), options.frozen.end(), weight.name) != options.frozen.end();
+    if (named) frozen += weight.tensor.numel();
+  }
+  return config.parameter_count() - frozen + predictor;
 }
 
 }  // namespace ehrjepa::api

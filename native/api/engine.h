@@ -9,6 +9,13 @@
 
 namespace ehrjepa::api {
 
+/// Adapters over a frozen base; see `model::LoraOptions`.
+struct LoraOptions {
+  std::int64_t rank;
+  double alpha, dropout;
+  std::vector<std::string> targets;
+};
+
 /// Options of an engine; the fields are those of `NativeEngineOptions` in lib/native.ts.
 struct EngineOptions {
   std::int64_t vocab_size, hidden_size, intermediate_size, num_hidden_layers;
@@ -17,7 +24,9 @@ struct EngineOptions {
   bool tie_word_embeddings;
   std::int64_t predictor_width;  ///< 0: the identity
   std::string compute_dtype;     ///< "float32" or "bfloat16"
-  std::string parameter_dtype;   ///< "float32", or "bfloat16" for a frozen model
+  std::string parameter_dtype;   ///< "float32", or "bfloat16" for a frozen model or the base of LoRA
+  std::optional<LoraOptions> lora;
+  std::vector<std::string> frozen;  ///< weights that training leaves alone, by name
   bool encoder_from_files;       ///< no random weights: `load` gives the encoder its tensors
   std::uint64_t seed;
   int threads;  ///< 0: libtorch's default
@@ -44,8 +53,6 @@ struct LatentOptions {
   TargetKind target;
   std::int64_t target_layers;
   double variance_weight, covariance_weight, sigreg_weight;
-  std::uint64_t seed;
-  std::uint32_t step;
 };
 struct LossOptions {
   double next_token_weight, latent_weight;
@@ -53,6 +60,8 @@ struct LossOptions {
   bool with_collapse_monitors;
   bool with_interference;
   LatentOptions latent;
+  std::uint64_t seed;
+  std::uint32_t step;
 };
 struct StepOptions : LossOptions {
   double learning_rate, beta1, beta2, epsilon, weight_decay, gradient_clip, momentum;
@@ -79,7 +88,8 @@ struct TensorEntry {
   std::vector<std::int64_t> shape;
   std::uint64_t begin, end;
 };
-enum class StateKind { kEncoder, kTargetEncoder, kPredictor, kOptimizer };
+/// Under LoRA an encoder is saved with its adapters merged, and `load` gives `kEncoder` the base.
+enum class StateKind { kEncoder, kTargetEncoder, kAdapters, kTargetAdapters, kPredictor, kOptimizer };
 enum class Placement { kOwned, kMapped };
 struct Scores {
   std::vector<float> log_probabilities;  ///< (T); NaN for the first token of a sequence
@@ -140,7 +150,7 @@ class Engine {
   void load(StateKind kind, const std::vector<TensorEntry>& entries, Placement placement);
   std::shared_ptr<Snapshot> snapshot(const std::vector<StateKind>& kinds);
 
-  /// Checks the options and counts trainable scalars of encoder and predictor, without allocating anything.
+  /// Checks the options and counts trainable scalars of encoder (adapters under LoRA) and predictor, without allocating anything.
   static std::int64_t parameter_count(const EngineOptions& options);
 
  private:

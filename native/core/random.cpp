@@ -1,5 +1,6 @@
 #include "core/random.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace ehrjepa {
@@ -16,6 +17,16 @@ std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter, st
     key[1] += 0xbb67ae85;
   }
   return counter;
+}
+
+void random_words(std::uint64_t seed, RandomPurpose purpose, std::uint32_t stream, std::uint32_t substream,
+                  std::uint32_t first, std::span<std::uint32_t> words) {
+  const std::array<std::uint32_t, 2> key = {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)};
+  for (std::size_t i = 0; i + 4 <= words.size(); i += 4) {
+    const std::array<std::uint32_t, 4> block = philox4x32(
+        {first + static_cast<std::uint32_t>(i / 4), stream, substream, static_cast<std::uint32_t>(purpose)}, key);
+    std::copy(block.begin(), block.end(), words.begin() + static_cast<std::ptrdiff_t>(i));
+  }
 }
 
 RandomStream::RandomStream(std::uint64_t seed, RandomPurpose purpose, std::uint32_t stream, std::uint32_t substream)

@@ -1,11 +1,12 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <span>
 
 namespace ehrjepa {
 
 /// What a stream of draws is for. The numbers are those of lib/random.ts, so both sides draw the same streams.
-enum class RandomPurpose : std::uint32_t { kInitialisation = 8, kDirections = 11 };
+enum class RandomPurpose : std::uint32_t { kInitialisation = 8, kDropout = 9, kDirections = 11 };
 
 /// Counter-based generator, Philox4x32-10 (Salmon et al., SC 2011). A draw is a function of
 /// (seed, purpose, stream, substream, position) alone; threads and order of work cannot change it.
@@ -29,5 +30,10 @@ class RandomStream {
 
 /// One block: four words from a 128-bit counter and a 64-bit key.
 std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key);
+
+/// Words of a stream from block number `first` on: what `RandomStream` gives after 4 `first` words.
+/// @param words  a multiple of four.
+void random_words(std::uint64_t seed, RandomPurpose purpose, std::uint32_t stream, std::uint32_t substream,
+                  std::uint32_t first, std::span<std::uint32_t> words);
 
 }  // namespace ehrjepa

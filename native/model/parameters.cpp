@@ -6,8 +6,11 @@
 #include "core/random.h"
 
 namespace ehrjepa::model {
+namespace {
 
-at::Tensor normal_parameter(at::IntArrayRef shape, double standard_deviation, std::uint64_t seed, std::uint32_t index) {
+/// @param draw  one value from a stream.
+template <typename Draw>
+at::Tensor random_parameter(at::IntArrayRef shape, std::uint64_t seed, std::uint32_t index, const Draw& draw) {
   const at::Tensor parameter = at::empty(shape, at::kFloat);
   float* const values = parameter.data_ptr<float>();
   const std::int64_t count = parameter.numel();
@@ -19,11 +22,23 @@ at::Tensor normal_parameter(at::IntArrayRef shape, double standard_deviation, st
       RandomStream random(seed, RandomPurpose::kInitialisation, index, static_cast<std::uint32_t>(b));
       const std::int64_t end = std::min(count, (b + 1) * block);
       for (std::int64_t i = b * block; i < end; ++i) {
-        values[i] = static_cast<float>(standard_deviation * random.normal());
+        values[i] = static_cast<float>(draw(random));
       }
     }
   });
   return parameter;
+}
+
+}  // namespace
+
+at::Tensor normal_parameter(at::IntArrayRef shape, double standard_deviation, std::uint64_t seed, std::uint32_t index) {
+  return random_parameter(shape, seed, index,
+                          [=](RandomStream& random) { return standard_deviation * random.normal(); });
+}
+
+at::Tensor uniform_parameter(at::IntArrayRef shape, double bound, std::uint64_t seed, std::uint32_t index) {
+  return random_parameter(shape, seed, index,
+                          [=](RandomStream& random) { return bound * (2.0 * random.uniform() - 1.0); });
 }
 
 void require_gradients(const std::vector<NamedTensor>& parameters) {

@@ -17,6 +17,9 @@ struct NamedTensor {
 /// adding a parameter does not change the others.
 at::Tensor normal_parameter(at::IntArrayRef shape, double standard_deviation, std::uint64_t seed, std::uint32_t index);
 
+/// (shape) float32, uniform in [-bound, bound); streams as `normal_parameter`.
+at::Tensor uniform_parameter(at::IntArrayRef shape, double bound, std::uint64_t seed, std::uint32_t index);
+
 /// Makes every tensor a leaf that wants a gradient.
 void require_gradients(const std::vector<NamedTensor>& parameters);
 

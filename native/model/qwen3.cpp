@@ -49,31 +49,56 @@ Qwen3Weights map_weights(const Qwen3Weights& weights, const Function& function) 
   }
   result.norm = function(weights.norm);
   result.lm_head = tied ? result.embed_tokens : function(weights.lm_head);
+  result.adapters = weights.adapters.map(function);
   return result;
 }
 
+/// One block's linear maps: x W^T, and the adapter's share where there is one.
+class BlockMaps {
+ public:
+  BlockMaps(const Qwen3Weights& weights, std::size_t layer, const std::optional<DropoutKey>& dropout)
+      : layer_(weights.layers[layer]), adapters_(weights.adapters), index_(layer), dropout_(dropout) {}
+
+  at::Tensor operator()(LinearMap which, const at::Tensor& x) const {
+    static constexpr std::array<at::Tensor Qwen3Layer::*, linear_maps> fields = {
+        &Qwen3Layer::q_proj,    &Qwen3Layer::k_proj,  &Qwen3Layer::v_proj,   &Qwen3Layer::o_proj,
+        &Qwen3Layer::gate_proj, &Qwen3Layer::up_proj, &Qwen3Layer::down_proj};
+    const auto map = static_cast<std::size_t>(which);
+    const at::Tensor base = at::linear(x, layer_.*fields[map]);
+    if (adapters_.empty() || !adapters_.layers[index_][map].a.defined()) return base;
+    return base + lora_linear(x, adapters_.layers[index_][map], adapters_.scale, adapters_.dropout, dropout_,
+                              static_cast<std::uint32_t>(index_ * linear_maps + map));
+  }
+
+ private:
+  const Qwen3Layer& layer_;
+  const LoraAdapters& adapters_;
+  std::size_t index_;
+  const std::optional<DropoutKey>& dropout_;
+};
+
 /// @param rows  trunk rows whose output is wanted; absent: every row. @return (Q, D)
-at::Tensor attention_block(const at::Tensor& x_TD, const Qwen3Layer& layer, const Qwen3Config& config,
-                           const ops::RotaryTables& rotary, const ops::AttentionLayout& layout,
+at::Tensor attention_block(const at::Tensor& x_TD, const Qwen3Layer& layer, const BlockMaps& maps,
+                           const Qwen3Config& config, const ops::RotaryTables& rotary, const ops::AttentionLayout& layout,
                            const std::optional<std::vector<std::int64_t>>& rows, const at::Tensor& row_index) {
-  const auto heads = [&](const at::Tensor& x, const at::Tensor& projection, std::int64_t count) {
-    return at::linear(x, projection).view({x.size(0), count, config.head_dim});
+  const auto heads = [&](LinearMap which, const at::Tensor& x, std::int64_t count) {
+    return maps(which, x).view({x.size(0), count, config.head_dim});
   };
   const auto chosen = [&](const at::Tensor& x) { return rows ? x.index_select(0, row_index) : x; };
   const ops::RotaryTables query_rotary{chosen(rotary.cos), chosen(rotary.sin)};
-  at::Tensor q_QNH = heads(chosen(x_TD), layer.q_proj, config.num_attention_heads);
-  at::Tensor k_TKH = heads(x_TD, layer.k_proj, config.num_key_value_heads);
-  const at::Tensor v_TKH = heads(x_TD, layer.v_proj, config.num_key_value_heads);
+  at::Tensor q_QNH = heads(LinearMap::kQ, chosen(x_TD), config.num_attention_heads);
+  at::Tensor k_TKH = heads(LinearMap::kK, x_TD, config.num_key_value_heads);
+  const at::Tensor v_TKH = heads(LinearMap::kV, x_TD, config.num_key_value_heads);
   q_QNH = ops::apply_rotary(ops::rms_norm(q_QNH, layer.q_norm, config.rms_norm_eps), query_rotary);
   k_TKH = ops::apply_rotary(ops::rms_norm(k_TKH, layer.k_norm, config.rms_norm_eps), rotary);
   const double softmax_scale = 1.0 / std::sqrt(static_cast<double>(config.head_dim));
   const at::Tensor mixed_QNH = ops::attention(q_QNH, k_TKH, v_TKH, layout, softmax_scale, rows);
-  return at::linear(mixed_QNH.reshape({q_QNH.size(0), config.num_attention_heads * config.head_dim}), layer.o_proj);
+  return maps(LinearMap::kO, mixed_QNH.reshape({q_QNH.size(0), config.num_attention_heads * config.head_dim}));
 }
 
-at::Tensor mlp_block(const at::Tensor& x_TD, const Qwen3Layer& layer) {
-  const at::Tensor hidden_TF = at::silu(at::linear(x_TD, layer.gate_proj)) * at::linear(x_TD, layer.up_proj);
-  return at::linear(hidden_TF, layer.down_proj);
+at::Tensor mlp_block(const at::Tensor& x_TD, const BlockMaps& maps) {
+  const at::Tensor hidden_TF = at::silu(maps(LinearMap::kGate, x_TD)) * maps(LinearMap::kUp, x_TD);
+  return maps(LinearMap::kDown, hidden_TF);
 }
 
 /// @param matrix  (out, in) -> tensor, called in the order of the files; @param norm  size -> tensor.
@@ -141,6 +166,10 @@ std::vector<NamedTensor> Qwen3Weights::named(const Qwen3Config& config) const {
   return result;
 }
 
+std::vector<NamedTensor> Qwen3Weights::trainable(const Qwen3Config& config) const {
+  return adapters.empty() ? named(config) : adapters.named();
+}
+
 void Qwen3Weights::assign(const Qwen3Config& config, const std::vector<at::Tensor>& tensors) {
   std::size_t next = 0;
   embed_tokens = tensors.at(next++);
@@ -182,15 +211,17 @@ PackedTokens PackedTokens::trunk() const {
 }
 
 at::Tensor qwen3_forward(const Qwen3Weights& weights, const Qwen3Config& config, const PackedTokens& batch,
-                         const std::atomic<bool>& cancelled) {
+                         const std::atomic<bool>& cancelled, const std::optional<DropoutKey>& dropout) {
   at::Tensor x_TD = at::embedding(weights.embed_tokens, batch.tokens);
   const ops::RotaryTables rotary =
       ops::rotary_tables(batch.position_ids, config.head_dim, config.rope_theta, x_TD.scalar_type());
-  for (const Qwen3Layer& layer : weights.layers) {
+  for (std::size_t i = 0; i < weights.layers.size(); ++i) {
     if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
-    x_TD = x_TD + attention_block(ops::rms_norm(x_TD, layer.input_layernorm, config.rms_norm_eps), layer, config,
+    const Qwen3Layer& layer = weights.layers[i];
+    const BlockMaps maps(weights, i, dropout);
+    x_TD = x_TD + attention_block(ops::rms_norm(x_TD, layer.input_layernorm, config.rms_norm_eps), layer, maps, config,
                                   rotary, batch.layout, std::nullopt, {});
-    x_TD = x_TD + mlp_block(ops::rms_norm(x_TD, layer.post_attention_layernorm, config.rms_norm_eps), layer);
+    x_TD = x_TD + mlp_block(ops::rms_norm(x_TD, layer.post_attention_layernorm, config.rms_norm_eps), maps);
   }
   return ops::rms_norm(x_TD, weights.norm, config.rms_norm_eps);
 }
@@ -208,13 +239,16 @@ at::Tensor qwen3_forward_rows(const Qwen3Weights& weights, const Qwen3Config& co
   for (std::int64_t i = 0; i < depth; ++i) {
     if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
     const Qwen3Layer& layer = weights.layers[static_cast<std::size_t>(i)];
+    // A target carries no noise: nothing is dropped.
+    const std::optional<DropoutKey> no_dropout;
+    const BlockMaps maps(weights, static_cast<std::size_t>(i), no_dropout);
     const bool last = i + 1 == depth;
     const at::Tensor normed = ops::rms_norm(x_TD, layer.input_layernorm, config.rms_norm_eps);
     const at::Tensor attended =
-        attention_block(normed, layer, config, rotary, batch.layout,
+        attention_block(normed, layer, maps, config, rotary, batch.layout,
                         last ? std::optional<std::vector<std::int64_t>>(rows) : std::nullopt, row_index);
     x_TD = (last ? x_TD.index_select(0, row_index) : x_TD) + attended;
-    x_TD = x_TD + mlp_block(ops::rms_norm(x_TD, layer.post_attention_layernorm, config.rms_norm_eps), layer);
+    x_TD = x_TD + mlp_block(ops::rms_norm(x_TD, layer.post_attention_layernorm, config.rms_norm_eps), maps);
     if (layers > 1 && i >= depth - layers) {
       const at::Tensor wide_QD = (last ? x_TD : x_TD.index_select(0, row_index)).to(at::kFloat);
       const at::Tensor block_QD = at::layer_norm(wide_QD, {wide_QD.size(-1)}, {}, {}, 1e-5);

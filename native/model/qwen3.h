@@ -3,9 +3,11 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "model/config.h"
+#include "model/lora.h"
 #include "model/parameters.h"
 #include "ops/attention/attention.h"
 
@@ -33,10 +35,13 @@ struct Qwen3Weights {
   std::vector<Qwen3Layer> layers;
   at::Tensor norm;     ///< (D)
   at::Tensor lm_head;  ///< (V, D); the embedding itself when tied
+  LoraAdapters adapters;  ///< empty without LoRA
 
   /// HuggingFace names in file order; a tied head is not listed.
   std::vector<NamedTensor> named(const Qwen3Config& config) const;
-  /// Replaces the tensors; they come in the order of `named`.
+  /// What training may change: the adapters under LoRA, else every weight.
+  std::vector<NamedTensor> trainable(const Qwen3Config& config) const;
+  /// Replaces the tensors but not the adapters; they come in the order of `named`.
   void assign(const Qwen3Config& config, const std::vector<at::Tensor>& tensors);
 };
 
@@ -66,11 +71,12 @@ struct PackedTokens {
 ///
 /// Pre-norm blocks; queries and keys are RMS-normalised over head_dim before RoPE; softmax scale head_dim^-0.5; SwiGLU.
 /// @param weights  in the compute dtype.
+/// @param dropout  of the adapters' inputs; given in training alone.
 /// @return (T + R, D)
 /// @throws Cancelled between blocks.
 /// Source: transformers modeling_qwen3.py.
 at::Tensor qwen3_forward(const Qwen3Weights& weights, const Qwen3Config& config, const PackedTokens& batch,
-                         const std::atomic<bool>& cancelled);
+                         const std::atomic<bool>& cancelled, const std::optional<DropoutKey>& dropout = std::nullopt);
 
 /// Hidden states of some trunk rows alone: the last block computes nothing for the others but keys and values.
 ///

@@ -13,7 +13,14 @@ namespace {
 
 std::vector<at::Tensor> tensors(const Qwen3Weights& weights, const Qwen3Config& config) {
   std::vector<at::Tensor> result;
-  for (NamedTensor& parameter : weights.named(config)) result.push_back(parameter.tensor.detach());
+  for (NamedTensor& parameter : weights.trainable(config)) result.push_back(parameter.tensor.detach());
+  return result;
+}
+
+Qwen3Weights start_of(const Qwen3Weights& encoder) {
+  if (encoder.adapters.empty()) return clone_detached(encoder);
+  Qwen3Weights result = encoder;  // shares the base, which never moves
+  result.adapters = encoder.adapters.map([](const at::Tensor& tensor) { return tensor.detach().clone(); });
   return result;
 }
 
@@ -24,7 +31,7 @@ double global_norm(const std::vector<at::Tensor>& list) {
 }  // namespace
 
 TargetEncoder::TargetEncoder(const Qwen3Weights& encoder, const Qwen3Config& config)
-    : config_(config), weights_(clone_detached(encoder)) {}
+    : config_(config), weights_(start_of(encoder)) {}
 
 void TargetEncoder::update_from(const Qwen3Weights& encoder, double momentum) {
   if (!(momentum >= 0.0 && momentum <= 1.0)) {

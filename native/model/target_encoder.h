@@ -5,6 +5,8 @@ namespace ehrjepa::model {
 
 /// Exponential moving average of the encoder: target <- momentum * target + (1 - momentum) * encoder.
 /// float32 throughout: with momentum 0.996 a bfloat16 average would round almost every update away.
+/// Under LoRA the average is of the adapters, over the encoder's own base. It is the usual practice, although an average
+/// of B and one of A do not multiply to the average of B A.
 class TargetEncoder {
  public:
   /// Starts as a copy of the encoder.
@@ -14,7 +16,7 @@ class TargetEncoder {
   /// @param momentum  EMA decay tau in [0, 1].
   void update_from(const Qwen3Weights& encoder, double momentum);
 
-  /// |target - encoder| / |encoder|, L2 over all weights.
+  /// |target - encoder| / |encoder|, L2 over all weights, or over the adapters under LoRA.
   double relative_distance(const Qwen3Weights& encoder) const;
 
   const Qwen3Weights& weights() const { return weights_; }

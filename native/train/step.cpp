@@ -19,10 +19,22 @@
 namespace ehrjepa::train {
 namespace {
 
+/// What training changes in the encoder: adapters, or the weights that are not frozen.
+std::vector<model::NamedTensor> trained_weights(const model::Qwen3Weights& encoder, const WorldModelOptions& options) {
+  std::vector<model::NamedTensor> result = encoder.trainable(options.config);
+  for (const std::string& name : options.frozen) {
+    if (std::erase_if(result, [&](const model::NamedTensor& weight) { return weight.name == name; }) == 0) {
+      throw Error("[world_model] frozen must name weights of the encoder, each once, but holds " + name);
+    }
+  }
+  if (result.empty()) throw Error("[world_model] frozen must leave a weight to train but names all of them");
+  return result;
+}
+
 std::vector<model::NamedTensor> trainable_parameters(const model::Qwen3Weights& encoder,
                                                      const model::Predictor& predictor,
-                                                     const model::Qwen3Config& config) {
-  std::vector<model::NamedTensor> result = encoder.named(config);
+                                                     const WorldModelOptions& options) {
+  std::vector<model::NamedTensor> result = trained_weights(encoder, options);
   for (model::NamedTensor& parameter : predictor.named()) result.push_back(std::move(parameter));
   model::require_gradients(result);
   return result;
@@ -55,6 +67,9 @@ class GradientSum {
       : parameters_(parameters), values_(parameters.size()) {}
 
   void add(const at::Tensor& loss, bool retain_graph) {
+    if (!loss.requires_grad()) {
+      throw Error("[step] the loss must depend on a parameter that is trained but all that it depends on are frozen");
+    }
     merge(torch::autograd::grad({loss}, parameters_, {}, retain_graph, false, /*allow_unused=*/true));
   }
   void add(const GradientSum& other) { merge(other.values_); }
@@ -89,14 +104,16 @@ class GradientSum {
 TrainingState::TrainingState(const model::Qwen3Weights& encoder, const WorldModelOptions& options)
     : predictor(model::initialise_predictor(options.config.hidden_size, options.predictor_width, options.seed)),
       target_encoder(encoder, options.config),
-      trainable(trainable_parameters(encoder, predictor, options.config)),
+      trainable(trainable_parameters(encoder, predictor, options)),
       optimizer(trainable) {}
 
 WorldModel::WorldModel(const WorldModelOptions& options)
     : options_(options),
       encoder_(options.encoder_from_files ? model::shapes_of_qwen3(options.config)
                                           : model::cast_weights(model::initialise_qwen3(options.config, options.seed),
-                                                                scalar_type(options.parameter_dtype))) {}
+                                                                scalar_type(options.parameter_dtype))) {
+  if (options.lora) encoder_.adapters = model::initialise_lora(options.config, *options.lora, options.seed);
+}
 
 at::ScalarType WorldModel::compute_dtype() const { return scalar_type(options_.compute_dtype); }
 at::ScalarType WorldModel::parameter_dtype() const { return scalar_type(options_.parameter_dtype); }
@@ -112,7 +129,7 @@ void WorldModel::assign_encoder(const std::vector<at::Tensor>& tensors) {
 }
 
 TrainingState& WorldModel::training() {
-  if (options_.parameter_dtype != ComputeDtype::kFloat32) {
+  if (options_.parameter_dtype != ComputeDtype::kFloat32 && !options_.lora) {
     throw Error(
         "[world_model] parameterDtype must be float32 to train but is bfloat16: load the model with float32 "
         "parameters, "
@@ -129,7 +146,9 @@ WorldModel::Forward WorldModel::forward(const WorldModelBatch& batch, const Loss
   const model::Qwen3Weights weights = model::cast_weights(encoder(), compute_dtype());
   // One pass: trunk and latent branches side by side, or the trunk alone.
   const at::Tensor hidden_TD =
-      model::qwen3_forward(weights, config(), with_latent ? batch.packed : batch.packed.trunk(), cancelled);
+      model::qwen3_forward(weights, config(), with_latent ? batch.packed : batch.packed.trunk(), cancelled,
+                           options.with_dropout ? std::optional(model::DropoutKey{options.seed, options.step})
+                                                : std::nullopt);
 
   if (options.next_token_weight > 0.0) {
     result.next_token =
@@ -184,7 +203,7 @@ void WorldModel::latent_forward(const WorldModelBatch& batch, const at::Tensor& 
   if (latent.covariance_weight > 0.0) add(latent.covariance_weight, objective::covariance_penalty(predicted_MD));
   if (latent.sigreg_weight > 0.0) {
     constexpr std::int64_t directions = 256;
-    add(latent.sigreg_weight, objective::sigreg(predicted_MD, directions, latent.seed, latent.step));
+    add(latent.sigreg_weight, objective::sigreg(predicted_MD, directions, options.seed, options.step));
   }
   if (result.regulariser.defined()) result.values.regulariser = result.regulariser.item<double>();
 
@@ -236,7 +255,7 @@ Gradients WorldModel::gradients(std::span<const WorldModelBatch> batches, const 
   for (std::size_t i = 0; i < batches.size(); ++i) {
     LossOptions own = options;
     own.with_collapse_monitors = options.with_collapse_monitors && i == 0;
-    own.latent.step = options.latent.step * static_cast<std::uint32_t>(batches.size()) + static_cast<std::uint32_t>(i);
+    own.step = options.step * static_cast<std::uint32_t>(batches.size()) + static_cast<std::uint32_t>(i);
     const Forward pass = forward(batches[i], own, cancelled);
     // Each loss is a mean over all micro-batches together.
     const double next_share = static_cast<double>(batches[i].labels.size(0)) / scored;
@@ -269,7 +288,7 @@ Gradients WorldModel::gradients(std::span<const WorldModelBatch> batches, const 
   sum.loss = total_loss(sum, options);
   require_finite("loss", sum.loss);
   if (apart) {
-    const std::size_t shared = encoder_tensors().size();
+    const std::size_t shared = trained_weights(encoder_, options_).size();
     sum.interference = next_token.cosine(rest, shared);
     rest.add(next_token);
   }
@@ -282,7 +301,9 @@ StepResult WorldModel::step(std::span<const WorldModelBatch> batches, const Step
   if (options.restart_target) training().target_encoder.update_from(encoder_, 0.0);
 
   // Step 1. Forward and backward
-  const Gradients pass = gradients(batches, options, cancelled);
+  LossOptions with_dropout = options;
+  with_dropout.with_dropout = true;
+  const Gradients pass = gradients(batches, with_dropout, cancelled);
 
   // Step 2. Update
   StepResult result{pass.losses, 0.0};

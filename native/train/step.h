@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "core/dtype.h"
@@ -30,14 +31,15 @@ struct LatentOptions {
   double variance_weight = 0.0;    ///< of VICReg's terms and SIGReg on the predictions; 0 is none
   double covariance_weight = 0.0;
   double sigreg_weight = 0.0;
-  std::uint64_t seed = 0;  ///< SIGReg's directions are drawn from seed and step
-  std::uint32_t step = 0;
 };
 
 struct LossOptions {
   double next_token_weight = 1.0;  ///< 0 switches the objective off
   double latent_weight = 1.0;      ///< 0 switches the objective off, and with it branches and target pass
   LatentOptions latent;
+  std::uint64_t seed = 0;  ///< dropout masks and SIGReg's directions are drawn from seed and step
+  std::uint32_t step = 0;
+  bool with_dropout = false;  ///< of the adapters; `WorldModel::step` switches it on
   bool with_collapse_monitors = false;
   bool with_interference = false;  ///< cosine of the two losses' gradients; costs a second backward pass
 };
@@ -75,19 +77,22 @@ struct WorldModelOptions {
   model::Qwen3Config config;
   std::int64_t predictor_width = 0;
   ComputeDtype compute_dtype = ComputeDtype::kFloat32;
-  /// float32 trains; bfloat16 takes half the memory and is frozen.
+  /// float32 trains; bfloat16 takes half the memory and is frozen: a model that is only read, or the base of LoRA.
   ComputeDtype parameter_dtype = ComputeDtype::kFloat32;
+  std::optional<model::LoraOptions> lora;  ///< train adapters over a frozen base
+  std::vector<std::string> frozen;         ///< weights that training leaves alone, by name
   std::uint64_t seed = 0;
   /// Leaves the encoder without memory until `assign_encoder`, instead of drawing random weights.
   bool encoder_from_files = false;
 };
 
-/// What training needs beside the encoder: 16 bytes per parameter, made when it is first asked for.
+/// What training needs beside the encoder: 16 bytes per parameter, made when it is first asked for. Under LoRA the
+/// target encoder shares the base, and the 16 bytes are per scalar of adapters and predictor.
 struct TrainingState {
   TrainingState(const model::Qwen3Weights& encoder, const WorldModelOptions& options);
   model::Predictor predictor;
   model::TargetEncoder target_encoder;  ///< starts as a copy of the encoder
-  std::vector<model::NamedTensor> trainable;
+  std::vector<model::NamedTensor> trainable;  ///< of the encoder, then of the predictor
   AdamW optimizer;
 };
 
@@ -130,7 +135,7 @@ class WorldModel {
   void assign_encoder(const std::vector<at::Tensor>& tensors);
   bool has_encoder() const { return !encoder_.embed_tokens.is_meta(); }
   bool has_training_state() const { return training_ != nullptr; }
-  /// @throws Error when the parameters are bfloat16.
+  /// @throws Error when the parameters are bfloat16 and there are no adapters.
   TrainingState& training();
 
  private:

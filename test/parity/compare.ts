@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { parseConfig } from '../../lib/config.js';
+import { LoraOptions } from '../../lib/model/lora.js';
 import { WorldModel } from '../../lib/model/world-model.js';
 import type { ComputeDtype, NativeLossOptions, NativeTrainingBatch } from '../../lib/native.js';
 import { noBranches } from '../../lib/store/branches.js';
@@ -28,7 +29,10 @@ const Inputs = z.strictObject({
 /** One tensor of ours against transformers'. Errors are |ours - theirs| / |theirs|, Euclidean over the tensor. */
 export interface ParityRow {
 	readonly dtype: ComputeDtype;
-	/** `logits`, `hidden`, `loss`, `grad.<parameter>`, `step3.<parameter>` (bfloat16: `all steps`), `losses`. */
+	/**
+	 * `logits`, `hidden`, `loss`, `grad.<parameter>`, `step3.<parameter>` (bfloat16: `all steps`), `losses`, and with
+	 * adapters `merged.<weight>` (float32).
+	 */
 	readonly tensor: string;
 	readonly error: number;
 	/** What is allowed: 1e-5 in float32; twice transformers' own bfloat16 error in bfloat16. */
@@ -84,13 +88,22 @@ async function computed(
 	computeDtype: ComputeDtype,
 	scratch: string,
 ) {
-	const model = await WorldModel.fromPretrained(directory, { computeDtype });
+	const lora = await adapterOptions(directory);
+	const model = await WorldModel.fromPretrained(directory, { computeDtype, ...(lora === undefined ? {} : { lora }) });
 	try {
+		if (lora !== undefined) await model.load('adapters', join(directory, 'adapter_model.safetensors'));
 		const batch = packed(inputs.sequences);
 		const tracePath = join(scratch, 'trace.safetensors');
 		await model.trace(batch, lossOptions, tracePath);
 		const found = await readFloatTensors(tracePath);
 		for (const name of [...found.keys()]) if (name.startsWith('grad.predictor')) found.delete(name);
+		if (lora !== undefined && computeDtype === 'float32') {
+			const mergedPath = join(scratch, 'merged.safetensors');
+			await model.save('encoder', mergedPath);
+			for (const [name, values] of await readFloatTensors(mergedPath)) {
+				if (lora.targets.some((target) => name.endsWith(`.${target}.weight`))) found.set(`merged.${name}`, values);
+			}
+		}
 		const losses: number[] = [];
 		for (let step = 0; step < inputs.steps; step++) {
 			const result = await model.step(batch, {
@@ -103,12 +116,20 @@ async function computed(
 		}
 		found.set('losses', Float32Array.from(losses));
 		const weightsPath = join(scratch, 'weights.safetensors');
-		await model.save('encoder', weightsPath);
+		await model.save(lora === undefined ? 'encoder' : 'adapters', weightsPath);
 		for (const [name, values] of await readFloatTensors(weightsPath)) found.set(`step${inputs.steps}.${name}`, values);
 		return found;
 	} finally {
 		await model.close();
 	}
+}
+
+/** What peft wrote about the fixture's adapter; undefined without one. */
+async function adapterOptions(directory: string): Promise<LoraOptions | undefined> {
+	const text = await readFile(join(directory, 'adapter_config.json'), 'utf8').catch(() => undefined);
+	if (text === undefined) return undefined;
+	const { r, lora_alpha, lora_dropout, target_modules } = JSON.parse(text);
+	return LoraOptions.parse({ rank: r, alpha: lora_alpha, dropout: lora_dropout, targets: target_modules });
 }
 
 function packed(sequences: readonly (readonly number[])[]): NativeTrainingBatch {

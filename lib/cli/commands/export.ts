@@ -11,7 +11,7 @@ import { type CommandContext, withContext } from '../context.js';
 import { modelFolderKind } from '../open-any-model.js';
 
 export const command = 'export <model> <out>';
-export const describe = 'A HuggingFace folder that transformers opens without code of ours';
+export const describe = 'A HuggingFace folder that transformers opens without code of ours, or a PEFT adapter';
 
 export const builder = (yargs: Argv) =>
 	yargs
@@ -28,7 +28,17 @@ export const builder = (yargs: Argv) =>
 		.option('max-shard-size', { type: 'string', default: '5GB', describe: 'Largest file, such as 5GB or 200MB' })
 		.option('tokenizer', { type: 'string', describe: 'Folder whose tokenizer files are copied' })
 		.option('store', { type: 'string', describe: 'Token store of the run, whose vocabulary.json and tokenizer are copied' })
+		.option('adapters', {
+			choices: ['merge', 'peft'] as const,
+			default: 'merge' as const,
+			describe: 'Of a LoRA run: merged into the weights, or alone for peft',
+		})
+		.option('base-model', {
+			type: 'string',
+			describe: 'With peft: folder or hub name of the base; default: what the run started from',
+		})
 		.example('$0 export runs/both model --store store', 'Model card, predictor and EMA encoder beside the weights')
+		.example('$0 export runs/lora adapter --adapters peft --base-model Qwen/Qwen3-1.7B', 'What PeftModel opens')
 		.example('$0 export Qwen3-1.7B small-files --max-shard-size 1GB', 'Another layout of the same weights');
 
 type Arguments = Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>;
@@ -37,6 +47,7 @@ export async function handler(args: Arguments): Promise<void> {
 	await withContext(Boolean(args.json), async (context) => {
 		const options: ExportOptions = {
 			maxShardSize: args.maxShardSize,
+			adapters: args.adapters,
 			...(args.dtype === undefined ? {} : { dtype: args.dtype }),
 			...(args.tokenizer === undefined ? {} : { tokenizer: args.tokenizer }),
 		};
@@ -46,7 +57,8 @@ export async function handler(args: Arguments): Promise<void> {
 }
 
 async function exportRun(context: CommandContext, args: Arguments, options: ExportOptions): Promise<void> {
-	const { model, run, step } = await openModel(args.model);
+	// Adapters are merged in float32, whatever dtype the run computed in.
+	const { model, run, step } = await openModel(args.model, { baseDtype: 'float32' });
 	try {
 		let tokenizer = options.tokenizer;
 		let tokens: 'structured' | 'text' | undefined;
@@ -57,10 +69,13 @@ async function exportRun(context: CommandContext, args: Arguments, options: Expo
 			tokens = store.vocabulary.kind;
 			tokenizer ??= store.tokenizer;
 		}
+		const started = args.adapters === 'peft' ? (run.config.train.initialWeights ?? undefined) : undefined;
+		const baseModel = args.baseModel ?? started;
 		const summary = await model.exportHuggingFace(args.out, {
 			...options,
 			...(tokenizer === undefined ? {} : { tokenizer }),
 			card: modelCard(run.config, step, await run.metrics(), tokens),
+			...(baseModel === undefined ? {} : { baseModel }),
 			parts: run.config.train.objective.latent === null ? [] : ['predictor', 'target_encoder'],
 			files: args.store === undefined ? [] : [join(args.store, 'vocabulary.json')],
 		});
@@ -77,6 +92,11 @@ async function exportPretrained(context: CommandContext, args: Arguments, option
 	if (args.store !== undefined) {
 		throw new ConfigError(
 			'[export] --store belongs to a run folder but the model is a HuggingFace folder; leave it out',
+		);
+	}
+	if (args.adapters === 'peft' || args.baseModel !== undefined) {
+		throw new ConfigError(
+			'[export] --adapters peft and --base-model belong to a run folder but the model is a HuggingFace folder, which has no adapters',
 		);
 	}
 	const { config } = await openPretrained(args.model);

@@ -165,7 +165,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 		'evaluate <meds> <tasks> <out>': ['draws', 'meds', 'model', 'out', 'seed', 'tasks'],
 		'report <evaluation> <out>': ['evaluation', 'out', 'run', 'title'],
 		'score <model> <out>': ['dtype', 'hidden', 'model', 'out', 'split', 'store', 'tokens', 'window'],
-		'export <model> <out>': ['dtype', 'max-shard-size', 'model', 'out', 'store', 'tokenizer'],
+		'export <model> <out>': ['adapters', 'base-model', 'dtype', 'max-shard-size', 'model', 'out', 'store', 'tokenizer'],
 		'info [path]': ['path'],
 	});
 });

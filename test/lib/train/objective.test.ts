@@ -73,9 +73,9 @@ t.test('every option reaches the core', async (t) => {
 			varianceWeight: 25,
 			covarianceWeight: 1,
 			sigregWeight: 0.05,
-			seed: 9,
-			step: 7,
 		},
+		seed: 9,
+		step: 7,
 	});
 	t.equal(predictorWidth(run), 0);
 	t.same(samplerOptions(run, 1).branches, { kind: 'masked', ratio: 1, span: 4, cuts: 3 });

@@ -1,0 +1,208 @@
+#include "model/lora.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/zeros.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <cmath>
+#include <unordered_map>
+
+#include "core/error.h"
+#include "core/random.h"
+
+namespace ehrjepa::model {
+namespace {
+
+constexpr std::array<const char*, linear_maps> map_names = {
+    "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
+    "mlp.gate_proj",    "mlp.up_proj",      "mlp.down_proj"};
+
+// Far from the decoder's and the predictor's parameter indices, so that neither changes the adapters' draws.
+constexpr std::uint32_t first_stream = 2'000'000;
+
+std::string weight_name(std::size_t layer, std::size_t map) {
+  return "model.layers." + std::to_string(layer) + "." + map_names[map];
+}
+
+/// (out, in) of each linear map.
+std::array<std::pair<std::int64_t, std::int64_t>, linear_maps> map_shapes(const Qwen3Config& config) {
+  const std::int64_t query = config.num_attention_heads * config.head_dim;
+  const std::int64_t key_value = config.num_key_value_heads * config.head_dim;
+  const std::int64_t hidden = config.hidden_size;
+  const std::int64_t inner = config.intermediate_size;
+  return {{{query, hidden},
+           {key_value, hidden},
+           {key_value, hidden},
+           {hidden, query},
+           {inner, hidden},
+           {inner, hidden},
+           {hidden, inner}}};
+}
+
+/// Which maps have an adapter.
+std::array<bool, linear_maps> checked_targets(const LoraOptions& options) {
+  if (options.rank < 1) throw Error("[lora] rank must be positive but is " + std::to_string(options.rank));
+  if (!(options.alpha > 0.0)) throw Error("[lora] alpha must be positive but is " + std::to_string(options.alpha));
+  if (!(options.dropout >= 0.0 && options.dropout < 1.0)) {
+    throw Error("[lora] dropout must lie in [0, 1) but is " + std::to_string(options.dropout));
+  }
+  if (options.targets.empty()) throw Error("[lora] targets must name at least one linear map but name none");
+  std::array<bool, linear_maps> chosen{};
+  for (const std::string& target : options.targets) {
+    const auto found = std::find_if(map_names.begin(), map_names.end(),
+                                    [&](const std::string& name) { return name.ends_with("." + target); });
+    if (found == map_names.end()) {
+      throw Error(
+          "[lora] targets must be of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj and down_proj but hold " +
+          target);
+    }
+    chosen[static_cast<std::size_t>(found - map_names.begin())] = true;
+  }
+  return chosen;
+}
+
+/// Words below the threshold are dropped: the probability is a multiple of 2^-32.
+std::uint32_t drop_threshold(double dropout) {
+  return static_cast<std::uint32_t>(std::min(std::round(dropout * 0x1p32), 0x1p32 - 1));
+}
+double kept_share(double dropout) { return 1.0 - drop_threshold(dropout) * 0x1p-32; }
+
+class LoraLinear : public torch::autograd::Function<LoraLinear> {
+ public:
+  /// @param key_numbers  seed, step and map; absent without dropout.
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x_TI, const at::Tensor& a_RI,
+                            const at::Tensor& b_OR, double scale, double dropout,
+                            const std::optional<std::vector<std::int64_t>>& key_numbers) {
+    const at::AutoDispatchBelowADInplaceOrView guard;
+    const at::Tensor inner_TR = at::linear(masked(x_TI, dropout, key_numbers), a_RI);
+    context->save_for_backward({x_TI, a_RI, b_OR, inner_TR});
+    context->saved_data["scale"] = scale;
+    context->saved_data["dropout"] = dropout;
+    context->saved_data["key"] = key_numbers;
+    return at::linear(inner_TR, b_OR).mul_(scale);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 const torch::autograd::variable_list& grad_outputs) {
+    const torch::autograd::variable_list saved = context->get_saved_variables();
+    const at::Tensor& x_TI = saved[0];
+    const at::Tensor& a_RI = saved[1];
+    const at::Tensor& b_OR = saved[2];
+    const at::Tensor& inner_TR = saved[3];
+    const double dropout = context->saved_data["dropout"].toDouble();
+    const auto key = context->saved_data["key"].toOptional<std::vector<std::int64_t>>();
+    const at::Tensor grad_TO = grad_outputs[0] * context->saved_data["scale"].toDouble();
+    const at::Tensor grad_inner_TR = grad_TO.matmul(b_OR);
+    const at::Tensor grad_b = grad_TO.t().matmul(inner_TR);
+    const at::Tensor grad_a = grad_inner_TR.t().matmul(masked(x_TI, dropout, key));
+    at::Tensor grad_x;
+    // The first block's input needs none when the embedding is frozen.
+    if (context->needs_input_grad(0)) grad_x = masked(grad_inner_TR.matmul(a_RI), dropout, key);
+    return {grad_x, grad_a, grad_b, at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+
+ private:
+  static at::Tensor masked(const at::Tensor& x, double dropout, const std::optional<std::vector<std::int64_t>>& key) {
+    if (!key) return x;
+    return x * dropout_mask(x.sizes(), dropout,
+                            {static_cast<std::uint64_t>(key->at(0)), static_cast<std::uint32_t>(key->at(1))},
+                            static_cast<std::uint32_t>(key->at(2)));
+  }
+};
+
+}  // namespace
+
+std::vector<NamedTensor> LoraAdapters::named() const {
+  std::vector<NamedTensor> result;
+  for (std::size_t layer = 0; layer < layers.size(); ++layer) {
+    for (std::size_t map = 0; map < linear_maps; ++map) {
+      const LoraAdapter& adapter = layers[layer][map];
+      if (!adapter.a.defined()) continue;
+      const std::string prefix = "base_model.model." + weight_name(layer, map);
+      result.push_back({prefix + ".lora_A.weight", adapter.a});
+      result.push_back({prefix + ".lora_B.weight", adapter.b});
+    }
+  }
+  return result;
+}
+
+LoraAdapters initialise_lora(const Qwen3Config& config, const LoraOptions& options, std::uint64_t seed) {
+  const std::array<bool, linear_maps> chosen = checked_targets(options);
+  const auto shapes = map_shapes(config);
+  LoraAdapters result{options.alpha / static_cast<double>(options.rank), options.dropout, {}};
+  result.layers.resize(static_cast<std::size_t>(config.num_hidden_layers));
+  for (std::size_t layer = 0; layer < result.layers.size(); ++layer) {
+    for (std::size_t map = 0; map < linear_maps; ++map) {
+      if (!chosen[map]) continue;
+      const auto [out, in] = shapes[map];
+      const auto stream = first_stream + static_cast<std::uint32_t>(layer * linear_maps + map);
+      result.layers[layer][map] = {
+          uniform_parameter({options.rank, in}, 1.0 / std::sqrt(static_cast<double>(in)), seed, stream),
+          at::zeros({out, options.rank}, at::kFloat)};
+    }
+  }
+  return result;
+}
+
+std::int64_t lora_parameter_count(const Qwen3Config& config, const LoraOptions& options) {
+  const std::array<bool, linear_maps> chosen = checked_targets(options);
+  const auto shapes = map_shapes(config);
+  std::int64_t per_layer = 0;
+  for (std::size_t map = 0; map < linear_maps; ++map) {
+    if (chosen[map]) per_layer += options.rank * (shapes[map].first + shapes[map].second);
+  }
+  return config.num_hidden_layers * per_layer;
+}
+
+at::Tensor dropout_mask(at::IntArrayRef shape, double dropout, const DropoutKey& key, std::uint32_t map) {
+  const at::Tensor mask = at::empty(shape, at::kBool);
+  bool* const kept = mask.data_ptr<bool>();
+  const std::int64_t count = mask.numel();
+  const std::uint32_t threshold = drop_threshold(dropout);
+  constexpr std::int64_t words = 4096;
+  at::parallel_for(0, (count + words - 1) / words, 1, [&](std::int64_t first, std::int64_t last) {
+    std::array<std::uint32_t, words> drawn{};
+    for (std::int64_t part = first; part < last; ++part) {
+      // The counter is the place in the mask: threads cannot change it.
+      random_words(key.seed, RandomPurpose::kDropout, key.step, map, static_cast<std::uint32_t>(part * words / 4),
+                   drawn);
+      const std::int64_t begin = part * words;
+      const std::int64_t end = std::min(count, begin + words);
+      for (std::int64_t i = begin; i < end; ++i) kept[i] = drawn[static_cast<std::size_t>(i - begin)] >= threshold;
+    }
+  });
+  return mask;
+}
+
+at::Tensor lora_linear(const at::Tensor& x, const LoraAdapter& adapter, double scale, double dropout,
+                       const std::optional<DropoutKey>& key, std::uint32_t map) {
+  if (!key || dropout == 0.0) return LoraLinear::apply(x, adapter.a, adapter.b, scale, 0.0, std::nullopt);
+  // 1 / (1 - p) belongs to the scale: in bfloat16 a mask that held it would be off by 0.2 %.
+  return LoraLinear::apply(x, adapter.a, adapter.b, scale / kept_share(dropout), dropout,
+                           std::optional(std::vector<std::int64_t>{static_cast<std::int64_t>(key->seed), key->step,
+                                                                   static_cast<std::int64_t>(map)}));
+}
+
+std::vector<NamedTensor> merge_lora(std::vector<NamedTensor> weights, const LoraAdapters& adapters) {
+  std::unordered_map<std::string, const LoraAdapter*> by_name;
+  for (std::size_t layer = 0; layer < adapters.layers.size(); ++layer) {
+    for (std::size_t map = 0; map < linear_maps; ++map) {
+      const LoraAdapter& adapter = adapters.layers[layer][map];
+      if (adapter.a.defined()) by_name.emplace(weight_name(layer, map) + ".weight", &adapter);
+    }
+  }
+  for (NamedTensor& weight : weights) {
+    const auto found = by_name.find(weight.name);
+    if (found == by_name.end()) continue;
+    const at::ScalarType dtype = weight.tensor.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+    const at::Tensor a = found->second->a.detach().to(dtype), b = found->second->b.detach().to(dtype);
+    weight.tensor = weight.tensor.detach().to(dtype) + b.matmul(a) * adapters.scale;
+  }
+  return weights;
+}
+
+}  // namespace ehrjepa::model
