@@ -66,6 +66,11 @@ export class Sampler {
 		return this.#split.size - this.#eligible.length;
 	}
 
+	/** Batches from step 1 on in which no patient is drawn twice. */
+	get batchesPerEpoch(): number {
+		return Math.floor(this.#eligible.length / (2 * this.#patientsPerBatch));
+	}
+
 	/** @param step - 1 for the first update. */
 	async batch(step: number): Promise<TrainingBatch> {
 		const { contextTokens, futureTokens, tokensPerBatch, seed } = this.#options;
