@@ -76,8 +76,8 @@ export async function bootstrap(
 	const estimates = found.map((metric, i) => estimate(metric, resampled[i]!, options.level));
 	const combined = contrasts.map((contrast) => {
 		const missing = contrast.map(({ statistic }) => found[statistic]!).find((metric) => !isDefined(metric));
-		const combine = (valueOf: (statistic: number) => number) =>
-			contrast.reduce((sum, { statistic, weight }) => sum + weight * valueOf(statistic), 0);
+		const combine = (of: (statistic: number) => number) =>
+			contrast.reduce((sum, { statistic, weight }) => sum + weight * of(statistic), 0);
 		return estimate(
 			missing ?? { value: combine((i) => (found[i] as { readonly value: number }).value) },
 			Float64Array.from({ length: options.draws }, (_, draw) => combine((i) => resampled[i]![draw]!)),

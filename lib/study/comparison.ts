@@ -15,7 +15,7 @@ export interface Measure extends Pick<StudyRow, 'quantity' | 'task' | 'horizonDa
 	readonly statistics: ReadonlyMap<string, readonly Statistic[]>;
 }
 
-/** Measures whose mean is a number of its own: AUROC over the tasks of a horizon. */
+/** Measures of the same models whose mean is a number of its own: AUROC over the tasks of a horizon. */
 export interface MeanOfMeasures {
 	readonly task: string;
 	readonly measures: readonly Measure[];

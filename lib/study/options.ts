@@ -8,7 +8,10 @@ import { OptimizerConfig } from '../train/train-config.js';
 export const studyVariants = {
 	sft: { label: 'SFT', description: 'next-token prediction alone' },
 	'smb-structure': { label: 'Simultaneous', description: 'next-token and latent prediction from the first step' },
-	curriculum: { label: 'Curriculum', description: 'next-token prediction, then latent prediction with it as an anchor' },
+	curriculum: {
+		label: 'Curriculum',
+		description: 'next-token prediction, then latent prediction with it as an anchor',
+	},
 	jepa: { label: 'JEPA only', description: 'latent prediction alone' },
 	fast: { label: 'Query branch', description: 'next-token prediction and latent prediction of day ends from queries' },
 } as const satisfies Record<ObjectivePreset, { readonly label: string; readonly description: string }>;
@@ -28,16 +31,14 @@ export const StudyOptions = z.strictObject({
 	patients: positiveInteger.default(3000),
 	indexDatesPerPatient: positiveInteger.default(3),
 	/** Updates of each run. */
-	steps: positiveInteger.default(500),
+	steps: positiveInteger.default(1000),
 	/** Trunk tokens of one update. */
-	tokensPerStep: positiveInteger.default(2048),
+	tokensPerStep: positiveInteger.default(1024),
 	contextTokens: positiveInteger.default(256),
 	futureTokens: positiveInteger.default(128),
 	model: Qwen3Shape.prefault(modelSizes.small),
 	/** The same for every variant. */
 	optimizer: OptimizerConfig.prefault({ learningRate: 3e-3 }),
-	/** Of the engine; 0 takes all cores. */
-	threads: z.int().nonnegative().default(0),
 	/** How a window becomes one state. */
 	pooling: z.enum(['mean', 'last']).default('mean'),
 	/** Bootstrap resamples. */

@@ -1,4 +1,4 @@
-import { rmdir } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { exists } from '../data/whole-file.js';
 import { embed, writeEmbeddings } from '../evaluate/embeddings.js';
@@ -19,6 +19,7 @@ export async function isTrained(path: string): Promise<boolean> {
 /**
  * Trains a run to its last step: a new one, or one that was interrupted at any moment.
  *
+ * @param path - Belongs to this run: what it holds without a configuration is removed.
  * @throws {AbortedError} {CheckpointError} {NativeError} {OutputError}
  */
 export async function trainRun(
@@ -28,8 +29,8 @@ export async function trainRun(
 	operation: LongOperation,
 ): Promise<void> {
 	const begun = await exists(join(path, 'config.json'));
-	// Killed before it had a configuration, a run leaves an empty folder that a new one would refuse.
-	if (!begun) await rmdir(join(path, 'checkpoints')).catch(() => {});
+	// Killed before it had a configuration, a run leaves a folder that a new one would refuse.
+	if (!begun) await rm(path, { recursive: true, force: true });
 	await using trainer = begun
 		? await Trainer.resume(path, store, operation)
 		: await Trainer.create(path, store, config);

@@ -169,10 +169,7 @@ export function studyMarkdown(file: StudyFile): string {
 	const notes: string[] = [];
 	const [least, most] = [Math.min(...budget.tokensPerRun), Math.max(...budget.tokensPerRun)];
 	const sections: (readonly [title: string, rows: string[][]])[] = [
-		[
-			'AUROC by horizon, mean of tasks',
-			byHorizon(file, 'auroc', 'mean of tasks', 'model', own, notes),
-		],
+		['AUROC by horizon, mean of tasks', byHorizon(file, 'auroc', 'mean of tasks', 'model', own, notes)],
 		[
 			'Paired differences in AUROC, mean of tasks',
 			byHorizon(file, 'auroc', 'mean of tasks', 'difference', differences, notes),

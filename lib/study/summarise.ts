@@ -31,10 +31,7 @@ export async function summarise(
 	const losses = new Map<string, HeldOutLosses[]>();
 	for (const { name, kind } of models) {
 		const own = kind === 'counts' ? [null] : seeds;
-		readings.set(
-			name,
-			await Promise.all(own.map((seed) => readReading(files.reading(seed, name, config.pooling)))),
-		);
+		readings.set(name, await Promise.all(own.map((seed) => readReading(files.reading(seed, name, config.pooling)))));
 		if (kind === 'encoder')
 			losses.set(name, await Promise.all(seeds.map((seed) => readHeldOutLosses(files.losses(seed, name)))));
 	}
@@ -49,12 +46,7 @@ export async function summarise(
 	const auroc = aurocMeasures(samples, readings);
 	const pairs = pairsOf(models);
 	const rows = [
-		...(await compare(
-			[...auroc, ...latentStateMeasures(samples, readings)],
-			meansByHorizon(auroc),
-			pairs,
-			bootstrap,
-		)),
+		...(await compare([...auroc, ...latentStateMeasures(samples, readings)], meansByHorizon(auroc), pairs, bootstrap)),
 		...(await compare(lossMeasures(losses), [], pairs, bootstrap)),
 	];
 	const list = await readTaskList(files.tasks);
@@ -101,9 +93,7 @@ async function budget(files: StudyFolder, config: ParsedStudyOptions, seeds: rea
 	const tokensPerRun: number[] = [];
 	for (const seed of seeds) {
 		const run = await RunFolder.open(files.run(seed, variants[0]!));
-		tokensPerRun.push(
-			(await run.metrics()).reduce((sum, line) => sum + (line.kind === 'train' ? line.tokens : 0), 0),
-		);
+		tokensPerRun.push((await run.metrics()).reduce((sum, line) => sum + (line.kind === 'train' ? line.tokens : 0), 0));
 	}
 	const { model } = await openModel(files.run(1, variants[0]!), { weights: 'initial' });
 	const parameters = model.parameterCount;

@@ -15,8 +15,14 @@ export const describe = 'Compare the training objectives over seeds on simulated
 export const builder = (yargs: Argv) =>
 	yargs
 		.option('out', { type: 'string', default: join('runs', 'study'), describe: 'Folder of the study' })
-		.option('config', { type: 'string', describe: 'JSON file with any option of a study; the options below win over it' })
-		.option('seeds', { type: 'number', describe: 'Seeds; each gives every variant the same initial weights (default 5)' })
+		.option('config', {
+			type: 'string',
+			describe: 'JSON file with any option of a study; the options below win over it',
+		})
+		.option('seeds', {
+			type: 'number',
+			describe: 'Seeds; each gives every variant the same initial weights (default 5)',
+		})
 		.option('variants', {
 			type: 'string',
 			array: true,
@@ -24,8 +30,11 @@ export const builder = (yargs: Argv) =>
 			describe: 'Objectives to compare (default: all but fast)',
 		})
 		.option('patients', { type: 'number', describe: 'Simulated patients (default 3000)' })
-		.option('steps', { type: 'number', describe: 'Updates of each run (default 500)' })
-		.option('size', { choices: Object.keys(modelSizes) as ModelSize[], describe: 'Shape of the decoder (default small)' })
+		.option('steps', { type: 'number', describe: 'Updates of each run (default 1000)' })
+		.option('size', {
+			choices: Object.keys(modelSizes) as ModelSize[],
+			describe: 'Shape of the decoder (default small)',
+		})
 		.example('$0 study', 'The study of docs/study.md; the same command goes on after an interruption')
 		.example('$0 study --seeds 2 --steps 100', 'A small one');
 

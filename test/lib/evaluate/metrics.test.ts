@@ -95,7 +95,11 @@ t.test('the bootstrap draws patients, by seed, and pairs models', async (t) => {
 	const options = { draws: 400, level: 0.95, seed: 1 };
 	const statistics = [(w: ArrayLike<number>) => good.auroc(w), (w: ArrayLike<number>) => bad.auroc(w)];
 	const first = await bootstrap(patients, statistics, [difference(0, 1)], options);
-	t.same(first, await bootstrap(patients, statistics, [difference(0, 1)], options), 'the same seed gives the same interval');
+	t.same(
+		first,
+		await bootstrap(patients, statistics, [difference(0, 1)], options),
+		'the same seed gives the same interval',
+	);
 	t.not(
 		first.estimates[0]!.low,
 		(await bootstrap(patients, statistics, [], { ...options, seed: 2 })).estimates[0]!.low,
