@@ -1,21 +1,20 @@
-import { access, mkdir, readdir, readFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { simulateCohort } from '../cohort/simulate.js';
 import { openMeds } from '../data/meds.js';
-import { writeWhole } from '../data/whole-file.js';
+import { exists, writeWhole } from '../data/whole-file.js';
 import { OutputError } from '../errors.js';
-import { embed, writeEmbeddings } from '../evaluate/embeddings.js';
 import { evaluate } from '../evaluate/evaluate.js';
 import type { EvaluatedModel, EvaluationFile } from '../evaluate/evaluation-file.js';
 import { objectivePresets } from '../objective/objective.js';
 import { writeReport } from '../report/report.js';
 import { prepareStore } from '../store/prepare.js';
 import { openTokenStore, type TokenStore } from '../store/token-store.js';
+import { embedRun, trainRun } from '../study/stages.js';
 import { buildTasks } from '../tasks/build.js';
 import { readIndexDates } from '../tasks/read.js';
 import type { TrainConfigInput } from '../train/train-config.js';
-import { openModel, Trainer } from '../train/trainer.js';
 import { definitionsOf } from './commands/tasks.js';
 import type { CommandContext } from './context.js';
 import { duration } from './progress-line.js';
@@ -109,7 +108,10 @@ export async function runDemo(folder: string, options: DemoOptions, context: Com
 	const store = await openTokenStore(storePath);
 	try {
 		for (const model of trained) {
-			await stage(`train ${model.label}`, () => train(folder, store, model, options, context));
+			// The same seed: both start from the same weights and see the same windows.
+			const config = { ...windows, seed: options.seed, steps: options.steps, objective: model.objective };
+			const operation = context.operation(`train ${model.label}`);
+			await stage(`train ${model.label}`, () => trainRun(join(folder, 'runs', model.name), store, config, operation));
 		}
 		const models = await stage('embed', () => embedAll(folder, store, tasks, context));
 		const evaluationPath = join(folder, 'evaluation.json');
@@ -131,22 +133,6 @@ export async function runDemo(folder: string, options: DemoOptions, context: Com
 	} finally {
 		await store.close();
 	}
-}
-
-async function train(
-	folder: string,
-	store: TokenStore,
-	model: (typeof trained)[number],
-	options: DemoOptions,
-	context: CommandContext,
-): Promise<void> {
-	const path = join(folder, 'runs', model.name);
-	// The same seed: both start from the same weights and see the same windows.
-	const config = { ...windows, seed: options.seed, steps: options.steps, objective: model.objective };
-	await using trainer = (await exists(join(path, 'config.json')))
-		? await Trainer.resume(path, store, context.operation())
-		: await Trainer.create(path, store, config);
-	for await (const _ of trainer.run(store, context.operation(`train ${model.label}`)));
 }
 
 async function embedAll(
@@ -177,20 +163,14 @@ async function embedAll(
 	for (const { name, label, description, run, kind } of encoders) {
 		const embeddings = join(folder, 'embeddings', `${name}.parquet`);
 		if (!(await exists(embeddings))) {
-			const { model, run: opened } = await openModel(join(folder, 'runs', run), {
-				weights: kind === 'untrained' ? 'initial' : 'newest',
-			});
-			try {
-				const { contextTokens } = opened.config.train;
-				const table = await embed(model, store, indexDates, {
-					...context.operation(`embed ${label}`),
-					contextTokens,
-					pooling,
-				});
-				await writeEmbeddings(embeddings, table, { model: name, pooling, context_tokens: String(contextTokens) });
-			} finally {
-				await model.close();
-			}
+			await embedRun(
+				embeddings,
+				join(folder, 'runs', run),
+				store,
+				indexDates,
+				{ model: name, pooling, weights: kind === 'untrained' ? 'initial' : 'newest' },
+				context.operation(`embed ${label}`),
+			);
 		}
 		result.push({
 			name,
@@ -202,11 +182,4 @@ async function embedAll(
 		});
 	}
 	return result;
-}
-
-async function exists(path: string): Promise<boolean> {
-	return access(path).then(
-		() => true,
-		() => false,
-	);
 }

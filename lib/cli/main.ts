@@ -12,6 +12,7 @@ import * as prepare from './commands/prepare.js';
 import * as report from './commands/report.js';
 import * as score from './commands/score.js';
 import * as simulate from './commands/simulate.js';
+import * as study from './commands/study.js';
 import * as tasks from './commands/tasks.js';
 import * as train from './commands/train.js';
 import * as validate from './commands/validate.js';
@@ -22,6 +23,7 @@ class UsageError extends Error {}
 /** Every command with its options; the tests freeze the list. */
 export const commands = [
 	demo,
+	study,
 	simulate,
 	importOmop,
 	validate,

@@ -1,4 +1,4 @@
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { access, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { OutputError } from '../errors.js';
 
@@ -11,6 +11,14 @@ export const unwritable: Readonly<Record<string, string>> = {
 	EACCES: 'permission is missing',
 	EPERM: 'permission is missing',
 };
+
+/** Whether a file or folder is there; what is written whole is then complete. */
+export async function exists(path: string): Promise<boolean> {
+	return access(path).then(
+		() => true,
+		() => false,
+	);
+}
 
 /** Refuses a folder that exists and is not empty: nothing is written over. */
 export async function requireEmptyFolder(folder: string): Promise<void> {

@@ -1,11 +1,10 @@
-import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { latentsFolder } from '../cohort/latent-writer.js';
 import { cohortName } from '../cohort/simulate.js';
 import { parseConfig, positiveInteger, seed } from '../config.js';
 import { type MedsDataset, openMeds } from '../data/meds.js';
-import { writeWhole } from '../data/whole-file.js';
+import { exists, writeWhole } from '../data/whole-file.js';
 import { DataError } from '../errors.js';
 import {
 	type IndexDateRow,
@@ -27,10 +26,10 @@ import {
 	type ProbeResult,
 } from './evaluation-file.js';
 import type { FeatureTable } from './features.js';
-import { type BootstrapOptions, bootstrap, type Statistic } from './intervals.js';
+import { type BootstrapOptions, bootstrap, difference, type Statistic } from './intervals.js';
 import { fitLatentProbe, type LatentPredictions, readLatents } from './latent-state.js';
 import { RankedPredictions, rSquared } from './metrics.js';
-import { fitProbe, rowsByKey } from './probe.js';
+import { fitProbe, rowsByKey, tooFewPatients } from './probe.js';
 
 export const EvaluateOptions = z.strictObject({
 	/** MEDS folder: labels' history, count features, true latent states. */
@@ -56,8 +55,6 @@ interface Contender {
 }
 
 const level = 0.95;
-/** Below this many patients of a class, resamples hardly differ: a narrow interval would be an illusion. */
-const minPatientsPerClass = 5;
 export const countsModel: EvaluatedModel = {
 	name: 'counts',
 	label: 'Code counts',
@@ -219,10 +216,10 @@ class Evaluation {
 			(weights) => ranked.brier(weights),
 		]);
 		const pairs = pairsOf(fitted.map(({ about }) => about));
-		const { estimates, differences } = await bootstrap(
+		const { estimates, contrasts } = await bootstrap(
 			patients,
 			statistics,
-			pairs.map(([a, b]) => [3 * a, 3 * b] as const),
+			pairs.map(([a, b]) => difference(3 * a, 3 * b)),
 			this.#bootstrap,
 		);
 		for (const [i, { base }] of fitted.entries()) {
@@ -240,7 +237,7 @@ class Evaluation {
 				task: task.name,
 				horizonDays: task.horizonDays,
 				metric: 'auroc',
-				difference: differences[i]!,
+				difference: contrasts[i]!,
 			});
 		}
 	}
@@ -276,10 +273,10 @@ class Evaluation {
 			}),
 		]);
 		const pairs = pairsOf(fitted.map(({ about }) => about));
-		const { estimates, differences } = await bootstrap(
+		const { estimates, contrasts } = await bootstrap(
 			first.result.patients,
 			statistics,
-			pairs.map(([a, b]) => [a * axes.length, b * axes.length] as const),
+			pairs.map(([a, b]) => difference(a * axes.length, b * axes.length)),
 			this.#bootstrap,
 		);
 		for (const [i, { about, result }] of fitted.entries()) {
@@ -302,25 +299,10 @@ class Evaluation {
 				task: 'latent-state',
 				horizonDays: targets.horizonDays,
 				metric: 'r2',
-				difference: differences[i]!,
+				difference: contrasts[i]!,
 			});
 		}
 	}
-}
-
-/** Why a held-out set cannot carry a metric; undefined when it can. */
-function tooFewPatients(labels: readonly LabelRow[]): string | undefined {
-	for (const [value, name] of [
-		[true, 'positive'],
-		[false, 'negative'],
-	] as const) {
-		const patients = new Set(labels.filter((label) => label.value === value).map(({ subjectId }) => subjectId)).size;
-		if (patients === 0) return `one class only: no ${name} samples in held-out`;
-		if (patients < minPatientsPerClass) {
-			return `${patients} held-out patient${patients === 1 ? '' : 's'} with a ${name} sample, at least ${minPatientsPerClass} are needed`;
-		}
-	}
-	return undefined;
 }
 
 function contender(about: EvaluatedModel, table: FeatureTable): Contender {
@@ -337,11 +319,4 @@ function pairsOf(models: readonly EvaluatedModel[]): [a: number, b: number][] {
 		}
 	}
 	return pairs;
-}
-
-async function exists(path: string): Promise<boolean> {
-	return access(path).then(
-		() => true,
-		() => false,
-	);
 }

@@ -10,10 +10,25 @@ export interface BootstrapOptions {
 	readonly level: number;
 	readonly seed: number;
 	readonly signal?: AbortSignal | undefined;
+	/** Told of finished resamples now and then. */
+	readonly onDraws?: ((done: number) => void) | undefined;
 }
 
 /** One statistic of a resample; several together are compared on the same resamples. */
-export type Statistic = (weights: ArrayLike<number>) => Metric;
+export type Statistic = (weights: Float64Array) => Metric;
+
+/** Linear combination of statistics, by index: a difference is 1 and -1, a mean over seeds 1/seeds each. */
+export type Contrast = readonly { readonly statistic: number; readonly weight: number }[];
+
+export function difference(a: number, b: number): Contrast {
+	return [
+		{ statistic: a, weight: 1 },
+		{ statistic: b, weight: -1 },
+	];
+}
+
+// The event loop waits no longer than this.
+const yieldAfterMs = 20;
 
 /**
  * Patient-level bootstrap: patients are drawn with replacement and all samples of a patient go with it, because samples
@@ -24,14 +39,15 @@ export type Statistic = (weights: ArrayLike<number>) => Metric;
  *
  * @param patients - (samples,) patient of each sample.
  * @param statistics - Each is evaluated on the sample and on every resample.
- * @param pairs - Differences a - b of two statistics, by index, on the same resamples.
+ * @param contrasts - Each is formed within a resample, so that what two statistics share cancels in their difference.
+ *   Undefined where one of its statistics is.
  */
 export async function bootstrap(
 	patients: readonly bigint[],
 	statistics: readonly Statistic[],
-	pairs: readonly (readonly [a: number, b: number])[],
+	contrasts: readonly Contrast[],
 	options: BootstrapOptions,
-): Promise<{ readonly estimates: Estimate[]; readonly differences: Estimate[] }> {
+): Promise<{ readonly estimates: Estimate[]; readonly contrasts: Estimate[] }> {
 	const numbers = new Map<bigint, number>();
 	for (const patient of patients) if (!numbers.has(patient)) numbers.set(patient, numbers.size);
 	const patientOf = Int32Array.from(patients, (patient) => numbers.get(patient)!);
@@ -40,6 +56,7 @@ export async function bootstrap(
 	const resampled = statistics.map(() => new Float64Array(options.draws).fill(Number.NaN));
 	const weights = new Float64Array(patients.length);
 	const counts = new Int32Array(numbers.size);
+	let yieldedAt = performance.now();
 	for (let draw = 0; draw < options.draws && numbers.size > 0; draw++) {
 		const random = new RandomStream(options.seed, 'bootstrap', draw);
 		counts.fill(0);
@@ -49,26 +66,25 @@ export async function bootstrap(
 			const metric = statistic(weights);
 			if (isDefined(metric)) resampled[i]![draw] = metric.value;
 		}
-		if (draw % 32 === 31) {
+		if (performance.now() - yieldedAt > yieldAfterMs) {
 			await setImmediate();
 			if (options.signal?.aborted) throw new AbortedError('[evaluate] aborted', { cause: options.signal.reason });
+			options.onDraws?.(draw + 1);
+			yieldedAt = performance.now();
 		}
 	}
 	const estimates = found.map((metric, i) => estimate(metric, resampled[i]!, options.level));
-	const differences = pairs.map(([a, b]) => {
-		const [first, second] = [found[a]!, found[b]!];
-		const metric: Metric = !isDefined(first)
-			? first
-			: !isDefined(second)
-				? second
-				: { value: first.value - second.value };
+	const combined = contrasts.map((contrast) => {
+		const missing = contrast.map(({ statistic }) => found[statistic]!).find((metric) => !isDefined(metric));
+		const combine = (of: (statistic: number) => number) =>
+			contrast.reduce((sum, { statistic, weight }) => sum + weight * of(statistic), 0);
 		return estimate(
-			metric,
-			resampled[a]!.map((value, draw) => value - resampled[b]![draw]!),
+			missing ?? { value: combine((i) => (found[i] as { readonly value: number }).value) },
+			Float64Array.from({ length: options.draws }, (_, draw) => combine((i) => resampled[i]![draw]!)),
 			options.level,
 		);
 	});
-	return { estimates, differences };
+	return { estimates, contrasts: combined };
 }
 
 function estimate(metric: Metric, resamples: Float64Array, level: number): Estimate {

@@ -10,6 +10,9 @@ export const l2Grid = [1e-4, 1e-3, 1e-2, 1e-1, 1, 10] as const;
 /** Taken when tuning cannot tell them apart: it has no patients of one class. */
 const l2Default = 0.1;
 
+/** Below this many patients of a class, resamples hardly differ: a narrow interval would be an illusion. */
+const minPatientsPerClass = 5;
+
 export interface FittedProbe {
 	readonly l2: number;
 	readonly nTrainSamples: number;
@@ -76,4 +79,19 @@ export async function fitProbe(
 	const heldOut = standardiser.apply(selectRows(table, rowsOf('held_out')));
 	const probabilities = linear(heldOut, table.columns, solution(best)).map((margin) => 1 / (1 + Math.exp(-margin)));
 	return { l2: l2Grid[best]!, nTrainSamples, nTrainPositives, probabilities };
+}
+
+/** Why a held-out set cannot carry a metric; undefined when it can. */
+export function tooFewPatients(labels: readonly LabelRow[]): string | undefined {
+	for (const [value, name] of [
+		[true, 'positive'],
+		[false, 'negative'],
+	] as const) {
+		const patients = new Set(labels.filter((label) => label.value === value).map(({ subjectId }) => subjectId)).size;
+		if (patients === 0) return `one class only: no ${name} samples in held-out`;
+		if (patients < minPatientsPerClass) {
+			return `${patients} held-out patient${patients === 1 ? '' : 's'} with a ${name} sample, at least ${minPatientsPerClass} are needed`;
+		}
+	}
+	return undefined;
 }

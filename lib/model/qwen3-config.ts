@@ -41,6 +41,15 @@ export const modelSizes = {
 		numKeyValueHeads: 1,
 		headDim: 16,
 	},
+	/** Twenty runs of it fit an hour of a CPU: docs/study.md. */
+	small: {
+		hiddenSize: 96,
+		intermediateSize: 256,
+		numHiddenLayers: 2,
+		numAttentionHeads: 3,
+		numKeyValueHeads: 1,
+		headDim: 32,
+	},
 	demo: {},
 	'qwen3-1.7b': {
 		hiddenSize: 2048,

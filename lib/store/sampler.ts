@@ -75,6 +75,11 @@ export class Sampler {
 		this.#order = new PatientOrder(seed, this.#source.size);
 	}
 
+	/** Batches from step 1 on in which no patient is drawn twice. */
+	get batchesPerEpoch(): number {
+		return Math.floor(this.#eligible.length / (2 * this.#patientsPerBatch));
+	}
+
 	/** @param step - 1 for the first update. */
 	async batch(step: number): Promise<TrainingBatch> {
 		const { seed, branches, poolBatches, rank, worldSize } = this.#options;

@@ -58,6 +58,7 @@ t.test('the public API is frozen: a name is added on purpose, and taken away in 
 		'readIndexDates',
 		'readLabels',
 		'readTaskList',
+		'runStudy',
 		'scoreSequences',
 		'simulateCohort',
 		'simulatedTasks',

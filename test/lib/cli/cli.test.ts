@@ -93,6 +93,9 @@ t.test('what is wrong is said in one message, with its exit code', async (t) => 
 	fails(2, /Did you mean train/, 'trian');
 	fails(2, /Unknown argument: patient/, 'simulate', 'x', '--patient', '3');
 	fails(2, /patients: .* but it is -1/, 'simulate', 'x', '--patients', '-1');
+	fails(2, /options has no option "step"/, 'study', '--out', 'x', '--config', 'wrong.json');
+	fails(2, /Unknown argument: seed/, 'study', '--out', 'x', '--seed', '3');
+	fails(2, /Invalid values/, 'study', '--out', 'x', '--variants', 'sft', 'lejepa');
 	fails(2, /options has no option "step"/, 'train', 'store', 'runs/x', '--config', 'wrong.json');
 	fails(2, /--model must be name=embeddings\.parquet/, 'evaluate', 'cohort', 'tasks', 'e.json', '--model', 'x');
 	fails(3, /must be a folder of parquet files/, 'prepare', 'nowhere', 'x');
@@ -136,6 +139,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 			'unmapped',
 			'vocabulary',
 		],
+		study: ['config', 'out', 'patients', 'seeds', 'size', 'steps', 'variants'],
 		'validate <meds>': ['max-code-length', 'meds'],
 		'prepare <meds> <out>': [
 			'bins',

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { bootstrap, percentile } from '../../../lib/evaluate/intervals.js';
+import { bootstrap, difference, percentile } from '../../../lib/evaluate/intervals.js';
 import { isDefined, type Metric, RankedPredictions, rSquared } from '../../../lib/evaluate/metrics.js';
 import { RandomStream } from '../../../lib/random.js';
 
@@ -94,16 +94,20 @@ t.test('the bootstrap draws patients, by seed, and pairs models', async (t) => {
 	);
 	const options = { draws: 400, level: 0.95, seed: 1 };
 	const statistics = [(w: ArrayLike<number>) => good.auroc(w), (w: ArrayLike<number>) => bad.auroc(w)];
-	const first = await bootstrap(patients, statistics, [[0, 1]], options);
-	t.same(first, await bootstrap(patients, statistics, [[0, 1]], options), 'the same seed gives the same interval');
+	const first = await bootstrap(patients, statistics, [difference(0, 1)], options);
+	t.same(
+		first,
+		await bootstrap(patients, statistics, [difference(0, 1)], options),
+		'the same seed gives the same interval',
+	);
 	t.not(
 		first.estimates[0]!.low,
 		(await bootstrap(patients, statistics, [], { ...options, seed: 2 })).estimates[0]!.low,
 	);
 	const [a, b] = first.estimates;
 	t.ok(a!.low! < a!.value! && a!.value! <= a!.high!);
-	t.ok(first.differences[0]!.low! > 0, 'the better model is better on the same resamples');
-	t.ok(Math.abs(first.differences[0]!.value! - (a!.value! - b!.value!)) < 1e-12);
+	t.ok(first.contrasts[0]!.low! > 0, 'the better model is better on the same resamples');
+	t.ok(Math.abs(first.contrasts[0]!.value! - (a!.value! - b!.value!)) < 1e-12);
 	// Samples of a patient go together: with all samples independent the interval would be narrower.
 	const independent = await bootstrap(
 		truth.map((_, i) => BigInt(i)),

@@ -1,0 +1,78 @@
+import { z } from 'zod';
+import { positiveInteger, seed } from '../config.js';
+import { modelSizes, Qwen3Shape } from '../model/qwen3-config.js';
+import type { ObjectivePreset } from '../objective/objective.js';
+import { OptimizerConfig } from '../train/train-config.js';
+
+/** What is compared: objectives by the name of their preset. */
+export const studyVariants = {
+	sft: { label: 'SFT', description: 'next-token prediction alone' },
+	'smb-structure': { label: 'Simultaneous', description: 'next-token and latent prediction from the first step' },
+	curriculum: {
+		label: 'Curriculum',
+		description: 'next-token prediction, then latent prediction with it as an anchor',
+	},
+	jepa: { label: 'JEPA only', description: 'latent prediction alone' },
+	fast: { label: 'Query branch', description: 'next-token prediction and latent prediction of day ends from queries' },
+} as const satisfies Record<ObjectivePreset, { readonly label: string; readonly description: string }>;
+export type StudyVariant = keyof typeof studyVariants;
+export const variantNames = Object.keys(studyVariants) as [StudyVariant, ...StudyVariant[]];
+
+/** Options of a study; the defaults are those of docs/study.md. */
+export const StudyOptions = z.strictObject({
+	/** Seeds 1 to this many. Variants of one seed share initial weights and windows. */
+	seeds: positiveInteger.default(5),
+	variants: z
+		.array(z.enum(variantNames))
+		.min(1)
+		.refine((names) => new Set(names).size === names.length, 'must not name a variant twice')
+		.default(['sft', 'smb-structure', 'curriculum', 'jepa']),
+	/** Simulated patients. */
+	patients: positiveInteger.default(3000),
+	indexDatesPerPatient: positiveInteger.default(3),
+	/** Updates of each run. */
+	steps: positiveInteger.default(1000),
+	/** Trunk tokens of one update. */
+	tokensPerStep: positiveInteger.default(1024),
+	contextTokens: positiveInteger.default(256),
+	futureTokens: positiveInteger.default(128),
+	model: Qwen3Shape.prefault(modelSizes.small),
+	/** The same for every variant. */
+	optimizer: OptimizerConfig.prefault({ learningRate: 3e-3 }),
+	/** How a window becomes one state. */
+	pooling: z.enum(['mean', 'last']).default('mean'),
+	/** Bootstrap resamples. */
+	draws: positiveInteger.default(1000),
+	/** Cohort, index dates, held-out windows and resamples; the runs have seeds of their own. */
+	seed: seed.default(1),
+});
+export type StudyOptions = z.input<typeof StudyOptions>;
+export type ParsedStudyOptions = z.output<typeof StudyOptions>;
+
+/** What the files in a study's folder depend on. The others only choose among them, so they may change. */
+export function fixedOptions(options: ParsedStudyOptions): Record<string, unknown> {
+	const { seeds: _seeds, variants: _variants, pooling: _pooling, draws: _draws, ...fixed } = options;
+	return fixed;
+}
+
+/** A model that is read: a trained variant, its initial weights, or the count baseline. */
+export interface StudyModel {
+	readonly name: string;
+	readonly label: string;
+	readonly kind: 'encoder' | 'untrained' | 'counts';
+	readonly description: string;
+}
+
+/** Every model of a study, the trained ones first. */
+export function studyModels(options: ParsedStudyOptions, counts: Omit<StudyModel, 'kind'>): StudyModel[] {
+	return [
+		...options.variants.map((name): StudyModel => ({ name, kind: 'encoder', ...studyVariants[name] })),
+		{
+			name: 'untrained',
+			label: 'Untrained encoder',
+			kind: 'untrained',
+			description: 'the initial weights that the variants of a seed share',
+		},
+		{ name: counts.name, label: counts.label, kind: 'counts', description: counts.description },
+	];
+}

@@ -1,0 +1,220 @@
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { simulateCohort } from '../cohort/simulate.js';
+import { parseConfig } from '../config.js';
+import { openMeds } from '../data/meds.js';
+import { exists, writeWhole, writeWholeFolder } from '../data/whole-file.js';
+import { AbortedError, OutputError } from '../errors.js';
+import { countFeatures } from '../evaluate/count-features.js';
+import { readEmbeddings } from '../evaluate/embeddings.js';
+import { countsModel } from '../evaluate/evaluate.js';
+import { objectivePresets } from '../objective/objective.js';
+import { prepareStore } from '../store/prepare.js';
+import { openTokenStore } from '../store/token-store.js';
+import { buildTasks } from '../tasks/build.js';
+import { simulatedTasks } from '../tasks/definitions.js';
+import type { LongOperation } from '../types.js';
+import { writeHeldOutLosses } from './held-out-losses.js';
+import { fixedOptions, type ParsedStudyOptions, type StudyModel, StudyOptions, studyModels } from './options.js';
+import { readJson, writeReading } from './readings.js';
+import { readSamples, type StudyData } from './samples.js';
+import { embedRun, isTrained, trainRun } from './stages.js';
+import type { StudyFile } from './study-file.js';
+import { StudyFolder } from './study-folder.js';
+import { studyMarkdown } from './study-markdown.js';
+import { summarise } from './summarise.js';
+
+/**
+ * Compares training objectives on a simulated cohort: every variant from the same initial weights and windows for each
+ * seed, read by the same probes on the same held-out patients, with paired patient-level intervals. Protocol: docs/study.md.
+ *
+ * Every run, embedding, reading and table is a file of `folder`, made whole or not at all: killed at any moment, the same
+ * call goes on, and makes the same `study.json`. More seeds or variants can be asked for later; less are then read.
+ *
+ * @throws {ConfigError} {OutputError} When the folder holds a study of other options. {AbortedError} {DataError}
+ * {CheckpointError} {NativeError} {SetupError}
+ */
+export async function runStudy(
+	folder: string,
+	options: StudyOptions = {},
+	operation: LongOperation = {},
+): Promise<StudyFile> {
+	const config = parseConfig('study', StudyOptions, options);
+	const files = new StudyFolder(folder);
+	await claimFolder(files, config);
+	if (!(await exists(files.cohort)))
+		await simulateCohort(files.cohort, { patients: config.patients, seed: config.seed }, operation);
+	if (!(await exists(files.store))) await prepareStore(files.cohort, files.store, {}, operation);
+	if (!(await exists(files.tasks))) {
+		const { indexDatesPerPatient: perPatient, seed } = config;
+		await buildTasks(files.cohort, files.tasks, { tasks: [...simulatedTasks], perPatient, seed }, operation);
+	}
+	const dataset = await openMeds(files.cohort);
+	const store = await openTokenStore(files.store);
+	try {
+		const samples = await readSamples(files.cohort, files.tasks);
+		const models = studyModels(config, countsModel);
+		await doWork(await planWork(files, config, models, { dataset, store, samples }), operation);
+		const result = await summarise(files, config, models, { dataset, store, samples }, operation);
+		await writeWhole(files.result, `${JSON.stringify(result, undefined, '\t')}\n`);
+		await writeWhole(files.tables, studyMarkdown(result));
+		return result;
+	} finally {
+		await store.close();
+	}
+}
+
+/** Takes a new folder, or one of the same study. */
+async function claimFolder({ path, options: file }: StudyFolder, config: ParsedStudyOptions): Promise<void> {
+	const wanted = fixedOptions(config);
+	if (await exists(file)) {
+		const found = (await readJson(file)) as Record<string, unknown>;
+		const differing = [...new Set([...Object.keys(wanted), ...Object.keys(found)])].filter(
+			(name) => JSON.stringify(wanted[name]) !== JSON.stringify(found[name]),
+		);
+		if (differing.length === 0) return;
+		throw new OutputError(
+			`[study] ${path} must hold a study of the same options but differs in ${differing.map((name) => `${name} (${JSON.stringify(found[name])}, now ${JSON.stringify(wanted[name])})`).join(', ')}; choose another folder`,
+		);
+	}
+	await writeWholeFolder(path, (temporary) =>
+		writeWhole(new StudyFolder(temporary).options, `${JSON.stringify(wanted, undefined, '\t')}\n`),
+	);
+}
+
+/** A file to be made. */
+interface Work {
+	readonly name: string;
+	/** In steps of training, so that progress over all of them has one rate. */
+	readonly cost: number;
+	readonly isWhole: () => Promise<boolean>;
+	/** @param report - Told of the share that is done. */
+	readonly make: (operation: LongOperation, report: (share: number, note?: string) => void) => Promise<void>;
+}
+
+/** Everything between the data and the tables, seed by seed, so that an unfinished study still has whole seeds. */
+async function planWork(
+	files: StudyFolder,
+	config: ParsedStudyOptions,
+	models: readonly StudyModel[],
+	{ dataset, store, samples }: StudyData,
+): Promise<Work[]> {
+	const { pooling } = config;
+	// A forward pass is a third of a step; the probes of a model cost about as much as its states.
+	const tokens = samples.indexDates.length * config.contextTokens;
+	const readingCost = Math.ceil(tokens / config.tokensPerStep / 3);
+	const work: Work[] = [
+		{
+			name: 'counts: probes',
+			cost: readingCost,
+			isWhole: () => exists(files.reading(null, countsModel.name, pooling)),
+			make: async ({ signal }) => {
+				const table = await countFeatures(dataset, samples.indexDates, signal);
+				await writeReading(await placeFor(files.reading(null, countsModel.name, pooling)), table, samples, signal);
+			},
+		},
+	];
+	for (let seed = 1; seed <= config.seeds; seed++) {
+		for (const { name, kind } of models) {
+			if (kind === 'counts') continue;
+			const run = files.run(seed, kind === 'encoder' ? name : config.variants[0]!);
+			const embeddings = files.embeddings(seed, name, pooling);
+			if (kind === 'encoder') {
+				const losses = files.losses(seed, name);
+				work.push({
+					name: `seed ${seed}, ${name}: training`,
+					cost: config.steps,
+					isWhole: () => isTrained(run),
+					make: (operation, report) =>
+						trainRun(run, store, trainConfigOf(config, name as keyof typeof objectivePresets, seed), {
+							...operation,
+							onProgress: ({ done, note }) => report(done / config.steps, note),
+						}),
+				});
+				work.push({
+					name: `seed ${seed}, ${name}: held-out losses`,
+					cost: 1,
+					isWhole: () => exists(losses),
+					make: async ({ signal }) => writeHeldOutLosses(await placeFor(losses), run, store, config.seed, signal),
+				});
+			}
+			work.push({
+				name: `seed ${seed}, ${name}: states`,
+				cost: readingCost,
+				isWhole: () => exists(embeddings),
+				make: async (operation, report) =>
+					embedRun(
+						await placeFor(embeddings),
+						run,
+						store,
+						samples.indexDates,
+						{ model: name, pooling, weights: kind === 'encoder' ? 'newest' : 'initial' },
+						{ ...operation, onProgress: ({ done, total }) => report(done / (total ?? done)) },
+					),
+			});
+			work.push({
+				name: `seed ${seed}, ${name}: probes`,
+				cost: readingCost,
+				isWhole: () => exists(files.reading(seed, name, pooling)),
+				make: async ({ signal }) =>
+					writeReading(
+						await placeFor(files.reading(seed, name, pooling)),
+						await readEmbeddings(embeddings),
+						samples,
+						signal,
+					),
+			});
+		}
+	}
+	return work;
+}
+
+/** Makes what is not whole yet. */
+async function doWork(work: readonly Work[], operation: LongOperation): Promise<void> {
+	const missing: Work[] = [];
+	for (const one of work) if (!(await one.isWhole())) missing.push(one);
+	const total = work.reduce((sum, { cost }) => sum + cost, 0);
+	let done = total - missing.reduce((sum, { cost }) => sum + cost, 0);
+	const report = (name: string, extra: number, note?: string) =>
+		operation.onProgress?.({
+			stage: 'study',
+			done: Math.round(done + extra),
+			total,
+			unit: 'steps',
+			note: note === undefined ? name : `${name}, ${note}`,
+		});
+	for (const { name, cost, make } of missing) {
+		if (operation.signal?.aborted) throw new AbortedError('[study] aborted', { cause: operation.signal.reason });
+		report(name, 0);
+		await make(
+			{ signal: operation.signal, onWarning: (message) => operation.onWarning?.(`${name}: ${message}`) },
+			(share, note) => report(name, share * cost, note),
+		);
+		done += cost;
+		report(name, 0);
+	}
+}
+
+/** The same for every variant of a seed but the objective. */
+function trainConfigOf(config: ParsedStudyOptions, variant: keyof typeof objectivePresets, seed: number) {
+	const { model, contextTokens, futureTokens, tokensPerStep, steps, optimizer } = config;
+	return {
+		seed,
+		model,
+		objective: objectivePresets[variant],
+		contextTokens,
+		futureTokens,
+		tokensPerStep,
+		steps,
+		optimizer,
+		// Curves with twenty readings are enough here; more of them cost a tenth of the training.
+		collapseEvery: Math.ceil(steps / 20),
+		tuningEvery: Math.ceil(steps / 5),
+		keepCheckpoints: 1,
+	};
+}
+
+async function placeFor(file: string): Promise<string> {
+	await mkdir(dirname(file), { recursive: true });
+	return file;
+}
