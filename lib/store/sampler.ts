@@ -75,9 +75,10 @@ export class Sampler {
 		this.#order = new PatientOrder(seed, this.#source.size);
 	}
 
-	/** Batches from step 1 on in which no patient is drawn twice. */
-	get batchesPerEpoch(): number {
-		return Math.floor(this.#eligible.length / (2 * this.#patientsPerBatch));
+	/** Batches from step 1 on that take no patient of another pool: with pools of one batch, no patient is in two batches. */
+	async batchesPerEpoch(): Promise<number> {
+		const { poolBatches, worldSize } = this.#options;
+		return Math.floor(this.#source.size / (worldSize * (await this.#turnsOfPool()))) * poolBatches;
 	}
 
 	/** @param step - 1 for the first update. */
@@ -128,15 +129,19 @@ export class Sampler {
 
 	async #draw(number: number): Promise<WindowPool> {
 		const { rank, worldSize } = this.#options;
-		this.#turns ??= turnsPerPool(this.#source, this.#vocabulary, this.#order, this.#pool);
-		this.#turns.catch(() => {
-			this.#turns = undefined;
-		});
-		const count = await this.#turns;
+		const count = await this.#turnsOfPool();
 		const stream = number * worldSize + rank;
 		return drawPool(this.#source, this.#vocabulary, this.#order, this.#pool, stream + 1, {
 			first: stream * count,
 			count,
 		});
+	}
+
+	#turnsOfPool(): Promise<number> {
+		this.#turns ??= turnsPerPool(this.#source, this.#vocabulary, this.#order, this.#pool);
+		this.#turns.catch(() => {
+			this.#turns = undefined;
+		});
+		return this.#turns;
 	}
 }

@@ -44,10 +44,10 @@ export async function writeHeldOutLosses(
 	const { model, run: opened } = await openModel(run);
 	try {
 		const { train } = opened.config;
-		const sampler = new Sampler(store.split('held_out'), store.vocabulary, samplerOptions(train, seed));
+		const sampler = new Sampler(store, 'held_out', { ...samplerOptions(train, seed), poolBatches: 1 });
 		const options = lossOptionsAt(train, train.steps, { collapse: true, interference: false });
 		const batches: HeldOutLosses['batches'] = [];
-		for await (const batch of sampler.batches(1, Math.max(1, sampler.batchesPerEpoch))) {
+		for await (const batch of sampler.batches(1, Math.max(1, await sampler.batchesPerEpoch()))) {
 			const losses = await model.losses(batch, options, signal);
 			batches.push({
 				patients: new Set(batch.subjectIds).size,

@@ -1,9 +1,10 @@
 import { setImmediate } from 'node:timers/promises';
-import { BIGINT, type DuckDBBigIntVector, DuckDBDataChunk, UTINYINT } from '@duckdb/node-api';
+import { BIGINT, type DuckDBBigIntVector, UTINYINT } from '@duckdb/node-api';
 import { DataError } from '../../errors.js';
 import { type Split, splits } from '../../types.js';
-import { type Database, fillColumn, quoted } from '../query.js';
+import { type Database, quoted } from '../query.js';
 import { drawSplit } from '../splits.js';
+import { TableWriter } from '../table-writer.js';
 import { Columns } from './columns.js';
 import { readableTable, type SourceTable } from './source-table.js';
 import { earliestTime, latestTime } from './time-range.js';
@@ -50,7 +51,6 @@ export async function loadPersons(
 	);
 	await checkIds(database, person);
 	await createDeaths(database, death);
-	await database.run('CREATE TABLE draws (subject_id BIGINT, split UTINYINT)');
 	await drawSplits(database, seed, signal);
 	await database.run(
 		`CREATE TABLE persons AS SELECT b.subject_id, ${inRange('b.birth')} AS birth, ${inRange('d.death')} AS death,
@@ -137,14 +137,14 @@ async function drawSplits(database: Database, seed: number, signal: AbortSignal 
 		const ids = chunk.getColumnVector(0) as DuckDBBigIntVector;
 		pages.push(BigInt64Array.from({ length: chunk.rowCount }, (_, row) => ids.getItem(row)!));
 	}
-	const appender = await database.connection.createAppender('draws');
+	const writer = await TableWriter.create(database, 'draws', [
+		['subject_id', BIGINT, BigInt64Array],
+		['split', UTINYINT, Uint8Array],
+	]);
 	for (const ids of pages) {
-		const chunk = DuckDBDataChunk.create([BIGINT, UTINYINT]);
-		chunk.rowCount = ids.length;
-		fillColumn(chunk, 0, (row) => ids[row]!);
-		fillColumn(chunk, 1, (row) => splits.indexOf(drawSplit(ids[row]!, seed)));
-		appender.appendDataChunk(chunk);
+		const drawn = Uint8Array.from(ids, (id) => splits.indexOf(drawSplit(id, seed)));
+		writer.append([ids, drawn], 0, ids.length);
 		await setImmediate();
 	}
-	appender.closeSync();
+	await writer.finish();
 }
