@@ -94,7 +94,11 @@ async function readLayouts(
 		if ((await stat(path)).size < smallestParquet)
 			throw new DataError('meds', { file: name, rule: 'must be a parquet file', value: 'an empty or truncated file' });
 		const types = await arrowTypes(database, path).catch((cause: Error) => {
-			throw new DataError('meds', { file: name, rule: 'must be a readable parquet file', value: cause.message }, { cause });
+			throw new DataError(
+				'meds',
+				{ file: name, rule: 'must be a readable parquet file', value: cause.message },
+				{ cause },
+			);
 		});
 		const found = new Findings();
 		const columns = checkSchema(name, types, schemas.data, found);
@@ -160,7 +164,8 @@ function countNotes({ values, notFinite, negativeSubjects, longestCode }: EventC
 	const notes: string[] = [];
 	if (values === 0) notes.push('numeric_value is null in every row: the model sees codes only');
 	if (notFinite > 0) notes.push(`${notFinite} values are NaN or infinite and are read as null`);
-	if (negativeSubjects > 0) notes.push(`${negativeSubjects} rows have a negative subject_id; they are read as they are`);
+	if (negativeSubjects > 0)
+		notes.push(`${negativeSubjects} rows have a negative subject_id; they are read as they are`);
 	if (longestCode > longCode) notes.push(`the longest code has ${longestCode} characters; codes are kept whole`);
 	return notes;
 }

@@ -108,7 +108,8 @@ async function checkFolders(database: Database, notes: string[]): Promise<void> 
 		});
 	}
 	const moved = Number(found?.moved);
-	if (moved > 0) notes.push(`${moved} subjects lie in the folder of another split than ${file} names; the file decides`);
+	if (moved > 0)
+		notes.push(`${moved} subjects lie in the folder of another split than ${file} names; the file decides`);
 }
 
 async function noteSubjects(database: Database, notes: string[]): Promise<void> {
@@ -117,7 +118,9 @@ async function noteSubjects(database: Database, notes: string[]): Promise<void> 
 		WHERE split NOT IN (${names}) GROUP BY split ORDER BY split`,
 	);
 	for (const { split, n } of others) {
-		notes.push(`${n} subjects with events are in split "${split}", which is none of ${splits.join(', ')}, and are left out`);
+		notes.push(
+			`${n} subjects with events are in split "${split}", which is none of ${splits.join(', ')}, and are left out`,
+		);
 	}
 	const [eventless] = await database.rows(
 		'SELECT count(*)::DOUBLE AS n FROM split_file ANTI JOIN subject_rows USING (subject_id)',

@@ -97,7 +97,8 @@ const valueColumn: Rule = {
 	severity: 'error',
 	basis: 'data-quality',
 	unit: 'columns',
-	message: 'must be called numeric_value, or every value would be lost: a column is called value and none numeric_value',
+	message:
+		'must be called numeric_value, or every value would be lost: a column is called value and none numeric_value',
 	fix: 'rename the column to numeric_value',
 };
 

@@ -76,14 +76,19 @@ t.test('older names and types read as MEDS 0.4 does, file by file', async (t) =>
 	const root = await written(t, (meds) => {
 		meds.select[train] =
 			's::INTEGER AS patient_id, t::TIMESTAMP_NS AS timestamp, c::VARCHAR AS code, v::DOUBLE AS numerical_value, t::VARCHAR AS "t 2"';
-		meds.select[tuning] = `s::BIGINT AS subject_id, t::TIMESTAMP_MS AS time, c::ENUM('GENDER//F', 'MEDS_BIRTH', 'LAB//1//mg', 'MEDS_DEATH') AS code, v::INTEGER AS numeric_value`;
-		meds.select[heldOut] = 's::SMALLINT AS subject_id, (t::TIMESTAMP AT TIME ZONE \'UTC\') AS time, c::VARCHAR AS code, v::DECIMAL(9, 3) AS numeric_value';
+		meds.select[tuning] =
+			`s::BIGINT AS subject_id, t::TIMESTAMP_MS AS time, c::ENUM('GENDER//F', 'MEDS_BIRTH', 'LAB//1//mg', 'MEDS_DEATH') AS code, v::INTEGER AS numeric_value`;
+		meds.select[heldOut] =
+			"s::SMALLINT AS subject_id, (t::TIMESTAMP AT TIME ZONE 'UTC') AS time, c::VARCHAR AS code, v::DECIMAL(9, 3) AS numeric_value";
 		meds.codes = undefined;
 	});
 	const dataset = await openMeds(root);
 	t.equal(dataset.layouts.length, 3);
 	t.same(await eventsOf(dataset), sound);
-	t.match(dataset.notes, [/has another type than in MEDS 0\.4; it is read all the same \(\d columns; first data\/held_out/, /name of before MEDS 0\.4.*3 columns/]);
+	t.match(dataset.notes, [
+		/has another type than in MEDS 0\.4; it is read all the same \(\d columns; first data\/held_out/,
+		/name of before MEDS 0\.4.*3 columns/,
+	]);
 	const store = await prepareStore(root, join(temporaryFolder(t), 'store'), { minPatients: 1 });
 	t.equal(store.coverage.events, 20, 'and the token store is made of it');
 	t.match(store.notes, dataset.notes);
@@ -107,7 +112,8 @@ t.test('time zones are read as UTC, whatever the zone of the machine', async (t)
 	});
 	const dataset = await noted(t, /timestamp\[us, tz=UTC\] instead of timestamp\[us\]/, (meds) => {
 		meds.data[tuning] = [[3, '2020-01-01 02:00:00+02', 'LAB//1//mg', 1]];
-		meds.select[tuning] = 's::BIGINT AS subject_id, t::TIMESTAMPTZ AS time, c::VARCHAR AS code, v::FLOAT AS numeric_value';
+		meds.select[tuning] =
+			's::BIGINT AS subject_id, t::TIMESTAMPTZ AS time, c::VARCHAR AS code, v::FLOAT AS numeric_value';
 	});
 	const zoned = (await eventsOf(dataset)).find(([subject]) => subject === 3n);
 	t.equal(zoned?.[1], BigInt(Date.UTC(2020, 0, 1)) * 1000n);
@@ -132,7 +138,8 @@ t.test('numeric_value may be absent, or null in every row', async (t) => {
 t.test('text, unit and table are there for whoever asks, null where a file has none', async (t) => {
 	const dataset = await openMeds(
 		await written(t, (meds) => {
-			meds.select[tuning] = `${medsColumns}, v::FLOAT AS numeric_value, 'free' AS text_value, 'mg' AS unit, 'lab' AS "table"`;
+			meds.select[tuning] =
+				`${medsColumns}, v::FLOAT AS numeric_value, 'free' AS text_value, 'mg' AS unit, 'lab' AS "table"`;
 		}),
 	);
 	const rows = await withDatabase({}, (database) =>
@@ -174,27 +181,30 @@ t.test('subject_id: beyond 2^53 exact, negative counted, null refused', async (t
 	);
 });
 
-t.test('times: after 2255 exact, before 1970, before birth and after death read as they are, infinite refused', async (t) => {
-	const dataset = await openMeds(
-		await written(t, (meds) => {
-			meds.data[tuning] = [
-				[3, '1899-12-31 23:59:59.999999', 'LAB//1//mg', 1],
-				[3, '1960-01-01', 'MEDS_BIRTH'],
-				[3, '2020-01-01', 'MEDS_DEATH'],
-				[3, '2299-12-31 23:59:59.999999', 'LAB//1//mg', 2],
-			];
-		}),
-	);
-	const rows = (await eventsOf(dataset)).filter(([subject]) => subject === 3n);
-	t.equal(rows[0]![1], BigInt(Date.UTC(1900, 0, 1)) * 1000n - 1n);
-	t.equal(rows[3]![1], BigInt(Date.UTC(2300, 0, 1)) * 1000n - 1n);
-	await refused(t, /column time must be finite but found 1 infinite times; write null/, (meds) =>
-		insert(meds, tuning, 5, [3, 'infinity', 'LAB//1//mg', 1]),
-	);
-	await refused(t, /column time must not go backwards within a subject but found subject 3 at row 5/, (meds) =>
-		insert(meds, tuning, 4, [3, null, 'GENDER//F'], [3, '2020-01-01', 'LAB//1//mg', 1]),
-	);
-});
+t.test(
+	'times: after 2255 exact, before 1970, before birth and after death read as they are, infinite refused',
+	async (t) => {
+		const dataset = await openMeds(
+			await written(t, (meds) => {
+				meds.data[tuning] = [
+					[3, '1899-12-31 23:59:59.999999', 'LAB//1//mg', 1],
+					[3, '1960-01-01', 'MEDS_BIRTH'],
+					[3, '2020-01-01', 'MEDS_DEATH'],
+					[3, '2299-12-31 23:59:59.999999', 'LAB//1//mg', 2],
+				];
+			}),
+		);
+		const rows = (await eventsOf(dataset)).filter(([subject]) => subject === 3n);
+		t.equal(rows[0]![1], BigInt(Date.UTC(1900, 0, 1)) * 1000n - 1n);
+		t.equal(rows[3]![1], BigInt(Date.UTC(2300, 0, 1)) * 1000n - 1n);
+		await refused(t, /column time must be finite but found 1 infinite times; write null/, (meds) =>
+			insert(meds, tuning, 5, [3, 'infinity', 'LAB//1//mg', 1]),
+		);
+		await refused(t, /column time must not go backwards within a subject but found subject 3 at row 5/, (meds) =>
+			insert(meds, tuning, 4, [3, null, 'GENDER//F'], [3, '2020-01-01', 'LAB//1//mg', 1]),
+		);
+	},
+);
 
 t.test('values: NaN and infinite are null and counted, beyond float32 refused', async (t) => {
 	const dataset = await noted(t, /3 values are NaN or infinite and are read as null/, (meds) =>
@@ -259,12 +269,20 @@ t.test('splits: an empty one is said, a held-out subject in data/train refused, 
 	await noted(t, /1 subjects lie in the folder of another split/, (meds) => {
 		meds.splits![1] = [2, 'tuning'];
 	});
-	const other = await noted(t, /1 subjects with events are in split "external", which is none of train, tuning, held_out, and are left out/, (meds) => {
-		meds.splits![2] = [3, 'external'];
-	});
+	const other = await noted(
+		t,
+		/1 subjects with events are in split "external", which is none of train, tuning, held_out, and are left out/,
+		(meds) => {
+			meds.splits![2] = [3, 'external'];
+		},
+	);
 	t.same(Object.values(other.subjects).flat(), [1n, 2n, 4n]);
 	await noted(t, /1 subjects with events are in no split and are left out/, (meds) => void meds.splits!.splice(2, 1));
-	await noted(t, /1 subjects of metadata\/subject_splits\.parquet have no events/, (meds) => void meds.splits!.push([9, 'train']));
+	await noted(
+		t,
+		/1 subjects of metadata\/subject_splits\.parquet have no events/,
+		(meds) => void meds.splits!.push([9, 'train']),
+	);
 	await refused(t, /must not hold nulls but found 1 rows/, (meds) => void meds.splits!.push([null, 'train']));
 	await refused(t, /column subject_id must be unique but found 1/, (meds) => void meds.splits!.push([1, 'train']));
 	await refused(t, /rule column-extra/, (meds) => {

@@ -2,7 +2,6 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { openMeds } from '../../../lib/data/meds.js';
-import { withDatabase } from '../../../lib/data/query.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
 import { tinyPatient, writeTinyMeds } from '../../fixtures/tiny-meds.js';
 
@@ -61,10 +60,15 @@ t.test('bad input: file, column, rule and value are named', async (t) => {
 		{ 'a.parquet': tinyPatient(1, [1]), 'b.parquet': tinyPatient(1, [2]) },
 		/a\.parquet and data\/b\.parquet: column subject_id must hold .* but found subject 1 in 2 files/,
 	);
-	await refused('unknown splits', good, /column split must use the names train, tuning, held_out but found test, training/, {
-		1: 'test',
-		2: 'training',
-	});
+	await refused(
+		'unknown splits',
+		good,
+		/column split must use the names train, tuning, held_out but found test, training/,
+		{
+			1: 'test',
+			2: 'training',
+		},
+	);
 	await t.rejects(openMeds(join(temporaryFolder(t), 'nothing')), { message: /must be a folder of parquet files/ });
 
 	const empty = temporaryFolder(t);

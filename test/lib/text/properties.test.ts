@@ -10,12 +10,20 @@ const noon = 1_700_000_000_000_000n;
 const someEvent: fc.Arbitrary<TextEvent> = fc.record(
 	{
 		time: fc.option(
-			fc.tuple(fc.integer({ min: -4, max: 4 }), fc.integer({ min: 0, max: 2 })).map(
-				([day, moment]) => noon + BigInt(day) * microsecondsPerDay + BigInt(moment) * 3_600_000_000n,
-			),
+			fc
+				.tuple(fc.integer({ min: -4, max: 4 }), fc.integer({ min: 0, max: 2 }))
+				.map(([day, moment]) => noon + BigInt(day) * microsecondsPerDay + BigInt(moment) * 3_600_000_000n),
 			{ freq: 6 },
 		),
-		code: fc.constantFrom('LAB//1//mg', 'LAB//2//mg', 'DIAGNOSIS//A', 'MEDS_BIRTH', 'GENDER//F', 'MEDICATION//x', 'ODD'),
+		code: fc.constantFrom(
+			'LAB//1//mg',
+			'LAB//2//mg',
+			'DIAGNOSIS//A',
+			'MEDS_BIRTH',
+			'GENDER//F',
+			'MEDICATION//x',
+			'ODD',
+		),
 		table: fc.option(fc.constantFrom('lab', 'condition', 'person', 'note', 'unlisted'), { freq: 2 }),
 		description: fc.option(fc.constantFrom('Same', 'Birth weight', '[2023-01-01]')),
 		numericValue: fc.option(fc.oneof(fc.float(), fc.integer({ min: 0, max: 9 }))),
@@ -25,7 +33,12 @@ const someEvent: fc.Arbitrary<TextEvent> = fc.record(
 	{ requiredKeys: ['time', 'code'] },
 );
 const someEvents = fc.array(someEvent, { maxLength: 40 });
-const bins = { timeBins: [[4, 2], [1, 0]] as [number, number][] };
+const bins = {
+	timeBins: [
+		[4, 2],
+		[1, 0],
+	] as [number, number][],
+};
 const someOptions: fc.Arbitrary<SerialiserOptionsInput> = fc.record({
 	format: fc.constantFrom('by-day', 'tagged'),
 	label: fc.constantFrom('description', 'code'),
@@ -36,13 +49,18 @@ const someDate = fc.integer({ min: -5 * 24, max: 5 * 24 }).map((hours) => noon +
 const measure = (text: string) => text.length;
 
 const droppedOf = ({ counts }: SerialisedText) => Object.values(counts.dropped).reduce((sum, n) => sum + n, 0);
-const write = (options: SerialiserOptionsInput, events: readonly TextEvent[], indexDate?: Microseconds, budget?: number) =>
+const write = (
+	options: SerialiserOptionsInput,
+	events: readonly TextEvent[],
+	indexDate?: Microseconds,
+	budget?: number,
+) =>
 	new Serialiser(options).serialise(events, {
 		indexDate,
 		window: budget === undefined ? undefined : { budget, measure },
 	});
 
-t.test('no event later than the index date is in the text, nor anything that hangs on one', async (t) => {
+t.test('no event later than the index date is in the text, nor anything that hangs on one', async () => {
 	fc.assert(
 		fc.property(someEvents, someOptions, someDate, fc.boolean(), (events, options, indexDate, binned) => {
 			const all = { ...options, ...(binned ? bins : {}) };
@@ -58,7 +76,7 @@ t.test('no event later than the index date is in the text, nor anything that han
 	);
 });
 
-t.test('counts add up: events = written + dropped, each event once', async (t) => {
+t.test('counts add up: events = written + dropped, each event once', async () => {
 	fc.assert(
 		fc.property(
 			someEvents,
@@ -77,14 +95,19 @@ t.test('counts add up: events = written + dropped, each event once', async (t) =
 					places.length === counts.written &&
 					new Set(places).size === places.length &&
 					mapped === counts.fromTable + counts.fromCode &&
-					mapped === events.length - (['after-index-date', 'before-start', 'no-category'] as const).reduce((sum, reason) => sum + counts.dropped[reason], 0)
+					mapped ===
+						events.length -
+							(['after-index-date', 'before-start', 'no-category'] as const).reduce(
+								(sum, reason) => sum + counts.dropped[reason],
+								0,
+							)
 				);
 			},
 		),
 	);
 });
 
-t.test('the offsets of lines and blocks give back the text', async (t) => {
+t.test('the offsets of lines and blocks give back the text', async () => {
 	fc.assert(
 		fc.property(someEvents, someOptions, someDate, fc.boolean(), (events, options, indexDate, binned) => {
 			const { text, lines, blocks } = write({ ...options, ...(binned ? bins : {}) }, events, indexDate);
@@ -112,13 +135,14 @@ t.test('the offsets of lines and blocks give back the text', async (t) => {
 	);
 });
 
-t.test('windowed text is the demographics and a suffix of the days; one day more would not fit', async (t) => {
+t.test('windowed text is the demographics and a suffix of the days; one day more would not fit', async () => {
 	fc.assert(
 		fc.property(someEvents, someOptions, fc.integer({ min: 1, max: 400 }), (events, options, budget) => {
 			const whole = write(options, events);
 			const kept = write(options, events, undefined, budget);
 			const days = (result: SerialisedText) => result.blocks.filter(({ kind }) => kind === 'day').map(({ day }) => day);
-			const slice = (result: SerialisedText, i: number) => result.text.slice(result.blocks[i]!.start, result.blocks[i]!.end);
+			const slice = (result: SerialisedText, i: number) =>
+				result.text.slice(result.blocks[i]!.start, result.blocks[i]!.end);
 			const [all, some] = [days(whole), days(kept)];
 			if (some.length === 0 && all.length > 0) return false;
 			if (all.slice(all.length - some.length).join() !== some.join()) return false;
@@ -139,13 +163,15 @@ t.test('windowed text is the demographics and a suffix of the days; one day more
 	);
 });
 
-t.test('the order in which events come is of no effect but among equals', async (t) => {
+t.test('the order in which events come is of no effect but among equals', async () => {
 	fc.assert(
 		fc.property(
 			fc.uniqueArray(someEvent, { maxLength: 20, selector: ({ time }) => time }),
 			fc.integer(),
 			(events, seed) => {
-				const shuffled = [...events].sort((a, b) => Number((BigInt(seed) ^ (a.time ?? 0n)) % 7n) - Number((BigInt(seed) ^ (b.time ?? 0n)) % 7n));
+				const shuffled = [...events].sort(
+					(a, b) => Number((BigInt(seed) ^ (a.time ?? 0n)) % 7n) - Number((BigInt(seed) ^ (b.time ?? 0n)) % 7n),
+				);
 				return write({}, shuffled).text === write({}, events).text;
 			},
 		),

@@ -68,39 +68,45 @@ t.test('rule 5: categories in their order; tables that are not listed are droppe
 	t.same([...serialiser.totals.unmappedCodes], [['UNHEARD//OF', 2]], 'totals over patients');
 });
 
-t.test('the category of a code without a table: the longest listed prefix that ends at the end of a word', async (t) => {
-	const category = (code: string, prefixes = {}) => {
-		const { lines } = new Serialiser({ categories: { tables: {}, prefixes } }).serialise([event(day, null, code)]);
-		return lines.find(({ kind }) => kind === 'event')?.category;
-	};
-	t.equal(category('LAB//50931//mg/dL'), 'measurements');
-	t.equal(category('LABOUR'), undefined);
-	t.equal(category('lab'), 'measurements', 'case is the same');
-	t.equal(category('SNOMED/3950001'), 'demographics', 'longest wins');
-	t.equal(category('SNOMED/38341003'), 'conditions');
-	t.equal(category('MEDS_DEATH//hospital'), 'death');
-	t.equal(category('BMI (kg/m2)'), 'measurements');
-	t.equal(category('LOINC:2345-7'), 'measurements');
-	t.equal(category('LAB//50931', { 'LAB//50931': 'notes' }), 'notes', 'ours can be replaced');
-	t.equal(category('ANYTHING', { '': 'observations' }), 'observations', 'the empty prefix takes what is left');
-	t.equal(category(`LAB//${'X'.repeat(10_000)}`), 'measurements');
-	t.throws(() => category('A', { A: 'no category' }), { code: 'EHR_JEPA_CONFIG' });
-});
+t.test(
+	'the category of a code without a table: the longest listed prefix that ends at the end of a word',
+	async (t) => {
+		const category = (code: string, prefixes = {}) => {
+			const { lines } = new Serialiser({ categories: { tables: {}, prefixes } }).serialise([event(day, null, code)]);
+			return lines.find(({ kind }) => kind === 'event')?.category;
+		};
+		t.equal(category('LAB//50931//mg/dL'), 'measurements');
+		t.equal(category('LABOUR'), undefined);
+		t.equal(category('lab'), 'measurements', 'case is the same');
+		t.equal(category('SNOMED/3950001'), 'demographics', 'longest wins');
+		t.equal(category('SNOMED/38341003'), 'conditions');
+		t.equal(category('MEDS_DEATH//hospital'), 'death');
+		t.equal(category('BMI (kg/m2)'), 'measurements');
+		t.equal(category('LOINC:2345-7'), 'measurements');
+		t.equal(category('LAB//50931', { 'LAB//50931': 'notes' }), 'notes', 'ours can be replaced');
+		t.equal(category('ANYTHING', { '': 'observations' }), 'observations', 'the empty prefix takes what is left');
+		t.equal(category(`LAB//${'X'.repeat(10_000)}`), 'measurements');
+		t.throws(() => category('A', { A: 'no category' }), { code: 'EHR_JEPA_CONFIG' });
+	},
+);
 
-t.test('rule 6: a line per code in first-seen order, the last five values in time order, the unit of the newest', async (t) => {
-	const values = [1, 2, 3, 4, 5, 6, 7].map((value) =>
-		event(`2024-01-05T0${value}:00:00Z`, 'lab', 'K', { numericValue: value, unit: value === 7 ? 'mmol/L' : 'mEq/L' }),
-	);
-	const { text: written, counts } = new Serialiser().serialise([
-		event('2024-01-05T00:30:00Z', 'lab', 'Na', { textValue: 'haemolysed' }),
-		...values.reverse(),
-		event('2024-01-05T09:00:00Z', 'lab', 'Na', { numericValue: 140, textValue: 'not read' }),
-		event('2024-01-05T09:30:00Z', 'lab', 'Ca', { numericValue: Number.NaN }),
-	]);
-	t.equal(written, '\n[2024-01-05]\nNa: haemolysed, 140\nK (mmol/L): 3, 4, 5, 6, 7\nCa');
-	t.match(counts, { events: 10, written: 8, dropped: { 'older-value': 2 }, mixedUnits: 1 });
-	t.match(text(values, { valuesPerLine: 2 }), 'K (mmol/L): 6, 7');
-});
+t.test(
+	'rule 6: a line per code in first-seen order, the last five values in time order, the unit of the newest',
+	async (t) => {
+		const values = [1, 2, 3, 4, 5, 6, 7].map((value) =>
+			event(`2024-01-05T0${value}:00:00Z`, 'lab', 'K', { numericValue: value, unit: value === 7 ? 'mmol/L' : 'mEq/L' }),
+		);
+		const { text: written, counts } = new Serialiser().serialise([
+			event('2024-01-05T00:30:00Z', 'lab', 'Na', { textValue: 'haemolysed' }),
+			...values.reverse(),
+			event('2024-01-05T09:00:00Z', 'lab', 'Na', { numericValue: 140, textValue: 'not read' }),
+			event('2024-01-05T09:30:00Z', 'lab', 'Ca', { numericValue: Number.NaN }),
+		]);
+		t.equal(written, '\n[2024-01-05]\nNa: haemolysed, 140\nK (mmol/L): 3, 4, 5, 6, 7\nCa');
+		t.match(counts, { events: 10, written: 8, dropped: { 'older-value': 2 }, mixedUnits: 1 });
+		t.match(text(values, { valuesPerLine: 2 }), 'K (mmol/L): 6, 7');
+	},
+);
 
 t.test('rule 6: which codes print a birth', async (t) => {
 	const rows = [event('1985-03-15', null, 'MEDS_BIRTH'), event(day, 'condition', 'Birth injury')];
@@ -127,18 +133,29 @@ t.test('rule 8: a bin is open at its start and closed at its end; what lies outs
 		[3, 0],
 	];
 	const indexDate = microseconds('2024-01-31');
-	const rows = ['2024-01-21', '2024-01-21T00:00:01Z', '2024-01-26', '2024-01-27', '2024-01-28', '2024-01-31'].map((time) =>
-		event(time, 'condition', time),
+	const rows = ['2024-01-21', '2024-01-21T00:00:01Z', '2024-01-26', '2024-01-27', '2024-01-28', '2024-01-31'].map(
+		(time) => event(time, 'condition', time),
 	);
 	const { text: written, counts, blocks } = new Serialiser({ timeBins }).serialise(rows, { indexDate });
-	t.equal(
-		written,
-		'2024-01-28 - 2024-01-31\n2024-01-31\n\n2024-01-21 - 2024-01-26\n2024-01-21T00:00:01Z\n2024-01-26',
-	);
+	t.equal(written, '2024-01-28 - 2024-01-31\n2024-01-31\n\n2024-01-21 - 2024-01-26\n2024-01-21T00:00:01Z\n2024-01-26');
 	t.equal(counts.dropped['outside-bins'], 3);
-	t.same(blocks.map(({ kind }) => kind), ['bin', 'bin']);
+	t.same(
+		blocks.map(({ kind }) => kind),
+		['bin', 'bin'],
+	);
 	t.throws(() => text(rows, { timeBins }), { code: 'EHR_JEPA_CONFIG', message: /indexDate must be given/ });
-	for (const bad of [[[5, 10]], [[5, 0], [10, 5]], [[10, 4], [5, 0]], []]) {
+	for (const bad of [
+		[[5, 10]],
+		[
+			[5, 0],
+			[10, 5],
+		],
+		[
+			[10, 4],
+			[5, 0],
+		],
+		[],
+	]) {
 		t.throws(() => new Serialiser({ timeBins: bad as [number, number][] }), { code: 'EHR_JEPA_CONFIG' });
 	}
 });
@@ -168,7 +185,9 @@ t.test('values under another name are refused, and the message names the fix', a
 		const row = { time: 0n, code: 'LAB//1', [field]: 7 };
 		t.throws(() => text([row]), {
 			code: 'EHR_JEPA_DATA',
-			message: new RegExp(`event 0: column ${field} must be called \\w+, or every value would be lost; rename the field`),
+			message: new RegExp(
+				`event 0: column ${field} must be called \\w+, or every value would be lost; rename the field`,
+			),
 		});
 	}
 	const wrong = (fields: object) => ({ time: 0n, code: 'LAB//1', ...fields }) as unknown as TextEvent;

@@ -78,9 +78,12 @@ const cases: Readonly<Record<string, Case>> = {
 	},
 	'column-type-older': {
 		change: (meds) => {
-			meds.select[tuning] = 's::INTEGER AS subject_id, t::TIMESTAMPTZ AS time, c::VARCHAR AS code, v::DOUBLE AS numeric_value';
-			meds.select[heldOut] = 's::BIGINT AS subject_id, t::TIMESTAMP_NS AS time, c::VARCHAR AS code, v::FLOAT AS numeric_value';
-			meds.select[train] = 's::BIGINT AS subject_id, t::TIMESTAMP_MS AS time, c::VARCHAR AS code, v::FLOAT AS numeric_value';
+			meds.select[tuning] =
+				's::INTEGER AS subject_id, t::TIMESTAMPTZ AS time, c::VARCHAR AS code, v::DOUBLE AS numeric_value';
+			meds.select[heldOut] =
+				's::BIGINT AS subject_id, t::TIMESTAMP_NS AS time, c::VARCHAR AS code, v::FLOAT AS numeric_value';
+			meds.select[train] =
+				's::BIGINT AS subject_id, t::TIMESTAMP_MS AS time, c::VARCHAR AS code, v::FLOAT AS numeric_value';
 		},
 		count: 5,
 		first: { file: heldOut, column: 'time', value: 'timestamp[ns] instead of timestamp[us]' },
@@ -220,7 +223,8 @@ const cases: Readonly<Record<string, Case>> = {
 		first: { file: tuning, row: 5, subjectId: 3n, value: '2020-01-03 00:00:01 after 2020-01-03 00:00:00' },
 	},
 	'duplicate-row': {
-		change: (meds) => insert(meds, tuning, 3, [3, '2020-01-01 08:00:00', 'LAB//1//mg', 3], [3, '2020-01-01 08:00:00', 'LAB//1//mg', 3]),
+		change: (meds) =>
+			insert(meds, tuning, 3, [3, '2020-01-01 08:00:00', 'LAB//1//mg', 3], [3, '2020-01-01 08:00:00', 'LAB//1//mg', 3]),
 		count: 2,
 		first: { file: tuning, row: 2, subjectId: 3n, value: 'LAB//1//mg' },
 	},
@@ -315,12 +319,26 @@ const cases: Readonly<Record<string, Case>> = {
 
 t.test('a sound data set breaks no rule', async (t) => {
 	const report = await validateMeds(await writeMeds(temporaryFolder(t), soundMeds()));
-	t.match(report, { valid: true, strict: true, files: 3, events: 20, subjects: 4, codes: 4, findings: [], unchecked: [] });
+	t.match(report, {
+		valid: true,
+		strict: true,
+		files: 3,
+		events: 20,
+		subjects: 4,
+		codes: 4,
+		findings: [],
+		unchecked: [],
+	});
 	t.same(report.splits, { held_out: 1, train: 2, tuning: 1 });
 });
 
 t.test('every rule has a data set that breaks it', async (t) => {
-	t.same(Object.keys(cases).sort(), validationRules().map(({ name }) => name).sort());
+	t.same(
+		Object.keys(cases).sort(),
+		validationRules()
+			.map(({ name }) => name)
+			.sort(),
+	);
 });
 
 for (const [name, { change, spoil, count, first, also = [] }] of Object.entries(cases)) {
@@ -334,7 +352,10 @@ for (const [name, { change, spoil, count, first, also = [] }] of Object.entries(
 		const finding = report.findings.find((one) => one.name === name)!;
 		const rule = validationRules().find((one) => one.name === name)!;
 		t.match(finding, { count, first, severity: rule.severity, basis: rule.basis });
-		t.same(Object.keys(finding.first).filter((key) => !(key in first) && key !== 'value'), []);
+		t.same(
+			Object.keys(finding.first).filter((key) => !(key in first) && key !== 'value'),
+			[],
+		);
 		t.equal(report.valid, rule.severity !== 'error' && also.length === 0 ? true : report.valid);
 		if (rule.severity === 'error') t.notOk(report.valid);
 		if (rule.basis === 'older-meds') t.notOk(report.strict);
@@ -367,7 +388,11 @@ t.test('other forms of a broken file', async (t) => {
 	);
 	t.match(noCode.findings, [{ name: 'text-utf8', first: { file: tuning, column: 'code' } }]);
 	t.match(noCode.unchecked, [{ file: tuning, reason: 'code is not UTF-8' }]);
-	t.notMatch(JSON.stringify(noCode.findings.map(({ first }) => first.value)), /AB\/\/1/, 'and the text is not repeated');
+	t.notMatch(
+		JSON.stringify(noCode.findings.map(({ first }) => first.value)),
+		/AB\/\/1/,
+		'and the text is not repeated',
+	);
 	const badCodes = await find(
 		() => {},
 		(root) => writeFileSync(join(root, codes), 'no parquet file at all'),
@@ -377,6 +402,10 @@ t.test('other forms of a broken file', async (t) => {
 		() => {},
 		(root) => rmSync(join(root, 'metadata'), { recursive: true }),
 	);
-	t.same(gone.findings.map(({ name }) => name).sort(), ['codes-missing', 'dataset-json-missing', 'subject-splits-missing']);
+	t.same(gone.findings.map(({ name }) => name).sort(), [
+		'codes-missing',
+		'dataset-json-missing',
+		'subject-splits-missing',
+	]);
 	t.match(gone, { valid: true, strict: false });
 });

@@ -25,10 +25,13 @@ t.test('the MIMIC-IV demo is strict MEDS 0.4, with its two known oddities', { sk
 	const report = await validateMeds(demo!);
 	t.match(report, { valid: true, strict: true, files: 3, events: 916_166, subjects: 100, codes: 7_035 });
 	t.same(report.splits, { held_out: 20, train: 70, tuning: 10 });
-	t.same(report.findings.map(({ name, count }) => [name, count]), [
-		['after-death', 626],
-		['duplicate-row', 82_446],
-	]);
+	t.same(
+		report.findings.map(({ name, count }) => [name, count]),
+		[
+			['after-death', 626],
+			['duplicate-row', 82_446],
+		],
+	);
 	t.match(await openMeds(demo!), { events: 916_166, notes: [] });
 });
 
@@ -42,7 +45,9 @@ t.test('shards may be nested; what is no folder of parquet files is an error', a
 	const empty = temporaryFolder(t);
 	mkdirSync(join(empty, 'data'));
 	writeFileSync(join(empty, 'data', '0.csv'), 'a,b');
-	await t.rejects(validateMeds(empty), { message: /must hold at least one \.parquet file but found none among 1 entries/ });
+	await t.rejects(validateMeds(empty), {
+		message: /must hold at least one \.parquet file but found none among 1 entries/,
+	});
 	await t.rejects(validateMeds(root, { maxCodeLength: 0 }), { code: 'EHR_JEPA_CONFIG' });
 	await t.rejects(validateMeds(root, { strict: true } as never), { code: 'EHR_JEPA_CONFIG' });
 });
@@ -63,7 +68,10 @@ t.test('progress counts files; an abort ends it before or in the midst', async (
 	t.same(seen, [0, 1, 2, 3]);
 	await t.rejects(validateMeds(root, {}, { signal: AbortSignal.abort() }), { code: 'ABORT_ERR' });
 	const controller = new AbortController();
-	const operation = { signal: controller.signal, onProgress: ({ done }: { done: number }) => done === 1 && controller.abort() };
+	const operation = {
+		signal: controller.signal,
+		onProgress: ({ done }: { done: number }) => done === 1 && controller.abort(),
+	};
 	await t.rejects(validateMeds(root, {}, operation), { code: 'ABORT_ERR' });
 });
 
@@ -72,7 +80,10 @@ t.test('the command: exit code, one line per broken rule, --json', async (t) => 
 	const run = (...args: string[]) => spawnSync(process.execPath, [bin, 'validate', ...args], { encoding: 'utf8' });
 	const sound = run(await writeMeds(temporaryFolder(t), soundMeds()));
 	t.equal(sound.status, 0);
-	t.match(sound.stdout, /20 events of 4 subjects in 3 files, 4 codes; 1 held_out, 2 train, 1 tuning\nvalid MEDS 0\.4: \d+ rules, 0 broken, 0 warnings/);
+	t.match(
+		sound.stdout,
+		/20 events of 4 subjects in 3 files, 4 codes; 1 held_out, 2 train, 1 tuning\nvalid MEDS 0\.4: \d+ rules, 0 broken, 0 warnings/,
+	);
 	const odd = soundMeds();
 	odd.data['data/tuning/0.parquet']!.push([3, '2020-01-04', 'LAB//1//mg', 1]);
 	odd.codes = undefined;
@@ -84,11 +95,17 @@ t.test('the command: exit code, one line per broken rule, --json', async (t) => 
 	const root = await writeMeds(temporaryFolder(t), broken);
 	const refused = run(root);
 	t.equal(refused.status, 3);
-	t.match(refused.stdout, /error +time-order: .*\(1 places; first data\/tuning\/0\.parquet row 5, subject 3, 2020-01-01 00:00:00 after 2020-01-03 00:00:00\); sort each subject by time/);
+	t.match(
+		refused.stdout,
+		/error +time-order: .*\(1 places; first data\/tuning\/0\.parquet row 5, subject 3, 2020-01-01 00:00:00 after 2020-01-03 00:00:00\); sort each subject by time/,
+	);
 	t.match(refused.stdout, /not valid MEDS: \d+ rules, 1 broken, 0 warnings/);
 	const json = run(root, '--json');
 	t.equal(json.status, 3);
-	t.match(JSON.parse(json.stdout), { valid: false, findings: [{ name: 'time-order', count: 1, first: { row: 5, subjectId: '3' } }] });
+	t.match(JSON.parse(json.stdout), {
+		valid: false,
+		findings: [{ name: 'time-order', count: 1, first: { row: 5, subjectId: '3' } }],
+	});
 	t.equal(run(join(root, 'none')).status, 3);
 	t.equal(run(root, '--max-code-length', '0').status, 2);
 });
