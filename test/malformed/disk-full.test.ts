@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { temporaryFolder } from '../fixtures/temporary-folder.js';
+import { measurement, tinyOmop, writeOmopCsv } from '../fixtures/tiny-omop.js';
 
 const bin = fileURLToPath(new URL('../../../scripts/ehr-jepa.mjs', import.meta.url));
 
@@ -40,6 +41,13 @@ t.test(
 			t.notOk(existsSync(join(folder, out)));
 			t.same(readdirSync(folder).sort(), before, `${args[0]} leaves nothing behind`);
 		};
+		writeOmopCsv(join(folder, 'cdm'), {
+			...tinyOmop(),
+			measurement: Array.from({ length: 20_000 }, (_, i) =>
+				measurement({ measurement_id: i, value_as_number: Math.sqrt(i), value_source_value: `value ${i * 7919}` }),
+			),
+		});
+		fails(100, 'meds', 'import-omop', 'cdm', 'meds');
 		fails(100, 'cohort', 'simulate', 'cohort', '--patients', '80');
 		t.equal(run('unlimited', 'simulate', 'cohort', '--patients', '80').status, 0);
 		fails(40, 'store', 'prepare', 'cohort', 'store');

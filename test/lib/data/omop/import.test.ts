@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
@@ -183,6 +184,22 @@ t.test('datetimes at midnight are counted, and on demand taken for dates', async
 	};
 	t.equal(await death('a', 'as-given'), '2020-06-01 00:00:00');
 	t.equal(await death('b', 'end-of-day'), '2020-06-01 23:59:59');
+});
+
+const pyarrow = spawnSync('python3', ['-c', 'import pyarrow']).status === 0;
+t.test('pyarrow reads the types of MEDS', { skip: pyarrow ? false : 'pyarrow is not installed' }, async (t) => {
+	const folder = temporaryFolder(t);
+	await importOmop(writeOmopCsv(join(folder, 'cdm'), tinyOmop()), join(folder, 'meds'));
+	const script = `import sys, glob, pyarrow.parquet as pq
+for pattern in ('data/*/*', 'metadata/codes', 'metadata/subject_splits'):
+    schema = pq.read_schema(glob.glob(sys.argv[1] + '/' + pattern + '.parquet')[0])
+    print(', '.join(name + ' ' + str(type) for name, type in zip(schema.names, schema.types)))`;
+	const { stdout } = spawnSync('python3', ['-c', script, join(folder, 'meds')], { encoding: 'utf8' });
+	t.same(stdout.replaceAll('element:', 'item:').trim().split('\n'), [
+		'subject_id int64, time timestamp[us], code string, numeric_value float, text_value large_string, visit_id int64, table string, unit string, end timestamp[us]',
+		'code string, description string, parent_codes list<item: string>',
+		'subject_id int64, split string',
+	]);
 });
 
 const sample = '../shared/data/omop-synthea27nj';
