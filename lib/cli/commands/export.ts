@@ -27,7 +27,10 @@ export const builder = (yargs: Argv) =>
 		})
 		.option('max-shard-size', { type: 'string', default: '5GB', describe: 'Largest file, such as 5GB or 200MB' })
 		.option('tokenizer', { type: 'string', describe: 'Folder whose tokenizer files are copied' })
-		.option('store', { type: 'string', describe: 'Token store of the run, whose vocabulary.json and tokenizer are copied' })
+		.option('store', {
+			type: 'string',
+			describe: 'Token store of the run, whose vocabulary.json and tokenizer are copied',
+		})
 		.example('$0 export runs/both model --store store', 'Model card, predictor and EMA encoder beside the weights')
 		.example('$0 export Qwen3-1.7B small-files --max-shard-size 1GB', 'Another layout of the same weights');
 
