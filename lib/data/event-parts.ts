@@ -53,8 +53,10 @@ export interface EventFields {
 	readonly tables?: boolean;
 }
 
-/** Rows that a part has at least, so that work is handed out in pieces of about a second. */
-const rowsPerPart = 1_000_000;
+/** Events of a part, at least: a sixteenth of a small data set, so that threads end at about the same time, or a million. */
+function defaultPartSize(events: number): number {
+	return Math.min(1_000_000, Math.max(100_000, Math.ceil(events / 16)));
+}
 
 /** Which of the optional columns the files have. */
 export function presentColumns(layouts: readonly EventLayout[]): EventColumnsPresent {
@@ -66,7 +68,11 @@ export function presentColumns(layouts: readonly EventLayout[]): EventColumnsPre
  * Cuts the files into parts at the borders of row groups, by their smallest and largest subject_id. A file whose row groups
  * are not ascending is one part: reading a part goes on row by row, so its size is no matter of memory.
  */
-export async function planParts(database: Database, files: readonly string[]): Promise<EventPart[]> {
+export async function planParts(
+	database: Database,
+	files: readonly string[],
+	eventsPerPart: number | undefined,
+): Promise<EventPart[]> {
 	const rows = await database.rows(
 		`SELECT file_name, row_group_num_rows::BIGINT AS n, stats_min_value AS low, stats_max_value AS high
 		FROM parquet_metadata([${files.map(quoted).join(', ')}]) WHERE path_in_schema = 'subject_id' ORDER BY file_name, row_group_id`,
@@ -78,6 +84,8 @@ export async function planParts(database: Database, files: readonly string[]): P
 		if (Number(n) > 0) list.push({ n: Number(n), low: bound(low), high: bound(high) });
 		groups.set(String(file_name), list);
 	}
+	const all = rows.reduce((sum, { n }) => sum + Number(n), 0);
+	const rowsPerPart = eventsPerPart ?? defaultPartSize(all);
 	const parts: EventPart[] = [];
 	let small: { files: string[]; events: number } = { files: [], events: 0 };
 	const flush = () => {
@@ -158,6 +166,7 @@ export async function* readPart(
 	{ layouts }: EventSource,
 	part: EventPart,
 	fields: EventFields,
+	signal?: AbortSignal,
 ): AsyncGenerator<EventBlock> {
 	const present = presentColumns(layouts);
 	const texts: TextColumn[] = [
@@ -183,6 +192,7 @@ export async function* readPart(
 	try {
 		for await (const chunk of database.stream(
 			`SELECT ${asked.join(', ')} FROM (${events})${restriction(part)}`,
+			signal,
 		)) {
 			yield {
 				count: chunk.rowCount,
@@ -196,7 +206,7 @@ export async function* readPart(
 			};
 		}
 	} catch (cause) {
-		if (!(cause instanceof DataError)) throw cause;
+		if (!(cause instanceof DataError) || signal?.aborted) throw cause;
 		throw new DataError(
 			'prepare',
 			{

@@ -14,12 +14,13 @@ export async function fitPart(
 	part: EventPart,
 	statistics: CodeStatistics,
 	onProgress: (events: number) => void,
+	signal: AbortSignal,
 ): Promise<void> {
 	if (!(await hasTraining(database, source, subjectSplits, part))) return onProgress(part.events);
 	let [low, high] = [0, 0];
 	let first = true;
 	let counted = false;
-	for await (const { count, subjects, codes, values, units } of readPart(database, source, part, {})) {
+	for await (const { count, subjects, codes, values, units } of readPart(database, source, part, {}, signal)) {
 		for (let row = 0; row < count; row++) {
 			const rowLow = subjects[2 * row]!;
 			const rowHigh = subjects[2 * row + 1]!;

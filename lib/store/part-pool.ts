@@ -31,8 +31,14 @@ export class PartPool {
 		);
 	}
 
+	/** Ends the threads, also those that are in the midst of a task. */
 	async close(): Promise<void> {
-		await Promise.all(this.#workers.map((worker) => worker.terminate()));
+		const exits = this.#workers.map((worker) =>
+			worker.threadId === -1 ? undefined : new Promise((resolve) => worker.once('exit', resolve)),
+		);
+		const stop: PrepareTask = { kind: 'stop' };
+		for (const worker of this.#workers) worker.postMessage(stop);
+		await Promise.all(exits);
 	}
 
 	#ask(worker: Worker, task: PrepareTask, onEvents?: (events: number) => void): Promise<PrepareAnswer> {

@@ -34,7 +34,9 @@ export type PrepareTask =
 	| { readonly kind: 'fit'; readonly part: EventPart }
 	| { readonly kind: 'end-fit' }
 	| { readonly kind: 'begin-tokenise'; readonly plan: TokenisePlan }
-	| { readonly kind: 'tokenise'; readonly number: number; readonly part: EventPart };
+	| { readonly kind: 'tokenise'; readonly number: number; readonly part: EventPart }
+	/** Ends the thread, in the midst of a task if there is one; answered by its exit. */
+	| { readonly kind: 'stop' };
 
 export type PrepareAnswer =
 	| { readonly kind: 'done' }

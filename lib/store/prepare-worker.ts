@@ -17,6 +17,8 @@ const ready = Database.open({ threads: 1, memoryLimit: '400MB' }).then(async (da
 }));
 ready.catch(() => {}); // surfaces with the first task
 
+const stop = new AbortController();
+let running: Promise<void> = Promise.resolve();
 let statistics: CodeStatistics | undefined;
 let tokeniser: PartTokeniser | undefined;
 const post = (answer: PrepareAnswer) => parentPort?.postMessage(answer);
@@ -32,14 +34,14 @@ const progress = (events: number) => {
 	if (unreported >= eventsPerReport) report();
 };
 
-async function answer(task: PrepareTask): Promise<PrepareAnswer> {
+async function answer(task: Exclude<PrepareTask, { readonly kind: 'stop' }>): Promise<PrepareAnswer> {
 	const { database, names } = await ready;
 	switch (task.kind) {
 		case 'begin-fit':
 			statistics = new CodeStatistics(task.options);
 			break;
 		case 'fit':
-			await fitPart(database, source, splits, task.part, statistics!, progress);
+			await fitPart(database, source, splits, task.part, statistics!, progress, stop.signal);
 			break;
 		case 'end-fit': {
 			const data = statistics!.data();
@@ -50,13 +52,24 @@ async function answer(task: PrepareTask): Promise<PrepareAnswer> {
 			tokeniser = await PartTokeniser.create(database, source, names, splits, task.plan);
 			break;
 		case 'tokenise':
-			await tokeniser!.write(folder, task.number, task.part, progress);
+			await tokeniser!.write(folder, task.number, task.part, progress, stop.signal);
 			break;
 	}
 	if (unreported > 0) report();
 	return { kind: 'done' };
 }
 
+/** The thread ends by itself: to terminate it while DuckDB works for it would end the process. */
+async function end(): Promise<void> {
+	stop.abort();
+	const { database } = await ready.catch(() => ({ database: undefined }));
+	database?.connection.interrupt();
+	await running;
+	await database?.close();
+	parentPort?.close();
+}
+
 parentPort?.on('message', (task: PrepareTask) => {
-	answer(task).then(post, (error: unknown) => post({ kind: 'failed', error: toThreadError(error) }));
+	if (task.kind === 'stop') void end();
+	else running = answer(task).then(post, (error: unknown) => post({ kind: 'failed', error: toThreadError(error) }));
 });

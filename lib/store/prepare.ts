@@ -52,6 +52,8 @@ export const PrepareOptions = z.strictObject({
 	tokens: z.discriminatedUnion('kind', [StructuredTokens, TextTokens]).prefault({ kind: 'structured' }),
 	/** Draws splits where the data set brings none. */
 	seed: seed.default(1),
+	/** Events that a thread is given at a time, and that one data file holds; absent: by the size of the data set. */
+	eventsPerPart: positiveInteger.optional(),
 	/** Absent: as many as the machine runs at once. Changes nothing in what is written. */
 	threads: positiveInteger.optional(),
 });
@@ -191,7 +193,7 @@ class Preparation {
 	async #survey(database: Database): Promise<Survey> {
 		const { files, layouts } = this.#dataset;
 		const present = presentColumns(layouts);
-		const parts = await planParts(database, files);
+		const parts = await planParts(database, files, this.#config.eventsPerPart);
 		const textOnly = present.text ? "count(*) FILTER (value IS NULL AND coalesce(text_value, '') <> '')" : '0';
 		await database.run(
 			`CREATE TABLE codes AS SELECT code AS name, count(*)::DOUBLE AS events, count(value)::DOUBLE AS valued,

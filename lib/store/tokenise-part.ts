@@ -80,19 +80,31 @@ export class PartTokeniser {
 	}
 
 	/** @throws {DataError} For rows without subject or code, and times that go backwards. */
-	async write(folder: string, number: number, part: EventPart, onProgress: (events: number) => void): Promise<void> {
+	async write(
+		folder: string,
+		number: number,
+		part: EventPart,
+		onProgress: (events: number) => void,
+		signal: AbortSignal,
+	): Promise<void> {
 		const writer = new PartWriter(folder, number);
 		try {
-			await writer.finish(await this.#tokenise(writer, part, onProgress));
+			await writer.finish(await this.#tokenise(writer, part, onProgress, signal));
 		} catch (cause) {
 			await writer.abandon();
 			throw cause;
 		}
 	}
 
-	async #tokenise(writer: PartWriter, part: EventPart, onProgress: (events: number) => void): Promise<PartSummary> {
+	async #tokenise(
+		writer: PartWriter,
+		part: EventPart,
+		onProgress: (events: number) => void,
+		signal: AbortSignal,
+	): Promise<PartSummary> {
 		const patients = this.#patients();
 		const isText = this.#plan.kind === 'text';
+		const fields = { times: true, texts: isText, tables: isText };
 		const events: Record<Split, number> = { train: 0, tuning: 0, held_out: 0 };
 		let [outsideEvents, outsideSubjects] = [0, 0];
 		let [low, high] = [0, 0];
@@ -105,11 +117,7 @@ export class PartTokeniser {
 			patients.endPatient(columns, low, high);
 			writer.patientEnded(place, low, high, columns.tokens.lastLength, columns.days.lastLength);
 		};
-		for await (const block of readPart(this.#database, this.#source, part, {
-			times: true,
-			texts: isText,
-			tables: isText,
-		})) {
+		for await (const block of readPart(this.#database, this.#source, part, fields, signal)) {
 			const { subjects, times, codes } = block;
 			for (let row = 0; row < block.count; row++) {
 				const rowLow = subjects[2 * row]!;

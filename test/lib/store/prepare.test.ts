@@ -6,9 +6,9 @@ import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { openTokenStore, type PrepareOptions, prepareStore } from '../../../lib/index.js';
+import { writeManyMeds } from '../../fixtures/many-meds.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
 import { tinyTokenizerJson, writeTokenizer } from '../../fixtures/tiny-tokenizer.js';
-import { writeManyMeds } from '../../fixtures/many-meds.js';
 
 const folder = temporaryFolder(t);
 const at = (name: string) => join(folder, name);
@@ -21,12 +21,17 @@ const bytes = (store: string) =>
 			.map(String)
 			.filter((name) => statSync(join(store, name)).isFile())
 			.sort()
-			.map((name) => [name, createHash('sha256').update(readFileSync(join(store, name))).digest('hex')]),
+			.map((name) => [
+				name,
+				createHash('sha256')
+					.update(readFileSync(join(store, name)))
+					.digest('hex'),
+			]),
 	);
 
 t.before(async () => {
-	// Three shards of over a million events: as many parts and more.
-	await writeManyMeds(at('many'), { shards: 3, subjectsPerShard: 220, eventsPerSubject: 5000 });
+	// Row groups of 122,880 events are where a shard can be cut.
+	await writeManyMeds(at('many'), { shards: 3, subjectsPerShard: 60, eventsPerSubject: 2500 });
 });
 
 t.test('one, two and three threads write the same bytes', async (t) => {
@@ -34,7 +39,7 @@ t.test('one, two and three threads write the same bytes', async (t) => {
 		await prepareStore(at('many'), at(`threads-${threads}`), { threads });
 		t.same(bytes(at(`threads-${threads}`)), bytes(at('threads-1')), `${threads} threads`);
 	}
-	t.ok(readdirSync(at('threads-1/train')).length >= 3, 'several parts');
+	t.ok(readdirSync(at('threads-1/train')).length >= 6, 'several parts');
 });
 
 t.test('a run that was killed goes on with its whole parts and ends with the same bytes', async (t) => {
@@ -70,7 +75,7 @@ t.test('an abort keeps what is whole; other options start anew and say so', asyn
 		{
 			signal: controller.signal,
 			onProgress: ({ stage, done }) => {
-				if (stage === 'tokenise' && done > 1_500_000) controller.abort();
+				if (stage === 'tokenise' && done > 150_000) controller.abort();
 			},
 		},
 	);
@@ -84,18 +89,16 @@ t.test('an abort keeps what is whole; other options start anew and say so', asyn
 		{ onWarning: (message) => warnings.push(message) },
 	);
 	t.match(warnings.join(), /other data or options/);
-	const { vocabulary } = await openTokenStore(at('aborted'));
-	t.equal(vocabulary.kind === 'structured' && vocabulary.file.bins, 4);
+	t.equal(JSON.parse(readFileSync(at('aborted/vocabulary.json'), 'utf8')).bins, 4);
 });
 
 t.test('two at once on one folder are refused', async (t) => {
-	const one = prepareStore(at('many'), at('same'), { tokens: text });
-	await setTimeout(50);
-	await t.rejects(prepareStore(at('many'), at('same'), { tokens: text }), {
-		code: 'EHR_JEPA_OUTPUT',
-		message: /must not be written by two at once/,
-	});
-	await one;
+	const both = await Promise.allSettled([1, 2].map(() => prepareStore(at('many'), at('same'), { tokens: text })));
+	const refused = both.filter((one) => one.status === 'rejected').map(({ reason }) => reason);
+	t.match(refused, [
+		{ code: 'EHR_JEPA_OUTPUT', message: /must not be written by two at once|must be empty or absent/ },
+	]);
+	t.equal(refused.length, 1);
 	rmSync(at('same'), { recursive: true });
 	writeFileSync(at('.same.partial.lock'), '999999999');
 	await prepareStore(at('many'), at('same'), { tokens: text, threads: 2 });

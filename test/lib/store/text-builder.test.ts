@@ -12,9 +12,7 @@ import { textRecords } from '../../fixtures/text-records.js';
 import { tinyTokenizerJson, writeTokenizer } from '../../fixtures/tiny-tokenizer.js';
 
 const folder = temporaryFolder(t);
-const tokenizer = await QwenTokenizer.fromPretrained(
-	writeTokenizer(folder, { 'tokenizer.json': tinyTokenizerJson() }),
-);
+const tokenizer = await QwenTokenizer.fromPretrained(writeTokenizer(folder, { 'tokenizer.json': tinyTokenizerJson() }));
 const serialisers = [new Serialiser(), new Serialiser({ format: 'tagged', valuesPerLine: 2 })];
 const vocabulary = new TextVocabulary({
 	format: 'ehr-jepa/text-vocabulary',
@@ -72,7 +70,10 @@ t.test('no line of a context tells of an event later than its index date', async
 				const timeline = timelineOf(serialiser, events);
 				const window = contextAt(timeline, vocabulary, time, 100_000);
 				// The text as it would have been written at that time holds every line of the context.
-				const then = textRuns(serialiser, events.filter((event) => event.time === null || event.time <= time));
+				const then = textRuns(
+					serialiser,
+					events.filter((event) => event.time === null || event.time <= time),
+				);
 				const known = new Set(
 					[...then.head, ...then.days.flatMap(({ runs }) => runs)].map(({ start, end }) =>
 						then.text.slice(start, end).trimEnd(),
@@ -109,7 +110,14 @@ function runsIn(timeline: ReturnType<typeof timelineOf>, time: bigint): Int32Arr
 t.test('each run names the events it was made of', async (t) => {
 	fc.assert(
 		fc.property(textRecords, (events) => {
-			const { times, days, dayOffsets, timeOffsets, events: places, eventOffsets } = timelineOf(serialisers[0]!, events);
+			const {
+				times,
+				days,
+				dayOffsets,
+				timeOffsets,
+				events: places,
+				eventOffsets,
+			} = timelineOf(serialisers[0]!, events);
 			if (eventOffsets.length !== times.length + 1 || eventOffsets.at(-1) !== places.length) return false;
 			return [...times.keys()].every((run) => {
 				const made = [...places.subarray(eventOffsets[run], eventOffsets[run + 1])].map((place) => events[place]!);
@@ -130,7 +138,10 @@ t.test('an index date inside a day leaves out the lines that later values change
 	const events = [at(1, 'LAB//A//mg', 1), at(2, 'MEDICATION//x'), at(9, 'LAB//A//mg', 2), at(9, 'MEDICATION//x')];
 	const timeline = timelineOf(serialisers[0]!, events);
 	const shown = (hour: number) =>
-		tokenizer.decode(contextAt(timeline, vocabulary, at(hour, 'x').time!, 1000)).trim().split('\n');
+		tokenizer
+			.decode(contextAt(timeline, vocabulary, at(hour, 'x').time!, 1000))
+			.trim()
+			.split('\n');
 	t.same(shown(1), ['']);
 	t.same(shown(2), ['[2019-04-14]', 'MEDICATION//x'], 'a line without values is known with its first event');
 	t.same(shown(9), ['[2019-04-14]', 'LAB//A//mg: 1, 2', 'MEDICATION//x'], 'the prediction time is inclusive');

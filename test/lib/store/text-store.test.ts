@@ -12,9 +12,9 @@ import {
 } from '../../../lib/index.js';
 import { QwenTokenizer } from '../../../lib/tokenizer/qwen-tokenizer.js';
 import { embeddingRows } from '../../../lib/tokenizer/text-vocabulary.js';
+import { qwen3Folder } from '../../fixtures/qwen3-tokenizer.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
 import { tinyTokenizerJson, writeTokenizer } from '../../fixtures/tiny-tokenizer.js';
-import { qwen3Folder } from '../../fixtures/qwen3-tokenizer.js';
 
 const folder = temporaryFolder(t);
 const at = (name: string) => join(folder, name);

@@ -21,7 +21,11 @@ t.test('the sample depends neither on the order of values nor on how they are sp
 				const expected = [...values].sort((a, b) => a.key - b.key).slice(0, size);
 				return (
 					sorted(whole).join() === sorted(joined).join() &&
-					sorted(whole).join() === expected.map(({ value }) => value).sort((a, b) => a - b).join() &&
+					sorted(whole).join() ===
+						expected
+							.map(({ value }) => value)
+							.sort((a, b) => a - b)
+							.join() &&
 					joined.take().offered === values.length
 				);
 			},
