@@ -172,6 +172,11 @@ export class RandomStream {
 		return (high * 2 ** 26 + low) / 2 ** 53;
 	}
 
+	/** True with a probability, to 32 bits. */
+	chance(probability: number): boolean {
+		return this.uint32() < probability * 2 ** 32;
+	}
+
 	/** Uniform integer in [0, bound), bound at most 2^32; unbiased by rejection. */
 	integer(bound: number): number {
 		const limit = 2 ** 32 - (2 ** 32 % bound);

@@ -176,7 +176,7 @@ export class PatientSimulation {
 			const chance = 0.3 + 0.15 * this.#diagnosed[k]!;
 			const { labs } = diseaseAxes[k]!;
 			for (let i = 0; i < labs.length; i++) {
-				if (random.uniform() < chance) this.#measure(time, axisCodes[k]!.labs[i]!, labs[i]!, k, 1);
+				if (random.chance(chance)) this.#measure(time, axisCodes[k]!.labs[i]!, labs[i]!, k, 1);
 			}
 		}
 		this.#noiseEvents(time, 0.35);
@@ -190,7 +190,7 @@ export class PatientSimulation {
 	#admission(day: number): number {
 		const random = this.#care;
 		let time = day + (60 + random.integer(1080)) * minute;
-		const elective = random.uniform() < 0.15;
+		const elective = random.chance(0.15);
 		if (!elective) {
 			this.#event(time, codes.emergency);
 			time += (60 + random.integer(180)) * minute;
@@ -198,7 +198,7 @@ export class PatientSimulation {
 		this.#event(time, elective ? codes.elective : codes.admission);
 		const worst = Math.max(...this.#state.severity);
 		const nights = 1 + Math.min(21, random.poisson(1.2 + 1.3 * Math.max(0, worst)));
-		const intensive = random.uniform() < 0.06 + 0.1 * Math.max(0, worst - 1);
+		const intensive = random.chance(0.06 + 0.1 * Math.max(0, worst - 1));
 		if (intensive) this.#event(time + 60 * minute, codes.icu);
 		for (let night = 0; night < nights; night++) {
 			const round = time + night * dayLength + 120 * minute;
@@ -206,7 +206,7 @@ export class PatientSimulation {
 				const { labs } = diseaseAxes[k]!;
 			for (let i = 0; i < labs.length; i++) {
 					// An acute illness pushes the read-outs beyond what the chronic state explains, for the first days.
-					if (random.uniform() < 0.3)
+					if (random.chance(0.3))
 						this.#measure(round, axisCodes[k]!.labs[i]!, labs[i]!, k, 1 + 0.3 * Math.exp(-night / 2));
 				}
 			}
@@ -217,9 +217,9 @@ export class PatientSimulation {
 		this.#diagnose(end - 60 * minute, 0.95, 0.6);
 		this.#treat(end - 30 * minute);
 		for (let k = 0; k < axes; k++) {
-			if (this.#diagnosed[k]! >= 3 && random.uniform() < 0.35) this.#event(end - 20 * minute, axisCodes[k]!.procedure);
+			if (this.#diagnosed[k]! >= 3 && random.chance(0.35)) this.#event(end - 20 * minute, axisCodes[k]!.procedure);
 		}
-		this.#event(end, worst > 2 && random.uniform() < 0.4 ? codes.facility : codes.home);
+		this.#event(end, worst > 2 && random.chance(0.4) ? codes.facility : codes.home);
 		return nights;
 	}
 
@@ -235,10 +235,10 @@ export class PatientSimulation {
 			const stages = diseaseAxes[k]!.stages;
 			let stage = 0;
 			while (stage < stages.length && this.#state.severity[k]! > stages[stage]!.threshold) stage++;
-			if (stage > this.#diagnosed[k]! && this.#care.uniform() < found) {
+			if (stage > this.#diagnosed[k]! && this.#care.chance(found)) {
 				this.#diagnosed[k] = stage;
 				this.#event(time, axisCodes[k]!.stages[stage - 1]!);
-			} else if (this.#diagnosed[k]! > 0 && this.#care.uniform() < repeated) {
+			} else if (this.#diagnosed[k]! > 0 && this.#care.chance(repeated)) {
 				this.#event(time, axisCodes[k]!.stages[this.#diagnosed[k]! - 1]!);
 			}
 		}
@@ -249,10 +249,10 @@ export class PatientSimulation {
 		const random = this.#care;
 		for (let k = 0; k < axes; k++) {
 			const treated = this.#state.treated;
-			if (treated[k] === 0 && this.#diagnosed[k]! >= 1 && random.uniform() < 0.25 + 0.2 * this.#diagnosed[k]!) {
+			if (treated[k] === 0 && this.#diagnosed[k]! >= 1 && random.chance(0.25 + 0.2 * this.#diagnosed[k]!)) {
 				treated[k] = 1;
 				this.#event(time, axisCodes[k]!.start);
-			} else if (treated[k] === 1 && random.uniform() < (this.#state.severity[k]! < 0.2 ? 0.3 : 0.04)) {
+			} else if (treated[k] === 1 && random.chance(this.#state.severity[k]! < 0.2 ? 0.3 : 0.04)) {
 				treated[k] = 0;
 				this.#event(time, axisCodes[k]!.stop);
 			}
@@ -262,14 +262,14 @@ export class PatientSimulation {
 	#noiseEvents(time: number, chance: number): void {
 		const random = this.#care;
 		for (const lab of noiseCodes.labs) {
-			if (random.uniform() < chance) {
+			if (random.chance(chance)) {
 				this.#event(time, lab.index, rounded(lab.mean + lab.deviation * random.normal(), lab.decimals));
 			}
 		}
 		const pick = (list: readonly number[]) => list[random.integer(list.length)]!;
-		if (random.uniform() < chance) this.#event(time + 20 * minute, pick(noiseCodes.procedures));
-		if (random.uniform() < chance) this.#event(time + 35 * minute, pick(noiseCodes.diagnoses));
-		if (random.uniform() < chance) this.#event(time + 39 * minute, pick(noiseCodes.drugs));
+		if (random.chance(chance)) this.#event(time + 20 * minute, pick(noiseCodes.procedures));
+		if (random.chance(chance)) this.#event(time + 35 * minute, pick(noiseCodes.diagnoses));
+		if (random.chance(chance)) this.#event(time + 39 * minute, pick(noiseCodes.drugs));
 	}
 }
 

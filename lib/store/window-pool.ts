@@ -50,8 +50,8 @@ export interface WindowPool {
 const naturalShare = 0.95;
 // A gap below this share of a batch stays open: a window of a few tokens teaches little.
 const openShare = 0.02;
-// Turns a pool has, over those it needs on average; those it does not need are passed over.
-const spareTurns = 1.2;
+// Turns a pool has, over those it needs on average: most of a pool's patients come once and few are passed over.
+const spareTurns = 1.05;
 // Windows that are looked at to know how many turns a pool needs.
 const probedPatients = 256;
 /** A window of two context tokens and one future token. */
@@ -79,7 +79,7 @@ export async function turnsPerPool(
 		tokens += windowOf(timeline, vocabulary, cut, options).tokens.length;
 	}
 	const mean = Math.max(tokens, 1) / probed;
-	return Math.ceil((spareTurns * options.batches * options.tokensPerBatch) / mean) + options.batches;
+	return Math.ceil((spareTurns * options.batches * options.tokensPerBatch) / mean);
 }
 
 /**

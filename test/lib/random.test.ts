@@ -53,3 +53,30 @@ t.test('shuffle keeps every item', async (t) => {
 		items,
 	);
 });
+
+t.test('normals made by the block are standard normal, and a function of the stream', async (t) => {
+	const out = new Float64Array(200_001);
+	new RandomStream(5, 'cohort', 1, 1).normals(out);
+	const moment = (power: number) => out.reduce((sum, x) => sum + x ** power, 0) / out.length;
+	t.ok(Math.abs(moment(1)) < 0.01, `mean ${moment(1)}`);
+	t.ok(Math.abs(moment(2) - 1) < 0.015, `variance ${moment(2)}`);
+	t.ok(Math.abs(moment(4) - 3) < 0.15, `fourth moment ${moment(4)}`);
+	const share = (limit: number) => out.filter((x) => x < limit).length / out.length;
+	for (const [limit, expected] of [
+		[-2.326348, 0.01],
+		[-1, 0.1586553],
+		[0.5, 0.6914625],
+		[1.959964, 0.975],
+	] as const) {
+		t.ok(Math.abs(share(limit) - expected) < 0.004, `${share(limit)} below ${limit}`);
+	}
+	t.ok(out.every((x) => Math.abs(x) < 4.4));
+	const again = new Float64Array(8);
+	new RandomStream(5, 'cohort', 1, 1).normals(again);
+	t.same([...again], [...out.subarray(0, 8)]);
+	const stream = new RandomStream(5, 'cohort', 1, 1);
+	const parts = [new Float64Array(8), new Float64Array(8)];
+	for (const part of parts) stream.normals(part);
+	t.same([...parts[1]!], [...out.subarray(8, 16)], 'blocks follow each other');
+	t.ok(Math.abs(Array.from({ length: 20_000 }, () => stream.chance(0.3)).filter(Boolean).length / 20_000 - 0.3) < 0.012);
+});

@@ -1,8 +1,9 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { codeIndex } from '../../../lib/cohort/codes.js';
 import { diseaseAxes } from '../../../lib/cohort/disease-axes.js';
-import { hazard, LatentState, normalsPerDay } from '../../../lib/cohort/dynamics.js';
+import { drawTraits, hazard, LatentState, normalsPerDay } from '../../../lib/cohort/dynamics.js';
 import { simulatePatient } from '../../../lib/cohort/record.js';
 import { simulateCohort } from '../../../lib/cohort/simulate.js';
 import { openMeds } from '../../../lib/data/meds.js';
@@ -48,6 +49,67 @@ t.test('the cohort is valid MEDS, by seed, with the true state of every day', as
 		t.equal(latents?.n, summary.patientDays);
 		t.equal(latents?.s, 60);
 	});
+});
+
+t.test('the files do not depend on the number of threads, nor on which states are written', async (t) => {
+	const folder = temporaryFolder(t);
+	const make = async (name: string, options: object) => {
+		await simulateCohort(join(folder, name), { patients: 1100, seed: 2, minYears: 0.2, maxYears: 0.4, ...options });
+		return readdirSync(join(folder, name), { recursive: true })
+			.map(String)
+			.filter((file) => file.endsWith('.parquet') || file.endsWith('.json'))
+			.sort();
+	};
+	const files = await make('one', { threads: 1 });
+	t.same(await make('three', { threads: 3 }), files);
+	t.ok(files.includes('data/train/2.parquet') && files.includes('latents/2.parquet'), files.join());
+	for (const file of files)
+		t.ok(readFileSync(join(folder, 'one', file)).equals(readFileSync(join(folder, 'three', file))), file);
+	const few = await make('few', { latentPatients: 600 });
+	t.same(
+		files.filter((file) => !few.includes(file)),
+		['latents/2.parquet'],
+	);
+	for (const file of few.filter((name) => name !== 'latents/1.parquet'))
+		t.ok(readFileSync(join(folder, 'one', file)).equals(readFileSync(join(folder, 'few', file))), file);
+	const none = await make('none', { latentPatients: 0 });
+	t.same(
+		none,
+		files.filter((file) => !file.startsWith('latents')),
+	);
+	await withDatabase({}, async (database) => {
+		const [row] = await database.rows(
+			`SELECT count(DISTINCT subject_id)::INTEGER AS n, max(subject_id)::INTEGER AS last FROM read_parquet('${folder}/few/latents/*.parquet')`,
+		);
+		t.same(row, { n: 600, last: 600 });
+		// Subjects ascend within a shard and over the shards of a split.
+		const [backwards] = await database.rows(
+			`SELECT count(*)::INTEGER AS n FROM (SELECT subject_id, time, lag(subject_id) OVER w AS s, lag(time) OVER w AS earlier
+			FROM read_parquet('${folder}/one/data/train/*.parquet', filename = true, file_row_number = true)
+			WINDOW w AS (ORDER BY filename, file_row_number)) WHERE subject_id < s OR (subject_id = s AND (time < earlier OR (time IS NULL AND earlier IS NOT NULL)))`,
+		);
+		t.equal(backwards?.n, 0);
+	});
+});
+
+t.test('daily chances are those of the equations', async (t) => {
+	// Patients whose course is short and the same on average: visits per lived day against their mean intensity.
+	let visits = 0;
+	let days = 0;
+	let expected = 0;
+	const visit = codeIndex('VISIT//OUTPATIENT');
+	for (let index = 0; index < 1500; index++) {
+		const { codes, severity } = simulatePatient(4, index, [0.3, 0.3]);
+		visits += codes.filter((code) => code === visit).length - 1;
+		const traits = drawTraits(new RandomStream(4, 'cohort', index, 0));
+		for (let day = 1; day < severity[0]!.length; day++) {
+			const burden = severity.reduce((sum, column) => sum + Math.max(0, column[day]!), 0);
+			expected += 1 - Math.exp((-3.2 * traits.careSeeking * Math.exp(0.22 * burden)) / 365.25);
+			days++;
+		}
+	}
+	// In hospital nobody visits: a few per cent of the days. The standard error is two per cent.
+	t.ok(Math.abs(visits / expected - 0.98) < 0.06, `${visits} visits in ${days} days, expected ${expected.toFixed(0)}`);
 });
 
 t.test('a patient does not depend on who else is simulated', async (t) => {
