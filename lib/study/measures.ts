@@ -126,7 +126,7 @@ function lossMeasure(
 		nPositives: null,
 		undefinedReason:
 			batches.length < minBatches
-				? `${batches.length} batches of held-out patients, at least ${minBatches} are needed`
+				? `${batches.length} batch${batches.length === 1 ? '' : 'es'} of held-out patients, at least ${minBatches} are needed`
 				: undefined,
 		statistics: mapSeeds(used, ({ batches }): Statistic => {
 			const counts = batches.map(count);

@@ -76,6 +76,11 @@ const lossQuantities: readonly { readonly quantity: Quantity; readonly title: st
 	{ quantity: 'latent-loss/copy-context', title: 'latent loss / copied context' },
 ];
 
+/** What stands behind an interval. */
+function overSeeds({ options: { seeds } }: StudyFile): string {
+	return seeds === 1 ? ', one seed' : ` ± standard deviation over ${seeds} seeds`;
+}
+
 /** The main numbers, for a terminal: means over seeds with intervals and the standard deviation over seeds. */
 export function studySummary(file: StudyFile): string {
 	const notes: string[] = [];
@@ -89,7 +94,7 @@ export function studySummary(file: StudyFile): string {
 	return [
 		parts.map((rows) => lines(rows, '  ').join('\n')).join('\n\n'),
 		'',
-		`[patient-level ${file.bootstrap.level * 100} % interval] ± standard deviation over ${file.options.seeds} seeds; every number: study.json`,
+		`[patient-level ${file.bootstrap.level * 100} % interval]${overSeeds(file)}; every number: study.json`,
 		...notes.map((note, i) => `(${i + 1}) ${note}`),
 	].join('\n');
 }
@@ -185,8 +190,8 @@ export function studyMarkdown(file: StudyFile): string {
 	];
 	return `${[
 		'# Study tables',
-		`${options.seeds} seeds, ${budget.runs} runs of ${integer(budget.stepsPerRun)} updates and ${integer(least)}${most === least ? '' : ` to ${integer(most)}`} tokens each; ${integer(budget.parameters)} parameters. ${integer(dataset.patients.train)} training patients (${integer(dataset.trainTokens)} tokens), ${dataset.patients.tuning} tuning, ${dataset.patients.held_out} held out; index dates ${integer(indexDates.train)}, ${integer(indexDates.tuning)}, ${integer(indexDates.held_out)}.`,
-		`Mean over seeds [${bootstrap.level * 100} % interval over ${integer(bootstrap.draws)} resamples] ± standard deviation over seeds. ${bootstrap.covers}`,
+		`${options.seeds} ${options.seeds === 1 ? 'seed' : 'seeds'}, ${budget.runs} runs of ${integer(budget.stepsPerRun)} updates and ${integer(least)}${most === least ? '' : ` to ${integer(most)}`} tokens each; ${integer(budget.parameters)} parameters. ${integer(dataset.patients.train)} training patients (${integer(dataset.trainTokens)} tokens), ${dataset.patients.tuning} tuning, ${dataset.patients.held_out} held out; index dates ${integer(indexDates.train)}, ${integer(indexDates.tuning)}, ${integer(indexDates.held_out)}.`,
+		`Mean over seeds [${bootstrap.level * 100} % interval over ${integer(bootstrap.draws)} resamples]${overSeeds(file)}. ${bootstrap.covers}`,
 		...sections.filter(([, rows]) => rows.length > 1).map(([title, rows]) => `## ${title}\n\n${markdownTable(rows)}`),
 		...(notes.length === 0 ? [] : [notes.map((note, i) => `(${i + 1}) ${note}`).join('\n')]),
 	].join('\n\n')}\n`;

@@ -76,7 +76,7 @@ t.test('a study of two seeds, end to end', { timeout: 300_000 }, async (t) => {
 	const text = [readFileSync(join(whole, 'study.json'), 'utf8'), readFileSync(join(whole, 'study.md'), 'utf8')].join();
 	t.notMatch(text, /NaN|Infinity/);
 	t.match(text, /undefined \(1\)/);
-	t.match(text, /\(1\) (one class only|\d+ held-out patients? with|\d+ batches)/);
+	t.match(text, /\(1\) (one class only|\d+ held-out patients? with|\d+ batch)/);
 	t.match(studySummary(study), /AUROC, mean of tasks/);
 });
 
