@@ -1,9 +1,10 @@
 import { z } from 'zod';
-import { fraction, parseConfig, positiveInteger, seed } from '../config.js';
+import { parseConfig, positiveInteger, seed } from '../config.js';
 import { DataError } from '../errors.js';
 import { RandomStream } from '../random.js';
 import type { Vocabulary } from '../tokenizer/vocabulary.js';
 import type { TrainingBatch } from '../types.js';
+import { BranchOptions } from './branch-options.js';
 import { latentBranches, noBranches } from './branches.js';
 import { pack } from './packing.js';
 import type { StoreSplit } from './token-store.js';
@@ -15,14 +16,7 @@ export const SamplerOptions = z.strictObject({
 	tokensPerBatch: positiveInteger,
 	seed,
 	/** Latent branches; null makes none. */
-	branches: z
-		.strictObject({
-			kind: z.enum(['masked', 'query']),
-			ratio: fraction,
-			span: positiveInteger,
-			cuts: z.int().min(1).max(8),
-		})
-		.nullable(),
+	branches: BranchOptions.nullable(),
 });
 export type SamplerOptions = z.infer<typeof SamplerOptions>;
 

@@ -1,5 +1,5 @@
 import type { Vocabulary } from '../tokenizer/vocabulary.js';
-import type { Microseconds, Timeline, TokenCount } from '../types.js';
+import type { EpochDay, Microseconds, Timeline, TokenCount } from '../types.js';
 
 /** Number of leading entries of an ascending array that satisfy a predicate. */
 function countWhile(length: number, holds: (index: number) => boolean): number {
@@ -47,6 +47,10 @@ export interface TrainingWindow {
 	readonly contextLength: number;
 	/** (future days + 1,) where each future day starts in `tokens`; the last entry is tokens.length. */
 	readonly futureDays: Int32Array;
+	/** (future days,) calendar day of each. */
+	readonly futureDates: Int32Array;
+	/** Calendar day of the last context event. */
+	readonly contextDate: EpochDay;
 }
 
 /**
@@ -72,5 +76,11 @@ export function trainingWindow(
 	tokens.set(timeline.tokens.subarray(cut, end), context.length);
 	const starts = timeline.dayOffsets.subarray(cutDay, last + 1);
 	const futureDays = Int32Array.from(starts, (offset) => Math.min(offset - cut + context.length, tokens.length));
-	return { tokens, contextLength: context.length, futureDays };
+	return {
+		tokens,
+		contextLength: context.length,
+		futureDays,
+		futureDates: timeline.days.slice(cutDay, last),
+		contextDate: timeline.days[cutDay - 1]!,
+	};
 }

@@ -8,7 +8,7 @@ import { WorldModel } from '../model/world-model.js';
 import { nativeAddon } from '../native.js';
 import { packageVersion } from '../package-version.js';
 import type { TokenStore } from '../store/token-store.js';
-import { predictorWidth } from './loss-options.js';
+import { predictorOptions } from './loss-options.js';
 import type { RunConfig } from './run-folder.js';
 import { TrainConfig, type TrainConfigInput } from './train-config.js';
 
@@ -82,7 +82,7 @@ export function emptyModel(run: RunConfig, weights: 'random' | 'from-files'): Wo
 			shape: run.train.model,
 			vocabSize: run.data.vocabSize,
 			maskTokenId: run.data.maskTokenId,
-			predictorWidth: predictorWidth(run.train),
+			predictor: predictorOptions(run.train),
 			computeDtype: run.train.computeDtype,
 			seed: run.train.seed,
 			threads: run.train.threads,

@@ -56,7 +56,9 @@ t.test('the public API is frozen: a name is added on purpose, and taken away in 
 		'readEmbeddings',
 		'readIndexDates',
 		'readLabels',
+		'readRollout',
 		'readTaskList',
+		'rollout',
 		'scoreSequences',
 		'simulateCohort',
 		'simulatedTasks',
@@ -65,6 +67,7 @@ t.test('the public API is frozen: a name is added on purpose, and taken away in 
 		'validationRules',
 		'writeEmbeddings',
 		'writeReport',
+		'writeRollout',
 	]);
 });
 

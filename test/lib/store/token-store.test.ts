@@ -51,7 +51,7 @@ t.test('a batch is a function of seed and step alone', async (t) => {
 		futureTokens: 10,
 		tokensPerBatch: 80,
 		seed: 3,
-		branches: { kind: 'masked', ratio: 0.5, span: 1, cuts: 1 },
+		branches: { branch: { kind: 'masked', ratio: 0.5, span: 1 }, cuts: 1 },
 	} as const;
 	const sampler = () => new Sampler(store.split('train'), store.vocabulary, options);
 	const one = sampler();
