@@ -113,6 +113,14 @@ std::vector<double> FieldReader::numbers(const char* name) const {
   return result;
 }
 
+std::vector<float> float32_argument(const char* name, const Napi::Value& value) {
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_float32_array) {
+    type_error(value.Env(), std::string("[engine] ") + name + " must be a Float32Array but is " + type_name(value));
+  }
+  const auto array = value.As<Napi::Float32Array>();
+  return {array.Data(), array.Data() + array.ElementLength()};
+}
+
 std::uint32_t job_id(const Napi::Value& value) {
   if (!value.IsNumber())
     type_error(value.Env(), std::string("[engine] jobId must be a number but is ") + type_name(value));
@@ -135,82 +143,6 @@ std::string text_argument(const char* name, const Napi::Value& value) {
 
 namespace {
 
-std::vector<std::string> texts(const char* scope, const char* name, const Napi::Value& value) {
-  if (!value.IsArray()) {
-    type_error(value.Env(), std::string("[") + scope + "] " + name + " must be an array but is " + type_name(value));
-  }
-  std::vector<std::string> result;
-  for (std::uint32_t i = 0; i < value.As<Napi::Array>().Length(); ++i) {
-    result.push_back(text_argument(name, value.As<Napi::Array>().Get(i)));
-  }
-  return result;
-}
-
-std::optional<api::LoraOptions> lora_options(const Napi::Value& value) {
-  if (value.IsNull()) return std::nullopt;
-  const FieldReader read("lora", value);
-  return api::LoraOptions{read.integer("rank"), read.number("alpha"), read.number("dropout"),
-                          texts("lora", "targets", value.As<Napi::Object>().Get("targets"))};
-}
-
-}  // namespace
-
-api::EngineOptions engine_options(const Napi::Value& value) {
-  const FieldReader read("engine options", value);
-  const auto field = [&](const char* name) { return value.As<Napi::Object>().Get(name); };
-  return {
-      .vocab_size = read.integer("vocabSize"),
-      .hidden_size = read.integer("hiddenSize"),
-      .intermediate_size = read.integer("intermediateSize"),
-      .num_hidden_layers = read.integer("numHiddenLayers"),
-      .num_attention_heads = read.integer("numAttentionHeads"),
-      .num_key_value_heads = read.integer("numKeyValueHeads"),
-      .head_dim = read.integer("headDim"),
-      .rms_norm_eps = read.number("rmsNormEps"),
-      .rope_theta = read.number("ropeTheta"),
-      .initializer_range = read.number("initializerRange"),
-      .tie_word_embeddings = read.boolean("tieWordEmbeddings"),
-      .predictor_width = read.integer("predictorWidth"),
-      .compute_dtype = read.text("computeDtype"),
-      .parameter_dtype = read.text("parameterDtype"),
-      .lora = lora_options(field("lora")),
-      .frozen = texts("engine options", "frozen", field("frozen")),
-      .encoder_from_files = read.boolean("encoderFromFiles"),
-      .seed = static_cast<std::uint64_t>(read.integer("seed")),
-      .threads = static_cast<int>(read.integer("threads")),
-  };
-}
-
-api::PackedBatch packed_batch(const Napi::Value& value) {
-  const FieldReader read("batch", value);
-  return {read.int32s("tokens"), read.int32s("cuSeqlens"), read.int32s("positionIds")};
-}
-
-api::TrainingBatch training_batch(const Napi::Value& value) {
-  const FieldReader read("batch", value);
-  const FieldReader branches("branches", value.As<Napi::Object>().Get("branches"));
-  return {packed_batch(value), read.int32s("contextLengths"),
-          api::BranchTable{.sequences = branches.int32s("sequences"),
-                           .cuts = branches.int32s("cuts"),
-                           .cu_rows = branches.int32s("cuRows"),
-                           .tokens = branches.int32s("tokens"),
-                           .position_ids = branches.int32s("positionIds"),
-                           .targets = branches.int32s("targets"),
-                           .isolated = branches.boolean("isolated")}};
-}
-
-std::vector<api::TrainingBatch> training_batches(const Napi::Value& value) {
-  if (!value.IsArray())
-    type_error(value.Env(), std::string("[engine] batches must be an array but is ") + type_name(value));
-  std::vector<api::TrainingBatch> result;
-  for (std::uint32_t i = 0; i < value.As<Napi::Array>().Length(); ++i) {
-    result.push_back(training_batch(value.As<Napi::Array>().Get(i)));
-  }
-  return result;
-}
-
-namespace {
-
 template <typename T>
 struct Choice {
   const char* name;
@@ -229,6 +161,100 @@ T one_of(const FieldReader& read, const char* scope, const char* field, const Ch
   type_error(env, std::string("[") + scope + "] " + field + " must be one of " + names + " but is \"" + found + "\"");
 }
 
+std::vector<std::string> texts(const char* scope, const char* name, const Napi::Value& value) {
+  if (!value.IsArray()) {
+    type_error(value.Env(), std::string("[") + scope + "] " + name + " must be an array but is " + type_name(value));
+  }
+  std::vector<std::string> result;
+  for (std::uint32_t i = 0; i < value.As<Napi::Array>().Length(); ++i) {
+    result.push_back(text_argument(name, value.As<Napi::Array>().Get(i)));
+  }
+  return result;
+}
+
+std::optional<api::LoraOptions> lora_options(const Napi::Value& value) {
+  if (value.IsNull()) return std::nullopt;
+  const FieldReader read("lora", value);
+  return api::LoraOptions{read.integer("rank"), read.number("alpha"), read.number("dropout"),
+                          texts("lora", "targets", value.As<Napi::Object>().Get("targets"))};
+}
+
+api::PredictorOptions predictor_options(const Napi::Value& value) {
+  const char* const scope = "predictor options";
+  const FieldReader read(scope, value);
+  static constexpr Choice<api::PredictorKind> kinds[] = {{"identity", api::PredictorKind::kIdentity},
+                                                         {"mlp", api::PredictorKind::kMlp},
+                                                         {"transformer", api::PredictorKind::kTransformer}};
+  return {.kind = one_of(read, scope, "kind", kinds, value.Env()),
+          .width = read.integer("width"),
+          .layers = read.integer("layers"),
+          .heads = read.integer("heads"),
+          .from_state = read.boolean("fromState")};
+}
+
+}  // namespace
+
+api::EngineOptions engine_options(const Napi::Value& value) {
+  const FieldReader read("engine options", value);
+  return {
+      .vocab_size = read.integer("vocabSize"),
+      .hidden_size = read.integer("hiddenSize"),
+      .intermediate_size = read.integer("intermediateSize"),
+      .num_hidden_layers = read.integer("numHiddenLayers"),
+      .num_attention_heads = read.integer("numAttentionHeads"),
+      .num_key_value_heads = read.integer("numKeyValueHeads"),
+      .head_dim = read.integer("headDim"),
+      .rms_norm_eps = read.number("rmsNormEps"),
+      .rope_theta = read.number("ropeTheta"),
+      .initializer_range = read.number("initializerRange"),
+      .tie_word_embeddings = read.boolean("tieWordEmbeddings"),
+      .predictor = predictor_options(value.As<Napi::Object>().Get("predictor")),
+      .compute_dtype = read.text("computeDtype"),
+      .parameter_dtype = read.text("parameterDtype"),
+      .lora = lora_options(value.As<Napi::Object>().Get("lora")),
+      .frozen = texts("engine options", "frozen", value.As<Napi::Object>().Get("frozen")),
+      .encoder_from_files = read.boolean("encoderFromFiles"),
+      .seed = static_cast<std::uint64_t>(read.integer("seed")),
+      .threads = static_cast<int>(read.integer("threads")),
+  };
+}
+
+api::PackedBatch packed_batch(const Napi::Value& value) {
+  const FieldReader read("batch", value);
+  return {read.int32s("tokens"), read.int32s("cuSeqlens"), read.int32s("positionIds")};
+}
+
+api::TrainingBatch training_batch(const Napi::Value& value) {
+  const FieldReader read("batch", value);
+  const FieldReader branches("branches", value.As<Napi::Object>().Get("branches"));
+  static constexpr Choice<api::BranchKind> kinds[] = {{"causal", api::BranchKind::kCausal},
+                                                      {"isolated", api::BranchKind::kIsolated},
+                                                      {"state", api::BranchKind::kState},
+                                                      {"views", api::BranchKind::kViews}};
+  return {packed_batch(value), read.int32s("contextLengths"),
+          api::BranchTable{.sequences = branches.int32s("sequences"),
+                           .cuts = branches.int32s("cuts"),
+                           .cu_rows = branches.int32s("cuRows"),
+                           .tokens = branches.int32s("tokens"),
+                           .position_ids = branches.int32s("positionIds"),
+                           .targets = branches.int32s("targets"),
+                           .days = branches.float32s("days"),
+                           .kind = one_of(branches, "branches", "kind", kinds, value.Env()),
+                           .predictor_tokens = branches.integer("predictorTokens")}};
+}
+
+std::vector<api::TrainingBatch> training_batches(const Napi::Value& value) {
+  if (!value.IsArray())
+    type_error(value.Env(), std::string("[engine] batches must be an array but is ") + type_name(value));
+  std::vector<api::TrainingBatch> result;
+  for (std::uint32_t i = 0; i < value.As<Napi::Array>().Length(); ++i) {
+    result.push_back(training_batch(value.As<Napi::Array>().Get(i)));
+  }
+  return result;
+}
+
+namespace {
+
 api::LatentOptions latent_options(const Napi::Value& value) {
   const char* const scope = "latent options";
   const FieldReader read(scope, value);
@@ -236,8 +262,8 @@ api::LatentOptions latent_options(const Napi::Value& value) {
                                                            {"smooth-l1", api::LatentLossKind::kSmoothL1},
                                                            {"l1", api::LatentLossKind::kL1},
                                                            {"cosine", api::LatentLossKind::kCosine}};
-  static constexpr Choice<api::TargetKind> targets[] = {{"ema", api::TargetKind::kEma},
-                                                        {"online", api::TargetKind::kOnline}};
+  static constexpr Choice<api::TargetKind> targets[] = {
+      {"ema", api::TargetKind::kEma}, {"online", api::TargetKind::kOnline}, {"views", api::TargetKind::kViews}};
   return {.loss = one_of(read, scope, "loss", losses, value.Env()),
           .beta = read.number("beta"),
           .target = one_of(read, scope, "target", targets, value.Env()),

@@ -38,6 +38,7 @@ class FieldReader {
 };
 
 std::uint32_t job_id(const Napi::Value& value);
+std::vector<float> float32_argument(const char* name, const Napi::Value& value);
 bool boolean_argument(const char* name, const Napi::Value& value);
 std::string text_argument(const char* name, const Napi::Value& value);
 api::EngineOptions engine_options(const Napi::Value& value);

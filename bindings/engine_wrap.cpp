@@ -13,6 +13,7 @@ Napi::Function EngineWrap::constructor(Napi::Env env) {
                          InstanceMethod<&EngineWrap::step>("step"),
                          InstanceMethod<&EngineWrap::losses>("losses"),
                          InstanceMethod<&EngineWrap::embed>("embed"),
+                         InstanceMethod<&EngineWrap::predict_latent>("predictLatent"),
                          InstanceMethod<&EngineWrap::score>("score"),
                          InstanceMethod<&EngineWrap::trace>("trace"),
                          InstanceMethod<&EngineWrap::snapshot>("snapshot"),
@@ -80,6 +81,16 @@ Napi::Value EngineWrap::embed(const Napi::CallbackInfo& info) {
                     api::Engine& engine, const std::atomic<bool>& cancelled) -> Job::ToJs {
                   return [states = engine.embed(batch, pool, encoder, cancelled)](Napi::Env env) {
                     return float32_array(env, states);
+                  };
+                });
+}
+
+Napi::Value EngineWrap::predict_latent(const Napi::CallbackInfo& info) {
+  return submit(info,
+                [states = float32_argument("states", info[1]), days = float32_argument("daysAhead", info[2])](
+                    api::Engine& engine, const std::atomic<bool>&) -> Job::ToJs {
+                  return [predicted = engine.predict_latent(states, days)](Napi::Env env) {
+                    return float32_array(env, predicted);
                   };
                 });
 }

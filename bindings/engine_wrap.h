@@ -18,6 +18,7 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
   Napi::Value step(const Napi::CallbackInfo& info);
   Napi::Value losses(const Napi::CallbackInfo& info);
   Napi::Value embed(const Napi::CallbackInfo& info);
+  Napi::Value predict_latent(const Napi::CallbackInfo& info);
   Napi::Value score(const Napi::CallbackInfo& info);
   Napi::Value trace(const Napi::CallbackInfo& info);
   Napi::Value snapshot(const Napi::CallbackInfo& info);

@@ -31,8 +31,11 @@ export type {
 	LatentStateResult,
 	PairedDifference,
 	ProbeResult,
+	RolloutResult,
 } from './evaluate/evaluation-file.js';
 export type { FeatureTable } from './evaluate/features.js';
+export { type RolloutOptions, type RolloutTable, rollout } from './evaluate/rollout.js';
+export { readRollout, writeRollout } from './evaluate/rollout-file.js';
 export {
 	type DaySurprise,
 	type ScoredSequence,

@@ -28,9 +28,21 @@ export interface NativeLoraOptions {
 	readonly targets: readonly string[];
 }
 
+/** Predictor g; a field that its kind does not read is 0. */
+export interface NativePredictorOptions {
+	readonly kind: 'identity' | 'mlp' | 'transformer';
+	/** `mlp`: d -> width -> d; `transformer`: its own width, even. */
+	readonly width: number;
+	/** Of `transformer`. */
+	readonly layers: number;
+	/** Of `transformer`; divides the width. */
+	readonly heads: number;
+	/** `transformer` that starts from the context's state and the time ahead alone, as `predictLatent` needs. */
+	readonly fromState: boolean;
+}
+
 export interface NativeEngineOptions extends NativeModelShape {
-	/** Width of the predictor's hidden layer; the predictor is d -> width -> d. 0: the identity. */
-	readonly predictorWidth: number;
+	readonly predictor: NativePredictorOptions;
 	/** dtype of the forward and backward pass; moments and the EMA are float32. */
 	readonly computeDtype: ComputeDtype;
 	/** float32 trains; bfloat16 takes half the memory and is frozen: a model that is only read, or the base of LoRA. */
@@ -64,14 +76,16 @@ export interface NativeBranches {
 	readonly tokens: Int32Array;
 	readonly positionIds: Int32Array;
 	readonly targets: Int32Array;
-	readonly isolated: boolean;
+	readonly days: Float32Array;
+	readonly kind: 'causal' | 'isolated' | 'state' | 'views';
+	readonly predictorTokens: number;
 }
 
 export interface NativeLatentOptions {
 	readonly loss: 'mse' | 'smooth-l1' | 'l1' | 'cosine';
 	/** Of smooth-l1. */
 	readonly beta: number;
-	readonly target: 'ema' | 'online';
+	readonly target: 'ema' | 'online' | 'views';
 	readonly targetLayers: number;
 	readonly varianceWeight: number;
 	readonly covarianceWeight: number;
@@ -223,6 +237,8 @@ export interface NativeEngine {
 		pooling: 'last' | 'mean',
 		encoder: 'encoder' | 'target_encoder',
 	): Promise<Float32Array>;
+	/** (rows x hiddenSize) predicted target states; refused by a predictor that needs branch rows. */
+	predictLatent(jobId: number, states: Float32Array, daysAhead: Float32Array): Promise<Float32Array>;
 	/** Log-probability of each token given those before it. */
 	score(jobId: number, batch: NativePackedBatch, withHidden: boolean): Promise<NativeScores>;
 	/** Writes `hidden`, `logits`, `loss` and `grad.<parameter>` of a batch as float32 safetensors. */

@@ -93,7 +93,13 @@ export interface PackedBatch {
 
 /**
  * Latent branches of a packed batch, end to end: each sees the first `cuts` tokens of its sequence and itself, never the
- * clean future.
+ * clean future. What its rows are follows from `kind`:
+ *
+ * - `causal`: rows see the context and the rows of their branch up to themselves;
+ * - `isolated`: rows see the context and themselves;
+ * - `state`: rows do not go through the encoder; predictions start from the state of the last context token;
+ * - `views`: `predictorTokens` rows that see the context, then the future as a sequence of its own that sees nothing else.
+ *   The last of the former predicts the last of the latter.
  */
 export interface LatentBranches {
 	/** (branches,) which sequence. */
@@ -102,14 +108,17 @@ export interface LatentBranches {
 	readonly cuts: Int32Array;
 	/** (branches + 1,) where the rows of each begin; starts with 0. */
 	readonly cuRows: Int32Array;
-	/** (rows,) */
+	/** (rows,); empty for `state`. */
 	readonly tokens: Int32Array;
-	/** (rows,) as the trunk numbers the same places. */
+	/** (rows,) as the trunk numbers the same places, from 0 in the second of two views; empty for `state`. */
 	readonly positionIds: Int32Array;
 	/** (rows,) packed trunk row whose state is predicted here; -1 where none is. */
 	readonly targets: Int32Array;
-	/** Rows of a branch do not see each other. */
-	readonly isolated: boolean;
+	/** (rows,) whole days from the last context event to the row's place; 0 in `views`. */
+	readonly days: Float32Array;
+	readonly kind: 'causal' | 'isolated' | 'state' | 'views';
+	/** Of `views`; 0 otherwise. */
+	readonly predictorTokens: number;
 }
 
 /** A packed batch with what the two objectives need. */

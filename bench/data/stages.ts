@@ -41,7 +41,7 @@ const samplerOptions: SamplerOptions = {
 	futureTokens: 1100,
 	tokensPerBatch: 3300,
 	seed: 1,
-	branches: { kind: 'query', ratio: 1, span: 1, cuts: 2 },
+	branches: { branch: { kind: 'query', at: 'day-ends' }, cuts: 2 },
 };
 
 function checkBatch({ tokens, cuSeqlens, positionIds, contextLengths, subjectIds }: TrainingBatch): void {

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <stdexcept>
 #include <vector>
 
@@ -36,14 +37,14 @@ model::Qwen3Config shape_of(std::int64_t layers) {
 /// One patient: half context, half future; the latent branch has all of the future, or a query for every 20th token.
 PlainBatch patient(std::int64_t tokens, bool query, std::int64_t vocabulary) {
   PlainBatch batch;
-  batch.isolated = query;
+  if (query) batch.kind = train::BranchKind::kIsolated;
   std::vector<std::int32_t>& sequence = batch.sequences.emplace_back();
   for (std::int64_t i = 0; i < tokens; ++i)
     sequence.push_back(static_cast<std::int32_t>((i * 7919) % (vocabulary - 1)));
   const auto cut = static_cast<std::int32_t>(tokens / 2);
   const auto mask = static_cast<std::int32_t>(vocabulary - 1);
   batch.context_lengths = {cut};
-  PlainBranch branch{0, cut, {}, {}, {}};
+  PlainBranch branch{0, cut, {}, {}, {}, {}};
   for (auto i = cut; i < static_cast<std::int32_t>(tokens); ++i) {
     if (query && (i + 1 - cut) % 20 != 0) continue;
     const bool masked = query || i % 2 == 0;
@@ -90,8 +91,8 @@ class TwoPassStep {
           objective::normalise_target(model::qwen3_forward(ema, config, clean_, running).index_select(0, predicted_));
     }
     const at::Tensor masked = model::qwen3_forward(weights, config, masked_, running);
-    const at::Tensor latent =
-        objective::latent_loss(state.predictor.forward(masked.index_select(0, predicted_)), target);
+    const at::Tensor latent = objective::latent_loss(
+        state.predictor.cast(masked.scalar_type()).forward({masked.index_select(0, predicted_), {}, {}, {}}), target);
     const at::Tensor total = next + latent;
     const std::vector<at::Tensor> gradients = torch::autograd::grad({total}, parameters);
     train::clip_gradients(gradients, options.gradient_clip);
@@ -113,21 +114,24 @@ int train_step(const TrainStepSettings& settings) {
   const model::Qwen3Config config = shape_of(settings.layers);
   const train::WorldModelOptions options{
       .config = config,
-      .predictor_width = 2 * config.hidden_size,
+      .predictor = {.kind = model::PredictorKind::kMlp, .width = 2 * config.hidden_size},
       .compute_dtype = settings.bfloat16 ? ComputeDtype::kBfloat16 : ComputeDtype::kFloat32,
       .seed = 1};
   train::StepOptions step;
   step.optimizer.learning_rate = 1e-5;
   step.latent_weight = settings.variant == "sft" ? 0.0 : 1.0;
   const PlainBatch batch = patient(settings.tokens, settings.variant == "query", config.vocab_size);
-  std::vector<double> seconds;
+  std::vector<double> seconds, cpu_seconds;
   double loss = 0.0;
   const auto timed = [&](const auto& update) {
     for (int i = -2; i < settings.steps; ++i) {
       const auto before = std::chrono::steady_clock::now();
+      const std::clock_t cpu_before = std::clock();
       loss = update();
       const std::chrono::duration<double> took = std::chrono::steady_clock::now() - before;
-      if (i >= 0) seconds.push_back(took.count());
+      if (i < 0) continue;
+      seconds.push_back(took.count());
+      cpu_seconds.push_back(static_cast<double>(std::clock() - cpu_before) / CLOCKS_PER_SEC);
     }
   };
   if (settings.variant == "two-pass") {
@@ -137,12 +141,28 @@ int train_step(const TrainStepSettings& settings) {
     train::WorldModel model(options);
     const std::vector<train::WorldModelBatch> packed = {batch.packed(config.vocab_size)};
     timed([&] { return model.step(packed, step, running).loss; });
+  } else if (settings.variant == "monitors") {
+    // Every second step of a masked run reads the collapse monitors.
+    train::WorldModel model(options);
+    const std::vector<train::WorldModelBatch> packed = {batch.packed(config.vocab_size)};
+    timed([&] {
+      const double found = model.step(packed, step, running).loss;
+      step.with_collapse_monitors = !step.with_collapse_monitors;
+      return found;
+    });
   } else {
-    throw std::runtime_error("[bench] variant must be sft, query, masked or two-pass but is " + settings.variant);
+    throw std::runtime_error("[bench] variant must be sft, query, masked, two-pass or monitors but is " +
+                             settings.variant);
   }
-  std::printf("{\"loss\":%.9g,\"seconds\":[", loss);
-  for (std::size_t i = 0; i < seconds.size(); ++i) std::printf("%s%.6g", i == 0 ? "" : ",", seconds[i]);
-  std::printf("]}\n");
+  const auto list = [](const char* name, const std::vector<double>& values) {
+    std::printf(",\"%s\":[", name);
+    for (std::size_t i = 0; i < values.size(); ++i) std::printf("%s%.6g", i == 0 ? "" : ",", values[i]);
+    std::printf("]");
+  };
+  std::printf("{\"loss\":%.9g", loss);
+  list("seconds", seconds);
+  list("cpuSeconds", cpu_seconds);
+  std::printf("}\n");
   return 0;
 }
 

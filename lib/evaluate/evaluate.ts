@@ -24,20 +24,24 @@ import {
 	type LatentStateResult,
 	type PairedDifference,
 	type ProbeResult,
+	type RolloutResult,
 } from './evaluation-file.js';
 import type { FeatureTable } from './features.js';
 import { type BootstrapOptions, bootstrap, difference, type Statistic } from './intervals.js';
-import { fitLatentProbe, type LatentPredictions, readLatents } from './latent-state.js';
+import { fitLatentProbe, type LatentPredictions, type LatentTargets, readLatents } from './latent-state.js';
 import { RankedPredictions, rSquared } from './metrics.js';
 import { fitProbe, rowsByKey, tooFewPatients } from './probe.js';
+import type { RolloutTable } from './rollout.js';
+import { evaluateRollout } from './rollout-evaluation.js';
+import { readRollout } from './rollout-file.js';
 
 export const EvaluateOptions = z.strictObject({
 	/** MEDS folder: labels' history, count features, true latent states. */
 	meds: z.string(),
 	/** Folder written by `buildTasks`. */
 	tasks: z.string(),
-	/** Encoders with their embeddings (parquet written by `writeEmbeddings`). The count baseline is always added. */
-	models: z.array(EvaluatedModel.extend({ embeddings: z.string() })).min(1),
+	/** Encoders with their embeddings (parquet written by `writeEmbeddings`) and rollouts (`writeRollout`), if any. The count baseline is always added. */
+	models: z.array(EvaluatedModel.extend({ embeddings: z.string(), rollout: z.string().optional() })).min(1),
 	/** Where evaluation.json is written. */
 	out: z.string(),
 	seed: seed.default(1),
@@ -83,7 +87,7 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 	}
 	const indexDates = await readIndexDates(config.tasks);
 	const contenders: Contender[] = [];
-	for (const { embeddings, ...about } of config.models)
+	for (const { embeddings, rollout: _, ...about } of config.models)
 		contenders.push(contender(about, await readEmbeddings(embeddings)));
 	contenders.push(contender(countsModel, await countFeatures(dataset, indexDates, operation.signal)));
 	const latents = join(config.meds, latentsFolder);
@@ -94,7 +98,8 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 		seed: config.seed,
 		signal: operation.signal,
 	});
-	const total = taskList.tasks.length + (simulated ? 4 : 0);
+	const rolledOut = simulated ? config.models.filter(({ rollout }) => rollout !== undefined) : [];
+	const total = taskList.tasks.length + (simulated ? 4 : 0) + rolledOut.length;
 	let done = 0;
 	const report = () => operation.onProgress?.({ stage: 'probe', done: ++done, total, unit: 'tasks' });
 	for (const task of taskList.tasks) {
@@ -102,8 +107,13 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 		report();
 	}
 	if (simulated) {
-		for (const targets of await readLatents(latents, indexDates)) {
+		const targetsByHorizon = await readLatents(latents, indexDates);
+		for (const targets of targetsByHorizon) {
 			await work.latentState(targets);
+			report();
+		}
+		for (const { name, rollout } of rolledOut) {
+			await work.rolledOut(name, await readRollout(rollout!), indexDates, targetsByHorizon);
 			report();
 		}
 	}
@@ -140,6 +150,7 @@ function evaluationFile(
 		models: contenders.map(({ about }) => about),
 		probes: work.probes,
 		latentState: work.latent,
+		rollout: work.rollout,
 		differences: work.differences,
 		cohortFlow: [...config.cohortFlow, ...flow],
 	});
@@ -148,6 +159,7 @@ function evaluationFile(
 class Evaluation {
 	readonly probes: ProbeResult[] = [];
 	readonly latent: LatentStateResult[] = [];
+	readonly rollout: RolloutResult[] = [];
 	readonly differences: PairedDifference[] = [];
 	readonly #contenders: readonly Contender[];
 	readonly #splitOf: ReadonlyMap<string, Split>;
@@ -157,6 +169,16 @@ class Evaluation {
 		this.#contenders = contenders;
 		this.#splitOf = new Map(indexDates.map((row) => [sampleKey(row), row.split]));
 		this.#bootstrap = options;
+	}
+
+	/** Reads predicted states of one model at every horizon. */
+	async rolledOut(
+		model: string,
+		table: RolloutTable,
+		indexDates: readonly IndexDateRow[],
+		latents: readonly LatentTargets[],
+	): Promise<void> {
+		this.rollout.push(...(await evaluateRollout(model, table, indexDates, latents, this.#bootstrap)));
 	}
 
 	/** Fits and reads the probes of one task and horizon. */
@@ -243,7 +265,7 @@ class Evaluation {
 	}
 
 	/** Fits and reads the ridge probes for the true latent state at one horizon. */
-	async latentState(targets: Awaited<ReturnType<typeof readLatents>>[number]): Promise<void> {
+	async latentState(targets: LatentTargets): Promise<void> {
 		const fitted: { about: EvaluatedModel; result: LatentPredictions }[] = [];
 		for (const { about, table, rowOf } of this.#contenders) {
 			const result = await fitLatentProbe(table, rowOf, targets);

@@ -73,6 +73,39 @@ export const LatentStateResult = z.strictObject({
 });
 export type LatentStateResult = z.infer<typeof LatentStateResult>;
 
+/** Mean squared error over features and held-out samples, in states that are layer-normalised; null without samples. */
+export const StateErrors = z.strictObject({
+	/** Of the predicted state. */
+	predicted: z.number().nullable(),
+	/** Of the state at the index date. */
+	copy: z.number().nullable(),
+	/** Of the mean state that training patients reach. */
+	mean: z.number().nullable(),
+	/** Samples with an event between index date and horizon. */
+	nSamples: z.int(),
+});
+export type StateErrors = z.infer<typeof StateErrors>;
+
+/** A model whose predictor maps (state, time ahead), rolled out on a simulated cohort. */
+export const RolloutResult = z.strictObject({
+	model: z.string(),
+	horizonDays: z.number(),
+	/** Of the true latent state at the horizon, all axes weighted by their variance. */
+	r2: z.strictObject({
+		/** A ridge probe on the state at the index date, fitted for this horizon. */
+		direct: Estimate,
+		/** The probe for the state now, applied to the predicted state. */
+		rollout: Estimate,
+		/** The same probe applied to the state at the index date, as if nothing changed. */
+		copy: Estimate,
+	}),
+	/** rollout - copy on the same resamples. */
+	gain: Estimate,
+	...sampleCounts,
+	stateErrors: StateErrors,
+});
+export type RolloutResult = z.infer<typeof RolloutResult>;
+
 /** `evaluation.json`: every number of the report. */
 export const EvaluationFile = z.strictObject({
 	format: z.literal('ehr-jepa/evaluation'),
@@ -86,6 +119,8 @@ export const EvaluationFile = z.strictObject({
 	models: z.array(EvaluatedModel),
 	probes: z.array(ProbeResult),
 	latentState: z.array(LatentStateResult),
+	/** Empty unless a model has rollouts. */
+	rollout: z.array(RolloutResult).default([]),
 	differences: z.array(PairedDifference),
 	cohortFlow: z.array(
 		z.strictObject({

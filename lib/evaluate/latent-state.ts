@@ -70,6 +70,8 @@ export interface LatentPredictions {
 	readonly truth: Float32Array;
 	readonly patients: readonly bigint[];
 	readonly rows: number;
+	/** The probe on other states: (rows x columns) -> (rows x axes). */
+	readonly apply: (values: Float32Array) => Float64Array;
 }
 
 /** Ridge probe of all axes at once; L2 chosen on tuning. Undefined with the reason when a split has no samples. */
@@ -106,9 +108,9 @@ export async function fitLatentProbe(
 			l2: l2Grid,
 		}),
 	);
-	const predict = (split: Split, penalty: number): Float64Array => {
-		const values = standardiser.apply(selectRows(table, bySplit[split].rows));
-		const rows = bySplit[split].rows.length;
+	const apply = (features: Float32Array, penalty: number): Float64Array => {
+		const values = standardiser.apply(features);
+		const rows = features.length / table.columns;
 		const result = new Float64Array(rows * axes);
 		for (let axis = 0; axis < axes; axis++) {
 			const start = (penalty * axes + axis) * (table.columns + 1);
@@ -117,6 +119,7 @@ export async function fitLatentProbe(
 		}
 		return result;
 	};
+	const predict = (split: Split, penalty: number) => apply(selectRows(table, bySplit[split].rows), penalty);
 	const tuningRows = bySplit.tuning.rows.length;
 	const ones = new Float64Array(tuningRows).fill(1);
 	let best = 0;
@@ -134,5 +137,6 @@ export async function fitLatentProbe(
 		truth: Float32Array.from(bySplit.held_out.states),
 		patients: bySplit.held_out.patients,
 		rows: bySplit.held_out.rows.length,
+		apply: (values) => apply(values, best),
 	};
 }

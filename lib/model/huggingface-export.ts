@@ -179,7 +179,12 @@ function configOf({ options }: WorldModel, dtype: StorageDtype, config: z.output
 		torch_dtype: dtype,
 		...specialTokens(config),
 		transformers_version: transformersVersion,
-		ehr_jepa: { package: packageVersion, mask_token_id: options.maskTokenId },
+		ehr_jepa: {
+			package: packageVersion,
+			mask_token_id: options.maskTokenId,
+			// What `fromPretrained` must be given before predictor.safetensors can be loaded.
+			...(config.parts.includes('predictor') ? { predictor: options.predictor ?? null } : {}),
+		},
 	};
 }
 

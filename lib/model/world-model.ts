@@ -5,6 +5,7 @@ import type {
 	NativeLosses,
 	NativeLossOptions,
 	NativePackedBatch,
+	NativePredictorOptions,
 	NativeSaveOptions,
 	NativeScores,
 	NativeSnapshot,
@@ -27,8 +28,8 @@ export interface WorldModelOptions {
 	readonly vocabSize: number;
 	/** Token that stands for a masked one, recorded by exports; null when the vocabulary has none to spare. */
 	readonly maskTokenId: number | null;
-	/** Hidden width of the predictor, 0 for the identity; absent: twice the hidden size. */
-	readonly predictorWidth?: number | undefined;
+	/** Absent: an MLP of twice the hidden size. */
+	readonly predictor?: NativePredictorOptions | undefined;
 	readonly computeDtype?: ComputeDtype | undefined;
 	/** float32 (default) trains; bfloat16 takes half the memory and is frozen: a model that is only read, or the base of LoRA. */
 	readonly parameterDtype?: ComputeDtype | undefined;
@@ -44,7 +45,7 @@ export interface WorldModelOptions {
 /** What a pretrained model does not say itself. */
 export interface FromPretrainedOptions
 	extends Partial<
-		Pick<WorldModelOptions, 'predictorWidth' | 'computeDtype' | 'parameterDtype' | 'lora' | 'seed' | 'threads'>
+		Pick<WorldModelOptions, 'predictor' | 'computeDtype' | 'parameterDtype' | 'lora' | 'seed' | 'threads'>
 	> {
 	/** Unused row of the embedding; absent: what our export recorded, Qwen3's first unused row, or none. */
 	readonly maskTokenId?: number | undefined;
@@ -90,7 +91,13 @@ export class WorldModel {
 		try {
 			this.#engine = new Engine({
 				...nativeShape(options.shape, options.vocabSize),
-				predictorWidth: options.predictorWidth ?? 2 * options.shape.hiddenSize,
+				predictor: options.predictor ?? {
+					kind: 'mlp',
+					width: 2 * options.shape.hiddenSize,
+					layers: 0,
+					heads: 0,
+					fromState: false,
+				},
 				computeDtype: options.computeDtype ?? 'float32',
 				parameterDtype: options.parameterDtype ?? 'float32',
 				lora: options.lora ?? null,
@@ -177,6 +184,42 @@ export class WorldModel {
 	): Promise<Float32Array> {
 		const { pooling = 'last', encoder = 'encoder', signal } = options;
 		return this.#call(signal, (job) => this.#engine.embed(job, batch, pooling, encoder));
+	}
+
+	/** Whether {@link predictLatent} is defined: the predictor was made to start from the state alone. */
+	get predictsFromState(): boolean {
+		return this.options.predictor?.fromState ?? false;
+	}
+
+	/**
+	 * Latent rollout: the target encoder's layer-normalised state that is expected some time after the last event of S(t).
+	 *
+	 * @param states - (n x hiddenSize) S(t) as training has it: `embed` with pooling `last`.
+	 * @param daysAhead - (n,) days from the last event in S(t) to the time that is asked for; fractions are allowed.
+	 * @returns (n x hiddenSize), row-major.
+	 * @throws {ConfigError} When the predictor is not one that maps (state, time ahead), or the lengths do not fit.
+	 */
+	async predictLatent(
+		states: Float32Array,
+		daysAhead: Float32Array,
+		options: { readonly signal?: AbortSignal | undefined } = {},
+	): Promise<Float32Array> {
+		if (!this.predictsFromState) {
+			throw new ConfigError(
+				`[predict latent] the predictor must map a state and a time ahead but is ${this.options.predictor?.kind ?? 'mlp'} on branch rows; train with "branch": {"kind": "state"} (preset rollout)`,
+			);
+		}
+		if (states.length !== daysAhead.length * this.hiddenSize) {
+			throw new ConfigError(
+				`[predict latent] states must hold ${this.hiddenSize} numbers for each of the ${daysAhead.length} times ahead but hold ${states.length}`,
+			);
+		}
+		for (const [row, days] of daysAhead.entries()) {
+			if (!Number.isFinite(days) || days < 0) {
+				throw new ConfigError(`[predict latent] daysAhead must be finite and not negative but row ${row} has ${days}`);
+			}
+		}
+		return this.#call(options.signal, (job) => this.#engine.predictLatent(job, states, daysAhead));
 	}
 
 	/**

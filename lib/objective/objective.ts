@@ -35,7 +35,8 @@ export type Objective = z.infer<typeof Objective>;
 
 /**
  * Objectives with a name: `smb-structure` is the closest reading of the paper's simultaneous schedule, `curriculum` of the
- * one it found better, `fast` predicts day ends from queries at a third of the cost.
+ * one it found better, `fast` predicts day ends from queries at a third of the cost, `rollout` predicts them from the state
+ * of the context and the time ahead alone, `llm-jepa` is the two-view form of the field.
  */
 export const objectivePresets = {
 	sft: { nextToken: {}, latent: null },
@@ -43,6 +44,8 @@ export const objectivePresets = {
 	curriculum: { nextToken: {}, latent: {}, schedule: { kind: 'curriculum' } },
 	fast: { nextToken: {}, latent: { branch: { kind: 'query' } } },
 	jepa: { nextToken: null, latent: {} },
+	rollout: { nextToken: {}, latent: { branch: { kind: 'state' } } },
+	'llm-jepa': { nextToken: {}, latent: { branch: { kind: 'views' } } },
 } as const satisfies Record<string, z.input<typeof Objective>>;
 export type ObjectivePreset = keyof typeof objectivePresets;
 
@@ -67,7 +70,7 @@ export function weightsAt(objective: Objective, step: number, steps: number): St
 }
 
 function momentumAt({ target }: LatentObjective, step: number, steps: number): number | null {
-	if (target.kind === 'online') return null;
+	if (target.kind === 'online' || target.kind === 'views') return null;
 	if (target.kind === 'frozen') return 1;
 	const { momentum, finalMomentum = momentum } = target;
 	return momentum + (finalMomentum - momentum) * (steps === 1 ? 0 : (step - 1) / (steps - 1));

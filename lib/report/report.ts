@@ -12,6 +12,7 @@ import { latentStateSection } from './sections/latent-state.js';
 import { lossesSection } from './sections/losses.js';
 import { probesSection } from './sections/probes.js';
 import { readingSection } from './sections/reading.js';
+import { rolloutSection } from './sections/rollout.js';
 import { summary } from './sections/summary.js';
 import { trainingFiguresSection } from './sections/training-figures.js';
 import { stylesheet } from './style.js';
@@ -22,6 +23,7 @@ const sections: readonly ((data: ReportData) => Section | undefined)[] = [
 	probesSection,
 	differencesSection,
 	latentStateSection,
+	rolloutSection,
 	lossesSection,
 	collapseSection,
 	cohortFlowSection,

@@ -51,7 +51,8 @@ export async function* indexBatches(
 	}
 }
 
-async function timelineOf(splits: readonly StoreSplit[], subjectId: bigint): Promise<Timeline | undefined> {
+/** A subject's timeline, in whichever split it is. */
+export async function timelineOf(splits: readonly StoreSplit[], subjectId: bigint): Promise<Timeline | undefined> {
 	for (const split of splits) {
 		const place = await split.indexOf(subjectId);
 		if (place !== undefined) return split.timeline(place);

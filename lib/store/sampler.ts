@@ -1,7 +1,8 @@
 import { z } from 'zod';
-import { fraction, nonNegativeInteger, parseConfig, positiveInteger, seed } from '../config.js';
+import { nonNegativeInteger, parseConfig, positiveInteger, seed } from '../config.js';
 import { DataError } from '../errors.js';
 import type { Split, TrainingBatch } from '../types.js';
+import { BranchOptions } from './branch-options.js';
 import { latentBranches, noBranches } from './branches.js';
 import { pack } from './packing.js';
 import { PatientOrder } from './patient-order.js';
@@ -16,14 +17,7 @@ export const SamplerOptions = z
 		tokensPerBatch: z.int().min(3),
 		seed,
 		/** Latent branches; null makes none. */
-		branches: z
-			.strictObject({
-				kind: z.enum(['masked', 'query']),
-				ratio: fraction,
-				span: positiveInteger,
-				cuts: z.int().min(1).max(8),
-			})
-			.nullable(),
+		branches: BranchOptions.nullable(),
 		/** Which of `worldSize` processes this one is: they share one order of patients, and no patient of an epoch is drawn by two. */
 		rank: nonNegativeInteger.default(0),
 		worldSize: positiveInteger.default(1),

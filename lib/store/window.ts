@@ -1,5 +1,5 @@
 import type { TokenVocabulary } from '../tokenizer/token-vocabulary.js';
-import { type Microseconds, microsecondsPerDay, type Timeline, type TokenCount } from '../types.js';
+import { type EpochDay, type Microseconds, microsecondsPerDay, type Timeline, type TokenCount } from '../types.js';
 
 /** Number of leading entries of an ascending array that satisfy a predicate. */
 function countWhile(length: number, holds: (index: number) => boolean): number {
@@ -40,6 +40,12 @@ export function visibleAt(timeline: Timeline, predictionTime: Microseconds): Vis
 	const all = isBegun ? runsOfDay(timeline, whole) : [];
 	const runs = all.filter((run) => times[run]! <= predictionTime);
 	return { days: whole, runs, runsNotYetKnown: all.length - runs.length, until: predictionTime };
+}
+
+/** Calendar day of the newest event that is known at a prediction time; undefined before every event. */
+export function newestDayAt(timeline: Timeline, predictionTime: Microseconds): EpochDay | undefined {
+	const { days, runs } = visibleAt(timeline, predictionTime);
+	return timeline.days[runs.length > 0 ? days : days - 1];
 }
 
 /** What is known before a day begins. */
@@ -141,6 +147,10 @@ export interface TrainingWindow {
 	readonly contextLength: number;
 	/** (future days + 1,) where each future day starts in `tokens`; the last entry is tokens.length. */
 	readonly futureDays: Int32Array;
+	/** (future days,) calendar day of each. */
+	readonly futureDates: Int32Array;
+	/** Calendar day of the last context event. */
+	readonly contextDate: EpochDay;
 }
 
 /**
@@ -166,5 +176,11 @@ export function trainingWindow(
 	tokens.set(timeline.tokens.subarray(cut, end), context.length);
 	const starts = timeline.dayOffsets.subarray(cutDay, last + 1);
 	const futureDays = Int32Array.from(starts, (offset) => Math.min(offset - cut + context.length, tokens.length));
-	return { tokens, contextLength: context.length, futureDays };
+	return {
+		tokens,
+		contextLength: context.length,
+		futureDays,
+		futureDates: timeline.days.slice(cutDay, last),
+		contextDate: timeline.days[cutDay - 1]!,
+	};
 }

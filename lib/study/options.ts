@@ -13,6 +13,11 @@ export const studyVariants = {
 		description: 'next-token prediction, then latent prediction with it as an anchor',
 	},
 	jepa: { label: 'JEPA only', description: 'latent prediction alone' },
+	rollout: {
+		label: 'State rollout',
+		description: 'next-token prediction and latent prediction of day ends from the state and the time ahead alone',
+	},
+	'llm-jepa': { label: 'LLM-JEPA', description: 'next-token prediction and two views, without a target encoder' },
 	fast: { label: 'Query branch', description: 'next-token prediction and latent prediction of day ends from queries' },
 } as const satisfies Record<ObjectivePreset, { readonly label: string; readonly description: string }>;
 export type StudyVariant = keyof typeof studyVariants;

@@ -9,7 +9,7 @@ import { type ComputeDtype, nativeAddon } from '../native.js';
 import { packageVersion } from '../package-version.js';
 import type { TokenStore } from '../store/token-store.js';
 import { type Checkpoint, checkpointFile } from './checkpoint.js';
-import { predictorWidth } from './loss-options.js';
+import { predictorOptions } from './loss-options.js';
 import type { RunConfig } from './run-folder.js';
 import { TrainConfig, type TrainConfigInput } from './train-config.js';
 import { frozenWeights, loraOf } from './trainable.js';
@@ -119,7 +119,7 @@ function emptyModel(run: RunConfig, weights: 'random' | 'from-files', { baseDtyp
 			shape: run.train.model,
 			vocabSize: run.data.vocabSize,
 			maskTokenId: run.data.maskTokenId,
-			predictorWidth: predictorWidth(run.train),
+			predictor: predictorOptions(run.train),
 			computeDtype,
 			// The forward pass reads a frozen base in the compute dtype alone: a wider copy would only take memory.
 			...(lora === null ? {} : { lora, parameterDtype: baseDtype ?? computeDtype }),

@@ -1,4 +1,4 @@
-import type { NativeLossOptions } from '../native.js';
+import type { NativeLossOptions, NativePredictorOptions } from '../native.js';
 import { type StepWeights, weightsAt } from '../objective/objective.js';
 import type { SamplerOptions } from '../store/sampler.js';
 import type { TrainConfig } from './train-config.js';
@@ -23,8 +23,8 @@ export function lossOptionsAt(
 			loss: latent?.loss.kind ?? 'mse',
 			beta: latent?.loss.kind === 'smooth-l1' ? latent.loss.beta : 1,
 			// A frozen target is an EMA that never moves: its momentum is 1.
-			target: target?.kind === 'online' ? 'online' : 'ema',
-			targetLayers: target === undefined || target.kind === 'online' ? 1 : target.layers,
+			target: target?.kind === 'online' || target?.kind === 'views' ? target.kind : 'ema',
+			targetLayers: target?.kind === 'ema' || target?.kind === 'frozen' ? target.layers : 1,
 			varianceWeight: latent?.antiCollapse.variance ?? 0,
 			covarianceWeight: latent?.antiCollapse.covariance ?? 0,
 			sigregWeight: latent?.antiCollapse.sigreg ?? 0,
@@ -34,10 +34,21 @@ export function lossOptionsAt(
 	};
 }
 
-/** Hidden width of the predictor of a run: 0 is the identity, undefined the default. */
-export function predictorWidth({ objective }: TrainConfig): number | undefined {
-	const predictor = objective.latent?.predictor;
-	return predictor?.kind === 'identity' ? 0 : predictor?.width;
+/** The predictor of a run, its defaults worked out for the model's size. */
+export function predictorOptions({ objective, model }: TrainConfig): NativePredictorOptions {
+	const { hiddenSize } = model;
+	const predictor = objective.latent?.predictor ?? { kind: 'mlp' };
+	const none = { width: 0, layers: 0, heads: 0, fromState: false };
+	if (predictor.kind === 'identity') return { kind: 'identity', ...none };
+	if (predictor.kind === 'mlp') return { ...none, kind: 'mlp', width: predictor.width ?? 2 * hiddenSize };
+	const width = predictor.width ?? Math.max(64, 32 * Math.round(hiddenSize / 128));
+	return {
+		kind: 'transformer',
+		width,
+		layers: predictor.layers,
+		heads: predictor.heads ?? Math.max(1, Math.floor(width / 32)),
+		fromState: objective.latent?.branch.kind === 'state',
+	};
 }
 
 /**
@@ -59,14 +70,6 @@ export function samplerOptions(config: TrainConfig, seed: number): SamplerOption
 		futureTokens: config.futureTokens,
 		tokensPerBatch: config.tokensPerStep,
 		seed,
-		branches:
-			latent === null
-				? null
-				: {
-						kind: latent.branch.kind,
-						ratio: latent.branch.kind === 'masked' ? latent.branch.ratio : 1,
-						span: latent.branch.kind === 'masked' ? latent.branch.span : 1,
-						cuts: latent.cuts,
-					},
+		branches: latent === null ? null : { branch: latent.branch, cuts: latent.cuts },
 	};
 }

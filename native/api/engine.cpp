@@ -3,10 +3,12 @@
 #include <ATen/Parallel.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/scalar_tensor.h>
+#include <ATen/ops/tensor.h>
 #include <c10/core/GradMode.h>
 #include <c10/util/Exception.h>
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "core/error.h"
@@ -34,9 +36,6 @@ model::Qwen3Config model_config(const EngineOptions& options) {
       .initializer_range = options.initializer_range,
   };
   config.check();
-  if (options.predictor_width < 0) {
-    throw Error("[engine] predictorWidth must not be negative but is " + std::to_string(options.predictor_width));
-  }
   return config;
 }
 
@@ -44,6 +43,53 @@ std::optional<model::LoraOptions> lora_options(const EngineOptions& options) {
   if (!options.lora) return std::nullopt;
   const LoraOptions& lora = *options.lora;
   return model::LoraOptions{lora.rank, lora.alpha, lora.dropout, lora.targets};
+}
+
+model::PredictorOptions predictor_options(const PredictorOptions& options) {
+  const auto kind = [&] {
+    switch (options.kind) {
+      case PredictorKind::kIdentity:
+        return model::PredictorKind::kIdentity;
+      case PredictorKind::kMlp:
+        return model::PredictorKind::kMlp;
+      case PredictorKind::kTransformer:
+        return model::PredictorKind::kTransformer;
+    }
+    throw Error("[engine] unknown kind of predictor");
+  };
+  model::PredictorOptions result{.kind = kind(),
+                                 .width = options.width,
+                                 .layers = options.layers,
+                                 .heads = options.heads,
+                                 .from_state = options.from_state};
+  result.check();
+  return result;
+}
+
+train::BranchKind branch_kind(BranchKind kind) {
+  switch (kind) {
+    case BranchKind::kCausal:
+      return train::BranchKind::kCausal;
+    case BranchKind::kIsolated:
+      return train::BranchKind::kIsolated;
+    case BranchKind::kState:
+      return train::BranchKind::kState;
+    case BranchKind::kViews:
+      return train::BranchKind::kViews;
+  }
+  throw Error("[engine] unknown kind of branch");
+}
+
+train::TargetKind target_kind(TargetKind kind) {
+  switch (kind) {
+    case TargetKind::kEma:
+      return train::TargetKind::kEma;
+    case TargetKind::kOnline:
+      return train::TargetKind::kOnline;
+    case TargetKind::kViews:
+      return train::TargetKind::kViews;
+  }
+  throw Error("[engine] unknown kind of target");
 }
 
 objective::LatentLossKind loss_kind(LatentLossKind kind) {
@@ -66,7 +112,7 @@ train::LossOptions loss_options(const LossOptions& options) {
           .latent_weight = options.latent_weight,
           .latent = {.loss = loss_kind(latent.loss),
                      .beta = latent.beta,
-                     .target = latent.target == TargetKind::kEma ? train::TargetKind::kEma : train::TargetKind::kOnline,
+                     .target = target_kind(latent.target),
                      .target_layers = latent.target_layers,
                      .variance_weight = latent.variance_weight,
                      .covariance_weight = latent.covariance_weight,
@@ -126,7 +172,7 @@ class Engine::Implementation {
  public:
   explicit Implementation(const EngineOptions& options)
       : model_({.config = model_config(options),
-                .predictor_width = options.predictor_width,
+                .predictor = predictor_options(options.predictor),
                 .compute_dtype = parse_compute_dtype(options.compute_dtype),
                 .parameter_dtype = parse_compute_dtype(options.parameter_dtype, "parameterDtype"),
                 .lora = lora_options(options),
@@ -145,7 +191,9 @@ class Engine::Implementation {
                                      .tokens = branches.tokens,
                                      .position_ids = branches.position_ids,
                                      .targets = branches.targets,
-                                     .isolated = branches.isolated},
+                                     .days = branches.days,
+                                     .kind = branch_kind(branches.kind),
+                                     .predictor_tokens = branches.predictor_tokens},
                                     score_all, model_.config().vocab_size);
   }
   model::PackedTokens packed(const PackedBatch& batch) const {
@@ -240,6 +288,25 @@ std::vector<float> Engine::embed(const PackedBatch& batch, Pooling pooling, Enco
   return floats(states);
 }
 
+std::vector<float> Engine::predict_latent(const std::vector<float>& states, const std::vector<float>& days) {
+  train::WorldModel& model = implementation_->model();
+  const auto rows = static_cast<std::int64_t>(days.size());
+  const std::int64_t features = model.config().hidden_size;
+  if (static_cast<std::int64_t>(states.size()) != rows * features) {
+    throw Error("[predict_latent] states must hold " + std::to_string(features) + " numbers for each of the " +
+                std::to_string(rows) + " times ahead but hold " + std::to_string(states.size()));
+  }
+  for (std::size_t i = 0; i < days.size(); ++i) {
+    if (!std::isfinite(days[i]) || days[i] < 0) {
+      throw Error("[predict_latent] days ahead must be finite and not negative but row " + std::to_string(i) + " has " +
+                  std::to_string(days[i]));
+    }
+  }
+  if (rows == 0) return {};
+  const at::Tensor state_MD = at::tensor(states, at::kFloat).view({rows, features});
+  return floats(model.predict_latent(state_MD, at::tensor(days, at::kFloat)).contiguous());
+}
+
 Scores Engine::score(const PackedBatch& batch, bool with_hidden, const std::atomic<bool>& cancelled) {
   const train::WorldModel& model = implementation_->model();
   const infer::Scores scores = infer::score(model.encoder(), model.config(), model.compute_dtype(),
@@ -306,9 +373,7 @@ std::int64_t Engine::parameter_count(const EngineOptions& options) {
   const model::Qwen3Config config = model_config(options);
   parse_compute_dtype(options.compute_dtype);
   parse_compute_dtype(options.parameter_dtype, "parameterDtype");
-  const std::int64_t predictor = options.predictor_width == 0 ? 0
-                                                              : 2 * config.hidden_size * options.predictor_width +
-                                                                    options.predictor_width + config.hidden_size;
+  const std::int64_t predictor = predictor_options(options.predictor).parameter_count(config.hidden_size);
   if (options.lora) return model::lora_parameter_count(config, *lora_options(options)) + predictor;
   std::int64_t frozen = 0;
   for (const model::NamedTensor& weight : model::shapes_of_qwen3(config).named(config)) {

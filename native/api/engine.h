@@ -16,18 +16,26 @@ struct LoraOptions {
   std::vector<std::string> targets;
 };
 
+enum class PredictorKind { kIdentity, kMlp, kTransformer };
+/// See `model::PredictorOptions`.
+struct PredictorOptions {
+  PredictorKind kind;
+  std::int64_t width, layers, heads;
+  bool from_state;
+};
+
 /// Options of an engine; the fields are those of `NativeEngineOptions` in lib/native.ts.
 struct EngineOptions {
   std::int64_t vocab_size, hidden_size, intermediate_size, num_hidden_layers;
   std::int64_t num_attention_heads, num_key_value_heads, head_dim;
   double rms_norm_eps, rope_theta, initializer_range;
   bool tie_word_embeddings;
-  std::int64_t predictor_width;  ///< 0: the identity
-  std::string compute_dtype;     ///< "float32" or "bfloat16"
-  std::string parameter_dtype;   ///< "float32", or "bfloat16" for a frozen model or the base of LoRA
+  PredictorOptions predictor;
+  std::string compute_dtype;    ///< "float32" or "bfloat16"
+  std::string parameter_dtype;  ///< "float32", or "bfloat16" for a frozen model or the base of LoRA
   std::optional<LoraOptions> lora;
   std::vector<std::string> frozen;  ///< weights that training leaves alone, by name
-  bool encoder_from_files;       ///< no random weights: `load` gives the encoder its tensors
+  bool encoder_from_files;          ///< no random weights: `load` gives the encoder its tensors
   std::uint64_t seed;
   int threads;  ///< 0: libtorch's default
 };
@@ -35,10 +43,13 @@ struct EngineOptions {
 struct PackedBatch {
   std::vector<std::int32_t> tokens, cu_seqlens, position_ids;
 };
+enum class BranchKind { kCausal, kIsolated, kState, kViews };
 /// Latent branches; see `train::BranchTable`.
 struct BranchTable {
   std::vector<std::int32_t> sequences, cuts, cu_rows, tokens, position_ids, targets;
-  bool isolated;
+  std::vector<float> days;
+  BranchKind kind;
+  std::int64_t predictor_tokens;
 };
 struct TrainingBatch : PackedBatch {
   std::vector<std::int32_t> context_lengths;
@@ -46,7 +57,7 @@ struct TrainingBatch : PackedBatch {
 };
 
 enum class LatentLossKind { kMse, kSmoothL1, kL1, kCosine };
-enum class TargetKind { kEma, kOnline };
+enum class TargetKind { kEma, kOnline, kViews };
 struct LatentOptions {
   LatentLossKind loss;
   double beta;
@@ -140,6 +151,9 @@ class Engine {
   /// (sequences x hidden_size), row-major.
   std::vector<float> embed(const PackedBatch& batch, Pooling pooling, EncoderChoice encoder,
                            const std::atomic<bool>& cancelled);
+  /// Predicted target states from states of the encoder, some days after their last event.
+  /// @param states  (rows x hidden_size), row-major; @param days (rows). @return (rows x hidden_size).
+  std::vector<float> predict_latent(const std::vector<float>& states, const std::vector<float>& days);
   /// Log-probability of each token given those before it.
   Scores score(const PackedBatch& batch, bool with_hidden, const std::atomic<bool>& cancelled);
   /// Writes what a forward and backward pass makes as safetensors: `hidden` (T, D) and `logits` (T, V) of the clean

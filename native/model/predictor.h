@@ -2,28 +2,65 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <string>
+#include <variant>
 #include <vector>
 
 #include "model/parameters.h"
+#include "model/transformer_predictor.h"
 
 namespace ehrjepa::model {
 
-/// Predictor g of the latent objective, position by position: d -> width -> d with GELU (exact), or the identity, which
-/// has no tensors. The shape is that of data2vec's regression head, which fits the paper's reported parameter count
-/// (paper notes 1.3).
-struct Predictor {
+enum class PredictorKind { kIdentity, kMlp, kTransformer };
+
+/// Shape of a predictor; which fields count depends on the kind.
+struct PredictorOptions {
+  PredictorKind kind = PredictorKind::kIdentity;
+  std::int64_t width = 0;   ///< mlp: hidden layer; transformer: its own width
+  std::int64_t layers = 0;  ///< transformer
+  std::int64_t heads = 0;   ///< transformer; divides the width
+  /// Transformer: predictions start from the context's state and the time ahead alone, without a branch row.
+  bool from_state = false;
+
+  /// @throws Error naming the field that breaks a rule.
+  void check() const;
+  /// Scalars of a predictor for states of D features.
+  std::int64_t parameter_count(std::int64_t hidden_size) const;
+};
+
+/// d -> width -> d with GELU (exact), position by position: data2vec's regression head, which fits the paper's reported
+/// parameter count (paper notes 1.3).
+struct MlpPredictor {
   at::Tensor fc1_weight;  ///< (width, D)
   at::Tensor fc1_bias;    ///< (width)
   at::Tensor fc2_weight;  ///< (D, width)
   at::Tensor fc2_bias;    ///< (D)
 
-  std::vector<NamedTensor> named() const;
-  /// @param hidden  (M, D), any dtype; @return (M, D), same dtype.
-  at::Tensor forward(const at::Tensor& hidden) const;
+  at::Tensor forward(const at::Tensor& hidden_MD) const;
 };
 
-/// Matrices normal(0, fan_in^-1/2), biases zero.
-/// @param width  0 makes the identity.
-Predictor initialise_predictor(std::int64_t hidden_size, std::int64_t width, std::uint64_t seed);
+/// Predictor g of the latent objective. A value type: a copy shares the tensors.
+class Predictor {
+ public:
+  /// The identity.
+  Predictor() = default;
+  explicit Predictor(MlpPredictor mlp) : network_(std::move(mlp)) {}
+  explicit Predictor(TransformerPredictor transformer) : network_(std::move(transformer)) {}
+
+  std::vector<NamedTensor> named() const;
+  /// The same network in another dtype. Differentiable: gradients reach the originals in their own dtype.
+  Predictor cast(at::ScalarType dtype) const;
+  /// @param rows  in the dtype of the parameters. @return (M, D), same dtype.
+  /// @throws Error when the rows do not fit: a predictor from the state takes none, every other takes one each.
+  at::Tensor forward(const PredictedRows& rows) const;
+  /// Whether predictions need nothing but the context's state and the time ahead.
+  bool from_state() const;
+
+ private:
+  std::variant<std::monostate, MlpPredictor, TransformerPredictor> network_;
+};
+
+/// Matrices normal(0, fan_in^-1/2), biases zero, norms one, query token normal(0, 0.02).
+Predictor initialise_predictor(std::int64_t hidden_size, const PredictorOptions& options, std::uint64_t seed);
 
 }  // namespace ehrjepa::model

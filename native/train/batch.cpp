@@ -5,6 +5,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/tensor.h>
 
+#include <cmath>
 #include <string>
 
 #include "core/error.h"
@@ -60,14 +61,19 @@ namespace {
 
 void check_branch_lengths(const BranchTable& branches) {
   const std::size_t count = branches.sequences.size();
-  const std::size_t rows = branches.tokens.size();
+  const std::size_t rows = branches.targets.size();
   if (branches.cuts.size() != count || branches.cu_rows.size() != count + 1) {
     fail("branches must have a cut each (" + std::to_string(count) + ") and one more offset but have " +
          std::to_string(branches.cuts.size()) + " and " + std::to_string(branches.cu_rows.size()));
   }
-  if (branches.position_ids.size() != rows || branches.targets.size() != rows) {
-    fail("branch rows must have a position id and a target each (" + std::to_string(rows) + ") but have " +
-         std::to_string(branches.position_ids.size()) + " and " + std::to_string(branches.targets.size()));
+  const std::size_t encoded = branches.kind == BranchKind::kState ? 0 : rows;
+  if (branches.tokens.size() != encoded || branches.position_ids.size() != encoded) {
+    fail("branch rows must have a token and a position id each (" + std::to_string(encoded) + ") but have " +
+         std::to_string(branches.tokens.size()) + " and " + std::to_string(branches.position_ids.size()));
+  }
+  if (branches.days.size() != rows) {
+    fail("branch rows must have days each (" + std::to_string(rows) + ") but have " +
+         std::to_string(branches.days.size()));
   }
   if (branches.cu_rows.front() != 0 || branches.cu_rows.back() != static_cast<std::int64_t>(rows)) {
     fail("branch offsets must run from 0 to the number of branch rows (" + std::to_string(rows) + ") but run from " +
@@ -75,30 +81,46 @@ void check_branch_lengths(const BranchTable& branches) {
   }
 }
 
-/// Rows of one branch: tokens, positions and targets checked, predictions listed.
-void add_branch(std::size_t index, const BranchTable& branches, const ops::Branch& branch, std::int64_t sequence_end,
-                std::int64_t trunk_rows, std::int64_t vocab_size, std::vector<std::int64_t>& predicted,
-                WorldModelBatch& batch) {
-  for (std::int64_t row = branch.begin - trunk_rows; row < branch.end - trunk_rows; ++row) {
-    const auto r = static_cast<std::size_t>(row);
-    if (branches.tokens[r] < 0 || branches.tokens[r] >= vocab_size) {
-      fail("branch tokens must lie in [0, " + std::to_string(vocab_size) + ") but row " + std::to_string(row) +
+/// One branch: trunk rows [begin, end) of its sequence, the cut, entries [first, last) of the table.
+struct BranchPlace {
+  std::size_t index;
+  std::int64_t cut, end;
+  std::size_t first, last;
+};
+
+/// Entries of one branch: tokens, positions, days and targets checked, predictions listed.
+/// @param row_of  packed row at which the prediction of an entry is read.
+template <typename RowOf>
+void add_entries(const BranchPlace& place, const BranchTable& branches, std::int64_t vocab_size, const RowOf& row_of,
+                 std::vector<std::int64_t>& predicted, std::vector<float>& days, WorldModelBatch& batch) {
+  for (std::size_t r = place.first; r < place.last; ++r) {
+    if (!branches.tokens.empty() && (branches.tokens[r] < 0 || branches.tokens[r] >= vocab_size)) {
+      fail("branch tokens must lie in [0, " + std::to_string(vocab_size) + ") but row " + std::to_string(r) +
            " holds " + std::to_string(branches.tokens[r]));
     }
-    if (branches.position_ids[r] < 0) {
-      fail("branch position_ids must not be negative but row " + std::to_string(row) + " holds " +
+    if (!branches.position_ids.empty() && branches.position_ids[r] < 0) {
+      fail("branch position_ids must not be negative but row " + std::to_string(r) + " holds " +
            std::to_string(branches.position_ids[r]));
+    }
+    if (!std::isfinite(branches.days[r]) || branches.days[r] < 0) {
+      fail("branch days must be finite and not negative but row " + std::to_string(r) + " holds " +
+           std::to_string(branches.days[r]));
     }
     const std::int64_t target = branches.targets[r];
     if (target == -1) continue;
-    if (target < branch.context_end || target >= sequence_end) {
-      fail("branch targets must lie behind the cut in the branch's own sequence ([" +
-           std::to_string(branch.context_end) + ", " + std::to_string(sequence_end) + ")) but row " +
-           std::to_string(row) + " of branch " + std::to_string(index) + " has " + std::to_string(target));
+    if (branches.kind == BranchKind::kViews) {
+      fail("branch targets must be -1 with two views, which predict one another, but row " + std::to_string(r) +
+           " has " + std::to_string(target));
     }
-    predicted.push_back(trunk_rows + row);
+    if (target < place.cut || target >= place.end) {
+      fail("branch targets must lie behind the cut in the branch's own sequence ([" + std::to_string(place.cut) + ", " +
+           std::to_string(place.end) + ")) but row " + std::to_string(r) + " of branch " + std::to_string(place.index) +
+           " has " + std::to_string(target));
+    }
+    predicted.push_back(row_of(r));
     batch.target_rows.push_back(target);
-    batch.context_rows.push_back(branch.context_end - 1);
+    batch.context_rows.push_back(place.cut - 1);
+    days.push_back(branches.days[r]);
   }
 }
 
@@ -132,8 +154,11 @@ WorldModelBatch world_model_batch(const model::PackedTokens& trunk, std::span<co
   if (branches.sequences.empty()) return batch;
 
   check_branch_lengths(branches);
-  batch.packed.layout.isolated = branches.isolated;
+  batch.kind = branches.kind;
+  batch.packed.layout.isolated = branches.kind == BranchKind::kIsolated;
+  std::vector<ops::Branch>& layout = batch.packed.layout.branches;
   std::vector<std::int64_t> predicted;
+  std::vector<float> days;
   for (std::size_t i = 0; i < branches.sequences.size(); ++i) {
     const std::int64_t sequence = branches.sequences[i];
     if (sequence < 0 || sequence >= static_cast<std::int64_t>(sequences)) {
@@ -150,14 +175,35 @@ WorldModelBatch world_model_batch(const model::PackedTokens& trunk, std::span<co
       fail("branch offsets must ascend but entry " + std::to_string(i + 1) + " is " +
            std::to_string(branches.cu_rows[i + 1]) + " after " + std::to_string(branches.cu_rows[i]));
     }
-    const ops::Branch branch{begin, begin + branches.cuts[i], trunk_rows + branches.cu_rows[i],
-                             trunk_rows + branches.cu_rows[i + 1]};
-    batch.packed.layout.branches.push_back(branch);
-    add_branch(i, branches, branch, end, trunk_rows, vocab_size, predicted, batch);
+    const BranchPlace place{i, begin + branches.cuts[i], end, static_cast<std::size_t>(branches.cu_rows[i]),
+                            static_cast<std::size_t>(branches.cu_rows[i + 1])};
+    const std::int64_t first = trunk_rows + branches.cu_rows[i], last = trunk_rows + branches.cu_rows[i + 1];
+    const bool state = branches.kind == BranchKind::kState;
+    add_entries(
+        place, branches, vocab_size,
+        [&](std::size_t r) { return state ? place.cut - 1 : trunk_rows + static_cast<std::int64_t>(r); }, predicted,
+        days, batch);
+    if (state) continue;
+    if (branches.kind != BranchKind::kViews) {
+      layout.push_back({begin, place.cut, first, last});
+      continue;
+    }
+    const std::int64_t second_view = first + branches.predictor_tokens;
+    if (branches.predictor_tokens < 0 || second_view >= last) {
+      fail("predictor_tokens must leave the second view a row but are " + std::to_string(branches.predictor_tokens) +
+           " of the " + std::to_string(last - first) + " rows of branch " + std::to_string(i));
+    }
+    if (second_view > first) layout.push_back({begin, place.cut, first, second_view});
+    layout.push_back({begin, begin, second_view, last});  // an empty context
+    predicted.push_back(second_view > first ? second_view - 1 : place.cut - 1);
+    batch.target_rows.push_back(last - 1);
+    batch.context_rows.push_back(place.cut - 1);
+    days.push_back(0.0F);
   }
   batch.packed.tokens = at::cat({trunk.tokens, long_tensor(branches.tokens)});
   batch.packed.position_ids = at::cat({trunk.position_ids, long_tensor(branches.position_ids)});
   batch.predicted_rows = at::tensor(predicted, at::kLong);
+  batch.days = at::tensor(days, at::kFloat);
   return batch;
 }
 

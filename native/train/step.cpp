@@ -1,6 +1,7 @@
 #include "train/step.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/tensor.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -60,6 +61,29 @@ double total_loss(const Losses& losses, const LossOptions& options) {
          options.latent_weight * (losses.latent_loss.value_or(0.0) + losses.regulariser.value_or(0.0));
 }
 
+/// Packed rows, ascending and once each.
+class RowSet {
+ public:
+  explicit RowSet(std::vector<std::int64_t> rows, const std::vector<std::int64_t>& more = {}) : rows_(std::move(rows)) {
+    rows_.insert(rows_.end(), more.begin(), more.end());
+    std::sort(rows_.begin(), rows_.end());
+    rows_.erase(std::unique(rows_.begin(), rows_.end()), rows_.end());
+  }
+  const std::vector<std::int64_t>& ascending() const { return rows_; }
+  at::Tensor index() const { return at::tensor(rows_, at::kLong); }
+  /// Where each of some rows, which the set holds, stands in it.
+  at::Tensor places_of(const std::vector<std::int64_t>& wanted) const {
+    std::vector<std::int64_t> places;
+    for (const std::int64_t row : wanted) {
+      places.push_back(std::lower_bound(rows_.begin(), rows_.end(), row) - rows_.begin());
+    }
+    return at::tensor(places, at::kLong);
+  }
+
+ private:
+  std::vector<std::int64_t> rows_;
+};
+
 /// Gradients of several losses, added up; undefined where no loss reached a parameter.
 class GradientSum {
  public:
@@ -102,7 +126,7 @@ class GradientSum {
 }  // namespace
 
 TrainingState::TrainingState(const model::Qwen3Weights& encoder, const WorldModelOptions& options)
-    : predictor(model::initialise_predictor(options.config.hidden_size, options.predictor_width, options.seed)),
+    : predictor(model::initialise_predictor(options.config.hidden_size, options.predictor, options.seed)),
       target_encoder(encoder, options.config),
       trainable(trainable_parameters(encoder, predictor, options)),
       optimizer(trainable) {}
@@ -160,6 +184,29 @@ WorldModel::Forward WorldModel::forward(const WorldModelBatch& batch, const Loss
   return result;
 }
 
+at::Tensor WorldModel::predict(const WorldModelBatch& batch, const at::Tensor& hidden_TD) {
+  const RowSet contexts(batch.context_rows);
+  return training()
+      .predictor.cast(hidden_TD.scalar_type())
+      .forward({.branch_MD =
+                    batch.kind == BranchKind::kState ? at::Tensor() : hidden_TD.index_select(0, batch.predicted_rows),
+                .context_CD = hidden_TD.index_select(0, contexts.index()),
+                .context_of_M = contexts.places_of(batch.context_rows),
+                .days_M = batch.days});
+}
+
+at::Tensor WorldModel::predict_latent(const at::Tensor& state_MD, const at::Tensor& days_M) {
+  const at::NoGradGuard no_grad;
+  const auto count = state_MD.size(0);
+  return training()
+      .predictor.cast(compute_dtype())
+      .forward({.branch_MD = {},
+                .context_CD = state_MD.to(compute_dtype()),
+                .context_of_M = at::arange(count, at::kLong),
+                .days_M = days_M})
+      .to(at::kFloat);
+}
+
 void WorldModel::latent_forward(const WorldModelBatch& batch, const at::Tensor& hidden_TD, const LossOptions& options,
                                 const std::atomic<bool>& cancelled, Forward& result) {
   const LatentOptions& latent = options.latent;
@@ -168,31 +215,28 @@ void WorldModel::latent_forward(const WorldModelBatch& batch, const at::Tensor& 
     throw Error("[latent] target layers must be 1 with the online target but are " +
                 std::to_string(latent.target_layers));
   }
+  if ((latent.target == TargetKind::kViews) != (batch.kind == BranchKind::kViews)) {
+    throw Error("[latent] the target must be views exactly when the branches are, but one of them is not");
+  }
   // Rows whose target state is wanted, once each: branches of one patient may share targets.
-  std::vector<std::int64_t> rows = batch.target_rows;
-  if (options.with_collapse_monitors) rows.insert(rows.end(), batch.context_rows.begin(), batch.context_rows.end());
-  std::sort(rows.begin(), rows.end());
-  rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
-  const auto places_of = [&](const std::vector<std::int64_t>& wanted) {
-    std::vector<std::int64_t> places;
-    for (const std::int64_t row : wanted) {
-      places.push_back(std::lower_bound(rows.begin(), rows.end(), row) - rows.begin());
-    }
-    return at::tensor(places, at::kLong);
-  };
+  const RowSet rows(batch.target_rows,
+                    options.with_collapse_monitors ? batch.context_rows : std::vector<std::int64_t>());
   at::Tensor state_QD;
-  if (latent.target == TargetKind::kOnline) {
-    state_QD = hidden_TD.detach().index_select(0, at::tensor(rows, at::kLong));
+  if (latent.target == TargetKind::kViews) {
+    // The second view learns too, and is compared as it is: the reference normalises nothing.
+    state_QD = hidden_TD.index_select(0, rows.index());
+    if (state_QD.scalar_type() != at::kDouble) state_QD = state_QD.to(at::kFloat);
+  } else if (latent.target == TargetKind::kOnline) {
+    state_QD = objective::normalise_target(hidden_TD.detach().index_select(0, rows.index()));
   } else {
     const at::NoGradGuard no_grad;
     const model::Qwen3Weights target_weights =
         model::cast_weights(training().target_encoder.weights(), compute_dtype());
-    state_QD = model::qwen3_forward_rows(target_weights, config(), batch.packed.trunk(), rows, latent.target_layers,
-                                         cancelled);
+    state_QD = objective::normalise_target(model::qwen3_forward_rows(
+        target_weights, config(), batch.packed.trunk(), rows.ascending(), latent.target_layers, cancelled));
   }
-  state_QD = objective::normalise_target(state_QD);
-  const at::Tensor target_MD = state_QD.index_select(0, places_of(batch.target_rows));
-  const at::Tensor predicted_MD = training().predictor.forward(hidden_TD.index_select(0, batch.predicted_rows));
+  const at::Tensor target_MD = state_QD.index_select(0, rows.places_of(batch.target_rows));
+  const at::Tensor predicted_MD = predict(batch, hidden_TD);
   result.latent = objective::latent_loss(predicted_MD, target_MD, latent.loss, latent.beta);
   result.values.latent_loss = result.latent.item<double>();
 
@@ -212,7 +256,7 @@ void WorldModel::latent_forward(const WorldModelBatch& batch, const at::Tensor& 
     const objective::LatentSpread prediction = objective::latent_spread(predicted_MD);
     const objective::LatentSpread target = objective::latent_spread(target_MD);
     const objective::NullModelLosses null_models = objective::null_model_losses(
-        target_MD, state_QD.index_select(0, places_of(batch.context_rows)), latent.loss, latent.beta);
+        target_MD, state_QD.index_select(0, rows.places_of(batch.context_rows)), latent.loss, latent.beta);
     result.values.collapse = CollapseMonitors{
         .prediction_std = prediction.standard_deviation,
         .target_std = target.standard_deviation,

@@ -21,6 +21,7 @@ namespace ehrjepa::train {
 enum class TargetKind {
   kEma,     ///< the target encoder's
   kOnline,  ///< the encoder's own, without gradient (SimSiam, VICReg)
+  kViews,   ///< the encoder's own of a second view, with gradient and as they are (LLM-JEPA); needs BranchKind::kViews
 };
 
 struct LatentOptions {
@@ -75,7 +76,7 @@ struct StepResult : Losses {
 
 struct WorldModelOptions {
   model::Qwen3Config config;
-  std::int64_t predictor_width = 0;
+  model::PredictorOptions predictor;
   ComputeDtype compute_dtype = ComputeDtype::kFloat32;
   /// float32 trains; bfloat16 takes half the memory and is frozen: a model that is only read, or the base of LoRA.
   ComputeDtype parameter_dtype = ComputeDtype::kFloat32;
@@ -124,6 +125,11 @@ class WorldModel {
   Gradients gradients(std::span<const WorldModelBatch> batches, const LossOptions& options,
                       const std::atomic<bool>& cancelled);
 
+  /// Predicted normalised target states, some days after the last event of S(t). No gradients.
+  /// @param state_MD  (M, D) states of the encoder; @param days_M (M), not negative. @return (M, D) float32.
+  /// @throws Error when the predictor needs branch rows.
+  at::Tensor predict_latent(const at::Tensor& state_MD, const at::Tensor& days_M);
+
   const model::Qwen3Config& config() const { return options_.config; }
   at::ScalarType compute_dtype() const;
   at::ScalarType parameter_dtype() const;
@@ -147,6 +153,7 @@ class WorldModel {
     Losses values;
   };
   Forward forward(const WorldModelBatch& batch, const LossOptions& options, const std::atomic<bool>& cancelled);
+  at::Tensor predict(const WorldModelBatch& batch, const at::Tensor& hidden_TD);
   void latent_forward(const WorldModelBatch& batch, const at::Tensor& hidden_TD, const LossOptions& options,
                       const std::atomic<bool>& cancelled, Forward& result);
 

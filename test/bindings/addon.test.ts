@@ -32,6 +32,7 @@ t.test('the addon has exactly the functions of its contract', async (t) => {
 		'load',
 		'losses',
 		'parameterCount',
+		'predictLatent',
 		'save',
 		'score',
 		'snapshot',

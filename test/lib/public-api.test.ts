@@ -57,7 +57,9 @@ t.test('the public API is frozen: a name is added on purpose, and taken away in 
 		'readEmbeddings',
 		'readIndexDates',
 		'readLabels',
+		'readRollout',
 		'readTaskList',
+		'rollout',
 		'runStudy',
 		'scoreSequences',
 		'simulateCohort',
@@ -67,6 +69,7 @@ t.test('the public API is frozen: a name is added on purpose, and taken away in 
 		'validationRules',
 		'writeEmbeddings',
 		'writeReport',
+		'writeRollout',
 	]);
 });
 

@@ -38,7 +38,7 @@ model::LoraOptions lora_of(double dropout, std::vector<std::string> targets = se
 
 train::WorldModelOptions options_of(double dropout, ComputeDtype dtype = ComputeDtype::kFloat32) {
   return {.config = config_of(),
-          .predictor_width = 16,
+          .predictor = {.kind = model::PredictorKind::kMlp, .width = 16},
           .compute_dtype = dtype,
           .parameter_dtype = dtype,
           .lora = lora_of(dropout),
@@ -269,7 +269,7 @@ TEST("frozen weights keep their bytes, have no moments, and the gradient norm le
                                            "model.norm.weight"};
   const auto make = [&](std::vector<std::string> names) {
     return train::WorldModel(
-        {.config = config_of(), .predictor_width = 16, .frozen = std::move(names), .seed = 3});
+        {.config = config_of(), .predictor = {.kind = model::PredictorKind::kMlp, .width = 16}, .frozen = std::move(names), .seed = 3});
   };
   train::WorldModel some = make(frozen), all = make({});
   const std::vector<train::WorldModelBatch> batch = {small_batch()};

@@ -217,7 +217,8 @@ TEST("batch: every rule is checked and named") {
   const auto clean = [] { return train::packed_tokens(V{1, 2, 3, 4}, V{0, 4}, V{0, 1, 2, 3}, 9); };
   const auto batch = [&](const V& contexts, const V& sequences, const V& cuts, const V& cu_rows, const V& tokens,
                          const V& positions, const V& targets) {
-    return train::world_model_batch(clean(), contexts, {sequences, cuts, cu_rows, tokens, positions, targets, false},
+    const std::vector<float> days(targets.size());
+    return train::world_model_batch(clean(), contexts, {sequences, cuts, cu_rows, tokens, positions, targets, days},
                                     false, 9);
   };
   EXPECT_THROWS(batch({4}, {}, {}, {0}, {}, {}, {}), "context_lengths must lie in [1, sequence length)");
@@ -232,15 +233,16 @@ TEST("batch: every rule is checked and named") {
   EXPECT_THROWS(batch({2}, {0, 0}, {2, 2}, {0, 1, 1}, {8}, {2}, {2}), "branch offsets must ascend");
   EXPECT_THROWS(batch({2}, {0}, {2, 3}, {0, 1}, {8}, {2}, {2}), "branches must have a cut each");
   EXPECT_THROWS(batch({2}, {0}, {2}, {0, 1}, {8}, {2, 3}, {2}),
-                "branch rows must have a position id and a target each");
+                "branch rows must have a token and a position id each (1) but have 1 and 2");
 }
 
 TEST("batch: future tokens carry loss, or all but the first of a sequence") {
   using V = std::vector<std::int32_t>;
   const auto clean = [] { return train::packed_tokens(V{1, 2, 3, 4, 5, 6}, V{0, 4, 6}, V{0, 1, 2, 3, 0, 1}, 9); };
   const auto batch = [&](bool score_all) {
+    const std::vector<float> days = {1, 4, 30};
     return train::world_model_batch(
-        clean(), V{2, 1}, {V{0, 1}, V{2, 1}, V{0, 2, 3}, V{3, 8, 8}, V{2, 3, 1}, V{-1, 3, 5}, false}, score_all, 9);
+        clean(), V{2, 1}, {V{0, 1}, V{2, 1}, V{0, 2, 3}, V{3, 8, 8}, V{2, 3, 1}, V{-1, 3, 5}, days}, score_all, 9);
   };
   const train::WorldModelBatch future = batch(false);
   EXPECT(future.scored_rows.equal(at::tensor({1, 2, 4}, at::kLong)));
@@ -248,6 +250,7 @@ TEST("batch: future tokens carry loss, or all but the first of a sequence") {
   EXPECT(future.packed.tokens.equal(at::tensor({1, 2, 3, 4, 5, 6, 3, 8, 8}, at::kLong)));
   EXPECT(future.predicted_rows.equal(at::tensor({7, 8}, at::kLong)));
   EXPECT((future.target_rows == std::vector<std::int64_t>{3, 5}));
+  EXPECT(future.days.equal(at::tensor({4.0F, 30.0F}, at::kFloat)));
   EXPECT((future.context_rows == std::vector<std::int64_t>{1, 4}));
   EXPECT(future.packed.trunk().tokens.equal(clean().tokens));
   EXPECT(batch(true).scored_rows.equal(at::tensor({0, 1, 2, 4}, at::kLong)));

@@ -37,7 +37,10 @@ model::Qwen3Config small_config() {
 }
 
 train::WorldModelOptions options_of(ComputeDtype compute_dtype) {
-  return {.config = small_config(), .predictor_width = 32, .compute_dtype = compute_dtype, .seed = 3};
+  return {.config = small_config(),
+          .predictor = {.kind = model::PredictorKind::kMlp, .width = 32},
+          .compute_dtype = compute_dtype,
+          .seed = 3};
 }
 
 train::WorldModelBatch small_batch() {
@@ -60,9 +63,11 @@ train::WorldModelBatch small_batch() {
     }
     cu_rows.push_back(static_cast<std::int32_t>(branch_tokens.size()));
   }
-  return train::world_model_batch(
-      train::packed_tokens(tokens, std::vector<std::int32_t>{0, 10, 20, 30}, positions, 31), cuts,
-      {std::vector<std::int32_t>{0, 1, 2}, cuts, cu_rows, branch_tokens, branch_positions, targets, false}, false, 31);
+  return train::world_model_batch(train::packed_tokens(tokens, std::vector<std::int32_t>{0, 10, 20, 30}, positions, 31),
+                                  cuts,
+                                  {std::vector<std::int32_t>{0, 1, 2}, cuts, cu_rows, branch_tokens, branch_positions,
+                                   targets, std::vector<float>(targets.size(), 1.0F)},
+                                  false, 31);
 }
 
 train::StepOptions step_options() {
@@ -142,14 +147,14 @@ TEST("step: bfloat16 follows float32") {
 
 TEST("step: an SFT step leaves predictor, its moments and the target encoder alone") {
   train::WorldModel model(options_of(ComputeDtype::kFloat32));
-  const at::Tensor predictor = model.training().predictor.fc1_weight.detach().clone();
+  const at::Tensor predictor = model.training().predictor.named().front().tensor.detach().clone();
   const at::Tensor target = model.training().target_encoder.weights().norm.clone();
   train::StepOptions options = step_options();
   options.latent_weight = 0;
   const train::WorldModelBatch batch = small_batch();
   const train::StepResult result = model.step({&batch, 1}, options, running);
   EXPECT(!result.latent_loss.has_value());
-  EXPECT(model.training().predictor.fc1_weight.equal(predictor));
+  EXPECT(model.training().predictor.named().front().tensor.equal(predictor));
   EXPECT(model.training().target_encoder.weights().norm.equal(target));
 }
 

@@ -15,12 +15,14 @@
 struct PlainBranch {
   std::int32_t sequence, cut;
   std::vector<std::int32_t> tokens, position_ids, targets;  ///< targets within the sequence, -1 for none
+  std::vector<float> days = {};                             ///< as many as targets; empty: 0 everywhere
 };
 struct PlainBatch {
   std::vector<std::vector<std::int32_t>> sequences;
   std::vector<std::int32_t> context_lengths;
   std::vector<PlainBranch> branches;
-  bool isolated = false;
+  ehrjepa::train::BranchKind kind = ehrjepa::train::BranchKind::kCausal;
+  std::int32_t predictor_tokens = 0;  ///< of two views: the first rows of each branch, the rest being the future
 
   std::vector<std::int32_t> offsets() const {
     std::vector<std::int32_t> result = {0};
@@ -39,20 +41,23 @@ struct PlainBatch {
       }
     }
     const std::vector<std::int32_t> begin = offsets();
+    std::vector<float> days;
     for (const PlainBranch& branch : branches) {
       owner.push_back(branch.sequence);
       cuts.push_back(branch.cut);
-      for (std::size_t i = 0; i < branch.tokens.size(); ++i) {
-        branch_tokens.push_back(branch.tokens[i]);
-        branch_positions.push_back(branch.position_ids[i]);
+      branch_tokens.insert(branch_tokens.end(), branch.tokens.begin(), branch.tokens.end());
+      branch_positions.insert(branch_positions.end(), branch.position_ids.begin(), branch.position_ids.end());
+      for (std::size_t i = 0; i < branch.targets.size(); ++i) {
         const std::int32_t target = branch.targets[i];
         targets.push_back(target < 0 ? -1 : begin[static_cast<std::size_t>(branch.sequence)] + target);
+        days.push_back(branch.days.empty() ? 0.0F : branch.days[i]);
       }
-      cu_rows.push_back(static_cast<std::int32_t>(branch_tokens.size()));
+      cu_rows.push_back(static_cast<std::int32_t>(targets.size()));
     }
     return ehrjepa::train::world_model_batch(
         ehrjepa::train::packed_tokens(tokens, begin, positions, vocab_size), context_lengths,
-        {owner, cuts, cu_rows, branch_tokens, branch_positions, targets, isolated}, false, vocab_size);
+        {owner, cuts, cu_rows, branch_tokens, branch_positions, targets, days, kind, predictor_tokens}, false,
+        vocab_size);
   }
 };
 
@@ -61,8 +66,8 @@ struct LossPair {
   at::Tensor latent;      ///< undefined without predictions
 };
 
-/// The losses from plain causal forward passes, one for each sequence and one for each branch (each query) with its
-/// context in front: no packed layout, no branch attention.
+/// The losses from plain causal forward passes, one for each sequence and one for each branch (each query, each view)
+/// with its context in front, and one call of the predictor for each prediction: no packed layout, no branch attention.
 inline LossPair two_pass_losses(const PlainBatch& batch, const ehrjepa::model::Qwen3Weights& weights,
                                 const ehrjepa::model::Qwen3Weights& target_weights,
                                 const ehrjepa::model::Predictor& predictor, const ehrjepa::model::Qwen3Config& config) {
@@ -91,27 +96,48 @@ inline LossPair two_pass_losses(const PlainBatch& batch, const ehrjepa::model::Q
     const at::NoGradGuard no_grad;
     targets_of.push_back(objective::normalise_target(states(target_weights, tokens, count_up(tokens.size()))));
   }
+  using Difference = std::ptrdiff_t;
   std::vector<at::Tensor> predicted, targets;
   for (const PlainBranch& branch : batch.branches) {
     const Tokens& sequence = batch.sequences[static_cast<std::size_t>(branch.sequence)];
-    const auto run = [&](std::size_t first, std::size_t last) {
-      Tokens tokens(sequence.begin(), sequence.begin() + branch.cut);
-      Tokens positions = count_up(tokens.size());
-      tokens.insert(tokens.end(), branch.tokens.begin() + static_cast<std::ptrdiff_t>(first),
-                    branch.tokens.begin() + static_cast<std::ptrdiff_t>(last));
-      positions.insert(positions.end(), branch.position_ids.begin() + static_cast<std::ptrdiff_t>(first),
-                       branch.position_ids.begin() + static_cast<std::ptrdiff_t>(last));
-      const at::Tensor hidden = states(weights, tokens, positions);
-      for (std::size_t i = first; i < last; ++i) {
-        if (branch.targets[i] < 0) continue;
-        predicted.push_back(hidden[branch.cut + static_cast<std::int64_t>(i - first)]);
-        targets.push_back(targets_of[static_cast<std::size_t>(branch.sequence)][branch.targets[i]]);
-      }
+    const Tokens context(sequence.begin(), sequence.begin() + branch.cut);
+    // Hidden states of the context followed by some rows of the branch.
+    const auto after_context = [&](std::size_t first, std::size_t last) {
+      Tokens tokens = context, positions = count_up(context.size());
+      tokens.insert(tokens.end(), branch.tokens.begin() + static_cast<Difference>(first),
+                    branch.tokens.begin() + static_cast<Difference>(last));
+      positions.insert(positions.end(), branch.position_ids.begin() + static_cast<Difference>(first),
+                       branch.position_ids.begin() + static_cast<Difference>(last));
+      return states(weights, tokens, positions);
     };
-    if (batch.isolated) {
-      for (std::size_t i = 0; i < branch.tokens.size(); ++i) run(i, i + 1);
+    // One prediction at a time, with a context of its own.
+    const auto predict = [&](std::size_t i, const at::Tensor& hidden, const at::Tensor& row) {
+      predicted.push_back(predictor
+                              .forward({row.defined() ? row.unsqueeze(0) : row, hidden.narrow(0, branch.cut - 1, 1),
+                                        at::zeros({1}, at::kLong),
+                                        at::full({1}, branch.days.empty() ? 0.0F : branch.days[i], at::kFloat)})
+                              .squeeze(0));
+      targets.push_back(targets_of[static_cast<std::size_t>(branch.sequence)][branch.targets[i]]);
+    };
+    const std::size_t entries = branch.targets.size();
+    if (batch.kind == train::BranchKind::kViews) {
+      const auto own = static_cast<std::size_t>(batch.predictor_tokens);
+      predicted.push_back(after_context(0, own)[-1]);
+      const Tokens future(branch.tokens.begin() + static_cast<Difference>(own), branch.tokens.end());
+      targets.push_back(states(weights, future, count_up(future.size()))[-1]);
+    } else if (batch.kind == train::BranchKind::kState) {
+      const at::Tensor hidden = after_context(0, 0);
+      for (std::size_t i = 0; i < entries; ++i) {
+        if (branch.targets[i] >= 0) predict(i, hidden, {});
+      }
     } else {
-      run(0, branch.tokens.size());
+      const bool isolated = batch.kind == train::BranchKind::kIsolated;
+      const at::Tensor together = isolated ? at::Tensor() : after_context(0, entries);
+      for (std::size_t i = 0; i < entries; ++i) {
+        if (branch.targets[i] < 0) continue;
+        const at::Tensor hidden = isolated ? after_context(i, i + 1) : together;
+        predict(i, hidden, hidden[branch.cut + (isolated ? 0 : static_cast<std::int64_t>(i))]);
+      }
     }
   }
   LossPair result;
@@ -119,7 +145,10 @@ inline LossPair two_pass_losses(const PlainBatch& batch, const ehrjepa::model::Q
     result.next_token = objective::next_token_loss(at::stack(scored), weights.lm_head, at::tensor(labels, at::kLong));
   }
   if (!predicted.empty()) {
-    result.latent = objective::latent_loss(predictor.forward(at::stack(predicted)), at::stack(targets));
+    result.latent =
+        batch.kind == train::BranchKind::kViews
+            ? objective::latent_loss(at::stack(predicted), at::stack(targets), objective::LatentLossKind::kCosine)
+            : objective::latent_loss(at::stack(predicted), at::stack(targets));
   }
   return result;
 }

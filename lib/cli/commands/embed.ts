@@ -2,6 +2,8 @@ import { access } from 'node:fs/promises';
 import type { Argv } from 'yargs';
 import { OutputError } from '../../errors.js';
 import { embed, writeEmbeddings } from '../../evaluate/embeddings.js';
+import { rollout, rolloutTarget } from '../../evaluate/rollout.js';
+import { writeRollout } from '../../evaluate/rollout-file.js';
 import { openTokenStore } from '../../store/token-store.js';
 import { readIndexDates } from '../../tasks/read.js';
 import { openModel, requireSameData } from '../../train/trainer.js';
@@ -32,21 +34,36 @@ export const builder = (yargs: Argv) =>
 			describe: 'Which network',
 		})
 		.option('context-tokens', { type: 'number', describe: 'Tokens of history; default: those of training' })
+		.option('rollout', {
+			type: 'string',
+			describe: 'New parquet file: predicted states 30, 180 and 365 days ahead (runs with a state branch)',
+		})
 		.example('$0 embed runs/both store tasks both.parquet --pooling mean', 'subject_id, prediction_time, embedding');
 
 export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>): Promise<void> {
 	await withContext(Boolean(args.json), async (context) => {
-		const taken = await access(args.out).then(
-			() => true,
-			() => false,
-		);
-		if (taken) throw new OutputError(`[embed] ${args.out} must not exist but does; choose another name or remove it`);
+		for (const file of [args.out, ...(args.rollout === undefined ? [] : [args.rollout])]) {
+			const taken = await access(file).then(
+				() => true,
+				() => false,
+			);
+			if (taken) throw new OutputError(`[embed] ${file} must not exist but does; choose another name or remove it`);
+		}
 		const store = await openTokenStore(args.store);
 		const { model, run, step } = await openModel(args.run, { weights: args.weights });
 		try {
 			requireSameData(run.config, store, 'vocabulary');
 			const contextTokens = args.contextTokens ?? run.config.train.contextTokens;
-			const table = await embed(model, store, await readIndexDates(args.tasks), {
+			const indexDates = await readIndexDates(args.tasks);
+			const states =
+				args.rollout === undefined
+					? undefined
+					: await rollout(model, store, indexDates, {
+							...context.operation(),
+							contextTokens,
+							...rolloutTarget(run.config.train.objective),
+						});
+			const table = await embed(model, store, indexDates, {
 				...context.operation(),
 				contextTokens,
 				pooling: args.pooling,
@@ -61,8 +78,13 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 				store: store.manifest.fingerprint,
 			};
 			await writeEmbeddings(args.out, table, metadata);
+			if (args.rollout !== undefined && states !== undefined) {
+				const { run, step, context_tokens } = metadata;
+				await writeRollout(args.rollout, states, { run, step, context_tokens, store: metadata.store });
+			}
 			context.result(`${args.out}: ${table.rows} states of ${table.columns} numbers`, {
 				out: args.out,
+				...(args.rollout === undefined ? {} : { rollout: args.rollout }),
 				rows: table.rows,
 				columns: table.columns,
 				...metadata,

@@ -18,6 +18,12 @@ export const builder = (yargs: Argv) =>
 			demandOption: true,
 			describe: 'name=embeddings.parquet, once per model; "untrained" names the baseline',
 		})
+		.option('rollout', {
+			type: 'string',
+			array: true,
+			default: [] as string[],
+			describe: 'name=rollout.parquet of a model, written by embed --rollout (simulated cohort)',
+		})
 		.option('draws', { type: 'number', default: 1000, describe: 'Bootstrap resamples of patients' })
 		.option('seed', { type: 'number', default: 1, describe: 'Draws the resamples' })
 		.example(
@@ -27,21 +33,33 @@ export const builder = (yargs: Argv) =>
 
 export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>): Promise<void> {
 	await withContext(Boolean(args.json), async (context) => {
+		const rollouts = new Map(args.rollout.map((text) => namedFile('rollout', text, 'rollout.parquet')));
 		const models = args.model.map((text) => {
-			const [name, embeddings] = [text.slice(0, text.indexOf('=')), text.slice(text.indexOf('=') + 1)];
-			if (!text.includes('=') || name === '' || embeddings === '') {
-				throw new ConfigError(`[evaluate] --model must be name=embeddings.parquet but is ${text}`);
-			}
+			const [name, embeddings] = namedFile('model', text, 'embeddings.parquet');
+			const rollout = rollouts.get(name);
+			rollouts.delete(name);
 			return {
 				name,
 				label: name,
 				kind: name === 'untrained' ? ('untrained' as const) : ('encoder' as const),
 				description: embeddings,
 				embeddings,
+				...(rollout === undefined ? {} : { rollout }),
 			};
 		});
+		for (const name of rollouts.keys()) {
+			throw new ConfigError(`[evaluate] --rollout must name a --model but names ${name}`);
+		}
 		const { meds, tasks, out, draws, seed } = args;
 		const file = await evaluate({ meds, tasks, models, out, draws, seed }, context.operation());
 		context.result(probeTable(file), file);
 	});
+}
+
+function namedFile(option: string, text: string, kind: string): readonly [name: string, file: string] {
+	const [name, file] = [text.slice(0, text.indexOf('=')), text.slice(text.indexOf('=') + 1)];
+	if (!text.includes('=') || name === '' || file === '') {
+		throw new ConfigError(`[evaluate] --${option} must be name=${kind} but is ${text}`);
+	}
+	return [name, file];
 }

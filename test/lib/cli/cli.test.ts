@@ -97,6 +97,11 @@ t.test('what is wrong is said in one message, with its exit code', async (t) => 
 	fails(2, /Unknown argument: seed/, 'study', '--out', 'x', '--seed', '3');
 	fails(2, /Invalid values/, 'study', '--out', 'x', '--variants', 'sft', 'lejepa');
 	fails(2, /options has no option "step"/, 'train', 'store', 'runs/x', '--config', 'wrong.json');
+	fails(
+		2,
+		/--rollout must name a --model but names y/,
+		...['evaluate', 'cohort', 'tasks', 'e.json', '--model', 'x=x.parquet', '--rollout', 'y=y.parquet'],
+	);
 	fails(2, /--model must be name=embeddings\.parquet/, 'evaluate', 'cohort', 'tasks', 'e.json', '--model', 'x');
 	fails(3, /must be a folder of parquet files/, 'prepare', 'nowhere', 'x');
 	fails(3, /must be the manifest of a token store/, 'train', 'cohort', 'runs/x');
@@ -161,12 +166,13 @@ t.test('the options of every command are frozen: a knob that changes results bel
 			'encoder',
 			'out',
 			'pooling',
+			'rollout',
 			'run',
 			'store',
 			'tasks',
 			'weights',
 		],
-		'evaluate <meds> <tasks> <out>': ['draws', 'meds', 'model', 'out', 'seed', 'tasks'],
+		'evaluate <meds> <tasks> <out>': ['draws', 'meds', 'model', 'out', 'rollout', 'seed', 'tasks'],
 		'report <evaluation> <out>': ['evaluation', 'out', 'run', 'title'],
 		'score <model> <out>': ['dtype', 'hidden', 'model', 'out', 'split', 'store', 'tokens', 'window'],
 		'export <model> <out>': ['adapters', 'base-model', 'dtype', 'max-shard-size', 'model', 'out', 'store', 'tokenizer'],

@@ -1,13 +1,10 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { loadCodes, streamEvents } from '../../../lib/data/events.js';
 import { eventsSql, type MedsDataset, openMeds } from '../../../lib/data/meds.js';
-import { staticTime } from '../../../lib/data/meds-writer.js';
 import { withDatabase } from '../../../lib/data/query.js';
 import { validateMeds } from '../../../lib/data/validate.js';
 import { prepareStore } from '../../../lib/store/prepare.js';
-import { splits } from '../../../lib/types.js';
 import { type MedsFolder, type Row, soundMeds, writeMeds } from '../../fixtures/meds-folder.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
 
@@ -25,25 +22,19 @@ async function written(t: Parameters<typeof temporaryFolder>[0], change: (meds: 
 }
 const insert = (meds: MedsFolder, file: string, at: number, ...rows: Row[]) => meds.data[file]!.splice(at, 0, ...rows);
 
-/** subject_id, time in microseconds, code, value of every event of every split, as training reads them. */
-async function eventsOf(dataset: MedsDataset): Promise<(readonly [bigint, bigint | null, string, number | null])[]> {
+type EventRow = readonly [subject: bigint, time: bigint | null, code: string, value: number | null];
+
+/** subject_id, time in microseconds, code, value of every event of every split, as they are read. */
+async function eventsOf(dataset: MedsDataset): Promise<EventRow[]> {
 	return withDatabase({ threads: 1 }, async (database) => {
-		const codes = await loadCodes(database, dataset);
-		const rows: (readonly [bigint, bigint | null, string, number | null])[] = [];
-		for (const split of splits) {
-			for await (const chunk of streamEvents(database, dataset, split)) {
-				for (let i = 0; i < chunk.count; i++) {
-					const [time, value] = [chunk.times[i]!, chunk.values[i]!];
-					rows.push([
-						chunk.subjectIds[i]!,
-						time === staticTime ? null : time,
-						codes[chunk.codes[i]!]!,
-						Number.isNaN(value) ? null : value,
-					]);
-				}
-			}
-		}
-		return rows;
+		const rows = await database.rows(
+			`SELECT subject_id, time, code, value::DOUBLE AS value FROM (${eventsSql(dataset)})
+			ORDER BY subject_id, time NULLS FIRST, filename, file_row_number`,
+		);
+		const subjects = new Set(Object.values(dataset.subjects).flat());
+		return rows
+			.map(({ subject_id, time, code, value }) => [subject_id, time, code, value] as unknown as EventRow)
+			.filter(([subject]) => subjects.has(subject));
 	});
 }
 
@@ -89,7 +80,7 @@ t.test('older names and types read as MEDS 0.4 does, file by file', async (t) =>
 		/has another type than in MEDS 0\.4; it is read all the same \(\d columns; first data\/held_out/,
 		/name of before MEDS 0\.4.*3 columns/,
 	]);
-	const store = await prepareStore(root, join(temporaryFolder(t), 'store'), { minPatients: 1 });
+	const store = await prepareStore(root, join(temporaryFolder(t), 'store'), { tokens: { kind: 'structured', minPatients: 1 } });
 	t.equal(store.coverage.events, 20, 'and the token store is made of it');
 	t.match(store.notes, dataset.notes);
 });

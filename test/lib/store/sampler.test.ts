@@ -86,7 +86,7 @@ const options = fc.record({
 	futureTokens: fc.integer({ min: 1, max: 40 }),
 	tokensPerBatch: fc.integer({ min: 12, max: 250 }),
 	seed: fc.integer({ min: 0, max: 1000 }),
-	branches: fc.constantFrom(null, { kind: 'query' as const, ratio: 1, span: 1, cuts: 2 }),
+	branches: fc.constantFrom(null, { branch: { kind: 'query' as const, at: 'day-ends' as const }, cuts: 2 }),
 	poolBatches: fc.integer({ min: 1, max: 6 }),
 });
 
@@ -207,7 +207,7 @@ const small: SamplerOptions = {
 	futureTokens: 10,
 	tokensPerBatch: 80,
 	seed: 3,
-	branches: { kind: 'masked', ratio: 0.5, span: 1, cuts: 2 },
+	branches: { branch: { kind: 'masked', ratio: 0.5, span: 1 }, cuts: 2 },
 	poolBatches: 4,
 };
 

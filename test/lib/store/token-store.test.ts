@@ -63,7 +63,7 @@ t.test('a batch is a function of seed and step alone', async (t) => {
 		futureTokens: 10,
 		tokensPerBatch: 80,
 		seed: 3,
-		branches: { kind: 'masked', ratio: 0.5, span: 1, cuts: 1 },
+		branches: { branch: { kind: 'masked', ratio: 0.5, span: 1 }, cuts: 1 },
 	} as const;
 	const sampler = () => new Sampler(store, 'train', options);
 	const one = sampler();

@@ -1,6 +1,7 @@
 import t from 'tap';
+import { parseConfig } from '../../../lib/config.js';
 import { Objective, objectivePresets, weightsAt } from '../../../lib/objective/objective.js';
-import { lossOptionsAt, predictorWidth, samplerOptions, targetRestartsAt } from '../../../lib/train/loss-options.js';
+import { lossOptionsAt, predictorOptions, samplerOptions, targetRestartsAt } from '../../../lib/train/loss-options.js';
 import { TrainConfig, type TrainConfigInput } from '../../../lib/train/train-config.js';
 
 const config = (input: TrainConfigInput) => TrainConfig.parse(input);
@@ -77,12 +78,10 @@ t.test('every option reaches the core', async (t) => {
 		seed: 9,
 		step: 7,
 	});
-	t.equal(predictorWidth(run), 0);
-	t.same(samplerOptions(run, 1).branches, { kind: 'masked', ratio: 1, span: 4, cuts: 3 });
+	t.equal(predictorOptions(run).kind, 'identity');
+	t.same(samplerOptions(run, 1).branches, { branch: { kind: 'masked', ratio: 1, span: 4 }, cuts: 3 });
 	t.same(samplerOptions(config({ objective: objectivePresets.fast }), 1).branches, {
-		kind: 'query',
-		ratio: 1,
-		span: 1,
+		branch: { kind: 'query', at: 'day-ends' },
 		cuts: 1,
 	});
 	t.equal(samplerOptions(config({ objective: objectivePresets.sft }), 1).branches, null);
@@ -92,7 +91,58 @@ t.test('every option reaches the core', async (t) => {
 		{ latent: { target: { kind: 'online', layers: 2 } } },
 		{ latent: { predictor: { kind: 'identity', width: 3 } } },
 		{ latent: { cuts: 0 } },
+		{ latent: { branch: { kind: 'query', share: 0.1 } } },
+		{ latent: { branch: { kind: 'query', at: 'day-ends', share: 0.1 } } },
+		{ latent: { branch: { kind: 'masked', ratio: 0 } } },
+		{ latent: { branch: { kind: 'state' }, predictor: { kind: 'mlp' } } },
+		{ latent: { branch: { kind: 'views' }, predictor: { kind: 'transformer' } } },
+		{ latent: { branch: { kind: 'views' }, target: { kind: 'ema' } } },
+		{ latent: { target: { kind: 'views' } } },
+		{ latent: { branch: { kind: 'views', predictorTokens: 5 } } },
 	]) {
 		t.throws(() => Objective.parse(wrong), `${JSON.stringify(wrong)} is an option without effect, or out of range`);
 	}
+});
+
+t.test('predictors: sizes follow from the model, and a state branch brings its own', async (t) => {
+	const of = (latent: object, hiddenSize = 128) =>
+		predictorOptions(config({ model: { hiddenSize }, objective: { latent } }));
+	const none = { width: 0, layers: 0, heads: 0, fromState: false };
+	t.same(of({}), { ...none, kind: 'mlp', width: 256 });
+	const transformer = { kind: 'transformer', layers: 2, width: 64, heads: 2, fromState: false };
+	t.same(of({ predictor: { kind: 'transformer' } }), transformer);
+	t.same(of({ predictor: { kind: 'transformer' } }, 2048), { ...transformer, width: 512, heads: 16 });
+	t.same(of({ predictor: { kind: 'transformer', width: 48, heads: 6, layers: 1 } }), {
+		...transformer,
+		width: 48,
+		heads: 6,
+		layers: 1,
+	});
+	t.same(of({ branch: { kind: 'state' } }), { ...transformer, fromState: true });
+	t.throws(
+		() =>
+			parseConfig('train config', TrainConfig, {
+				objective: { latent: { branch: { kind: 'state' }, predictor: { kind: 'mlp' } } },
+			}),
+		{
+			code: 'EHR_JEPA_CONFIG',
+			message: /objective\.latent\.predictor\.kind: must be "transformer" for a "state" branch/,
+		},
+	);
+});
+
+t.test('two views: the reference’s defaults, and no target encoder that moves', async (t) => {
+	const run = config({ objective: objectivePresets['llm-jepa'] });
+	t.match(run.objective.latent, {
+		weight: 0.1,
+		loss: { kind: 'cosine' },
+		predictor: { kind: 'identity' },
+		target: { kind: 'views' },
+		branch: { kind: 'views', predictorTokens: 1 },
+	});
+	t.equal(weightsAt(run.objective, 1, 10).momentum, null);
+	t.match(lossOptionsAt(run, 1, { collapse: false, interference: false }).latent, { target: 'views', targetLayers: 1 });
+	t.same(Objective.parse(run.objective), run.objective, 'what a run folder keeps is read as it was');
+	const rollout = config({ objective: objectivePresets.rollout });
+	t.match(rollout.objective.latent, { weight: 1, loss: { kind: 'mse' }, predictor: { kind: 'transformer' } });
 });

@@ -1,0 +1,116 @@
+import { rename, rm } from 'node:fs/promises';
+import {
+	type DuckDBBigIntVector,
+	type DuckDBIntegerVector,
+	type DuckDBListVector,
+	FLOAT,
+	LIST,
+	listValue,
+} from '@duckdb/node-api';
+import { quoted, withDatabase } from '../data/query.js';
+import { DataError, OutputError } from '../errors.js';
+import { type RolloutSample, type RolloutTable, rolloutHorizons } from './rollout.js';
+
+/**
+ * Writes rollouts as parquet, one row for each sample and horizon: subject_id BIGINT, prediction_time TIMESTAMP,
+ * horizon_days INTEGER, state FLOAT[] (the state now at horizon 0, the predicted one at others), record_state and
+ * record_prediction FLOAT[] (null where the record holds nothing new).
+ */
+export async function writeRollout(
+	path: string,
+	table: RolloutTable,
+	metadata: Readonly<Record<string, string>>,
+): Promise<void> {
+	const temporary = `${path}.${process.pid}.tmp`;
+	const list = (values: Float32Array) => listValue([...values]);
+	try {
+		await withDatabase({ threads: 1 }, async (database) => {
+			await database.run(
+				'CREATE TABLE r (subject_id BIGINT, t BIGINT, horizon_days INTEGER, state FLOAT[], record_state FLOAT[], record_prediction FLOAT[])',
+			);
+			const appender = await database.connection.createAppender('r');
+			for (const { sample, now, ahead } of table.samples) {
+				for (const { horizonDays, predicted, record } of [{ horizonDays: 0, predicted: now, record: null }, ...ahead]) {
+					appender.appendBigInt(sample.subjectId);
+					appender.appendBigInt(sample.predictionTime);
+					appender.appendInteger(horizonDays);
+					appender.appendList(list(predicted), LIST(FLOAT));
+					for (const values of [record?.state, record?.predicted]) {
+						if (values === undefined) appender.appendNull();
+						else appender.appendList(list(values), LIST(FLOAT));
+					}
+					appender.endRow();
+				}
+			}
+			appender.closeSync();
+			const pairs = Object.entries(metadata).map(([key, value]) => `${key}: ${quoted(value)}`);
+			await database.run(
+				`COPY (SELECT subject_id, make_timestamp(t) AS prediction_time, horizon_days, state, record_state, record_prediction FROM r)
+				TO ${quoted(temporary)} (FORMAT parquet, COMPRESSION zstd, KV_METADATA {${pairs.join(', ')}})`,
+			);
+		});
+		await rename(temporary, path);
+	} catch (cause) {
+		await rm(temporary, { force: true });
+		if (cause instanceof DataError)
+			throw new OutputError(`[rollout] ${path} could not be written: ${cause.message}`, { cause });
+		throw cause;
+	}
+}
+
+/** @throws {DataError} For a file without rollouts, or rows in another order than they were written in. */
+export async function readRollout(path: string): Promise<RolloutTable> {
+	return withDatabase({ threads: 1 }, async (database) => {
+		const samples: (RolloutSample & { ahead: RolloutSample['ahead'][number][] })[] = [];
+		let columns = 0;
+		for await (const chunk of database.stream(
+			`SELECT subject_id, epoch_us(prediction_time), horizon_days, state, record_state, record_prediction FROM read_parquet(${quoted(path)})`,
+		)) {
+			const subjects = chunk.getColumnVector(0) as DuckDBBigIntVector;
+			const times = chunk.getColumnVector(1) as DuckDBBigIntVector;
+			const horizons = chunk.getColumnVector(2) as DuckDBIntegerVector;
+			const lists = [3, 4, 5].map((i) => chunk.getColumnVector(i) as DuckDBListVector);
+			for (let row = 0; row < chunk.rowCount; row++) {
+				const [state, recordState, recordPrediction] = lists.map((vector) => {
+					const items = vector.getItem(row)?.items as number[] | undefined;
+					return items === undefined ? undefined : Float32Array.from(items);
+				});
+				const sample = { subjectId: subjects.getItem(row)!, predictionTime: times.getItem(row)! };
+				const horizonDays = horizons.getItem(row)!;
+				const last = samples.at(-1);
+				if (columns === 0) columns = state?.length ?? 0;
+				const belongs =
+					last?.sample.subjectId === sample.subjectId && last.sample.predictionTime === sample.predictionTime;
+				if (state?.length !== columns || columns === 0 || (horizonDays !== 0 && !belongs)) {
+					throw new DataError('rollout', {
+						file: path,
+						column: 'state',
+						rule: 'must hold states of one width, that of horizon 0 before the others of its sample',
+						value: `${state?.length ?? 0} numbers at horizon ${horizonDays} of subject ${sample.subjectId}`,
+					});
+				}
+				if (horizonDays === 0) samples.push({ sample, now: state, ahead: [] });
+				else {
+					const record =
+						recordState === undefined || recordPrediction === undefined
+							? null
+							: { state: recordState, predicted: recordPrediction };
+					last!.ahead.push({ horizonDays, predicted: state, record });
+				}
+			}
+		}
+		const expected = rolloutHorizons.join(', ');
+		for (const { sample, ahead } of samples) {
+			const found = ahead.map(({ horizonDays }) => horizonDays).join(', ');
+			if (found !== expected) {
+				throw new DataError('rollout', {
+					file: path,
+					column: 'horizon_days',
+					rule: `must be 0, ${expected} for each sample`,
+					value: `0, ${found} for subject ${sample.subjectId}`,
+				});
+			}
+		}
+		return { columns, samples };
+	});
+}
