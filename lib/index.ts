@@ -65,6 +65,8 @@ export type { OverSeeds, StudyFile, StudyRow } from './study/study-file.js';
 export { type BuildTasksOptions, buildTasks } from './tasks/build.js';
 export { commonTasks, simulatedTasks, type TaskDefinition } from './tasks/definitions.js';
 export { type IndexDateRow, readIndexDates, readLabels, readTaskList, type TaskList } from './tasks/read.js';
+export type { TextVocabulary } from './tokenizer/text-vocabulary.js';
+export type { TokenVocabulary } from './tokenizer/token-vocabulary.js';
 export type { Vocabulary } from './tokenizer/vocabulary.js';
 export type { CollapseMonitors, StepMetrics, TuningMetrics } from './train/metrics.js';
 export { type RunConfig, RunFolder } from './train/run-folder.js';

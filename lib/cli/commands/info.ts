@@ -10,6 +10,7 @@ import { openTokenStore } from '../../store/token-store.js';
 import { RunFolder } from '../../train/run-folder.js';
 import { type CommandContext, withContext } from '../context.js';
 import { modelFolderKind } from '../open-any-model.js';
+import { coverageLines } from './prepare.js';
 
 export const command = 'info [path]';
 export const describe = 'What a MEDS data set, token store, run or HuggingFace folder holds; without a path, the build';
@@ -57,17 +58,40 @@ async function store(context: CommandContext, path: string): Promise<void> {
 		({ stage, patients, events, tokens, note }) =>
 			`${stage.padEnd(36)} ${patients} patients${events === undefined ? '' : `, ${events} events`}${tokens === undefined ? '' : `, ${tokens} tokens`}${note === undefined ? '' : ` (${note})`}`,
 	);
-	const { p0, p50, p90, p100 } = manifest.splits.train.lengthPercentiles;
+	const { p0, p25, p50, p75, p90, p99, p100 } = manifest.splits.train.lengthPercentiles;
+	const prefixLines = manifest.prefixes
+		.slice(0, shownRows)
+		.map(({ prefix, codes, events, unknown, values, binned }) => {
+			const unknowns = unknown === undefined ? '' : `, ${share(unknown, events)} unknown`;
+			const valued =
+				values === undefined || values === 0 ? '' : `, ${values} values (${share(binned ?? 0, values)} binned)`;
+			return `  ${prefix.padEnd(34)} ${events} events of ${codes} codes${unknowns}${valued}`;
+		});
+	const codeLines = manifest.topCodes
+		.slice(0, shownRows)
+		.map(({ code, events }) => `  ${code.padEnd(34)} ${events} events`);
 	context.result(
 		[
-			`token store of ${manifest.dataset.name}, vocabulary of ${manifest.vocabulary.size}`,
+			`token store of ${manifest.dataset.name}, ${manifest.vocabulary.kind} vocabulary of ${manifest.vocabulary.size}`,
 			...lines,
-			`tokens per training patient: least ${p0}, median ${p50}, 90 % below ${p90}, most ${p100}`,
+			`tokens per training patient: least ${p0}, quartiles ${p25}, ${p50} and ${p75}, 90 % below ${p90}, 99 % below ${p99}, most ${p100}`,
+			...coverageLines(manifest),
+			'events by the first part of their code:',
+			...prefixLines,
+			'most frequent codes:',
+			...codeLines,
 			...manifest.notes,
 		].join('\n'),
 		manifest,
 	);
 	await opened.close();
+}
+
+/** Rows of the lists; --json has all that the manifest holds. */
+const shownRows = 10;
+
+function share(part: number, whole: number): string {
+	return `${((100 * part) / whole).toFixed(1)} %`;
 }
 
 async function run(context: CommandContext, path: string): Promise<void> {
