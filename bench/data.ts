@@ -23,7 +23,11 @@ interface Plan {
 
 const options = await yargs(hideBin(process.argv))
 	.scriptName('npm run bench -- data')
-	.option('patients', { type: 'number', default: 1_000_000, describe: 'Of the large cohort; the small one has a tenth' })
+	.option('patients', {
+		type: 'number',
+		default: 1_000_000,
+		describe: 'Of the large cohort; the small one has a tenth',
+	})
 	.option('json', { type: 'string', describe: 'File for the rows' })
 	.option('meds', { type: 'string', describe: 'A MEDS data set, such as the MIMIC-IV demo, for the rows "given"' })
 	.option('tokenizer', { type: 'string', describe: 'Folder of a Qwen tokenizer, for the row "given, text store"' })
@@ -148,7 +152,8 @@ try {
 		const isAsked = hospital || !plan.name.endsWith('large');
 		const row = { ...found, name: plan.name, limit: plan.limit ?? {}, met: isAsked ? verdict(plan, found) : null };
 		rows.push(row);
-		const rate = found.perSecond === undefined ? '' : `${Math.round(found.perSecond).toLocaleString('en')} ${found.unit}/s`;
+		const rate =
+			found.perSecond === undefined ? '' : `${Math.round(found.perSecond).toLocaleString('en')} ${found.unit}/s`;
 		const seconds = `${found.wallSeconds.toFixed(2)} s wall, ${found.cpuSeconds.toFixed(2)} s CPU`;
 		const asked = row.met === null ? '' : `  ${JSON.stringify(row.limit)}: ${row.met ? 'met' : 'NOT met'}`;
 		console.log(

@@ -46,7 +46,10 @@ export const normalsPerDay = 2 * axes;
 const acuity = Float64Array.from(diseaseAxes, (axis) => axis.acuity);
 const lethality = Float64Array.from(diseaseAxes, (axis) => axis.lethality);
 /** (axes x axes) coupling[k][j] at j axes + k: what axis j does to the others lies together. */
-const couplingByCause = Float64Array.from({ length: axes * axes }, (_, i) => coupling[i % axes]![Math.floor(i / axes)]!);
+const couplingByCause = Float64Array.from(
+	{ length: axes * axes },
+	(_, i) => coupling[i % axes]![Math.floor(i / axes)]!,
+);
 
 /** Places of the intensities: outpatient visits, unplanned admissions, death. */
 export const hazard = { visit: 0, admission: 1, death: 2 } as const;

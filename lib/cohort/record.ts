@@ -204,7 +204,7 @@ export class PatientSimulation {
 			const round = time + night * dayLength + 120 * minute;
 			for (let k = 0; k < axes; k++) {
 				const { labs } = diseaseAxes[k]!;
-			for (let i = 0; i < labs.length; i++) {
+				for (let i = 0; i < labs.length; i++) {
 					// An acute illness pushes the read-outs beyond what the chronic state explains, for the first days.
 					if (random.chance(0.3))
 						this.#measure(round, axisCodes[k]!.labs[i]!, labs[i]!, k, 1 + 0.3 * Math.exp(-night / 2));

@@ -35,8 +35,8 @@ export class PatientOrder {
 		let left = place % this.#left;
 		let right = Math.floor(place / this.#left);
 		for (let round = 0; round < rounds; round++) {
-			if (round % 2 === 0) left = (left + this.#draw(right, round, epoch) % this.#left) % this.#left;
-			else right = (right + this.#draw(left, round, epoch) % this.#right) % this.#right;
+			if (round % 2 === 0) left = (left + (this.#draw(right, round, epoch) % this.#left)) % this.#left;
+			else right = (right + (this.#draw(left, round, epoch) % this.#right)) % this.#right;
 		}
 		return right * this.#left + left;
 	}

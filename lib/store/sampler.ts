@@ -29,7 +29,9 @@ export type SamplerOptions = z.input<typeof SamplerOptions>;
 
 /** What a sampler needs of a token store. */
 export interface SampledStore {
-	readonly manifest: { readonly splits: Readonly<Record<Split, { readonly patients: number; readonly trainable: number }>> };
+	readonly manifest: {
+		readonly splits: Readonly<Record<Split, { readonly patients: number; readonly trainable: number }>>;
+	};
 	readonly vocabulary: TokenStore['vocabulary'];
 	split(name: Split): PatientSource;
 }
@@ -81,7 +83,11 @@ export class Sampler {
 		const { batches } = await this.pool(Math.floor((step - 1) / poolBatches));
 		const windows = batches[(step - 1) % poolBatches]!;
 		if (windows.length === 0) {
-			throw new DataError('sampler', { file: 'the split', rule: 'must fill every batch', value: `nothing for step ${step}` });
+			throw new DataError('sampler', {
+				file: 'the split',
+				rule: 'must fill every batch',
+				value: `nothing for step ${step}`,
+			});
 		}
 		const packed = pack(windows.map(({ tokens }) => tokens));
 		const { maskTokenId } = this.#vocabulary;

@@ -250,7 +250,6 @@ export class Trainer {
 		if (store.manifest.splits.tuning.trainable === 0) return undefined;
 		return this.evaluateLosses(store, 'tuning', signal);
 	}
-
 }
 
 /** The batches of each step: `microBatches` of them, in the order in which the sampler draws them. */

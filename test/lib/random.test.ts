@@ -78,5 +78,7 @@ t.test('normals made by the block are standard normal, and a function of the str
 	const parts = [new Float64Array(8), new Float64Array(8)];
 	for (const part of parts) stream.normals(part);
 	t.same([...parts[1]!], [...out.subarray(8, 16)], 'blocks follow each other');
-	t.ok(Math.abs(Array.from({ length: 20_000 }, () => stream.chance(0.3)).filter(Boolean).length / 20_000 - 0.3) < 0.012);
+	t.ok(
+		Math.abs(Array.from({ length: 20_000 }, () => stream.chance(0.3)).filter(Boolean).length / 20_000 - 0.3) < 0.012,
+	);
 });

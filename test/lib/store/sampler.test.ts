@@ -19,19 +19,23 @@ const lengths = fc.array(fc.integer({ min: 1, max: 100 }), { maxLength: 60 });
 
 t.test('packing: every sequence once, none too long, positions restart', async (t) => {
 	fc.assert(
-		fc.property(lengths, fc.integer({ min: 100, max: 300 }), fc.integer({ min: 1, max: 12 }), (list, maxTokens, count) => {
-			const everyOnce = (members: number[]) =>
-				[...members].sort((a, b) => a - b).join() === [...list.keys()].join();
-			const sum = (members: readonly number[]) => members.reduce((total, item) => total + list[item]!, 0);
-			const fitted = firstFit(list, maxTokens);
-			if (!everyOnce(fitted.flat()) || fitted.some((bin) => sum(bin) > maxTokens)) return false;
-			const bins = new Bins(count, maxTokens);
-			const unplaced = bins.firstFitDecreasing(list);
-			if (!everyOnce([...bins.members.flat(), ...unplaced])) return false;
-			if (bins.members.some((bin, i) => sum(bin) !== maxTokens - bins.free[i]!)) return false;
-			// What found no room does not fit anywhere.
-			return unplaced.every((item) => bins.free.every((free) => list[item]! > free));
-		}),
+		fc.property(
+			lengths,
+			fc.integer({ min: 100, max: 300 }),
+			fc.integer({ min: 1, max: 12 }),
+			(list, maxTokens, count) => {
+				const everyOnce = (members: number[]) => [...members].sort((a, b) => a - b).join() === [...list.keys()].join();
+				const sum = (members: readonly number[]) => members.reduce((total, item) => total + list[item]!, 0);
+				const fitted = firstFit(list, maxTokens);
+				if (!everyOnce(fitted.flat()) || fitted.some((bin) => sum(bin) > maxTokens)) return false;
+				const bins = new Bins(count, maxTokens);
+				const unplaced = bins.firstFitDecreasing(list);
+				if (!everyOnce([...bins.members.flat(), ...unplaced])) return false;
+				if (bins.members.some((bin, i) => sum(bin) !== maxTokens - bins.free[i]!)) return false;
+				// What found no room does not fit anywhere.
+				return unplaced.every((item) => bins.free.every((free) => list[item]! > free));
+			},
+		),
 		{ numRuns: 300 },
 	);
 	fc.assert(
@@ -40,7 +44,11 @@ t.test('packing: every sequence once, none too long, positions restart', async (
 			return list.every((length, i) => {
 				const [begin, end] = [cuSeqlens[i]!, cuSeqlens[i + 1]!];
 				const own = tokens.subarray(begin, end);
-				return end - begin === length && own.every((token) => token === i) && positionIds.subarray(begin, end).every((p, j) => p === j);
+				return (
+					end - begin === length &&
+					own.every((token) => token === i) &&
+					positionIds.subarray(begin, end).every((p, j) => p === j)
+				);
 			});
 		}),
 	);
@@ -49,15 +57,22 @@ t.test('packing: every sequence once, none too long, positions restart', async (
 
 t.test('the order of patients is a new permutation in every epoch', async (t) => {
 	fc.assert(
-		fc.property(fc.integer({ min: 1, max: 700 }), fc.integer({ min: 0, max: 2 ** 40 }), fc.integer({ min: 0, max: 50 }), (size, seed, epoch) => {
-			const order = new PatientOrder(seed, size);
-			const seen = new Set(Array.from({ length: size }, (_, i) => order.at(epoch * size + i)));
-			return seen.size === size && [...seen].every((patient) => patient >= 0 && patient < size);
-		}),
+		fc.property(
+			fc.integer({ min: 1, max: 700 }),
+			fc.integer({ min: 0, max: 2 ** 40 }),
+			fc.integer({ min: 0, max: 50 }),
+			(size, seed, epoch) => {
+				const order = new PatientOrder(seed, size);
+				const seen = new Set(Array.from({ length: size }, (_, i) => order.at(epoch * size + i)));
+				return seen.size === size && [...seen].every((patient) => patient >= 0 && patient < size);
+			},
+		),
 	);
 	const big = new PatientOrder(3, 2 ** 31 - 1);
 	for (let draw = 0; draw < 1000; draw++) t.ok(big.at(draw) < 2 ** 31 - 1);
-	const epochs = [0, 1].map((epoch) => Array.from({ length: 100 }, (_, i) => new PatientOrder(3, 100).at(100 * epoch + i)));
+	const epochs = [0, 1].map((epoch) =>
+		Array.from({ length: 100 }, (_, i) => new PatientOrder(3, 100).at(100 * epoch + i)),
+	);
 	t.not(epochs[0]!.join(), epochs[1]!.join());
 	// Where patient 0 comes, over many seeds: uniform, chi-squared with 9 degrees of freedom, p = 0.0001 at 33.7.
 	const counts = new Float64Array(10);
@@ -181,14 +196,36 @@ t.test('batches of 3,300 tokens are at least 97 % full, and ranks never share a 
 			t.ok(counts.singleDay > 0 && counts.passedOver < counts.drawn / 5, JSON.stringify(counts));
 		}
 	}
-	t.throws(() => new Sampler(storeOf(plausible), 'train', { contextTokens: 4, futureTokens: 4, tokensPerBatch: 9, seed: 1, branches: null, rank: 2, worldSize: 2 }), {
-		code: 'EHR_JEPA_CONFIG',
-		message: /rank: must be below worldSize/,
-	});
-	t.throws(() => new Sampler(storeOf([{ ...plausible[0]!, days: Int32Array.of(1) }]), 'train', { contextTokens: 4, futureTokens: 4, tokensPerBatch: 9, seed: 1, branches: null }), {
-		code: 'EHR_JEPA_DATA',
-		message: /at least 2 days/,
-	});
+	t.throws(
+		() =>
+			new Sampler(storeOf(plausible), 'train', {
+				contextTokens: 4,
+				futureTokens: 4,
+				tokensPerBatch: 9,
+				seed: 1,
+				branches: null,
+				rank: 2,
+				worldSize: 2,
+			}),
+		{
+			code: 'EHR_JEPA_CONFIG',
+			message: /rank: must be below worldSize/,
+		},
+	);
+	t.throws(
+		() =>
+			new Sampler(storeOf([{ ...plausible[0]!, days: Int32Array.of(1) }]), 'train', {
+				contextTokens: 4,
+				futureTokens: 4,
+				tokensPerBatch: 9,
+				seed: 1,
+				branches: null,
+			}),
+		{
+			code: 'EHR_JEPA_DATA',
+			message: /at least 2 days/,
+		},
+	);
 });
 
 async function preparedStore(t: Parameters<typeof temporaryFolder>[0]): Promise<string> {
@@ -229,14 +266,20 @@ t.test('a thread that draws ahead gives the same batches, and ends when the loop
 		},
 		{ code: 'ABORT_ERR' },
 	);
-	await t.rejects(async () => {
-		for await (const _ of prefetchBatches(store, 'train', { ...small, rank: 1 }, 1, 10));
-	}, { code: 'EHR_JEPA_CONFIG' });
+	await t.rejects(
+		async () => {
+			for await (const _ of prefetchBatches(store, 'train', { ...small, rank: 1 }, 1, 10));
+		},
+		{ code: 'EHR_JEPA_CONFIG' },
+	);
 	await store.close();
 	rmSync(join(directory, 'manifest.json'));
-	await t.rejects(async () => {
-		for await (const _ of prefetchBatches({ directory }, 'train', small, 1, 10));
-	}, { code: 'EHR_JEPA_DATA', name: 'DataError', message: /must be the manifest of a token store/ });
+	await t.rejects(
+		async () => {
+			for await (const _ of prefetchBatches({ directory }, 'train', small, 1, 10));
+		},
+		{ code: 'EHR_JEPA_DATA', name: 'DataError', message: /must be the manifest of a token store/ },
+	);
 });
 
 t.test('a process that leaves the loop exits by itself', async (t) => {

@@ -70,10 +70,7 @@ t.test('a batch is a function of seed and step alone', async (t) => {
 	const batches = [await one.batch(1), await one.batch(2), await one.batch(3)];
 	t.same(await sampler().batch(3), batches[2], 'in any order');
 	t.not(batches[0]!.subjectIds.join(), batches[1]!.subjectIds.join());
-	t.not(
-		(await new Sampler(store, 'train', { ...options, seed: 4 }).batch(1)).tokens.join(),
-		batches[0]!.tokens.join(),
-	);
+	t.not((await new Sampler(store, 'train', { ...options, seed: 4 }).batch(1)).tokens.join(), batches[0]!.tokens.join());
 	t.equal(one.excluded, 1);
 	for (const { tokens, cuSeqlens, contextLengths, branches, subjectIds } of batches) {
 		t.ok(tokens.length <= 80);
