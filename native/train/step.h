@@ -80,8 +80,8 @@ struct WorldModelOptions {
   ComputeDtype compute_dtype = ComputeDtype::kFloat32;
   /// float32 trains; bfloat16 takes half the memory and is frozen: a model that is only read, or the base of LoRA.
   ComputeDtype parameter_dtype = ComputeDtype::kFloat32;
-  std::optional<model::LoraOptions> lora;  ///< train adapters over a frozen base
-  std::vector<std::string> frozen;         ///< weights that training leaves alone, by name
+  std::optional<model::LoraOptions> lora = std::nullopt;  ///< train adapters over a frozen base
+  std::vector<std::string> frozen = {};                   ///< weights that training leaves alone, by name
   std::uint64_t seed = 0;
   /// Leaves the encoder without memory until `assign_encoder`, instead of drawing random weights.
   bool encoder_from_files = false;
