@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { normalised, type RolloutTable, rolloutTarget } from '../../../lib/evaluate/rollout.js';
@@ -110,6 +111,7 @@ t.test('a run with a state branch is rolled out, evaluated and reported', { time
 	}
 	const report = join(folder, 'report.html');
 	await writeReport(report, { evaluation: out, runs: [{ name: 'rollout', label: 'Rollout', directory: run }] });
+	t.match(readFileSync(report, 'utf8'), /Predicted states.*Predicted minus copy/s);
 
 	await using masked = await Trainer.create(join(folder, 'masked'), store, { ...tiny, steps: 1 });
 	const refused = { code: 'EHR_JEPA_CONFIG', message: /"branch": \{"kind": "state"\}/ };

@@ -328,6 +328,15 @@ t.test('every variant of the method trains, and stops and goes on with the same 
 		strict: {
 			latent: { branch: { kind: 'masked', ratio: 1, span: 3 }, predictor: { kind: 'identity' }, interferenceEvery: 2 },
 		},
+		positions: {
+			latent: {
+				branch: { kind: 'query', at: 'positions', share: 0.2 },
+				predictor: { kind: 'transformer', width: 8, heads: 2 },
+			},
+		},
+		rollout: { latent: { branch: { kind: 'state' }, predictor: { kind: 'transformer', width: 8 }, cuts: 2 } },
+		views: { latent: { branch: { kind: 'views', predictorTokens: 2 }, cuts: 2 } },
+		'views without tokens': { latent: { branch: { kind: 'views', predictorTokens: 0 }, weight: 1 } },
 	};
 	for (const [name, objective] of Object.entries(variants)) {
 		const config: TrainConfigInput = {
