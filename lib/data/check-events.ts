@@ -17,20 +17,20 @@ export interface EventCounts {
 
 const largestFloat = '3.4028234663852886e38';
 
-/** Table that {@link checkEventFile} fills: the subjects of each file. */
+/** Table that {@link checkSubjects} fills: the subjects of each file. */
 export async function createSubjectTable(database: Database): Promise<void> {
 	await database.run('CREATE TABLE subject_rows (subject_id BIGINT, file VARCHAR, contiguous BOOLEAN)');
 }
 
 /**
- * Reads the events of one file for the rules that every reader leans on, and keeps its subjects.
+ * Reads the events of one file for the rules on each row by itself.
  *
  * @param name - Of the file, for messages.
  * @param layout - Of this file alone.
- * @throws {DataError} A null subject_id or code, an infinite time, a value beyond float32, times that go backwards.
+ * @throws {DataError} A null subject_id or code, an infinite time, a value beyond float32.
  */
-export async function checkEventFile(database: Database, name: string, layout: EventLayout): Promise<EventCounts> {
-	const source = `read_parquet(${quoted(layout.files[0]!)}, file_row_number = true)`;
+export async function checkRows(database: Database, name: string, layout: EventLayout): Promise<EventCounts> {
+	const source = `read_parquet(${quoted(layout.files[0]!)})`;
 	const own = (column: string) => identifier(layout.columns[column]!);
 	const [subject, time, code] = [own('subject_id'), own('time'), own('code')];
 	const value = layout.columns.numeric_value === undefined ? 'NULL::DOUBLE' : `${own('numeric_value')}::DOUBLE`;
@@ -55,11 +55,6 @@ export async function checkEventFile(database: Database, name: string, layout: E
 	refuse('code', 'must not be null', 'null_codes', 'nulls');
 	refuse('time', 'must be finite', 'infinite_times', 'infinite times', 'write null for a static event');
 	refuse('numeric_value', 'must fit a 32-bit float', 'beyond_float', 'larger values');
-	await checkOrder(database, name, layout);
-	await database.run(
-		`INSERT INTO subject_rows SELECT ${subject}::BIGINT, ${quoted(name)},
-			max(file_row_number) - min(file_row_number) + 1 = count(*) FROM ${source} GROUP BY ${subject}`,
-	);
 	return {
 		events: count('events'),
 		values: count('values'),
@@ -67,6 +62,21 @@ export async function checkEventFile(database: Database, name: string, layout: E
 		negativeSubjects: count('negativeSubjects'),
 		longestCode: count('longestCode'),
 	};
+}
+
+/**
+ * Checks the order of one file's rows, and keeps its subjects.
+ *
+ * @throws {DataError} Times that go backwards.
+ */
+export async function checkSubjects(database: Database, name: string, layout: EventLayout): Promise<void> {
+	await checkOrder(database, name, layout);
+	const subject = identifier(layout.columns.subject_id!);
+	await database.run(
+		`INSERT INTO subject_rows SELECT ${subject}::BIGINT, ${quoted(name)},
+			max(file_row_number) - min(file_row_number) + 1 = count(*)
+		FROM read_parquet(${quoted(layout.files[0]!)}, file_row_number = true) GROUP BY ${subject}`,
+	);
 }
 
 /**

@@ -3,7 +3,7 @@ import { open, readFile, stat } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import { AbortedError, DataError } from '../errors.js';
 import type { LongOperation, Split } from '../types.js';
-import { checkEventFile, checkSubjectsTogether, createSubjectTable, type EventCounts } from './check-events.js';
+import { checkRows, checkSubjects, checkSubjectsTogether, createSubjectTable, type EventCounts } from './check-events.js';
 import { dataFiles } from './data-files.js';
 import type { EventLayout } from './event-columns.js';
 import { type Database, withDatabase } from './query.js';
@@ -48,7 +48,13 @@ export async function openMeds(directory: string, seed = 1, operation: LongOpera
 	return withDatabase({}, async (database) => {
 		const dataset = await openFiles(database, directory);
 		const notes = [...dataset.notes];
-		const counts = await checkEvents(database, dataset, operation);
+		await createSubjectTable(database);
+		const counts = await eachFile(database, dataset, operation, async (name, layout) => {
+			const counts = await checkRows(database, name, layout);
+			await checkSubjects(database, name, layout);
+			return counts;
+		});
+		await checkSubjectsTogether(database);
 		notes.push(...countNotes(counts));
 		const subjects = await readSplits(database, directory, seed, notes);
 		return { ...dataset, subjects, events: counts.events, notes };
@@ -134,17 +140,35 @@ function grouped(layouts: readonly FileLayout[]): EventLayout[] {
 	return [...groups.values()];
 }
 
-async function checkEvents(database: Database, dataset: MedsFiles, operation: LongOperation): Promise<EventCounts> {
-	const { directory, layouts } = dataset;
+/**
+ * Checks each row by itself, for what looks at the order of rows and at subjects while it reads them.
+ *
+ * @returns How many there are, and what to know about them.
+ * @throws {DataError} Names file, column, rule and value. {AbortedError}
+ */
+export async function checkMedsRows(
+	database: Database,
+	dataset: MedsFiles,
+	operation: LongOperation,
+): Promise<{ readonly events: number; readonly notes: readonly string[] }> {
+	const counts = await eachFile(database, dataset, operation, (name, layout) => checkRows(database, name, layout));
+	return { events: counts.events, notes: countNotes(counts) };
+}
+
+async function eachFile(
+	database: Database,
+	{ directory, layouts }: MedsFiles,
+	operation: LongOperation,
+	check: (name: string, layout: EventLayout) => Promise<EventCounts>,
+): Promise<EventCounts> {
 	const total: EventCounts = { events: 0, values: 0, notFinite: 0, negativeSubjects: 0, longestCode: 0 };
-	await createSubjectTable(database);
 	// One after the other: a layout is that of a single file here, so that every message names it.
 	const single = layouts.flatMap(({ files, columns }) => files.map((path) => ({ path, columns })));
 	for (const [done, { path, columns }] of single.entries()) {
 		if (operation.signal?.aborted) throw new AbortedError('[meds] aborted', { cause: operation.signal.reason });
 		operation.onProgress?.({ stage: 'check MEDS', done, total: single.length, unit: 'files' });
 		const name = relative(directory, path).split(sep).join('/');
-		const counts = await checkEventFile(database, name, { files: [path], columns });
+		const counts = await check(name, { files: [path], columns });
 		total.events += counts.events;
 		total.values += counts.values;
 		total.notFinite += counts.notFinite;
@@ -153,7 +177,6 @@ async function checkEvents(database: Database, dataset: MedsFiles, operation: Lo
 	}
 	if (total.events === 0)
 		throw new DataError('meds', { file: 'data', rule: 'must hold at least one event', value: '0 rows' });
-	await checkSubjectsTogether(database);
 	return total;
 }
 

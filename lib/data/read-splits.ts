@@ -25,18 +25,9 @@ export async function readSplits(
 	seed: number,
 	notes: string[],
 ): Promise<Record<Split, bigint[]>> {
-	const path = join(directory, file);
 	const result: Record<Split, bigint[]> = { train: [], tuning: [], held_out: [] };
-	const present = await stat(path).then(
-		() => true,
-		() => false,
-	);
-	if (present) {
-		await loadSplits(database, path, notes);
-		await checkFolders(database, notes);
-	} else {
-		notes.push(`${file} is missing: splits were drawn with seed ${seed} (70/15/15 by subject)`);
-	}
+	const present = await loadSplits(database, directory, seed, notes);
+	if (present) await checkFolders(database, notes);
 	const query = present
 		? `SELECT subject_id, split FROM subject_rows LEFT JOIN split_file USING (subject_id) ORDER BY subject_id`
 		: 'SELECT subject_id, NULL::VARCHAR FROM subject_rows ORDER BY subject_id';
@@ -59,7 +50,27 @@ export async function readSplits(
 	return result;
 }
 
-async function loadSplits(database: Database, path: string, notes: string[]): Promise<void> {
+/**
+ * Reads `metadata/subject_splits.parquet` into the table split_file.
+ *
+ * @returns Whether there is one; otherwise the splits are drawn.
+ * @throws {DataError} A subject with no or several splits in the file, none of the known splits.
+ */
+export async function loadSplits(
+	database: Database,
+	directory: string,
+	seed: number,
+	notes: string[],
+): Promise<boolean> {
+	const path = join(directory, file);
+	const present = await stat(path).then(
+		() => true,
+		() => false,
+	);
+	if (!present) {
+		notes.push(`${file} is missing: splits were drawn with seed ${seed} (70/15/15 by subject)`);
+		return false;
+	}
 	const findings = new Findings();
 	const columns = checkSchema(file, await arrowTypes(database, path), schemas.splits, findings);
 	refuseErrors(findings);
@@ -89,6 +100,7 @@ async function loadSplits(database: Database, path: string, notes: string[]): Pr
 			fix: 'rename the splits',
 		});
 	}
+	return true;
 }
 
 /** A folder that is called as a split says what another reader takes its subjects for. */
@@ -100,16 +112,21 @@ async function checkFolders(database: Database, notes: string[]): Promise<void> 
 		FROM (SELECT subject_id, split, split_part(file, '/', 2) AS folder FROM subject_rows JOIN split_file USING (subject_id))`,
 	);
 	if (Number(found?.leaked) > 0) {
-		throw new DataError('meds', {
-			file: 'data/train',
-			rule: `must not hold subjects that ${file} holds out: whoever reads by folder trains on them`,
-			value: `${found?.leaked} of them, first subject ${found?.first}`,
-			fix: 'move the subjects, or correct their split',
-		});
+		throw heldOutInTrain(`${found?.leaked} of them, first subject ${found?.first}`);
 	}
 	const moved = Number(found?.moved);
 	if (moved > 0)
 		notes.push(`${moved} subjects lie in the folder of another split than ${file} names; the file decides`);
+}
+
+/** A held-out subject lies in data/train/. */
+export function heldOutInTrain(value: string): DataError {
+	return new DataError('meds', {
+		file: 'data/train',
+		rule: `must not hold subjects that ${file} holds out: whoever reads by folder trains on them`,
+		value,
+		fix: 'move the subjects, or correct their split',
+	});
 }
 
 async function noteSubjects(database: Database, notes: string[]): Promise<void> {

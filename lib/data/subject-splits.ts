@@ -1,9 +1,7 @@
-import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import { DataError } from '../errors.js';
 import { type Split, splits } from '../types.js';
 import { int32Items, int64Words } from './column-items.js';
 import { type Database, quoted } from './query.js';
+import { loadSplits } from './read-splits.js';
 import { drawSplit } from './splits.js';
 
 /** What threads are given: nine bytes for each subject in memory that all of them read, or the seed that draws. */
@@ -24,30 +22,17 @@ export class SubjectSplits {
 	}
 
 	/**
-	 * Reads `metadata/subject_splits.parquet`, or draws with the seed when there is none.
+	 * Reads `metadata/subject_splits.parquet`, or draws with the seed when there is none. Subjects of a split with another name
+	 * are in none.
 	 *
-	 * @throws {DataError} For another split name or a subject that is named twice.
+	 * @param notes - Receives what was accepted.
+	 * @throws {DataError} As {@link loadSplits}.
 	 */
-	static async read(database: Database, directory: string, seed: number): Promise<SubjectSplits> {
-		const name = 'metadata/subject_splits.parquet';
-		const file = join(directory, name);
-		const there = await stat(file).then(
-			() => true,
-			() => false,
-		);
-		if (!there) return new SubjectSplits({ kind: 'drawn', seed });
-		const bad = (column: string, rule: string, value: unknown) =>
-			new DataError('meds', { file: name, column, rule, value: String(value) });
+	static async read(database: Database, directory: string, seed: number, notes: string[]): Promise<SubjectSplits> {
+		if (!(await loadSplits(database, directory, seed, notes))) return new SubjectSplits({ kind: 'drawn', seed });
 		const known = splits.map(quoted).join(', ');
-		const [counts] = await database.rows(
-			`SELECT count(*)::INTEGER AS n, min(split) FILTER (split NOT IN (${known})) AS other,
-				(count(*) FILTER (split IS NULL OR subject_id IS NULL))::INTEGER AS nulls FROM read_parquet(${quoted(file)})`,
-		);
-		if (counts?.other !== null && counts?.other !== undefined)
-			throw bad('split', `must be one of ${splits.join(', ')}`, counts.other);
-		if (Number(counts?.nulls ?? 0) > 0)
-			throw bad('split', 'must not be null, nor subject_id', `${counts?.nulls} nulls`);
-		const count = Number(counts?.n ?? 0);
+		const [row] = await database.rows(`SELECT count(*)::INTEGER AS n FROM split_file WHERE split IN (${known})`);
+		const count = Number(row?.n ?? 0);
 		const shared = {
 			kind: 'table',
 			words: new SharedArrayBuffer(8 * count),
@@ -57,15 +42,11 @@ export class SubjectSplits {
 		const order = splits.map((split, i) => `WHEN ${quoted(split)} THEN ${i}`).join(' ');
 		let at = 0;
 		for await (const chunk of database.stream(
-			`SELECT subject_id::BIGINT, (CASE split ${order} END)::INTEGER FROM read_parquet(${quoted(file)}) ORDER BY 1`,
+			`SELECT subject_id, (CASE split ${order} END)::INTEGER FROM split_file WHERE split IN (${known}) ORDER BY 1`,
 		)) {
 			words.set(int64Words(chunk, 0), 2 * at);
 			places.set(int32Items(chunk, 1), at);
 			at += chunk.rowCount;
-		}
-		for (let i = 1; i < count; i++) {
-			if (words[2 * i] === words[2 * i - 2] && words[2 * i + 1] === words[2 * i - 1])
-				throw bad('subject_id', 'must be unique', int64(words[2 * i]!, words[2 * i + 1]!));
 		}
 		return new SubjectSplits(shared);
 	}

@@ -1,7 +1,6 @@
 import { Worker } from 'node:worker_threads';
-import { AbortedError } from '../errors.js';
+import { AbortedError, restoreError } from '../errors.js';
 import type { PrepareAnswer, PrepareTask, PrepareThreadData } from './prepare-tasks.js';
-import { fromThreadError } from './thread-error.js';
 
 /** Threads of `prepare`. Which thread does which task changes nothing in what is written. */
 export class PartPool {
@@ -56,7 +55,7 @@ export class PartPool {
 			const onExit = () => settle(() => reject(new Error('[prepare] a thread ended before its work was done')));
 			const onMessage = (answer: PrepareAnswer) => {
 				if (answer.kind === 'progress') onEvents?.(answer.events);
-				else if (answer.kind === 'failed') settle(() => reject(fromThreadError(answer.error)));
+				else if (answer.kind === 'failed') settle(() => reject(restoreError(answer.error)));
 				else settle(() => resolve(answer));
 			};
 			if (signal?.aborted) return onAbort();

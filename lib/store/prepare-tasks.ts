@@ -4,7 +4,7 @@ import type { SerialiserOptions } from '../text/serialiser.js';
 import type { CodeStatisticsData, CodeStatisticsOptions } from '../tokenizer/code-statistics.js';
 import type { TokenizerFileName } from '../tokenizer/tokenizer-files.js';
 import type { VocabularyFile } from '../tokenizer/vocabulary.js';
-import type { ThreadError } from './thread-error.js';
+import type { ErrorDescription } from '../errors.js';
 
 /** What every thread of `prepare` is started with. */
 export interface PrepareThreadData {
@@ -42,4 +42,4 @@ export type PrepareAnswer =
 	| { readonly kind: 'done' }
 	| { readonly kind: 'statistics'; readonly statistics: CodeStatisticsData }
 	| { readonly kind: 'progress'; readonly events: number }
-	| { readonly kind: 'failed'; readonly error: ThreadError };
+	| { readonly kind: 'failed'; readonly error: ErrorDescription };

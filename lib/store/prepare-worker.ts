@@ -6,7 +6,7 @@ import { SubjectSplits } from '../data/subject-splits.js';
 import { CodeStatistics } from '../tokenizer/code-statistics.js';
 import { fitPart } from './fit-part.js';
 import type { PrepareAnswer, PrepareTask, PrepareThreadData } from './prepare-tasks.js';
-import { toThreadError } from './thread-error.js';
+import { describeError } from '../errors.js';
 import { PartTokeniser } from './tokenise-part.js';
 
 const { source, splits: shared, folder } = workerData as PrepareThreadData;
@@ -71,5 +71,5 @@ async function end(): Promise<void> {
 
 parentPort?.on('message', (task: PrepareTask) => {
 	if (task.kind === 'stop') void end();
-	else running = answer(task).then(post, (error: unknown) => post({ kind: 'failed', error: toThreadError(error) }));
+	else running = answer(task).then(post, (error: unknown) => post({ kind: 'failed', error: describeError(error) }));
 });
