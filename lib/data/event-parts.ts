@@ -1,8 +1,10 @@
+import { relative, sep } from 'node:path';
 import type { DuckDBVarCharVector } from '@duckdb/node-api';
 import { DataError } from '../errors.js';
-import { noTime } from '../types.js';
+import { noTime, type Split, splits } from '../types.js';
 import { float32Items, int32Items, int64Words } from './column-items.js';
 import { type EventLayout, eventsSql, layoutsOf, type TextColumn } from './event-columns.js';
+import type { MedsFiles } from './meds.js';
 import { type Database, quoted } from './query.js';
 
 /** A piece of a MEDS data set that holds whole patients: several small files, or a range of subjects of a large one. */
@@ -12,6 +14,8 @@ export interface EventPart {
 	readonly subjects?: readonly [from: string | null, until: string | null];
 	/** About how many events. */
 	readonly events: number;
+	/** The split after which the folder of its files is called. */
+	readonly folder: Split | undefined;
 }
 
 /** What the data set holds besides the columns that every MEDS file has. */
@@ -70,13 +74,23 @@ export function presentColumns(layouts: readonly EventLayout[]): EventColumnsPre
  */
 export async function planParts(
 	database: Database,
-	files: readonly string[],
-	eventsPerPart: number | undefined,
+	{ directory, files, layouts }: MedsFiles,
+	eventsPerPart?: number,
 ): Promise<EventPart[]> {
-	const rows = await database.rows(
-		`SELECT file_name, row_group_num_rows::BIGINT AS n, stats_min_value AS low, stats_max_value AS high
-		FROM parquet_metadata([${files.map(quoted).join(', ')}]) WHERE path_in_schema = 'subject_id' ORDER BY file_name, row_group_id`,
-	);
+	const rows = [];
+	for (const layout of layouts) {
+		rows.push(
+			...(await database.rows(
+				`SELECT file_name, row_group_num_rows::BIGINT AS n, stats_min_value AS low, stats_max_value AS high
+				FROM parquet_metadata([${layout.files.map(quoted).join(', ')}])
+				WHERE path_in_schema = ${quoted(layout.columns.subject_id!)} ORDER BY file_name, row_group_id`,
+			)),
+		);
+	}
+	const folderOf = (path: string): EventPart['folder'] => {
+		const folder = relative(directory, path).split(sep)[1];
+		return splits.find((split) => split === folder);
+	};
 	const groups = new Map<string, { n: number; low: bigint | undefined; high: bigint | undefined }[]>();
 	const bound = (value: unknown) => (/^-?\d+$/.test(String(value)) ? BigInt(String(value)) : undefined);
 	for (const { file_name, n, low, high } of rows) {
@@ -87,26 +101,32 @@ export async function planParts(
 	const all = rows.reduce((sum, { n }) => sum + Number(n), 0);
 	const rowsPerPart = eventsPerPart ?? defaultPartSize(all);
 	const parts: EventPart[] = [];
-	let small: { files: string[]; events: number } = { files: [], events: 0 };
-	const flush = () => {
+	let small: { files: string[]; events: number; folder: EventPart['folder'] } = {
+		files: [],
+		events: 0,
+		folder: undefined,
+	};
+	const flush = (folder?: EventPart['folder']) => {
 		if (small.files.length > 0) parts.push(small);
-		small = { files: [], events: 0 };
+		small = { files: [], events: 0, folder };
 	};
 	for (const file of files) {
+		const folder = folderOf(file);
+		if (folder !== small.folder) flush(folder);
 		const list = groups.get(file) ?? [];
 		const events = list.reduce((sum, { n }) => sum + n, 0);
 		if (events < rowsPerPart) {
-			if (small.events + events > rowsPerPart) flush();
+			if (small.events + events > rowsPerPart) flush(folder);
 			small.files.push(file);
 			small.events += events;
 			continue;
 		}
-		flush();
+		flush(folder);
 		const ascending = list.every(
 			({ low, high }, i) => low !== undefined && high !== undefined && (i === 0 || list[i - 1]!.high! <= low),
 		);
 		if (!ascending) {
-			parts.push({ files: [file], events });
+			parts.push({ files: [file], events, folder });
 			continue;
 		}
 		let from: string | null = null;
@@ -116,7 +136,7 @@ export async function planParts(
 			// A part ends before the last subject of a group, who may go on in the next one.
 			const until: string | null = i + 1 === list.length ? null : high!.toString();
 			if (until !== null && (size < rowsPerPart || (from !== null && BigInt(until) <= BigInt(from)))) continue;
-			parts.push({ files: [file], subjects: [from, until], events: size });
+			parts.push({ files: [file], subjects: [from, until], events: size, folder });
 			from = until;
 			size = 0;
 		}

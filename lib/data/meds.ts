@@ -3,7 +3,13 @@ import { open, readFile, stat } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import { AbortedError, DataError } from '../errors.js';
 import type { LongOperation, Split } from '../types.js';
-import { checkRows, checkSubjects, checkSubjectsTogether, createSubjectTable, type EventCounts } from './check-events.js';
+import {
+	checkRows,
+	checkSubjects,
+	checkSubjectsTogether,
+	createSubjectTable,
+	type EventCounts,
+} from './check-events.js';
 import { dataFiles } from './data-files.js';
 import type { EventLayout } from './event-columns.js';
 import { type Database, withDatabase } from './query.js';
@@ -49,7 +55,7 @@ export async function openMeds(directory: string, seed = 1, operation: LongOpera
 		const dataset = await openFiles(database, directory);
 		const notes = [...dataset.notes];
 		await createSubjectTable(database);
-		const counts = await eachFile(database, dataset, operation, async (name, layout) => {
+		const counts = await eachFile(dataset, operation, async (name, layout) => {
 			const counts = await checkRows(database, name, layout);
 			await checkSubjects(database, name, layout);
 			return counts;
@@ -151,12 +157,11 @@ export async function checkMedsRows(
 	dataset: MedsFiles,
 	operation: LongOperation,
 ): Promise<{ readonly events: number; readonly notes: readonly string[] }> {
-	const counts = await eachFile(database, dataset, operation, (name, layout) => checkRows(database, name, layout));
+	const counts = await eachFile(dataset, operation, (name, layout) => checkRows(database, name, layout));
 	return { events: counts.events, notes: countNotes(counts) };
 }
 
 async function eachFile(
-	database: Database,
 	{ directory, layouts }: MedsFiles,
 	operation: LongOperation,
 	check: (name: string, layout: EventLayout) => Promise<EventCounts>,

@@ -64,6 +64,8 @@ export async function assembleStore(input: AssembleInput): Promise<StoreManifest
 	const stored = splits.reduce((total, split) => total + written[split].patients, 0);
 	const notes = [...input.notes];
 	if (outside.subjects > 0) notes.push(`${outside.subjects} subjects with events are in no split and are left out`);
+	for (const split of splits)
+		if (written[split].patients === 0) notes.push(`split ${split} has no subject with events`);
 	if (input.subjectsNamed !== undefined && input.subjectsNamed > stored)
 		notes.push(`${input.subjectsNamed - stored} subjects of subject_splits.parquet have no events`);
 	return {

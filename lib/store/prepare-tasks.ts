@@ -1,10 +1,10 @@
 import type { EventPart, EventSource } from '../data/event-parts.js';
 import type { SharedSplits } from '../data/subject-splits.js';
+import type { ErrorDescription } from '../errors.js';
 import type { SerialiserOptions } from '../text/serialiser.js';
 import type { CodeStatisticsData, CodeStatisticsOptions } from '../tokenizer/code-statistics.js';
 import type { TokenizerFileName } from '../tokenizer/tokenizer-files.js';
 import type { VocabularyFile } from '../tokenizer/vocabulary.js';
-import type { ErrorDescription } from '../errors.js';
 
 /** What every thread of `prepare` is started with. */
 export interface PrepareThreadData {

@@ -3,10 +3,10 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { loadNames } from '../data/event-parts.js';
 import { Database } from '../data/query.js';
 import { SubjectSplits } from '../data/subject-splits.js';
+import { describeError } from '../errors.js';
 import { CodeStatistics } from '../tokenizer/code-statistics.js';
 import { fitPart } from './fit-part.js';
 import type { PrepareAnswer, PrepareTask, PrepareThreadData } from './prepare-tasks.js';
-import { describeError } from '../errors.js';
 import { PartTokeniser } from './tokenise-part.js';
 
 const { source, splits: shared, folder } = workerData as PrepareThreadData;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { fraction, parseConfig, positiveInteger, seed } from '../config.js';
 import { type EventPart, type EventSource, planParts, presentColumns } from '../data/event-parts.js';
-import { eventsSql, type MedsFiles, openMedsFiles } from '../data/meds.js';
+import { checkMedsRows, eventsSql, type MedsFiles, openMedsFiles } from '../data/meds.js';
 import { type Database, quoted, withDatabase } from '../data/query.js';
 import { SubjectSplits } from '../data/subject-splits.js';
 import { writeWhole } from '../data/whole-file.js';
@@ -131,7 +131,6 @@ interface Survey {
 	readonly codesWithValues: number;
 	readonly values: number;
 	readonly textOnly: number;
-	readonly notes: readonly string[];
 }
 
 class Preparation {
@@ -151,10 +150,14 @@ class Preparation {
 
 	async write(): Promise<StoreManifest> {
 		await makePartFolders(this.#folder);
-		const { survey, splits } = await withDatabase({ memoryLimit: '1GB' }, async (database) => ({
-			splits: await SubjectSplits.read(database, this.#dataset.directory, this.#config.seed),
-			survey: await this.#survey(database),
-		}));
+		const notes = [...this.#dataset.notes];
+		const { survey, splits } = await withDatabase({ memoryLimit: '1GB' }, async (database) => {
+			notes.push(...(await checkMedsRows(database, this.#dataset, this.#operation)).notes);
+			return {
+				splits: await SubjectSplits.read(database, this.#dataset.directory, this.#config.seed, notes),
+				survey: await this.#survey(database),
+			};
+		});
 		if (!splits.mayHold('train')) throw noTraining();
 		this.#throwIfAborted();
 		const threads = Math.min(this.#config.threads ?? availableParallelism(), survey.parts.length);
@@ -178,7 +181,7 @@ class Preparation {
 			codes: survey.codes,
 			textOnly: survey.textOnly,
 			subjectsNamed: splits.named,
-			notes: [...this.#dataset.notes, ...survey.notes, ...splitNotes(splits, this.#config.seed)],
+			notes,
 		});
 		if (manifest.splits.train.patients === 0) throw noTraining();
 		await writeWhole(join(this.#folder, 'vocabulary.json'), `${JSON.stringify(vocabulary.file, undefined, '\t')}\n`);
@@ -191,9 +194,9 @@ class Preparation {
 
 	/** Counts events by code and lists the strings that become numbers. */
 	async #survey(database: Database): Promise<Survey> {
-		const { files, layouts } = this.#dataset;
+		const { layouts } = this.#dataset;
 		const present = presentColumns(layouts);
-		const parts = await planParts(database, files, this.#config.eventsPerPart);
+		const parts = await planParts(database, this.#dataset, this.#config.eventsPerPart);
 		const textOnly = present.text ? "count(*) FILTER (value IS NULL AND coalesce(text_value, '') <> '')" : '0';
 		await database.run(
 			`CREATE TABLE codes AS SELECT code AS name, count(*)::DOUBLE AS events, count(value)::DOUBLE AS valued,
@@ -207,14 +210,6 @@ class Preparation {
 		};
 		await distinct('unit', present.unit);
 		await distinct('table', present.table && this.#config.tokens.kind === 'text');
-		const [bad] = await database.rows('SELECT events FROM codes WHERE name IS NULL');
-		if (bad !== undefined)
-			throw new DataError('meds', {
-				file: 'data',
-				column: 'code',
-				rule: 'must not be null',
-				value: `${bad.events} nulls`,
-			});
 		const numbered = (kind: string) =>
 			`SELECT '${kind}' AS kind, (row_number() OVER (ORDER BY name) - 1)::INTEGER AS id, name FROM ${kind}s`;
 		const names = join(this.#folder, 'names.parquet');
@@ -222,8 +217,6 @@ class Preparation {
 			`COPY (${['code', 'unit', 'table'].map(numbered).join(' UNION ALL ')}) TO ${quoted(names)} (FORMAT parquet)`,
 		);
 		const rows = await database.rows('SELECT name, events, valued, text_only FROM codes ORDER BY name');
-		if (rows.length === 0)
-			throw new DataError('meds', { file: 'data', rule: 'must hold at least one event', value: '0 rows' });
 		const units = await database.rows('SELECT name FROM units ORDER BY name');
 		const total = (column: string) => rows.reduce((sum, row) => sum + Number(row[column]), 0);
 		return {
@@ -235,7 +228,6 @@ class Preparation {
 			codesWithValues: rows.filter(({ valued }) => Number(valued) > 0).length,
 			values: total('valued'),
 			textOnly: total('text_only'),
-			notes: total('valued') === 0 ? ['numeric_value is null in every row: the model sees codes only'] : [],
 		};
 	}
 
@@ -361,12 +353,6 @@ function requireCoverage(vocabulary: Vocabulary, { codes, events }: Survey, maxU
 		`[prepare] codes must be known to the vocabulary for all but ${(100 * maxUnknown).toFixed(0)} % of the events but ${percent(share)} are unknown (${worst.join('; ')}); ` +
 			`it was fitted on "${vocabulary.file.dataset}" (ETL ${vocabulary.file.etl.name} ${vocabulary.file.etl.version}). Fit one on this data set, or raise maxUnknown`,
 	);
-}
-
-function splitNotes(splits: SubjectSplits, seedOfSplits: number): string[] {
-	return splits.shared.kind === 'table'
-		? []
-		: [`metadata/subject_splits.parquet is missing: splits were drawn with seed ${seedOfSplits} (70/15/15 by subject)`];
 }
 
 function noTraining(): DataError {

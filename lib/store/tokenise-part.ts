@@ -1,6 +1,7 @@
 import type { DuckDBVarCharVector } from '@duckdb/node-api';
 import { type EventBlock, type EventPart, type EventSource, type NameKind, readPart } from '../data/event-parts.js';
 import { type Database, quoted } from '../data/query.js';
+import { heldOutInTrain } from '../data/read-splits.js';
 import { int64, type SubjectSplits } from '../data/subject-splits.js';
 import { DataError } from '../errors.js';
 import { Serialiser } from '../text/serialiser.js';
@@ -15,6 +16,8 @@ import type { TokenisePlan } from './prepare-tasks.js';
 import { StructuredBuilder } from './structured-builder.js';
 import { TextBuilder } from './text-builder.js';
 import type { TimelineColumns } from './timeline-columns.js';
+
+const heldOut = splits.indexOf('held_out');
 
 type Names = Readonly<Record<NameKind, readonly string[]>>;
 
@@ -79,7 +82,7 @@ export class PartTokeniser {
 		return new PartTokeniser(database, source, subjectSplits, plan, make);
 	}
 
-	/** @throws {DataError} For rows without subject or code, and times that go backwards. */
+	/** @throws {DataError} For times that go backwards, and a held-out subject in data/train/. */
 	async write(
 		folder: string,
 		number: number,
@@ -118,7 +121,7 @@ export class PartTokeniser {
 			writer.patientEnded(place, low, high, columns.tokens.lastLength, columns.days.lastLength);
 		};
 		for await (const block of readPart(this.#database, this.#source, part, fields, signal)) {
-			const { subjects, times, codes } = block;
+			const { subjects, times } = block;
 			for (let row = 0; row < block.count; row++) {
 				const rowLow = subjects[2 * row]!;
 				const rowHigh = subjects[2 * row + 1]!;
@@ -126,14 +129,13 @@ export class PartTokeniser {
 					end();
 					low = rowLow;
 					high = rowHigh;
-					if (high === staticHigh && low === 0) throw nullRow(part, 'subject_id');
 					timeHigh = staticHigh;
 					timeLow = 0;
 					place = this.#splits.placeOf(low, high);
+					if (part.folder === 'train' && place === heldOut) throw heldOutInTrain(`subject ${int64(low, high)}`);
 					columns = place < 0 ? undefined : writer.columns(place);
 					if (place < 0) outsideSubjects++;
 				}
-				if (codes[row]! < 0) throw nullRow(part, 'code');
 				const rowTimeLow = times[2 * row]!;
 				const rowTimeHigh = times[2 * row + 1]!;
 				if (rowTimeHigh !== staticHigh) {
@@ -239,10 +241,6 @@ async function readDescriptions(database: Database, file: string | null): Promis
 
 function fileOf({ files }: EventPart): string {
 	return files.length === 1 ? files[0]! : `${files[0]} to ${files.at(-1)}`;
-}
-
-function nullRow(part: EventPart, column: string): DataError {
-	return new DataError('meds', { file: fileOf(part), column, rule: 'must not be null', value: 'a null' });
 }
 
 function backwards(part: EventPart, subject: bigint): DataError {

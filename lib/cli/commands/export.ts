@@ -27,7 +27,10 @@ export const builder = (yargs: Argv) =>
 		})
 		.option('max-shard-size', { type: 'string', default: '5GB', describe: 'Largest file, such as 5GB or 200MB' })
 		.option('tokenizer', { type: 'string', describe: 'Folder whose tokenizer files are copied' })
-		.option('store', { type: 'string', describe: 'Token store of the run, whose vocabulary.json and tokenizer are copied' })
+		.option('store', {
+			type: 'string',
+			describe: 'Token store of the run, whose vocabulary.json and tokenizer are copied',
+		})
 		.option('adapters', {
 			choices: ['merge', 'peft'] as const,
 			default: 'merge' as const,

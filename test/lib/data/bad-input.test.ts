@@ -80,7 +80,9 @@ t.test('older names and types read as MEDS 0.4 does, file by file', async (t) =>
 		/has another type than in MEDS 0\.4; it is read all the same \(\d columns; first data\/held_out/,
 		/name of before MEDS 0\.4.*3 columns/,
 	]);
-	const store = await prepareStore(root, join(temporaryFolder(t), 'store'), { tokens: { kind: 'structured', minPatients: 1 } });
+	const store = await prepareStore(root, join(temporaryFolder(t), 'store'), {
+		tokens: { kind: 'structured', minPatients: 1 },
+	});
 	t.equal(store.coverage.events, 20, 'and the token store is made of it');
 	t.match(store.notes, dataset.notes);
 });
