@@ -36,6 +36,7 @@ const tiny: TrainConfigInput = {
 	tuningEvery: 0,
 	tuningBatches: 1,
 	collapseEvery: 2,
+	threads: 1,
 };
 const lora = { kind: 'lora', rank: 4, alpha: 8, dropout: 0.2 } as const;
 const { model: _, ...withoutModel } = tiny;
