@@ -27,7 +27,7 @@ struct EngineOptions {
   std::string parameter_dtype;   ///< "float32", or "bfloat16" for a frozen model or the base of LoRA
   std::optional<LoraOptions> lora;
   std::vector<std::string> frozen;  ///< weights that training leaves alone, by name
-  bool encoder_from_files;       ///< no random weights: `load` gives the encoder its tensors
+  bool encoder_from_files;          ///< no random weights: `load` gives the encoder its tensors
   std::uint64_t seed;
   int threads;  ///< 0: libtorch's default
 };
@@ -150,7 +150,8 @@ class Engine {
   void load(StateKind kind, const std::vector<TensorEntry>& entries, Placement placement);
   std::shared_ptr<Snapshot> snapshot(const std::vector<StateKind>& kinds);
 
-  /// Checks the options and counts trainable scalars of encoder (adapters under LoRA) and predictor, without allocating anything.
+  /// Checks the options and counts trainable scalars of encoder (adapters under LoRA) and predictor, without allocating
+  /// anything.
   static std::int64_t parameter_count(const EngineOptions& options);
 
  private:
