@@ -304,9 +304,10 @@ api::StateKind state_kind(const Napi::Value& value) {
   if (kind == "target_adapters") return api::StateKind::kTargetAdapters;
   if (kind == "predictor") return api::StateKind::kPredictor;
   if (kind == "optimizer") return api::StateKind::kOptimizer;
-  type_error(value.Env(),
-             "[engine] kind must be encoder, target_encoder, adapters, target_adapters, predictor or optimizer but is \"" +
-                 kind + "\"");
+  type_error(
+      value.Env(),
+      "[engine] kind must be encoder, target_encoder, adapters, target_adapters, predictor or optimizer but is \"" +
+          kind + "\"");
 }
 
 api::Pooling pooling(const Napi::Value& value) {

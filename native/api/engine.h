@@ -164,7 +164,8 @@ class Engine {
   void load(StateKind kind, const std::vector<TensorEntry>& entries, Placement placement);
   std::shared_ptr<Snapshot> snapshot(const std::vector<StateKind>& kinds);
 
-  /// Checks the options and counts trainable scalars of encoder (adapters under LoRA) and predictor, without allocating anything.
+  /// Checks the options and counts trainable scalars of encoder (adapters under LoRA) and predictor, without allocating
+  /// anything.
   static std::int64_t parameter_count(const EngineOptions& options);
 
  private:

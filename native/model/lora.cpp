@@ -17,9 +17,9 @@
 namespace ehrjepa::model {
 namespace {
 
-constexpr std::array<const char*, linear_maps> map_names = {
-    "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
-    "mlp.gate_proj",    "mlp.up_proj",      "mlp.down_proj"};
+constexpr std::array<const char*, linear_maps> map_names = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
+                                                            "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
+                                                            "mlp.down_proj"};
 
 // Far from the decoder's and the predictor's parameter indices, so that neither changes the adapters' draws.
 constexpr std::uint32_t first_stream = 2'000'000;

@@ -79,8 +79,9 @@ class BlockMaps {
 
 /// @param rows  trunk rows whose output is wanted; absent: every row. @return (Q, D)
 at::Tensor attention_block(const at::Tensor& x_TD, const Qwen3Layer& layer, const BlockMaps& maps,
-                           const Qwen3Config& config, const ops::RotaryTables& rotary, const ops::AttentionLayout& layout,
-                           const std::optional<std::vector<std::int64_t>>& rows, const at::Tensor& row_index) {
+                           const Qwen3Config& config, const ops::RotaryTables& rotary,
+                           const ops::AttentionLayout& layout, const std::optional<std::vector<std::int64_t>>& rows,
+                           const at::Tensor& row_index) {
   const auto heads = [&](LinearMap which, const at::Tensor& x, std::int64_t count) {
     return maps(which, x).view({x.size(0), count, config.head_dim});
   };

@@ -33,8 +33,8 @@ struct Qwen3Layer {
 struct Qwen3Weights {
   at::Tensor embed_tokens;  ///< (V, D)
   std::vector<Qwen3Layer> layers;
-  at::Tensor norm;     ///< (D)
-  at::Tensor lm_head;  ///< (V, D); the embedding itself when tied
+  at::Tensor norm;        ///< (D)
+  at::Tensor lm_head;     ///< (V, D); the embedding itself when tied
   LoraAdapters adapters;  ///< empty without LoRA
 
   /// HuggingFace names in file order; a tied head is not listed.

@@ -5,8 +5,8 @@ namespace ehrjepa::model {
 
 /// Exponential moving average of the encoder: target <- momentum * target + (1 - momentum) * encoder.
 /// float32 throughout: with momentum 0.996 a bfloat16 average would round almost every update away.
-/// Under LoRA the average is of the adapters, over the encoder's own base. It is the usual practice, although an average
-/// of B and one of A do not multiply to the average of B A.
+/// Under LoRA the average is of the adapters, over the encoder's own base. It is the usual practice, although an
+/// average of B and one of A do not multiply to the average of B A.
 class TargetEncoder {
  public:
   /// Starts as a copy of the encoder.

@@ -169,10 +169,9 @@ WorldModel::Forward WorldModel::forward(const WorldModelBatch& batch, const Loss
   const bool with_latent = options.latent_weight > 0.0;
   const model::Qwen3Weights weights = model::cast_weights(encoder(), compute_dtype());
   // One pass: trunk and latent branches side by side, or the trunk alone.
-  const at::Tensor hidden_TD =
-      model::qwen3_forward(weights, config(), with_latent ? batch.packed : batch.packed.trunk(), cancelled,
-                           options.with_dropout ? std::optional(model::DropoutKey{options.seed, options.step})
-                                                : std::nullopt);
+  const at::Tensor hidden_TD = model::qwen3_forward(
+      weights, config(), with_latent ? batch.packed : batch.packed.trunk(), cancelled,
+      options.with_dropout ? std::optional(model::DropoutKey{options.seed, options.step}) : std::nullopt);
 
   if (options.next_token_weight > 0.0) {
     result.next_token =

@@ -92,7 +92,7 @@ struct WorldModelOptions {
 struct TrainingState {
   TrainingState(const model::Qwen3Weights& encoder, const WorldModelOptions& options);
   model::Predictor predictor;
-  model::TargetEncoder target_encoder;  ///< starts as a copy of the encoder
+  model::TargetEncoder target_encoder;        ///< starts as a copy of the encoder
   std::vector<model::NamedTensor> trainable;  ///< of the encoder, then of the predictor
   AdamW optimizer;
 };

@@ -1,3 +1,5 @@
+#include "model/lora.h"
+
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -6,7 +8,6 @@
 #include <cmath>
 
 #include "core/random.h"
-#include "model/lora.h"
 #include "native/check.h"
 #include "native/gradcheck.h"
 #include "native/two_pass.h"
@@ -82,8 +83,8 @@ double largest_difference(const at::Tensor& a, const at::Tensor& b) { return (a 
 TEST("lora: base and adapters give what merged weights give, in float64, for all seven maps and for some") {
   for (const std::vector<std::string>& targets : {seven, std::vector<std::string>{"v_proj", "down_proj"}}) {
     model::Qwen3Weights weights = model::initialise_qwen3(config_of(), 1);
-    const at::Tensor plain = model::qwen3_forward(model::cast_weights(weights, at::kDouble), config_of(),
-                                                  small_batch().packed, running);
+    const at::Tensor plain =
+        model::qwen3_forward(model::cast_weights(weights, at::kDouble), config_of(), small_batch().packed, running);
     weights.adapters = model::initialise_lora(config_of(), lora_of(0.1, targets), 2);
     EXPECT(model::qwen3_forward(model::cast_weights(weights, at::kDouble), config_of(), small_batch().packed, running)
                .equal(plain));
@@ -127,8 +128,10 @@ TEST("lora: names and initial values are PEFT's") {
     }
   }
   EXPECT(scalars == model::lora_parameter_count(config_of(), lora_of(0.1)));
-  EXPECT_THROWS(model::initialise_lora(config_of(), {.rank = 0, .targets = seven}, 1), "rank must be positive but is 0");
-  EXPECT_THROWS(model::initialise_lora(config_of(), {.dropout = 1.0, .targets = seven}, 1), "dropout must lie in [0, 1)");
+  EXPECT_THROWS(model::initialise_lora(config_of(), {.rank = 0, .targets = seven}, 1),
+                "rank must be positive but is 0");
+  EXPECT_THROWS(model::initialise_lora(config_of(), {.dropout = 1.0, .targets = seven}, 1),
+                "dropout must lie in [0, 1)");
   EXPECT_THROWS(model::initialise_lora(config_of(), {.targets = {"lm_head"}}, 1), "but hold lm_head");
   EXPECT_THROWS(model::initialise_lora(config_of(), {.targets = {}}, 1), "at least one linear map");
 }
@@ -268,8 +271,10 @@ TEST("frozen weights keep their bytes, have no moments, and the gradient norm le
   const std::vector<std::string> frozen = {"model.embed_tokens.weight", "model.layers.0.self_attn.q_proj.weight",
                                            "model.norm.weight"};
   const auto make = [&](std::vector<std::string> names) {
-    return train::WorldModel(
-        {.config = config_of(), .predictor = {.kind = model::PredictorKind::kMlp, .width = 16}, .frozen = std::move(names), .seed = 3});
+    return train::WorldModel({.config = config_of(),
+                              .predictor = {.kind = model::PredictorKind::kMlp, .width = 16},
+                              .frozen = std::move(names),
+                              .seed = 3});
   };
   train::WorldModel some = make(frozen), all = make({});
   const std::vector<train::WorldModelBatch> batch = {small_batch()};
