@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { latentsFolder } from '../cohort/latent-writer.js';
 import type { MedsDataset } from '../data/meds.js';
 import { type LatentTargets, readLatents } from '../evaluate/latent-state.js';
 import { tooFewPatients } from '../evaluate/probe.js';
@@ -50,5 +51,5 @@ export async function readSamples(meds: string, tasks: string): Promise<StudySam
 		}
 		read.push({ task, labels, tooFew: tooFewPatients(labels.held_out) });
 	}
-	return { indexDates, tasks: read, latents: await readLatents(join(meds, 'latents.parquet'), indexDates) };
+	return { indexDates, tasks: read, latents: await readLatents(join(meds, latentsFolder), indexDates) };
 }
