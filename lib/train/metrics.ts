@@ -11,7 +11,10 @@ export const CollapseMonitors = z.strictObject({
 	/** Mean cosine of all pairs of positions; 1 is a collapsed space. */
 	predictionCosine: z.number(),
 	targetCosine: z.number(),
-	/** exp(entropy of the normalised covariance eigenvalues), at most min(positions - 1, hidden size). */
+	/**
+	 * exp(entropy of the normalised covariance eigenvalues) over at most 256 positions, evenly spaced; at most
+	 * min(positions - 1, hidden size).
+	 */
 	predictionEffectiveRank: z.number(),
 	targetEffectiveRank: z.number(),
 	/** Loss of a predictor that always outputs the batch mean of the targets. */

@@ -9,7 +9,9 @@ namespace ehrjepa::objective {
 struct LatentSpread {
   double standard_deviation;  ///< mean over features of the standard deviation over positions
   double mean_cosine;         ///< mean cosine over all pairs of positions; 1 is a collapsed space
-  double effective_rank;      ///< exp(entropy of the normalised eigenvalues of the covariance), Roy & Vetterli 2007
+  /// exp(entropy of the normalised eigenvalues of the covariance), Roy & Vetterli 2007; over at most 256 positions,
+  /// evenly spaced.
+  double effective_rank;
 };
 
 /// @param latents_MD  (M, D), M >= 2. With M = 1 the deviation is 0, the cosine 1 and the rank 1.

@@ -120,6 +120,15 @@ TEST("collapse monitors: equal vectors are collapsed, orthogonal ones are not") 
   EXPECT_CLOSE(null_models.copy_context, 0.25, 1e-12);
 }
 
+TEST("collapse: the effective rank of many positions is that of 256 of them, evenly spaced") {
+  at::manual_seed(2);
+  // Three features of equal strength among 16.
+  const at::Tensor many = at::constant_pad_nd(at::randn({900, 3}, at::kDouble), {0, 13});
+  EXPECT_CLOSE(objective::latent_spread(many).effective_rank, 3.0, 0.05);
+  EXPECT_CLOSE(objective::latent_spread(many.repeat_interleave(4, 0).slice(0, 0, 1024)).effective_rank,
+               objective::latent_spread(many.slice(0, 0, 256)).effective_rank, 1e-9);
+}
+
 TEST("step: both losses fall on one batch; the target encoder follows") {
   train::WorldModel model(options_of(ComputeDtype::kFloat32));
   const train::WorldModelBatch batch = small_batch();
