@@ -1,10 +1,13 @@
 #include "model/target_encoder.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/_foreach_lerp.h>
 #include <ATen/ops/_foreach_norm.h>
-#include <ATen/ops/_foreach_sub.h>
 #include <ATen/ops/stack.h>
 #include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <cmath>
 
 #include "core/error.h"
 
@@ -44,7 +47,19 @@ void TargetEncoder::update_from(const Qwen3Weights& encoder, double momentum) {
 double TargetEncoder::relative_distance(const Qwen3Weights& encoder) const {
   const at::NoGradGuard no_grad;
   const std::vector<at::Tensor> online = tensors(encoder, config_);
-  return global_norm(at::_foreach_sub(tensors(weights_, config_), online)) / global_norm(online);
+  const std::vector<at::Tensor> target = tensors(weights_, config_);
+  // Piece by piece: the difference of whole models would be fresh memory of their size at every reading.
+  constexpr std::int64_t piece = 1 << 20;
+  double squares = 0.0;
+  for (std::size_t i = 0; i < online.size(); ++i) {
+    const at::Tensor a = target[i].reshape({-1}), b = online[i].reshape({-1});
+    for (std::int64_t begin = 0; begin < a.size(0); begin += piece) {
+      const std::int64_t length = std::min(piece, a.size(0) - begin);
+      const double norm = (a.narrow(0, begin, length) - b.narrow(0, begin, length)).norm().item<double>();
+      squares += norm * norm;
+    }
+  }
+  return std::sqrt(squares) / global_norm(online);
 }
 
 }  // namespace ehrjepa::model
