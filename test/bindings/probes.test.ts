@@ -123,5 +123,6 @@ t.test('a worker thread that ends cancels its fit', async (t) => {
 	const start = performance.now();
 	t.equal(await worker.terminate(), 1);
 	const seconds = (performance.now() - start) / 1000;
-	t.ok(seconds < 3, `ended after ${seconds.toFixed(2)} s, within one iteration`);
+	// All 400 fits take many minutes; one iteration is some tenths of a second on a machine with nothing else to do.
+	t.ok(seconds < 60, `ended after ${seconds.toFixed(2)} s, long before the last fit`);
 });
