@@ -22,36 +22,31 @@ const ShardSize = z.union([
 		),
 ]);
 
-export const ExportOptions = z
-	.strictObject({
-		/** dtype on disk; absent: that of the parameters, so that nothing is rounded. */
-		dtype: z.enum(['float32', 'float16', 'bfloat16']).optional(),
-		maxShardSize: ShardSize.default(5e9),
-		/** Of a model trained with LoRA: merged into the weights, or alone, for `peft` over the base. */
-		adapters: z.enum(['merge', 'peft']).default('merge'),
-		/** With `peft`: folder or hub name of the base, as `from_pretrained` takes it. */
-		baseModel: z.string().min(1).optional(),
-		/** Folder whose tokenizer files are copied. */
-		tokenizer: z.string().optional(),
-		/** Other files to be copied beside the weights, such as the vocabulary of a token store. */
-		files: z.array(z.string()).default([]),
-		/** What training adds to the encoder, each in a file of its own; with `peft` the target encoder is its adapter. */
-		parts: z.array(z.enum(['predictor', 'target_encoder'])).default([]),
-		/** README.md of the folder (Markdown). */
-		card: z.string().optional(),
-		tokens: z
-			.strictObject({
-				bos: z.int().nonnegative().optional(),
-				eos: z.union([z.int().nonnegative(), z.array(z.int().nonnegative())]).optional(),
-				pad: z.int().nonnegative().optional(),
-			})
-			.prefault({}),
-		maxPositionEmbeddings: z.int().positive().default(40_960),
-	})
-	.refine(({ adapters, baseModel }) => adapters === 'peft' || baseModel === undefined, {
-		path: ['baseModel'],
-		message: 'belongs to adapters "peft"',
-	});
+export const ExportOptions = z.strictObject({
+	/** dtype on disk; absent: that of the parameters, so that nothing is rounded. */
+	dtype: z.enum(['float32', 'float16', 'bfloat16']).optional(),
+	maxShardSize: ShardSize.default(5e9),
+	/** Of a model trained with LoRA: merged into the weights, or alone, for `peft` over the base. */
+	adapters: z.enum(['merge', 'peft']).default('merge'),
+	/** With `peft`: folder or hub name of the base, as `from_pretrained` takes it. */
+	baseModel: z.string().min(1).optional(),
+	/** Folder whose tokenizer files are copied. */
+	tokenizer: z.string().optional(),
+	/** Other files to be copied beside the weights, such as the vocabulary of a token store. */
+	files: z.array(z.string()).default([]),
+	/** What training adds to the encoder, each in a file of its own; with `peft` the target encoder is its adapter. */
+	parts: z.array(z.enum(['predictor', 'target_encoder'])).default([]),
+	/** README.md of the folder (Markdown). */
+	card: z.string().optional(),
+	tokens: z
+		.strictObject({
+			bos: z.int().nonnegative().optional(),
+			eos: z.union([z.int().nonnegative(), z.array(z.int().nonnegative())]).optional(),
+			pad: z.int().nonnegative().optional(),
+		})
+		.prefault({}),
+	maxPositionEmbeddings: z.int().positive().default(40_960),
+});
 export type ExportOptions = z.input<typeof ExportOptions>;
 
 export interface ExportSummary {
@@ -87,6 +82,11 @@ export async function exportHuggingFace(
 ): Promise<ExportSummary> {
 	const config = parseConfig('export', ExportOptions, options);
 	const peft = config.adapters === 'peft';
+	if (!peft && config.baseModel !== undefined) {
+		throw new ConfigError(
+			`[export] baseModel belongs to adapters "peft" but they are merged into the weights; leave out "${config.baseModel}"`,
+		);
+	}
 	const copies = await filesToCopy(config);
 	return writeWholeFolder(directory, async (folder) => {
 		if (peft) await writePeftAdapter(model, folder, { base: config.baseModel, dtype: config.dtype ?? 'float32' });
