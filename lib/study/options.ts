@@ -23,7 +23,7 @@ export const studyVariants = {
 export type StudyVariant = keyof typeof studyVariants;
 export const variantNames = Object.keys(studyVariants) as [StudyVariant, ...StudyVariant[]];
 
-/** Options of a study; the defaults are those of docs/study.md, with five seeds. */
+/** Options of a study; the defaults are those of docs/study.md. */
 export const StudyOptions = z.strictObject({
 	/** Seeds 1 to this many. Variants of one seed share initial weights and windows. */
 	seeds: positiveInteger.default(5),
