@@ -29,10 +29,10 @@ async function patientTexts(meds: string): Promise<string[]> {
 	return withDatabase({}, async (database) => {
 		const rows = await database.rows(
 			`SELECT subject_id, time, e.code, any_value(c.description) AS description, any_value(value)::DOUBLE AS value,
-				any_value(text_value) AS text, any_value(unit) AS unit, any_value("table") AS table_name, filename, file_row_number
+				any_value(text_value) AS text, any_value(unit) AS unit, any_value("table") AS table_name, e.filename, e.file_row_number
 			FROM (${eventsSql(dataset, ['text_value', 'unit', 'table'])}) e
 			LEFT JOIN read_parquet(${quoted(`${meds}/metadata/codes.parquet`)}) c ON c.code = e.code
-			GROUP BY ALL ORDER BY subject_id, time NULLS FIRST, filename, file_row_number`,
+			GROUP BY ALL ORDER BY subject_id, time NULLS FIRST, e.filename, e.file_row_number`,
 		);
 		const patients = new Map<bigint, TextEvent[]>();
 		for (const row of rows) {
