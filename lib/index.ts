@@ -22,7 +22,13 @@ export {
 	SetupError,
 	VocabularyError,
 } from './errors.js';
-export { type EmbedOptions, embed, readEmbeddings, writeEmbeddings } from './evaluate/embeddings.js';
+export {
+	type EmbeddedStates,
+	type EmbedOptions,
+	embed,
+	readEmbeddings,
+	writeEmbeddings,
+} from './evaluate/embeddings.js';
 export { type EvaluateOptions, evaluate } from './evaluate/evaluate.js';
 export type {
 	Estimate,
@@ -65,6 +71,14 @@ export type { OverSeeds, StudyFile, StudyRow } from './study/study-file.js';
 export { type BuildTasksOptions, buildTasks } from './tasks/build.js';
 export { commonTasks, simulatedTasks, type TaskDefinition } from './tasks/definitions.js';
 export { type IndexDateRow, readIndexDates, readLabels, readTaskList, type TaskList } from './tasks/read.js';
+export {
+	type SerialisedText,
+	Serialiser,
+	type SerialiserOptionsInput as SerialiserOptions,
+	type TextRange,
+} from './text/serialiser.js';
+export type { TextCounts } from './text/text-counts.js';
+export type { TextEvent } from './text/text-event.js';
 export type { TextVocabulary } from './tokenizer/text-vocabulary.js';
 export type { TokenVocabulary } from './tokenizer/token-vocabulary.js';
 export type { Vocabulary } from './tokenizer/vocabulary.js';

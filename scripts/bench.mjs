@@ -8,7 +8,7 @@ import { reportFailure } from './setup/report-failure.mjs';
 import { setUp } from './setup/stages.mjs';
 
 try {
-	await setUp();
+	await setUp({ nativeTests: true });
 	const [name, ...rest] = process.argv.slice(2);
 	const folder = join(root, 'dist/bench');
 	const scripts = existsSync(folder)

@@ -1,12 +1,13 @@
 #!/usr/bin/env node
-/** `setup`: everything; `setup build [--preset release|debug|asan]`: libtorch and the addon alone. */
+/** `setup`: what a user needs; `setup build [--preset release|debug|asan]`: libtorch, the addon and the native tests. */
 import { parseArgs } from 'node:util';
 import { reportFailure } from './setup/report-failure.mjs';
 import { setUp } from './setup/stages.mjs';
 
 const usage = `usage: setup [build] [--preset release|debug|asan]
 
-Finds or fetches libtorch and builds the addon; in a checkout without "build" also node packages and TypeScript.
+Finds or fetches libtorch and builds the addon; in a checkout also node packages and TypeScript, or with "build"
+the native tests and benchmarks.
 Environment: LIBTORCH, EHR_JEPA_CACHE, EHR_JEPA_CUDA, EHR_JEPA_LIBTORCH_SHA256, CXX; see docs/setup.md.`;
 
 function parse() {
@@ -32,7 +33,7 @@ if (problem !== undefined) {
 	try {
 		await setUp({
 			...(values.preset === undefined ? {} : { preset: values.preset }),
-			...(only ? { only: 'addon' } : {}),
+			...(only ? { only: 'addon', nativeTests: true } : {}),
 		});
 	} catch (error) {
 		reportFailure(error);

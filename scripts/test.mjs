@@ -35,7 +35,7 @@ function testFiles(word) {
 
 /** @param {string | undefined} word */
 async function testAll(word) {
-	await setUp({ only: 'addon' });
+	await setUp({ only: 'addon', nativeTests: true });
 	const checks = [{ name: 'types', passed: await typesPass() }, ...(word === undefined ? lintAll({ fix: false }) : [])];
 	const wanted = testFiles(word ?? '');
 	const files = wanted.filter((file) => existsSync(join(root, file)));

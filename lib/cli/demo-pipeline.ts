@@ -117,7 +117,7 @@ export async function runDemo(folder: string, options: DemoOptions, context: Com
 		const evaluationPath = join(folder, 'evaluation.json');
 		const evaluation = await stage('probe', () =>
 			evaluate(
-				{ meds, tasks, models, out: evaluationPath, seed: options.seed, cohortFlow: store.manifest.cohortFlow },
+				{ meds, tasks, models, out: evaluationPath, seed: options.seed, store: storePath },
 				context.operation('probe'),
 			),
 		);

@@ -177,6 +177,33 @@ export async function* partSubjects(
 }
 
 /**
+ * A subject at the end of one file and at the start of the next would pass for one patient. Subjects of several parts are
+ * compared where the store is put together.
+ *
+ * @throws {DataError}
+ */
+export async function checkOneFilePerSubject(
+	database: Database,
+	{ layouts }: EventSource,
+	{ files }: EventPart,
+): Promise<void> {
+	if (files.length < 2) return;
+	const events = eventsSql({ layouts: layoutsOf(layouts, files) });
+	const [divided] = await database.rows(
+		`SELECT subject_id, string_agg(filename, ' and ' ORDER BY filename) AS files FROM (SELECT DISTINCT subject_id, filename FROM (${events}))
+		GROUP BY subject_id HAVING count(*) > 1 ORDER BY subject_id LIMIT 1`,
+	);
+	if (divided === undefined) return;
+	throw new DataError('prepare', {
+		file: String(divided.files),
+		column: 'subject_id',
+		rule: 'must hold the rows of one subject together, in one file',
+		value: `subject ${divided.subject_id} in each`,
+		fix: 'put its rows into one file',
+	});
+}
+
+/**
  * Events of a part in the order of its files.
  *
  * @throws {DataError} When a file is gone.

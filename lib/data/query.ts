@@ -98,6 +98,11 @@ export async function translated<T>(work: () => Promise<T>): Promise<T> {
 		if (/No space left|disk full|Permission denied|Could not write|failed to write/i.test(message)) {
 			throw new OutputError(`[query] ${message}`, { cause });
 		}
+		if (/^Out of Memory Error/i.test(message)) {
+			throw new OutputError(`[query] memory and room for temporary files must suffice but do not: ${message}`, {
+				cause,
+			});
+		}
 		// DuckDB quotes the text that it cannot read, which may be a patient's; the cause would carry it on.
 		const encoding = /Invalid string encoding found in Parquet file "(.*?)"/.exec(message);
 		if (encoding !== null) {

@@ -3,7 +3,7 @@ import { type DuckDBBigIntVector, type DuckDBListVector, FLOAT, LIST, listValue 
 import { quoted, withDatabase } from '../data/query.js';
 import { DataError, OutputError } from '../errors.js';
 import type { EncoderChoice, Pooling, WorldModel } from '../model/world-model.js';
-import { indexBatches } from '../store/index-windows.js';
+import { type ContextCounts, indexBatches } from '../store/index-windows.js';
 import type { TokenStore } from '../store/token-store.js';
 import { type IndexDate, type LongOperation, splits } from '../types.js';
 import type { FeatureTable } from './features.js';
@@ -16,9 +16,14 @@ export interface EmbedOptions extends LongOperation {
 	readonly encoder?: EncoderChoice | undefined;
 }
 
+/** States, and what became of the index dates that were asked for. */
+export interface EmbeddedStates extends FeatureTable {
+	readonly counts: Readonly<ContextCounts>;
+}
+
 /**
  * Frozen states of patients at index dates: what is known up to and including the prediction time goes through the
- * encoder, and one vector comes out. Index dates without any token (unknown subject) are left out of the table.
+ * encoder, and one vector comes out. Index dates without any token (unknown subject) are left out of the table and counted.
  *
  * @throws {AbortedError} {NativeError}
  */
@@ -27,14 +32,16 @@ export async function embed(
 	store: TokenStore,
 	indexDates: readonly IndexDate[],
 	options: EmbedOptions,
-): Promise<FeatureTable> {
+): Promise<EmbeddedStates> {
 	const columns = model.hiddenSize;
 	const states = new Float32Array(indexDates.length * columns);
 	const filled = new Uint8Array(indexDates.length);
+	const counts: ContextCounts = { withoutTokens: 0, withLaterRuns: 0, laterRuns: 0 };
 	let done = 0;
 	const batches = indexBatches(splits.map(store.split), store.vocabulary, indexDates, {
 		contextTokens: options.contextTokens,
 		tokensPerBatch: options.tokensPerBatch ?? 8192,
+		counts,
 	});
 	for await (const { batch, rows } of batches) {
 		const values = await model.embed(batch, {
@@ -52,7 +59,19 @@ export async function embed(
 	const kept = [...indexDates.keys()].filter((row) => filled[row] === 1);
 	const values = new Float32Array(kept.length * columns);
 	for (const [i, row] of kept.entries()) values.set(states.subarray(row * columns, (row + 1) * columns), i * columns);
-	return { values, rows: kept.length, columns, samples: kept.map((row) => indexDates[row]!) };
+	return { values, rows: kept.length, columns, samples: kept.map((row) => indexDates[row]!), counts };
+}
+
+/** What was left out, in words; empty when nothing was. */
+export function leftOut({ withoutTokens, withLaterRuns, laterRuns }: Readonly<ContextCounts>): string[] {
+	return [
+		...(withoutTokens === 0
+			? []
+			: [`${withoutTokens} index dates have no token (an unknown subject, or nothing is known yet) and no state`]),
+		...(withLaterRuns === 0
+			? []
+			: [`${laterRuns} runs of ${withLaterRuns} index days became known later that day and are not in the context`]),
+	];
 }
 
 /**

@@ -6,6 +6,7 @@ import { parseConfig, positiveInteger, seed } from '../config.js';
 import { type MedsDataset, openMeds } from '../data/meds.js';
 import { exists, writeWhole } from '../data/whole-file.js';
 import { DataError } from '../errors.js';
+import { readStoreManifest, type StoreManifest, type StoreSummary } from '../store/manifest.js';
 import {
 	type IndexDateRow,
 	type LabelRow,
@@ -47,8 +48,8 @@ export const EvaluateOptions = z.strictObject({
 	seed: seed.default(1),
 	/** Bootstrap resamples. */
 	draws: positiveInteger.default(1000),
-	/** Rows of the cohort flow so far, to be shown in the report. */
-	cohortFlow: z.array(z.custom<CohortFlowRow>()).default([]),
+	/** Token store of the embeddings: its cohort flow and summary go into the file, for the report. */
+	store: z.string().optional(),
 });
 export type EvaluateOptions = z.input<typeof EvaluateOptions>;
 
@@ -76,6 +77,15 @@ export const countsModel: EvaluatedModel = {
 export async function evaluate(options: EvaluateOptions, operation: LongOperation = {}): Promise<EvaluationFile> {
 	const config = parseConfig('evaluate', EvaluateOptions, options);
 	const dataset = await openMeds(config.meds);
+	const manifest = config.store === undefined ? undefined : await readStoreManifest(config.store);
+	if (manifest !== undefined && manifest.dataset.fingerprint !== dataset.fingerprint) {
+		throw new DataError('evaluate', {
+			file: join(config.store!, 'manifest.json'),
+			rule: `must belong to the data set (${dataset.fingerprint.slice(0, 12)})`,
+			value: manifest.dataset.fingerprint.slice(0, 12),
+			fix: 'give the token store of the embeddings',
+		});
+	}
 	const taskList = await readTaskList(config.tasks);
 	if (taskList.dataFingerprint !== dataset.fingerprint) {
 		throw new DataError('evaluate', {
@@ -117,7 +127,7 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 			report();
 		}
 	}
-	const file = evaluationFile(config, dataset, simulated, taskList, contenders, work);
+	const file = evaluationFile(config, dataset, manifest, simulated, taskList, contenders, work);
 	await writeWhole(config.out, `${JSON.stringify(file, undefined, '\t')}\n`);
 	return file;
 }
@@ -125,6 +135,7 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 function evaluationFile(
 	config: z.output<typeof EvaluateOptions>,
 	dataset: MedsDataset,
+	manifest: StoreManifest | undefined,
 	simulated: boolean,
 	taskList: Awaited<ReturnType<typeof readTaskList>>,
 	contenders: readonly Contender[],
@@ -152,8 +163,13 @@ function evaluationFile(
 		latentState: work.latent,
 		rollout: work.rollout,
 		differences: work.differences,
-		cohortFlow: [...config.cohortFlow, ...flow],
+		cohortFlow: [...(manifest?.cohortFlow ?? []), ...flow],
+		...(manifest === undefined ? {} : { data: summaryOf(manifest) }),
 	});
+}
+
+function summaryOf({ vocabulary, splits, coverage, prefixes, topCodes, notes }: StoreManifest): StoreSummary {
+	return { vocabulary, splits, coverage, prefixes, topCodes, notes };
 }
 
 class Evaluation {

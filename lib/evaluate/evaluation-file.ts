@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { StoreSummary } from '../store/manifest.js';
 
 /** A number with its patient-level bootstrap interval; null with the reason when it is undefined. Never NaN. */
 export const Estimate = z.strictObject({
@@ -131,5 +132,7 @@ export const EvaluationFile = z.strictObject({
 			note: z.string().optional(),
 		}),
 	),
+	/** Of the token store; absent when none was named. */
+	data: StoreSummary.optional(),
 });
 export type EvaluationFile = z.infer<typeof EvaluationFile>;

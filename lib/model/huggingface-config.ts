@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { CheckpointError } from '../errors.js';
-import type { StorageDtype } from '../native.js';
+import type { NativePredictorOptions, StorageDtype } from '../native.js';
 import { Qwen3Shape } from './qwen3-config.js';
 
 /** What a HuggingFace `config.json` says about a Qwen3 decoder. */
@@ -15,11 +15,20 @@ export interface HuggingFaceConfig {
 	readonly maxPositionEmbeddings: number | undefined;
 	/** Row of the mask token, which our own exports record. */
 	readonly maskTokenId: number | undefined;
+	/** Of predictor.safetensors beside it, when our export wrote one. */
+	readonly predictor: NativePredictorOptions | undefined;
 	/** The whole file, for what an export keeps as it was. */
 	readonly raw: Readonly<Record<string, unknown>>;
 }
 
 const count = z.int().positive();
+const Predictor = z.strictObject({
+	kind: z.enum(['identity', 'mlp', 'transformer']),
+	width: z.int().nonnegative(),
+	layers: z.int().nonnegative(),
+	heads: z.int().nonnegative(),
+	fromState: z.boolean(),
+});
 // Keys that change the mathematics; every other key is about generation or bookkeeping.
 const Decoder = z.looseObject({
 	model_type: z.string().optional(),
@@ -54,7 +63,9 @@ const Root = z.looseObject({
 	tie_word_embeddings: z.boolean().optional(),
 	dtype: z.unknown().optional(),
 	torch_dtype: z.unknown().optional(),
-	ehr_jepa: z.looseObject({ mask_token_id: z.int().nonnegative().nullish() }).optional(),
+	ehr_jepa: z
+		.looseObject({ mask_token_id: z.int().nonnegative().nullish(), predictor: Predictor.nullish() })
+		.optional(),
 });
 
 /**
@@ -141,6 +152,7 @@ export function parseHuggingFaceConfig(json: unknown, file: string): HuggingFace
 		dtype: storageDtype(decoder, root, (name, rule, found) => refuse(name, rule, found)),
 		maxPositionEmbeddings: decoder.max_position_embeddings ?? undefined,
 		maskTokenId: root.ehr_jepa?.mask_token_id ?? undefined,
+		predictor: root.ehr_jepa?.predictor ?? undefined,
 		raw: root,
 	};
 }

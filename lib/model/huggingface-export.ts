@@ -7,6 +7,7 @@ import { ConfigError } from '../errors.js';
 import type { NativeStateKind, StorageDtype } from '../native.js';
 import { packageVersion } from '../package-version.js';
 import { writePeftAdapter } from './peft-export.js';
+import { predictorOf } from './predictor.js';
 import { tensorShapes } from './pretrained.js';
 import { readSafetensorsHeader } from './safetensors.js';
 import type { WorldModel } from './world-model.js';
@@ -182,8 +183,7 @@ function configOf({ options }: WorldModel, dtype: StorageDtype, config: z.output
 		ehr_jepa: {
 			package: packageVersion,
 			mask_token_id: options.maskTokenId,
-			// What `fromPretrained` must be given before predictor.safetensors can be loaded.
-			...(config.parts.includes('predictor') ? { predictor: options.predictor ?? null } : {}),
+			...(config.parts.includes('predictor') ? { predictor: predictorOf(options) } : {}),
 		},
 	};
 }

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { AbortedError, ConfigError, NativeError } from '../errors.js';
 import type {
 	ComputeDtype,
@@ -19,6 +20,7 @@ import type {
 import { nativeAddon, nativeCall } from '../native.js';
 import { type ExportOptions, type ExportSummary, exportHuggingFace } from './huggingface-export.js';
 import type { LoraOptions } from './lora.js';
+import { predictorOf } from './predictor.js';
 import { openPretrained } from './pretrained.js';
 import { nativeShape, type Qwen3Shape } from './qwen3-config.js';
 import { readSafetensorsHeader } from './safetensors.js';
@@ -44,9 +46,9 @@ export interface WorldModelOptions {
 
 /** What a pretrained model does not say itself. */
 export interface FromPretrainedOptions
-	extends Partial<
-		Pick<WorldModelOptions, 'predictor' | 'computeDtype' | 'parameterDtype' | 'lora' | 'seed' | 'threads'>
-	> {
+	extends Partial<Pick<WorldModelOptions, 'computeDtype' | 'parameterDtype' | 'lora' | 'seed' | 'threads'>> {
+	/** A new one; absent: the one that our export wrote beside the weights, or else a new MLP. */
+	readonly predictor?: NativePredictorOptions | undefined;
 	/** Unused row of the embedding; absent: what our export recorded, Qwen3's first unused row, or none. */
 	readonly maskTokenId?: number | undefined;
 	/** `mapped` uses the pages of the file where the dtype is the parameters': the file must then stay as it is. */
@@ -91,13 +93,7 @@ export class WorldModel {
 		try {
 			this.#engine = new Engine({
 				...nativeShape(options.shape, options.vocabSize),
-				predictor: options.predictor ?? {
-					kind: 'mlp',
-					width: 2 * options.shape.hiddenSize,
-					layers: 0,
-					heads: 0,
-					fromState: false,
-				},
+				predictor: predictorOf(options),
 				computeDtype: options.computeDtype ?? 'float32',
 				parameterDtype: options.parameterDtype ?? 'float32',
 				lora: options.lora ?? null,
@@ -118,13 +114,14 @@ export class WorldModel {
 	 * @throws {CheckpointError} For a file that is damaged or of another architecture; names file, tensor and rule.
 	 */
 	static async fromPretrained(directory: string, options: FromPretrainedOptions = {}): Promise<WorldModel> {
-		const { placement = 'owned', maskTokenId, ...rest } = options;
+		const { placement = 'owned', maskTokenId, predictor, ...rest } = options;
 		const { config, vocabSize, entries } = await openPretrained(directory);
 		const model = new WorldModel(
 			{
 				shape: config.shape,
 				vocabSize,
 				maskTokenId: maskTokenId ?? config.maskTokenId ?? spareToken(vocabSize),
+				predictor: predictor ?? config.predictor,
 				seed: 0,
 				...rest,
 			},
@@ -132,6 +129,8 @@ export class WorldModel {
 		);
 		try {
 			await model.loadTensors('encoder', entries, placement);
+			if (predictor === undefined && config.predictor !== undefined)
+				await model.load('predictor', join(directory, 'predictor.safetensors'));
 			return model;
 		} catch (cause) {
 			await model.close();

@@ -7,6 +7,7 @@ import type { Section } from './section.js';
 import { cohortFlowSection } from './sections/cohort-flow.js';
 import { collapseSection } from './sections/collapse.js';
 import { configurationSection } from './sections/configuration.js';
+import { dataSection } from './sections/data.js';
 import { differencesSection } from './sections/differences.js';
 import { latentStateSection } from './sections/latent-state.js';
 import { lossesSection } from './sections/losses.js';
@@ -27,6 +28,7 @@ const sections: readonly ((data: ReportData) => Section | undefined)[] = [
 	lossesSection,
 	collapseSection,
 	cohortFlowSection,
+	dataSection,
 	trainingFiguresSection,
 	configurationSection,
 	readingSection,

@@ -2,12 +2,22 @@ import type { TokenVocabulary } from '../tokenizer/token-vocabulary.js';
 import type { IndexDate, PackedBatch, Timeline, TokenCount } from '../types.js';
 import { firstFit, pack } from './packing.js';
 import type { StoreSplit } from './token-store.js';
-import { contextAt } from './window.js';
+import { contextTokens, visibleAt } from './window.js';
 
 export interface IndexBatch {
 	readonly batch: PackedBatch;
 	/** (sequences,) which index date each sequence belongs to. */
 	readonly rows: Int32Array;
+}
+
+/** What became of index dates and of what their day holds, so that nothing is left out unseen. */
+export interface ContextCounts {
+	/** Index dates without any token: the subject is in none of the splits, or nothing is known yet. */
+	withoutTokens: number;
+	/** Index dates in whose own day something became known later. */
+	withLaterRuns: number;
+	/** How much that was: tokens of one time each, or lines of a text. */
+	laterRuns: number;
 }
 
 // Windows that are read before they are packed: enough to fill several batches well.
@@ -21,8 +31,9 @@ export async function* indexBatches(
 	splits: readonly StoreSplit[],
 	vocabulary: TokenVocabulary,
 	indexDates: readonly IndexDate[],
-	options: { readonly contextTokens: TokenCount; readonly tokensPerBatch: TokenCount; readonly onSkipped?: () => void },
+	options: { readonly contextTokens: TokenCount; readonly tokensPerBatch: TokenCount; readonly counts?: ContextCounts },
 ): AsyncGenerator<IndexBatch> {
+	const counts = options.counts ?? { withoutTokens: 0, withLaterRuns: 0, laterRuns: 0 };
 	const maxTokens = Math.max(options.tokensPerBatch, options.contextTokens);
 	for (let start = 0; start < indexDates.length; start += windowsPerGroup) {
 		const windows: Int32Array[] = [];
@@ -30,12 +41,17 @@ export async function* indexBatches(
 		for (let row = start; row < Math.min(indexDates.length, start + windowsPerGroup); row++) {
 			const { subjectId, predictionTime } = indexDates[row]!;
 			const timeline = await timelineOf(splits, subjectId);
+			const visible = timeline === undefined ? undefined : visibleAt(timeline, predictionTime);
+			if (visible !== undefined && visible.runsNotYetKnown > 0) {
+				counts.withLaterRuns++;
+				counts.laterRuns += visible.runsNotYetKnown;
+			}
 			const window =
-				timeline === undefined
+				timeline === undefined || visible === undefined
 					? new Int32Array(0)
-					: contextAt(timeline, vocabulary, predictionTime, options.contextTokens);
+					: contextTokens(timeline, vocabulary, visible, options.contextTokens);
 			if (window.length === 0) {
-				options.onSkipped?.();
+				counts.withoutTokens++;
 				continue;
 			}
 			windows.push(window);

@@ -1,4 +1,8 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { z } from 'zod';
+import { parseConfig } from '../config.js';
+import { DataError } from '../errors.js';
 
 const SplitCounts = z.strictObject({
 	patients: z.int(),
@@ -97,3 +101,37 @@ export const StoreManifest = z.strictObject({
 	notes: z.array(z.string()),
 });
 export type StoreManifest = z.infer<typeof StoreManifest>;
+
+/** What of a manifest tells a reader which data a result comes from. */
+export const StoreSummary = StoreManifest.pick({
+	vocabulary: true,
+	splits: true,
+	coverage: true,
+	prefixes: true,
+	topCodes: true,
+	notes: true,
+});
+export type StoreSummary = z.infer<typeof StoreSummary>;
+
+/** @throws {DataError} {ConfigError} When it is missing, of another version or not what it should be. */
+export async function readStoreManifest(directory: string): Promise<StoreManifest> {
+	const file = join(directory, 'manifest.json');
+	let json: unknown;
+	try {
+		json = JSON.parse(await readFile(file, 'utf8'));
+	} catch (cause) {
+		throw new DataError(
+			'token store',
+			{
+				file,
+				rule: 'must be the manifest of a token store',
+				value: (cause as Error).message,
+				fix: 'give the folder that prepare wrote',
+			},
+			{ cause },
+		);
+	}
+	if ((json as { version?: unknown } | null)?.version === 1)
+		throw new DataError('token store', { file, rule: 'must have version 2', value: '1', fix: 'run prepare again' });
+	return parseConfig(`token store ${file}`, StoreManifest, json);
+}

@@ -1,13 +1,12 @@
-import { type FileHandle, open, readFile } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { type AsyncRecordBatchFileReader, type RecordBatch, RecordBatchReader } from 'apache-arrow';
-import { parseConfig } from '../config.js';
 import { DataError } from '../errors.js';
 import { TextVocabulary } from '../tokenizer/text-vocabulary.js';
 import { Vocabulary } from '../tokenizer/vocabulary.js';
 import type { Split, Timeline } from '../types.js';
-import { StoreManifest } from './manifest.js';
+import { readStoreManifest, type StoreManifest } from './manifest.js';
 import { dataFileName } from './part-files.js';
 import { type IndexEntry, StoreIndex } from './store-index.js';
 import { timelineAt } from './timeline-columns.js';
@@ -178,25 +177,7 @@ export interface TokenStore {
  * @throws {DataError} When files are missing or damaged; {VocabularyError} when the vocabulary is not the one it was written with.
  */
 export async function openTokenStore(directory: string): Promise<TokenStore> {
-	const file = join(directory, 'manifest.json');
-	let json: unknown;
-	try {
-		json = JSON.parse(await readFile(file, 'utf8'));
-	} catch (cause) {
-		throw new DataError(
-			'token store',
-			{
-				file,
-				rule: 'must be the manifest of a token store',
-				value: (cause as Error).message,
-				fix: 'give the folder that prepare wrote',
-			},
-			{ cause },
-		);
-	}
-	if ((json as { version?: unknown } | null)?.version === 1)
-		throw new DataError('token store', { file, rule: 'must have version 2', value: '1', fix: 'run prepare again' });
-	const manifest = parseConfig(`token store ${file}`, StoreManifest, json);
+	const manifest = await readStoreManifest(directory);
 	const path = join(directory, 'vocabulary.json');
 	const isText = manifest.vocabulary.kind === 'text';
 	const vocabulary = isText ? await TextVocabulary.read(path) : await Vocabulary.read(path);

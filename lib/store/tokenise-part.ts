@@ -1,5 +1,12 @@
 import type { DuckDBVarCharVector } from '@duckdb/node-api';
-import { type EventBlock, type EventPart, type EventSource, type NameKind, readPart } from '../data/event-parts.js';
+import {
+	checkOneFilePerSubject,
+	type EventBlock,
+	type EventPart,
+	type EventSource,
+	type NameKind,
+	readPart,
+} from '../data/event-parts.js';
 import { type Database, quoted } from '../data/query.js';
 import { heldOutInTrain } from '../data/read-splits.js';
 import { int64, type SubjectSplits } from '../data/subject-splits.js';
@@ -82,7 +89,7 @@ export class PartTokeniser {
 		return new PartTokeniser(database, source, subjectSplits, plan, make);
 	}
 
-	/** @throws {DataError} For times that go backwards, and a held-out subject in data/train/. */
+	/** @throws {DataError} For times that go backwards, a subject in two files, and a held-out subject in data/train/. */
 	async write(
 		folder: string,
 		number: number,
@@ -105,6 +112,7 @@ export class PartTokeniser {
 		onProgress: (events: number) => void,
 		signal: AbortSignal,
 	): Promise<PartSummary> {
+		await checkOneFilePerSubject(this.#database, this.#source, part);
 		const patients = this.#patients();
 		const isText = this.#plan.kind === 'text';
 		const fields = { times: true, texts: isText, tables: isText };

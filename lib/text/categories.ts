@@ -14,7 +14,7 @@ export const categories = [
 ] as const;
 export type Category = (typeof categories)[number];
 
-/** Category of a source table, in lower case: the list of the released serialisers, which drop every other table. */
+/** Category of a source table, in lower case: the list of the released serialisers, which drop every other table, and ours. */
 export const tableCategories: Readonly<Record<string, Category>> = {
 	person: 'demographics',
 	condition: 'conditions',
@@ -53,6 +53,9 @@ export const tableCategories: Readonly<Record<string, Category>> = {
 	death: 'death',
 	meds_death: 'death',
 	note: 'notes',
+	// Ours: what import-omop calls the rows of visit_occurrence and visit_detail. Without them a text has no visits.
+	visit: 'observations',
+	visit_detail: 'observations',
 };
 
 /**

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/memory.h"
 #include "infer/encoder.h"
 #include "infer/score.h"
 #include "io/safetensors.h"
@@ -251,6 +252,7 @@ std::string message_of(const std::exception& error) {
 }
 
 Engine::Engine(const EngineOptions& options) {
+  keep_freed_memory();
   if (options.threads > 0) at::set_num_threads(options.threads);
   implementation_ = std::make_unique<Implementation>(options);
 }

@@ -15,7 +15,8 @@ export const presets = Object.freeze({
 	asan: { buildType: 'Debug', sanitize: true },
 });
 
-const sources = ['CMakeLists.txt', 'package.json', 'native', 'bindings', 'test/native', 'test/cases', 'bench/native'];
+const addonSources = ['CMakeLists.txt', 'package.json', 'native', 'bindings'];
+const testSources = ['test/native', 'test/cases', 'bench/native'];
 // ATen's headers: what one compiler process takes at most.
 const bytesPerJob = 1.5 * 2 ** 30;
 
@@ -34,8 +35,12 @@ function discardForeign(folder, libtorch) {
 	if (moved || (known !== undefined && known !== libtorch)) rmSync(folder, { recursive: true, force: true });
 }
 
-/** @param {string} preset @param {string} libtorch @param {boolean} cuda @param {(text: string) => void} note */
-async function configureAndBuild(preset, libtorch, cuda, note) {
+/**
+ * @param {string} preset @param {string} libtorch @param {boolean} cuda
+ * @param {string | undefined} target - Absent: all.
+ * @param {(text: string) => void} note
+ */
+async function configureAndBuild(preset, libtorch, cuda, target, note) {
 	const cmakeJs = nodeExecutable('cmake-js');
 	if (cmakeJs === undefined)
 		throw new SetupError('[setup] cmake-js must be in node_modules but is not; run: npm install');
@@ -62,7 +67,8 @@ async function configureAndBuild(preset, libtorch, cuda, note) {
 	const onLine = (line) => {
 		if (/^\[ *\d+[/%]/.test(line)) note(line);
 	};
-	await runCommand(cmakeJs, ['build', ...where, '--parallel', String(jobs)], { cwd: root, onLine });
+	const what = target === undefined ? [] : ['--target', target];
+	await runCommand(cmakeJs, ['build', ...where, ...what, '--parallel', String(jobs)], { cwd: root, onLine });
 }
 
 /** Where users of node-gyp and of clangd look. */
@@ -81,16 +87,27 @@ function publishRelease() {
 }
 
 /**
- * build/<preset>/ehr_jepa.node, and in a checkout the native tests and benchmarks beside it.
+ * build/<preset>/ehr_jepa.node; on request also the native tests and benchmarks, which a user does not wait for.
  *
  * @param {keyof typeof presets} preset
  * @param {string} libtorch
  * @param {boolean} cuda
+ * @param {boolean} withTests
  */
-export async function buildAddon(preset, libtorch, cuda) {
-	const inputs = fingerprint(sources, libtorch, String(cuda));
-	await unlessDone(`addon-${preset}`, inputs, `build/${preset}/ehr_jepa.node`, async () => {
-		await stage(`addon (${preset})`, (note) => configureAndBuild(preset, libtorch, cuda, note));
-		if (preset === 'release') publishRelease();
-	});
+export async function buildAddon(preset, libtorch, cuda, withTests) {
+	const settings = [libtorch, String(cuda)];
+	await unlessDone(
+		`addon-${preset}`,
+		fingerprint(addonSources, ...settings),
+		`build/${preset}/ehr_jepa.node`,
+		async () => {
+			await stage(`addon (${preset})`, (note) => configureAndBuild(preset, libtorch, cuda, 'ehr_jepa', note));
+			if (preset === 'release') publishRelease();
+		},
+	);
+	if (!withTests) return;
+	const inputs = fingerprint([...addonSources, ...testSources], ...settings);
+	await unlessDone(`native-tests-${preset}`, inputs, `build/${preset}/ehrjepa_test`, () =>
+		stage(`native tests (${preset})`, (note) => configureAndBuild(preset, libtorch, cuda, undefined, note)),
+	);
 }

@@ -30,8 +30,8 @@ function libtorchOfLastBuild(preset, cuda) {
 	return libtorch !== undefined && sameVariant && missingParts(libtorch).length === 0 ? libtorch : undefined;
 }
 
-/** @param {keyof typeof presets} preset @param {boolean} cuda */
-async function addonWithLibtorch(preset, cuda) {
+/** @param {keyof typeof presets} preset @param {boolean} cuda @param {boolean} withTests */
+async function addonWithLibtorch(preset, cuda, withTests) {
 	const known = libtorchOfLastBuild(preset, cuda);
 	const found = known === undefined ? findLibtorch(cuda) : { folder: known };
 	const fetch = !('folder' in found);
@@ -39,7 +39,7 @@ async function addonWithLibtorch(preset, cuda) {
 	if (build || fetch) requirePrerequisites({ build, fetch, cuda });
 	if (isCheckout()) await nodePackages();
 	const libtorch = fetch ? await stage('libtorch', (note) => fetchLibtorch(cuda, found.lookedAt, note)) : found.folder;
-	await buildAddon(preset, libtorch, cuda);
+	await buildAddon(preset, libtorch, cuda, withTests && isCheckout());
 }
 
 /** dist/, with the types checked; files with type errors are written all the same. */
@@ -55,10 +55,10 @@ export async function buildTypeScript() {
  * Makes a checkout (or an installed package) ready: node packages, libtorch, addon, TypeScript. A stage is skipped when
  * nothing it depends on changed. One set-up at a time runs in a checkout.
  *
- * @param {{ preset?: string, only?: 'addon' }} [options]
+ * @param {{ preset?: string, only?: 'addon', nativeTests?: boolean }} [options] - `nativeTests`: and benchmarks.
  * @throws {SetupError}
  */
-export async function setUp({ preset = 'release', only } = {}) {
+export async function setUp({ preset = 'release', only, nativeTests = false } = {}) {
 	if (!Object.hasOwn(presets, preset)) {
 		throw new SetupError(`[setup] --preset must be one of ${Object.keys(presets).join(', ')} but is ${preset}`);
 	}
@@ -66,7 +66,7 @@ export async function setUp({ preset = 'release', only } = {}) {
 	await withLock(
 		join(root, 'build/setup.lock'),
 		async () => {
-			await addonWithLibtorch(preset, cuda);
+			await addonWithLibtorch(preset, cuda, nativeTests);
 			if (only !== 'addon' && isCheckout()) await buildTypeScript();
 		},
 		({ pid, host }) =>

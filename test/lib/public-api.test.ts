@@ -1,5 +1,6 @@
 import t from 'tap';
 import type {
+	EmbeddedStates,
 	Estimate,
 	EvaluationFile,
 	FeatureTable,
@@ -16,7 +17,8 @@ type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ?
 const holds = <_T extends true>(): void => {};
 holds<Equal<ReturnType<api.Trainer['run']>, AsyncGenerator<StepMetrics>>>();
 holds<Equal<Parameters<api.Trainer['run']>[1], LongOperation | undefined>>();
-holds<Equal<Awaited<ReturnType<typeof api.embed>>, FeatureTable>>();
+holds<Equal<Awaited<ReturnType<typeof api.embed>>, EmbeddedStates>>();
+const _table: FeatureTable = {} as EmbeddedStates;
 holds<Equal<Awaited<ReturnType<typeof api.evaluate>>, EvaluationFile>>();
 holds<Equal<EvaluationFile['probes'][number]['auroc'], Estimate>>();
 holds<Equal<StepMetrics['latentLoss'], number | null>>();
@@ -39,6 +41,7 @@ t.test('the public API is frozen: a name is added on purpose, and taken away in 
 		'OutputError',
 		'RunFolder',
 		'Sampler',
+		'Serialiser',
 		'SetupError',
 		'Trainer',
 		'VocabularyError',

@@ -19,7 +19,7 @@ export const builder = (yargs: Argv) =>
 			describe: `Folder of everything the demo makes (default: ${defaultFolder}, numbered when taken)`,
 		})
 		.option('patients', { type: 'number', default: 2000, describe: 'Simulated patients' })
-		.option('steps', { type: 'number', default: 500, describe: 'Updates of each training' })
+		.option('steps', { type: 'number', default: 400, describe: 'Updates of each training' })
 		.option('seed', { type: 'number', default: 1, describe: 'Initial weights, batches, index dates, resamples' })
 		.example('$0 demo', 'Simulated patients; about ten minutes on two cores')
 		.example('$0 demo --meds path/to/meds --out runs/mine', 'The same on your own records');

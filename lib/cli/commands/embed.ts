@@ -1,7 +1,7 @@
 import { access } from 'node:fs/promises';
 import type { Argv } from 'yargs';
 import { OutputError } from '../../errors.js';
-import { embed, writeEmbeddings } from '../../evaluate/embeddings.js';
+import { embed, leftOut, writeEmbeddings } from '../../evaluate/embeddings.js';
 import { rollout, rolloutTarget } from '../../evaluate/rollout.js';
 import { writeRollout } from '../../evaluate/rollout-file.js';
 import { openTokenStore } from '../../store/token-store.js';
@@ -82,11 +82,13 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 				const { run, step, context_tokens } = metadata;
 				await writeRollout(args.rollout, states, { run, step, context_tokens, store: metadata.store });
 			}
-			context.result(`${args.out}: ${table.rows} states of ${table.columns} numbers`, {
+			const lines = [`${args.out}: ${table.rows} states of ${table.columns} numbers`, ...leftOut(table.counts)];
+			context.result(lines.join('\n'), {
 				out: args.out,
 				...(args.rollout === undefined ? {} : { rollout: args.rollout }),
 				rows: table.rows,
 				columns: table.columns,
+				counts: table.counts,
 				...metadata,
 			});
 		} finally {

@@ -24,6 +24,7 @@ export const builder = (yargs: Argv) =>
 			default: [] as string[],
 			describe: 'name=rollout.parquet of a model, written by embed --rollout (simulated cohort)',
 		})
+		.option('store', { type: 'string', describe: 'Token store of the embeddings: the report then tells what is in it' })
 		.option('draws', { type: 'number', default: 1000, describe: 'Bootstrap resamples of patients' })
 		.option('seed', { type: 'number', default: 1, describe: 'Draws the resamples' })
 		.example(
@@ -50,8 +51,11 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 		for (const name of rollouts.keys()) {
 			throw new ConfigError(`[evaluate] --rollout must name a --model but names ${name}`);
 		}
-		const { meds, tasks, out, draws, seed } = args;
-		const file = await evaluate({ meds, tasks, models, out, draws, seed }, context.operation());
+		const { meds, tasks, out, draws, seed, store } = args;
+		const file = await evaluate(
+			{ meds, tasks, models, out, draws, seed, ...(store === undefined ? {} : { store }) },
+			context.operation(),
+		);
 		context.result(probeTable(file), file);
 	});
 }

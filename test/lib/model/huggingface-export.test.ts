@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
@@ -88,8 +88,12 @@ t.test('what belongs to a model travels with it', async (t) => {
 	t.equal((await openPretrained(join(folder, 'all'))).config.maskTokenId, 60, 'the mask token is recorded');
 	const again = await WorldModel.fromPretrained(join(folder, 'all'));
 	t.equal(again.options.maskTokenId, 60);
-	await again.load('predictor', join(folder, 'all', 'predictor.safetensors'));
+	const saved = join(folder, 'again.safetensors');
+	await again.save('predictor', saved);
+	t.same(readFileSync(saved), readFileSync(join(folder, 'all', 'predictor.safetensors')), 'the predictor comes back');
 	await again.close();
+	rmSync(join(folder, 'all', 'predictor.safetensors'));
+	await t.rejects(WorldModel.fromPretrained(join(folder, 'all')), { code: 'EHR_JEPA_CHECKPOINT' }, 'it was promised');
 	await model.close();
 });
 

@@ -119,6 +119,28 @@ t.test('numbers of the probe tables are those of evaluation.json', async (t) => 
 	);
 });
 
+t.test('what the store holds is shown: lengths, codes, values', async (t) => {
+	const { page, evaluation } = await report(t);
+	const { splits, coverage, prefixes, topCodes } = evaluation.data!;
+	if (coverage.kind !== 'structured') throw new Error('the generated store is structured');
+	const numbers = (cells: readonly string[]) => cells.flatMap(numbersOf).map(({ value }) => value);
+	const lengths = tableRows(page, 'Splits, and tokens per patient');
+	for (const [name, { patients, events, days, tokens, lengthPercentiles }] of Object.entries(splits)) {
+		const row = lengths.find((cells) => cells[0] === name)!;
+		t.same(numbers(row), [patients, events, days, tokens, ...Object.values(lengthPercentiles)]);
+	}
+	const fate = tableRows(page, 'What became of the events');
+	t.same(numbers(fate.find(([what]) => what === 'code unknown')!), [coverage.unknown]);
+	t.match(fate.find(([what]) => what === 'value binned')!.join(), /47\.6/);
+	t.equal(tableRows(page, 'Events by the first part of their code').length - 1, prefixes.length);
+	t.same(
+		tableRows(page, 'Most frequent codes')
+			.slice(1)
+			.map(([code]) => textOf(code!).trim()),
+		topCodes.map(({ code }) => code),
+	);
+});
+
 t.test('only an interval that excludes 0 is called a difference', async (t) => {
 	const { out, input, evaluation } = await generated(t);
 	const summary = async (low: number, high: number): Promise<string> => {
@@ -225,6 +247,12 @@ t.test('text of the input never becomes markup', async (t) => {
 				dataset: { ...evaluation.dataset, name: text },
 				tasks: evaluation.tasks.map((task) => ({ ...task, label: text, definition: text })),
 				cohortFlow: [{ stage: text, patients: 1, note: text }],
+				data: {
+					...evaluation.data!,
+					topCodes: [{ code: text, events: 1 }],
+					notes: [text],
+					prefixes: evaluation.data!.prefixes.map((row) => ({ ...row, prefix: text })),
+				},
 				latentState: evaluation.latentState.map((row) => ({ ...row, axis: row.axis === 'renal' ? text : row.axis })),
 			};
 			await writeFile(input.evaluation, JSON.stringify(renamed));

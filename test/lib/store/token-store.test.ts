@@ -97,8 +97,10 @@ t.test('index windows: one sequence per index date, unknown subjects are counted
 		{ subjectId: 1n, predictionTime: january(10) },
 		{ subjectId: 999n, predictionTime: january(10) },
 		{ subjectId: 12n, predictionTime: january(5) },
+		// Half past eight: the laboratory value of half past nine is not known yet.
+		{ subjectId: 2n, predictionTime: january(9) + 510n * 60_000_000n },
 	];
-	let skipped = 0;
+	const counts = { withoutTokens: 0, withLaterRuns: 0, laterRuns: 0 };
 	const rows: number[] = [];
 	for await (const { batch, rows: part } of indexBatches(
 		[store.split('train'), store.split('held_out')],
@@ -107,14 +109,14 @@ t.test('index windows: one sequence per index date, unknown subjects are counted
 		{
 			contextTokens: 50,
 			tokensPerBatch: 60,
-			onSkipped: () => skipped++,
+			counts,
 		},
 	)) {
 		t.equal(batch.cuSeqlens.length, part.length + 1);
 		rows.push(...part);
 	}
-	t.same(rows.sort(), [0, 2]);
-	t.equal(skipped, 1);
+	t.same(rows.sort(), [0, 2, 3]);
+	t.same(counts, { withoutTokens: 1, withLaterRuns: 1, laterRuns: 1 });
 	await store.close();
 });
 
