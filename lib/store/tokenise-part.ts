@@ -72,10 +72,13 @@ export class PartTokeniser {
 			return new PartTokeniser(database, source, subjectSplits, plan, make);
 		}
 		const { directory, contents } = plan.tokenizer;
-		const tokenizer = new QwenTokenizer({
-			directory,
-			contents: new Map(contents.map(([name, memory]) => [name, Buffer.from(memory)])),
-		});
+		const tokenizer = new QwenTokenizer(
+			{
+				directory,
+				contents: new Map(contents.map(([name, memory]) => [name, Buffer.from(memory)])),
+			},
+			{ checked: true },
+		);
 		const descriptions = await readDescriptions(database, plan.descriptions);
 		const described = names.code.map((code) => descriptions.get(code));
 		const make = () => {

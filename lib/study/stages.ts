@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { exists } from '../data/whole-file.js';
-import { embed, leftOut, writeEmbeddings } from '../evaluate/embeddings.js';
+import { embed, writeEmbeddings } from '../evaluate/embeddings.js';
 import type { Pooling } from '../model/world-model.js';
 import type { TokenStore } from '../store/token-store.js';
 import { RunFolder } from '../train/run-folder.js';
@@ -54,11 +54,15 @@ export async function embedRun(
 	try {
 		const { contextTokens } = opened.config.train;
 		const table = await embed(model, store, indexDates, { ...operation, contextTokens, pooling: options.pooling });
-		for (const line of leftOut(table.counts)) operation.onWarning?.(`${options.model}: ${line}`);
+		const { withoutTokens, laterRuns } = table.counts;
+		if (withoutTokens > 0)
+			operation.onWarning?.(`${options.model}: ${withoutTokens} index dates have no token and no state`);
 		await writeEmbeddings(file, table, {
 			model: options.model,
 			pooling: options.pooling,
 			context_tokens: String(contextTokens),
+			index_dates_without_tokens: String(withoutTokens),
+			later_runs_left_out: String(laterRuns),
 		});
 	} finally {
 		await model.close();

@@ -18,7 +18,7 @@ import {
 	tokenizerJson,
 	writeTokenizerFiles,
 } from './tokenizer-files.js';
-import { type AddedToken, checkTokenizerJson } from './tokenizer-json.js';
+import { type AddedToken, checkTokens, parseTokenizerJson } from './tokenizer-json.js';
 
 const lineCacheBytes = 64 * 2 ** 20;
 const pieceCacheBytes = 16 * 2 ** 20;
@@ -48,14 +48,17 @@ export class QwenTokenizer {
 	readonly #pieces = new LineCache(pieceCacheBytes);
 	readonly #ids = new IdBuffer();
 
-	/** As {@link QwenTokenizer.fromPretrained}, of files that were read. */
-	constructor(files: TokenizerFiles) {
+	/**
+	 * As {@link QwenTokenizer.fromPretrained}, of files that were read.
+	 *
+	 * @param options - `checked`: another thread has made one of the same files.
+	 */
+	constructor(files: TokenizerFiles, { checked = false }: { readonly checked?: boolean } = {}) {
 		const fast = files.contents.has('tokenizer.json');
 		const name = fast ? 'tokenizer.json' : 'vocab.json';
-		const json = checkTokenizerJson(
-			fast ? tokenizerJson(files, name) : tokenizerJsonFromSlowFiles(files),
-			join(files.directory, name),
-		);
+		const path = join(files.directory, name);
+		const json = parseTokenizerJson(fast ? tokenizerJson(files, name) : tokenizerJsonFromSlowFiles(files), path);
+		if (!checked) checkTokens(json, path);
 		const { added_tokens: added, model } = json;
 		if (fast) requireSameAddedTokens(files, added);
 		this.files = files;

@@ -10,7 +10,7 @@ const specialKeys = ['bos_token', 'eos_token', 'unk_token', 'pad_token', 'additi
  * The `tokenizer.json` of a folder that has the files of the slow tokenizer alone (`Qwen2Tokenizer`): `vocab.json`,
  * `merges.txt`, and the added tokens in `added_tokens.json`, in `added_tokens_decoder` of `tokenizer_config.json`, or both.
  *
- * @returns Content for `checkTokenizerJson`.
+ * @returns Content for `parseTokenizerJson`.
  * @throws {VocabularyError} When a file is missing or broken, or the two lists of added tokens differ.
  * @see transformers `tokenization_qwen2.py`, `convert_slow_tokenizer.py` (`Qwen2Converter`)
  */

@@ -44,13 +44,12 @@ const TokenizerJson = z.looseObject({
 export type TokenizerJson = z.output<typeof TokenizerJson>;
 
 /**
- * Checks that a `tokenizer.json` is a byte-level BPE and whole: a byte or a merge without a token would be dropped from
- * the text without a word.
+ * Checks that a `tokenizer.json` is that of a byte-level BPE.
  *
  * @param file - For messages.
  * @throws {VocabularyError} Names file, key, rule and value.
  */
-export function checkTokenizerJson(json: unknown, file: string): TokenizerJson {
+export function parseTokenizerJson(json: unknown, file: string): TokenizerJson {
 	const parsed = TokenizerJson.safeParse(json, { reportInput: true });
 	if (!parsed.success) {
 		const issue = parsed.error.issues[0]!;
@@ -58,7 +57,16 @@ export function checkTokenizerJson(json: unknown, file: string): TokenizerJson {
 			`[tokenizer] ${file}: ${issue.path.join('.') || 'the file'} must be that of a byte-level BPE (${issue.message}) but is ${shortly(issue.input)}; only tokenizers of the Qwen kind are supported`,
 		);
 	}
-	const { model, added_tokens } = parsed.data;
+	return parsed.data;
+}
+
+/**
+ * Checks that tokens and merges are whole: a byte or a merge without a token would be dropped from the text without a word.
+ *
+ * @param file - For messages.
+ * @throws {VocabularyError} Names file, rule and value.
+ */
+export function checkTokens({ model, added_tokens }: TokenizerJson, file: string): void {
 	const refuse = (rule: string, found: string): never => {
 		throw new VocabularyError(`[tokenizer] ${file}: ${rule} but ${found}; the file is damaged, fetch it again`);
 	};
@@ -85,7 +93,6 @@ export function checkTokenizerJson(json: unknown, file: string): TokenizerJson {
 		if (left === undefined || right === undefined || rest.length > 0 || !Object.hasOwn(model.vocab, left + right))
 			refuse('merges must be two tokens whose join is a token', `merge ${rank} is ${shortly(merge)}`);
 	}
-	return parsed.data;
 }
 
 function shortly(value: unknown): string {

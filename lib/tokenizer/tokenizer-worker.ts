@@ -5,10 +5,13 @@ import { QwenTokenizer } from './qwen-tokenizer.js';
 import type { EncodedBatch, TokenizerWorkerData } from './tokenizer-pool.js';
 
 const { directory, contents } = workerData as TokenizerWorkerData;
-const tokenizer = new QwenTokenizer({
-	directory,
-	contents: new Map(contents.map(([name, memory]) => [name, Buffer.from(memory)])),
-});
+const tokenizer = new QwenTokenizer(
+	{
+		directory,
+		contents: new Map(contents.map(([name, memory]) => [name, Buffer.from(memory)])),
+	},
+	{ checked: true },
+);
 const ids = new IdBuffer();
 
 parentPort?.on('message', (texts: readonly string[]) => {

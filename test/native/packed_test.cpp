@@ -2,90 +2,18 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <atomic>
-#include <random>
 
 #include "native/check.h"
 #include "native/gradcheck.h"
-#include "native/two_pass.h"
-#include "objective/anti_collapse.h"
+#include "native/random_batch.h"
 #include "ops/attention/attention.h"
-#include "train/step.h"
 
 namespace {
 
 using namespace ehrjepa;
+using namespace ehrjepa::test;
 
 const std::atomic<bool> running{false};
-constexpr std::int32_t vocabulary = 41;
-constexpr std::int32_t mask_token = 40;
-
-model::Qwen3Config config_of(bool tied) {
-  return {.vocab_size = vocabulary,
-          .hidden_size = 12,
-          .intermediate_size = 20,
-          .num_hidden_layers = 2,
-          .num_attention_heads = 4,
-          .num_key_value_heads = 2,
-          .head_dim = 6,
-          .rope_theta = 1e4,
-          .tie_word_embeddings = tied,
-          .initializer_range = 0.3};
-}
-
-constexpr train::BranchKind kinds[] = {train::BranchKind::kCausal, train::BranchKind::kIsolated,
-                                       train::BranchKind::kState, train::BranchKind::kViews};
-
-/// 1 to 4 patients of 2 to `longest` tokens, each with 0 to 4 cuts, one-token contexts among them.
-PlainBatch random_batch(unsigned seed, int longest, train::BranchKind kind) {
-  std::mt19937 random(seed);
-  const auto draw = [&](int low, int high) {
-    return static_cast<std::int32_t>(low + static_cast<int>(random() % static_cast<unsigned>(high - low + 1)));
-  };
-  PlainBatch batch;
-  batch.kind = kind;
-  const bool all_masked = kind == train::BranchKind::kIsolated || kind == train::BranchKind::kState;
-  const int patients = draw(1, 4);
-  if (kind == train::BranchKind::kViews) batch.predictor_tokens = draw(0, 4);
-  for (int s = 0; s < patients; ++s) {
-    const std::int32_t length = draw(2, longest);
-    std::vector<std::int32_t>& tokens = batch.sequences.emplace_back();
-    for (int i = 0; i < length; ++i) tokens.push_back(draw(0, mask_token - 1));
-    batch.context_lengths.push_back(draw(1, length - 1));
-    for (int k = draw(0, 4); k > 0; --k) {
-      PlainBranch branch{s, k == 1 ? 1 : draw(1, length - 1), {}, {}, {}, {}};
-      const auto add = [&](std::int32_t token, std::int32_t position, std::int32_t target) {
-        if (kind != train::BranchKind::kState) {
-          branch.tokens.push_back(token);
-          branch.position_ids.push_back(position);
-        }
-        branch.targets.push_back(target);
-        branch.days.push_back(static_cast<float>(position) * 7.5F);
-      };
-      if (kind == train::BranchKind::kViews) {
-        for (std::int32_t i = 0; i < batch.predictor_tokens; ++i) add(mask_token, branch.cut + i, -1);
-        for (std::int32_t i = branch.cut; i < length; ++i) {
-          add(tokens[static_cast<std::size_t>(i)], i - branch.cut, -1);
-        }
-      } else {
-        for (std::int32_t i = branch.cut; i < length; ++i) {
-          if (all_masked && draw(0, 2) == 0 && i + 1 < length) continue;
-          const bool masked = all_masked || draw(0, 1) == 0 || i + 1 == length;
-          add(masked ? mask_token : tokens[static_cast<std::size_t>(i)], i, masked ? i : -1);
-        }
-      }
-      batch.branches.push_back(branch);
-    }
-  }
-  return batch;
-}
-
-PlainBatch random_batch(unsigned seed, int longest) { return random_batch(seed, longest, kinds[seed % 2]); }
-
-constexpr model::PredictorOptions mlp_predictor{.kind = model::PredictorKind::kMlp, .width = 24};
-constexpr model::PredictorOptions transformer_predictor{
-    .kind = model::PredictorKind::kTransformer, .width = 8, .layers = 2, .heads = 2};
-constexpr model::PredictorOptions state_predictor{
-    .kind = model::PredictorKind::kTransformer, .width = 8, .layers = 2, .heads = 2, .from_state = true};
 
 struct Network {
   model::Qwen3Config config;
@@ -162,16 +90,6 @@ at::Tensor total(const LossPair& losses) {
   return losses.next_token + 0.7 * losses.latent;
 }
 
-at::Tensor flat(const std::vector<at::Tensor>& tensors) {
-  std::vector<at::Tensor> parts;
-  for (const at::Tensor& tensor : tensors) parts.push_back(tensor.detach().to(at::kDouble).flatten());
-  return at::cat(parts);
-}
-
-double relative(const at::Tensor& found, const at::Tensor& expected) {
-  return ((found - expected).norm() / expected.norm()).item<double>();
-}
-
 /// A network with the predictors that each kind of branch trains with.
 std::vector<Network> networks_of(train::BranchKind kind, bool tied, at::ScalarType dtype) {
   std::vector<Network> result;
@@ -207,44 +125,37 @@ TEST("packed: losses and gradients are those of separate passes, in float64") {
 }
 
 TEST("packed: float32 within 1e-5, bfloat16 within twice the error of separate bfloat16 passes") {
-  const Network wide(true, at::kDouble), single(true, at::kFloat), half(true, at::kBFloat16);
-  // The same numbers everywhere: those of bfloat16.
-  for (const Network* net : {&wide, &single}) {
-    const at::NoGradGuard no_grad;
-    for (std::size_t i = 0; i < net->leaves.size(); ++i) net->leaves[i].copy_(half.leaves[i]);
-    const auto from = half.target.named(half.config), to = net->target.named(net->config);
-    for (std::size_t i = 0; i < to.size(); ++i) to[i].tensor.copy_(from[i].tensor);
+  for (const train::BranchKind kind : kinds) {
+    const std::vector<Network> wides = networks_of(kind, true, at::kDouble);
+    const std::vector<Network> singles = networks_of(kind, true, at::kFloat);
+    const std::vector<Network> halves = networks_of(kind, true, at::kBFloat16);
+    for (std::size_t n = 0; n < halves.size(); ++n) {
+      const Network &wide = wides[n], &single = singles[n], &half = halves[n];
+      // The same numbers everywhere: those of bfloat16.
+      for (const Network* net : {&wide, &single}) {
+        const at::NoGradGuard no_grad;
+        for (std::size_t i = 0; i < net->leaves.size(); ++i) net->leaves[i].copy_(half.leaves[i]);
+        const auto from = half.target.named(half.config), to = net->target.named(net->config);
+        for (std::size_t i = 0; i < to.size(); ++i) to[i].tensor.copy_(from[i].tensor);
+      }
+      double packed_error = 0, separate_error = 0;
+      for (unsigned seed = 100; seed < 120; ++seed) {
+        const PlainBatch batch = random_batch(seed, 30, kind);
+        const auto packed = [&](const Network& net) {
+          return flat(net.gradients(total(net.packed_losses(batch.packed(vocabulary)))));
+        };
+        const auto separate = [&](const Network& net) {
+          return flat(net.gradients(total(two_pass_losses(batch, net.weights, net.target, net.predictor, net.config))));
+        };
+        const at::Tensor truth = separate(wide);
+        EXPECT_LE(relative(packed(single), truth), 1e-5);
+        packed_error += relative(packed(half), truth);
+        separate_error += relative(separate(half), truth);
+      }
+      EXPECT(separate_error > 0);
+      EXPECT_LE(packed_error, 2 * separate_error);
+    }
   }
-  double packed_error = 0, separate_error = 0;
-  for (unsigned seed = 100; seed < 120; ++seed) {
-    const PlainBatch batch = random_batch(seed, 30);
-    const auto packed = [&](const Network& net) {
-      return flat(net.gradients(total(net.packed_losses(batch.packed(vocabulary)))));
-    };
-    const auto separate = [&](const Network& net) {
-      return flat(net.gradients(total(two_pass_losses(batch, net.weights, net.target, net.predictor, net.config))));
-    };
-    const at::Tensor truth = separate(wide);
-    EXPECT_LE(relative(packed(single), truth), 1e-5);
-    packed_error += relative(packed(half), truth);
-    separate_error += relative(separate(half), truth);
-  }
-  EXPECT(separate_error > 0);
-  EXPECT_LE(packed_error, 2 * separate_error);
-}
-
-// Tokens 30 to 35 stand in the clean future alone.
-PlainBatch leak_batch(train::BranchKind kind) {
-  PlainBatch batch;
-  batch.kind = kind;
-  batch.sequences = {{1, 2, 3, 4, 30, 31, 32, 33}, {5, 6, 7, 34, 35}};
-  batch.context_lengths = {4, 3};
-  batch.branches = {{0, 4, {mask_token, mask_token, mask_token, mask_token}, {4, 5, 6, 7}, {4, 5, 6, 7}, {1, 2, 9, 30}},
-                    {1, 3, {mask_token, mask_token}, {3, 4}, {3, 4}, {400, 5000}}};
-  if (kind == train::BranchKind::kState) {
-    for (PlainBranch& branch : batch.branches) branch.tokens = branch.position_ids = {};
-  }
-  return batch;
 }
 
 TEST("packed: a branch does not see the clean future, bit for bit, nor reach it with a gradient") {
@@ -330,69 +241,6 @@ TEST("packed: neither of two views sees the other, bit for bit, nor reaches it w
   }
 }
 
-TEST("predictor: a transformer of its own width, gradients in float64, told of the time, row by row") {
-  at::manual_seed(5);
-  constexpr std::int64_t features = 12;
-  for (const model::PredictorOptions& options : {transformer_predictor, state_predictor}) {
-    const model::Predictor predictor = model::initialise_predictor(features, options, 9).cast(at::kDouble);
-    std::int64_t scalars = 0;
-    std::vector<at::Tensor> inputs;
-    for (const model::NamedTensor& parameter : predictor.named()) scalars += parameter.tensor.numel();
-    EXPECT(scalars == options.parameter_count(features));
-    const at::Tensor branch = at::randn({5, features}, at::kDouble), context = at::randn({2, features}, at::kDouble);
-    const at::Tensor which = at::tensor({0, 1, 0, 1, 1}, at::kLong);
-    const at::Tensor days = at::tensor({0.0, 1.0, 30.5, 365.0, 20000.0}, at::kFloat);
-    const auto forward = [&](const std::vector<at::Tensor>& in) {
-      return predictor.forward({options.from_state ? at::Tensor() : in[1], in[0], which, days});
-    };
-    const at::Tensor whole = forward({context, branch});
-    EXPECT(whole.sizes() == at::IntArrayRef({5, features}));
-    if (options.from_state) {
-      EXPECT_LE(gradcheck([&](const auto& in) { return forward({in[0], branch}); }, {context}), 1e-6);
-    } else {
-      EXPECT_LE(gradcheck(forward, {context, branch}), 1e-6);
-    }
-    for (std::int64_t i = 0; i < 5; ++i) {
-      const at::Tensor alone = predictor.forward({options.from_state ? at::Tensor() : branch.narrow(0, i, 1),
-                                                  context.index_select(0, which.narrow(0, i, 1)),
-                                                  at::zeros({1}, at::kLong), days.narrow(0, i, 1)});
-      EXPECT_LE((alone[0] - whole[i]).abs().max().template item<double>(), 1e-12);
-    }
-    EXPECT_THROWS(predictor.forward({options.from_state ? branch : at::Tensor(), context, which, days}),
-                  options.from_state ? "must be given no branch rows" : "must have a branch row each but have none");
-    const auto gradient_of = [&](const std::string& name) {
-      for (const model::NamedTensor& parameter : predictor.named()) {
-        if (parameter.name == name) {
-          const at::Tensor leaf = parameter.tensor.requires_grad_(true);
-          const at::Tensor gradient = torch::autograd::grad({forward({context, branch}).square().sum()}, {leaf})[0];
-          leaf.requires_grad_(false);
-          return gradient.abs().max().template item<double>();
-        }
-      }
-      return 0.0;
-    };
-    for (const char* const name : {"predictor.time_proj.weight", "predictor.layers.1.k_proj.weight",
-                                   "predictor.layers.0.fc2.bias", "predictor.context_proj.weight"}) {
-      EXPECT(gradient_of(name) > 0);
-    }
-  }
-  EXPECT_THROWS(model::initialise_predictor(features, {model::PredictorKind::kTransformer, 9, 2, 3}, 1),
-                "width must be even");
-  EXPECT_THROWS(model::initialise_predictor(features, {model::PredictorKind::kTransformer, 8, 2, 3}, 1),
-                "heads must divide width (8) but is 3");
-}
-
-TEST("time encoding: days near and far are told apart, with values worked out by hand") {
-  const at::Tensor days = at::tensor({0.0, 1.0, 2.0, 30.0, 31.0, 365.0, 366.0, 3650.0, 14600.0}, at::kFloat);
-  const at::Tensor encoding = model::time_encoding(days, 32);
-  EXPECT(encoding.slice(1, 0, 16)[0].eq(0).all().item<bool>() && encoding.slice(1, 16)[0].eq(1).all().item<bool>());
-  EXPECT_CLOSE(encoding[1][0].item<double>(), std::sin(2 * 3.14159265358979 / 22 * std::log(2.0)), 1e-6);
-  EXPECT_CLOSE(encoding[3][31].item<double>(), std::cos(2 * 3.14159265358979 / 0.5 * std::log(31.0)), 1e-4);
-  for (std::int64_t i = 0; i < days.size(0); ++i) {
-    for (std::int64_t j = 0; j < i; ++j) EXPECT((encoding[i] - encoding[j]).norm().item<double>() > 0.04);
-  }
-}
-
 TEST("attention: branches and chosen rows as the definition says, gradients in float64") {
   at::manual_seed(11);
   const ops::AttentionLayout layout[] = {
@@ -449,216 +297,6 @@ TEST("qwen3: chosen rows are rows of the whole; the mean over the last blocks is
   EXPECT((mean.var(-1, false) <= 1.0 + 1e-6).all().item<bool>());
   EXPECT_THROWS(model::qwen3_forward_rows(net.weights, net.config, trunk, rows, 3, running),
                 "target layers must lie in [1, 2] but it is 3");
-}
-
-train::WorldModel model_of(ComputeDtype dtype = ComputeDtype::kFloat32) {
-  return train::WorldModel({.config = config_of(true), .predictor = mlp_predictor, .compute_dtype = dtype, .seed = 5});
-}
-
-TEST("step: micro-batches of unequal size give the update of one large batch") {
-  PlainBatch first = random_batch(2, 24), second = random_batch(18, 24);
-  PlainBatch both = first;
-  for (std::size_t s = 0; s < second.sequences.size(); ++s) {
-    both.sequences.push_back(second.sequences[s]);
-    both.context_lengths.push_back(second.context_lengths[s]);
-  }
-  for (PlainBranch branch : second.branches) {
-    branch.sequence += static_cast<std::int32_t>(first.sequences.size());
-    both.branches.push_back(branch);
-  }
-  const std::vector<train::WorldModelBatch> parts = {first.packed(vocabulary), second.packed(vocabulary)};
-  EXPECT(parts[0].labels.size(0) != parts[1].labels.size(0));
-  EXPECT(parts[0].target_rows.size() != parts[1].target_rows.size());
-  const std::vector<train::WorldModelBatch> whole = {both.packed(vocabulary)};
-  train::StepOptions options;
-  train::WorldModel a = model_of(), b = model_of();
-  const train::Gradients found = a.gradients(parts, options, running);
-  const train::Gradients expected = b.gradients(whole, options, running);
-  EXPECT_LE(relative(flat(found.values), flat(expected.values)), 1e-5);
-  EXPECT_CLOSE(found.losses.loss, expected.losses.loss, 1e-5);
-  EXPECT_CLOSE(*found.losses.next_token_loss, *expected.losses.next_token_loss, 1e-5);
-  EXPECT_CLOSE(*found.losses.latent_loss, *expected.losses.latent_loss, 1e-5);
-  EXPECT(found.losses.scored_tokens == expected.losses.scored_tokens);
-}
-
-TEST("step: every loss, target and predictor takes a step; the online target needs no target encoder") {
-  const std::vector<train::WorldModelBatch> batch = {random_batch(2, 24).packed(vocabulary)};
-  for (const objective::LatentLossKind kind : {objective::LatentLossKind::kMse, objective::LatentLossKind::kSmoothL1,
-                                               objective::LatentLossKind::kL1, objective::LatentLossKind::kCosine}) {
-    for (const train::TargetKind target : {train::TargetKind::kEma, train::TargetKind::kOnline}) {
-      train::WorldModel model(
-          {.config = config_of(true),
-           .predictor = kind == objective::LatentLossKind::kL1 ? model::PredictorOptions{} : mlp_predictor,
-           .seed = 5});
-      train::StepOptions options;
-      options.optimizer.learning_rate = 3e-3;
-      options.latent.loss = kind;
-      options.latent.target = target;
-      options.with_collapse_monitors = true;
-      const double before = *model.step(batch, options, running).latent_loss;
-      for (int i = 0; i < 40; ++i) model.step(batch, options, running);
-      const train::StepResult after = model.step(batch, options, running);
-      EXPECT(*after.latent_loss < before);
-      EXPECT((after.collapse->target_encoder_distance > 0));
-    }
-  }
-  train::WorldModel model = model_of();
-  train::StepOptions options;
-  options.latent.target = train::TargetKind::kOnline;
-  options.latent.target_layers = 2;
-  EXPECT_THROWS(model.step(batch, options, running), "target layers must be 1 with the online target but are 2");
-}
-
-TEST("step: predictions from the state and from two views take steps; what does not fit is refused") {
-  const auto last_loss = [](train::WorldModel& model, const PlainBatch& plain, train::StepOptions options) {
-    const std::vector<train::WorldModelBatch> batch = {plain.packed(vocabulary)};
-    options.optimizer.learning_rate = 3e-3;
-    options.with_collapse_monitors = true;
-    const train::StepResult first = model.step(batch, options, running);
-    for (int i = 0; i < 60; ++i) model.step(batch, options, running);
-    const train::StepResult last = model.step(batch, options, running);
-    EXPECT(*last.latent_loss < 0.8 * *first.latent_loss);
-    EXPECT(std::isfinite(last.collapse->copy_context_loss) && last.collapse->target_std > 0);
-  };
-  const auto model_with = [](const model::PredictorOptions& predictor) {
-    return train::WorldModel({.config = config_of(true), .predictor = predictor, .seed = 5});
-  };
-  const PlainBatch state = random_batch(2, 24, train::BranchKind::kState);
-  const PlainBatch views = random_batch(2, 24, train::BranchKind::kViews);
-  const PlainBatch masked = random_batch(2, 24, train::BranchKind::kCausal);
-  train::StepOptions two_views;
-  two_views.latent.target = train::TargetKind::kViews;
-  two_views.latent.loss = objective::LatentLossKind::kCosine;
-  train::WorldModel from_state = model_with(state_predictor), identity = model_with({}),
-                    transformer = model_with(transformer_predictor);
-  last_loss(from_state, state, {});
-  last_loss(transformer, masked, {});
-  last_loss(identity, views, two_views);
-  const std::vector<train::WorldModelBatch> wrong = {masked.packed(vocabulary)}, right = {state.packed(vocabulary)};
-  EXPECT_THROWS(from_state.step(wrong, {}, running), "must be given no branch rows");
-  EXPECT_THROWS(transformer.step(right, {}, running), "must have a branch row each but have none");
-  EXPECT_THROWS(identity.step(wrong, two_views, running), "the target must be views exactly when the branches are");
-
-  const at::Tensor states = at::randn({3, 12}), days = at::tensor({1.0F, 30.0F, 365.0F}, at::kFloat);
-  const at::Tensor predicted = from_state.predict_latent(states, days);
-  EXPECT(predicted.sizes() == at::IntArrayRef({3, 12}) && predicted.scalar_type() == at::kFloat);
-  EXPECT(predicted.equal(from_state.predict_latent(states, days)));
-  EXPECT(!predicted.requires_grad());
-  EXPECT_THROWS(transformer.predict_latent(states, days), "need a transformer predictor that starts from the state");
-  EXPECT_THROWS(identity.predict_latent(states, days), "need a transformer predictor that starts from the state");
-}
-
-TEST("step: predictions are those that predict_latent makes of the encoder's states") {
-  const PlainBatch plain = random_batch(6, 24, train::BranchKind::kState);
-  const train::WorldModelBatch batch = plain.packed(vocabulary);
-  train::WorldModel model({.config = config_of(true), .predictor = state_predictor, .seed = 5});
-  const at::NoGradGuard no_grad;
-  const at::Tensor hidden = model::qwen3_forward(model.encoder(), model.config(), batch.packed, running);
-  const at::Tensor predicted =
-      model.predict_latent(hidden.index_select(0, at::tensor(batch.context_rows, at::kLong)), batch.days);
-  const at::Tensor target = objective::normalise_target(
-      model::qwen3_forward(model.training().target_encoder.weights(), model.config(), batch.packed, running)
-          .index_select(0, at::tensor(batch.target_rows, at::kLong)));
-  EXPECT_CLOSE(*model.losses(batch, {}, running).latent_loss, objective::latent_loss(predicted, target).item<double>(),
-               1e-5);
-}
-
-TEST("batch: branches that break a rule are refused") {
-  PlainBatch state = leak_batch(train::BranchKind::kState);
-  state.branches[0].days[1] = -1;
-  EXPECT_THROWS(state.packed(vocabulary), "branch days must be finite and not negative but row 1 holds -1");
-  state = leak_batch(train::BranchKind::kState);
-  state.branches[1].targets[0] = 2;
-  EXPECT_THROWS(state.packed(vocabulary), "branch targets must lie behind the cut");
-  state = leak_batch(train::BranchKind::kState);
-  state.branches[0].tokens = {1};
-  EXPECT_THROWS(state.packed(vocabulary), "must have a token and a position id each (0) but have 1 and 0");
-  PlainBatch views = random_batch(3, 12, train::BranchKind::kViews);
-  views.predictor_tokens = 100;
-  EXPECT_THROWS(views.packed(vocabulary), "predictor_tokens must leave the second view a row but are 100");
-  views = random_batch(3, 12, train::BranchKind::kViews);
-  views.branches[0].targets[0] = 11;
-  EXPECT_THROWS(views.packed(vocabulary), "branch targets must be -1 with two views");
-}
-
-TEST("step: interference is the cosine of the two gradients, and the update is the same") {
-  const std::vector<train::WorldModelBatch> batch = {random_batch(2, 24).packed(vocabulary)};
-  train::LossOptions options;
-  train::WorldModel model = model_of();
-  const train::Gradients together = model.gradients(batch, options, running);
-  EXPECT(!together.losses.interference.has_value());
-  options.with_interference = true;
-  const train::Gradients apart = model.gradients(batch, options, running);
-  EXPECT_LE(relative(flat(apart.values), flat(together.values)), 1e-5);
-  options.with_interference = false;
-  const std::size_t shared = model.encoder_tensors().size();
-  const auto encoder_gradient = [&](double next_token, double latent) {
-    options.next_token_weight = next_token;
-    options.latent_weight = latent;
-    std::vector<at::Tensor> gradients = model.gradients(batch, options, running).values;
-    gradients.resize(shared);
-    for (at::Tensor& gradient : gradients) EXPECT(gradient.defined());
-    return flat(gradients);
-  };
-  const at::Tensor a = encoder_gradient(1, 0), b = encoder_gradient(0, 1);
-  EXPECT_CLOSE(*apart.losses.interference, (a.dot(b) / (a.norm() * b.norm())).item<double>(), 1e-4);
-}
-
-TEST("step: the target encoder restarts from the encoder, and a momentum of 1 freezes it") {
-  const std::vector<train::WorldModelBatch> batch = {random_batch(2, 24).packed(vocabulary)};
-  train::WorldModel model = model_of();
-  train::StepOptions options;
-  options.optimizer.learning_rate = 3e-3;
-  options.momentum = 1.0;
-  const at::Tensor initial = model.training().target_encoder.weights().norm.clone();
-  const at::Tensor first = model.training().target_encoder.weights().embed_tokens.clone();
-  for (int i = 0; i < 3; ++i) model.step(batch, options, running);
-  EXPECT(model.training().target_encoder.weights().embed_tokens.equal(first));
-  const at::Tensor encoder = model.encoder().embed_tokens.detach().clone();
-  options.restart_target = true;
-  model.step(batch, options, running);
-  EXPECT(model.training().target_encoder.weights().embed_tokens.equal(encoder));
-}
-
-TEST("latent losses: values worked out by hand, gradients in float64") {
-  const at::Tensor z = at::tensor({3.0, 0.0, 0.0, 0.5}, at::kDouble).view({2, 2});
-  const at::Tensor y = at::tensor({1.0, 0.0, 0.0, 1.0}, at::kDouble).view({2, 2});
-  using objective::LatentLossKind;
-  EXPECT_CLOSE(objective::latent_loss(z, y).item<double>(), (4.0 + 0.25) / 4, 1e-12);
-  EXPECT_CLOSE(objective::latent_loss(z, y, LatentLossKind::kL1).item<double>(), 2.5 / 4, 1e-12);
-  EXPECT_CLOSE(objective::latent_loss(z, y, LatentLossKind::kSmoothL1, 1.0).item<double>(), (1.5 + 0.125) / 4, 1e-12);
-  EXPECT_CLOSE(objective::latent_loss(z, y, LatentLossKind::kCosine).item<double>(), 0.0, 1e-12);
-  const at::Tensor x = at::randn({5, 3}, at::kDouble), target = at::randn({5, 3}, at::kDouble);
-  for (const LatentLossKind kind : {LatentLossKind::kMse, LatentLossKind::kSmoothL1, LatentLossKind::kCosine}) {
-    EXPECT_LE(gradcheck([&](const auto& in) { return objective::latent_loss(in[0], target, kind, 0.7); }, {x}), 1e-6);
-  }
-}
-
-TEST("anti-collapse terms: collapsed latents are punished, spread ones are not; gradients in float64") {
-  at::manual_seed(3);
-  const at::Tensor spread = at::randn({4000, 4}, at::kDouble);
-  const at::Tensor point = at::ones({50, 4}, at::kDouble);
-  EXPECT_LE(objective::variance_hinge(spread * 1.2).item<double>(), 1e-6);
-  EXPECT_CLOSE(objective::variance_hinge(point).item<double>(), 1.0 - 0.01, 1e-9);
-  const at::Tensor copies = spread.narrow(1, 0, 1).expand({4000, 4});
-  EXPECT_LE(objective::covariance_penalty(spread).item<double>(), 0.01);
-  // Every off-diagonal covariance is the variance: 12 of them over 4 features.
-  const double variance = spread.narrow(1, 0, 1).var().item<double>();
-  EXPECT_CLOSE(objective::covariance_penalty(copies).item<double>(), 3 * variance * variance, 1e-9);
-  const double good = objective::sigreg(spread, 64, 1, 1).item<double>();
-  const double bad = objective::sigreg(at::ones({4000, 4}, at::kDouble), 64, 1, 1).item<double>();
-  EXPECT(good < 2 && bad > 100 * good);
-  EXPECT(objective::sigreg(spread, 64, 1, 1).equal(objective::sigreg(spread, 64, 1, 1)));
-  EXPECT(!objective::sigreg(spread, 64, 1, 2).equal(objective::sigreg(spread, 64, 1, 1)));
-  const at::Tensor x = at::randn({6, 3}, at::kDouble) * 0.5;
-  EXPECT_LE(gradcheck([](const auto& in) { return objective::variance_hinge(in[0]); }, {x}), 1e-5);
-  EXPECT_LE(gradcheck([](const auto& in) { return objective::covariance_penalty(in[0]); }, {x}), 1e-5);
-  EXPECT_LE(gradcheck([](const auto& in) { return objective::sigreg(in[0], 8, 1, 1); }, {x}), 1e-5);
-  const at::Tensor one = at::randn({1, 3}, at::kDouble);
-  for (const at::Tensor& term :
-       {objective::variance_hinge(one), objective::covariance_penalty(one), objective::sigreg(one, 8, 1, 1)}) {
-    EXPECT_CLOSE(term.item<double>(), 0.0, 0);
-  }
 }
 
 }  // namespace

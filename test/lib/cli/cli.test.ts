@@ -51,15 +51,18 @@ t.test('each command works alone on what the one before wrote', async (t) => {
 		'both=both.parquet',
 		'--model',
 		'untrained=untrained.parquet',
+		'--store',
+		'store',
 		'--json',
 	);
+	t.match(JSON.parse(evaluated).data, { vocabulary: { kind: 'structured' }, coverage: { events: simulated.events } });
 	t.same(
 		EvaluationFile.parse(JSON.parse(evaluated)).models.map(({ name }) => name),
 		['both', 'untrained', 'counts'],
 	);
 	t.notMatch(evaluated, /NaN/);
 	ok('report', 'evaluation.json', 'report.html', '--run', 'both=runs/both');
-	t.match(readFileSync(join(folder, 'report.html'), 'utf8'), /^<!doctype html>/i);
+	t.match(readFileSync(join(folder, 'report.html'), 'utf8'), /^<!doctype html>.*What the tokens are made of/is);
 	t.match(ok('export', 'runs/both', 'exported', '--store', 'store'), /step 4, 24 tensors/);
 	t.match(ok('info', 'exported'), /Qwen3 decoder of [\d,]+ parameters, F32.*24 tensors.*every rule checked/s);
 	writeFileSync(
@@ -172,7 +175,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 			'tasks',
 			'weights',
 		],
-		'evaluate <meds> <tasks> <out>': ['draws', 'meds', 'model', 'out', 'rollout', 'seed', 'tasks'],
+		'evaluate <meds> <tasks> <out>': ['draws', 'meds', 'model', 'out', 'rollout', 'seed', 'store', 'tasks'],
 		'report <evaluation> <out>': ['evaluation', 'out', 'run', 'title'],
 		'score <model> <out>': ['dtype', 'hidden', 'model', 'out', 'split', 'store', 'tokens', 'window'],
 		'export <model> <out>': ['adapters', 'base-model', 'dtype', 'max-shard-size', 'model', 'out', 'store', 'tokenizer'],
