@@ -6,6 +6,7 @@ import { writeWhole, writeWholeFolder } from '../data/whole-file.js';
 import { ConfigError } from '../errors.js';
 import type { NativeStateKind, StorageDtype } from '../native.js';
 import { packageVersion } from '../package-version.js';
+import { tokenizerFileNames } from '../tokenizer/tokenizer-files.js';
 import { writePeftAdapter } from './peft-export.js';
 import { predictorOf } from './predictor.js';
 import { tensorShapes } from './pretrained.js';
@@ -57,15 +58,6 @@ export interface ExportSummary {
 	readonly bytes: number;
 }
 
-const tokenizerFiles = [
-	'tokenizer.json',
-	'tokenizer_config.json',
-	'vocab.json',
-	'merges.txt',
-	'added_tokens.json',
-	'special_tokens_map.json',
-	'chat_template.jinja',
-];
 const bytesOf: Readonly<Record<StorageDtype, number>> = { float32: 4, float16: 2, bfloat16: 2 };
 
 /**
@@ -220,7 +212,7 @@ async function filesToCopy({ tokenizer, files }: z.output<typeof ExportOptions>)
 	const result = [...files];
 	if (tokenizer !== undefined) {
 		const there = new Set(await readdir(tokenizer).catch(() => []));
-		const found = tokenizerFiles.filter((name) => there.has(name));
+		const found = tokenizerFileNames.filter((name) => there.has(name));
 		if (!found.includes('tokenizer.json') && !(found.includes('vocab.json') && found.includes('merges.txt'))) {
 			throw new ConfigError(
 				`[export] tokenizer must be a folder with tokenizer.json, or vocab.json and merges.txt, but ${tokenizer} holds ${found.join(', ') || 'none of them'}`,

@@ -11,8 +11,8 @@
 #include <cmath>
 #include <utility>
 
+#include "core/caching_allocator.h"
 #include "core/error.h"
-#include "core/memory.h"
 #include "infer/encoder.h"
 #include "infer/score.h"
 #include "io/safetensors.h"
@@ -252,11 +252,14 @@ std::string message_of(const std::exception& error) {
 }
 
 Engine::Engine(const EngineOptions& options) {
-  keep_freed_memory();
+  use_caching_allocator();
   if (options.threads > 0) at::set_num_threads(options.threads);
   implementation_ = std::make_unique<Implementation>(options);
 }
-Engine::~Engine() = default;
+Engine::~Engine() {
+  implementation_.reset();
+  release_cached_memory();
+}
 
 StepResult Engine::step(const std::vector<TrainingBatch>& batches, const StepOptions& options,
                         const std::atomic<bool>& cancelled) {
