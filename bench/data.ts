@@ -3,14 +3,13 @@
  * [--tokenizer DIR] [--only WORD] [--work DIR]`. Every stage runs in a process of its own, so that its peak of memory is its
  * own; a stage whose result does not add up ends the run.
  */
-import { fork } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import type { Measured, Stage } from './data/stages.js';
+import { inOwnProcess } from './stages/own-process.js';
 
 const GiB = 1024;
 /** A row to be made: the stage, what it is given, and what is asked of it. */
@@ -114,20 +113,6 @@ function* plans(): Generator<Plan> {
 	};
 }
 
-/** Runs a stage in a process of its own. */
-async function measure({ name, stage, input }: Plan): Promise<Measured> {
-	const child = fork(fileURLToPath(new URL('./data/stages.js', import.meta.url)), [], {
-		env: { ...process.env, EHR_JEPA_BENCH_STAGE: JSON.stringify({ stage, input }) },
-	});
-	let result: Measured | undefined;
-	child.on('message', (message) => {
-		result = message as Measured;
-	});
-	const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
-	if (code !== 0 || result === undefined) throw new Error(`[bench] "${name}" must end well but exited with ${code}`);
-	return result;
-}
-
 interface Row extends Measured {
 	readonly name: string;
 	readonly limit: NonNullable<Plan['limit']>;
@@ -148,9 +133,11 @@ console.log(`${cpus()[0]?.model}, ${cpus().length} cores, node ${process.version
 try {
 	for (const plan of plans()) {
 		if (options.only !== undefined && !plan.name.includes(options.only)) continue;
-		const found = await measure(plan);
+		const { name, stage } = plan;
+		const script = new URL('./data/stages.js', import.meta.url);
+		const found = await inOwnProcess<Measured>(script, name, { stage, input: plan.input });
 		const isAsked = hospital || !plan.name.endsWith('large');
-		const row = { ...found, name: plan.name, limit: plan.limit ?? {}, met: isAsked ? verdict(plan, found) : null };
+		const row = { ...found, name, limit: plan.limit ?? {}, met: isAsked ? verdict(plan, found) : null };
 		rows.push(row);
 		const rate =
 			found.perSecond === undefined ? '' : `${Math.round(found.perSecond).toLocaleString('en')} ${found.unit}/s`;

@@ -3,15 +3,14 @@
  * [--json FILE] [--work DIR]`. Random bfloat16 weights of the shape are written first, so that the file is in the page cache;
  * every row is a process of its own, and the exported shards must hold the same bytes.
  */
-import { fork } from 'node:child_process';
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { type ModelSize, modelSizes } from '../lib/model/qwen3-config.js';
 import type { Measured, Stage } from './loading/stages.js';
+import { inOwnProcess } from './stages/own-process.js';
 
 const options = await yargs(hideBin(process.argv))
 	.scriptName('npm run bench -- loading')
@@ -41,24 +40,12 @@ const limits: Partial<Record<Stage, { readonly seconds: number; readonly peak: n
 	owned: { seconds: 1.5, peak: 1.1 },
 };
 
-async function measure(stage: Stage): Promise<Measured> {
-	const child = fork(fileURLToPath(new URL('./loading/stages.js', import.meta.url)), [], {
-		env: { ...process.env, EHR_JEPA_BENCH_STAGE: JSON.stringify({ stage, input }) },
-	});
-	let result: Measured | undefined;
-	child.on('message', (message) => {
-		result = message as Measured;
-	});
-	const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
-	if (code !== 0 || result === undefined) throw new Error(`[bench] "${stage}" must end well but exited with ${code}`);
-	return result;
-}
-
 const rows = [];
 console.log(`${options.size}, ${cpus()[0]?.model}, ${cpus().length} cores, node ${process.version}`);
 try {
 	for (const stage of ['write', 'mapped', 'owned', 'forward', 'export', 'reload'] as const) {
-		const found = await measure(stage);
+		const script = new URL('./loading/stages.js', import.meta.url);
+		const found = await inOwnProcess<Measured>(script, stage, { stage, input });
 		const peak = (found.peakMiB * 2 ** 20) / statSync(join(input.model, 'model.safetensors')).size;
 		const limit = options.size === 'qwen3-1.7b' ? limits[stage] : undefined;
 		const met = limit === undefined ? null : found.seconds <= limit.seconds && peak <= limit.peak;
