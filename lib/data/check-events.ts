@@ -108,11 +108,16 @@ export async function checkSubjectsTogether(database: Database): Promise<void> {
 	);
 	if (scattered === undefined) return;
 	const apart = Number(scattered.n) > 1 ? `in ${scattered.n} files` : 'in separate runs of rows';
-	throw new DataError('meds', {
-		file: String(scattered.files),
+	throw subjectApart(String(scattered.files), `subject ${scattered.subject_id} ${apart}`);
+}
+
+/** @param value - The subject, and where its rows are. */
+export function subjectApart(file: string, value: string): DataError {
+	return new DataError('meds', {
+		file,
 		column: 'subject_id',
 		rule: 'must hold the rows of one subject together, in one file',
-		value: `subject ${scattered.subject_id} ${apart}`,
+		value,
 		fix: 'sort the data by subject_id and time',
 	});
 }

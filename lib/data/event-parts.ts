@@ -2,6 +2,7 @@ import { relative, sep } from 'node:path';
 import type { DuckDBVarCharVector } from '@duckdb/node-api';
 import { DataError } from '../errors.js';
 import { noTime, type Split, splits } from '../types.js';
+import { subjectApart } from './check-events.js';
 import { float32Items, int32Items, int64Words } from './column-items.js';
 import { type EventLayout, eventsSql, layoutsOf, type TextColumn } from './event-columns.js';
 import type { MedsFiles } from './meds.js';
@@ -194,13 +195,7 @@ export async function checkOneFilePerSubject(
 		GROUP BY subject_id HAVING count(*) > 1 ORDER BY subject_id LIMIT 1`,
 	);
 	if (divided === undefined) return;
-	throw new DataError('prepare', {
-		file: String(divided.files),
-		column: 'subject_id',
-		rule: 'must hold the rows of one subject together, in one file',
-		value: `subject ${divided.subject_id} in each`,
-		fix: 'put its rows into one file',
-	});
+	throw subjectApart(String(divided.files), `subject ${divided.subject_id} in each`);
 }
 
 /**

@@ -62,18 +62,6 @@ export async function embed(
 	return { values, rows: kept.length, columns, samples: kept.map((row) => indexDates[row]!), counts };
 }
 
-/** What was left out, in words; empty when nothing was. */
-export function leftOut({ withoutTokens, withLaterRuns, laterRuns }: Readonly<ContextCounts>): string[] {
-	return [
-		...(withoutTokens === 0
-			? []
-			: [`${withoutTokens} index dates have no token (an unknown subject, or nothing is known yet) and no state`]),
-		...(withLaterRuns === 0
-			? []
-			: [`${laterRuns} runs of ${withLaterRuns} index days became known later that day and are not in the context`]),
-	];
-}
-
 /**
  * Writes embeddings as parquet: subject_id BIGINT, prediction_time TIMESTAMP, embedding FLOAT[]; `metadata` goes into the
  * file's key-value pairs.

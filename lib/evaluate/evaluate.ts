@@ -6,7 +6,7 @@ import { parseConfig, positiveInteger, seed } from '../config.js';
 import { type MedsDataset, openMeds } from '../data/meds.js';
 import { exists, writeWhole } from '../data/whole-file.js';
 import { DataError } from '../errors.js';
-import { readStoreManifest, type StoreManifest, type StoreSummary } from '../store/manifest.js';
+import { readStoreManifest, type StoreManifest, storeSummary } from '../store/manifest.js';
 import {
 	type IndexDateRow,
 	type LabelRow,
@@ -78,23 +78,12 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 	const config = parseConfig('evaluate', EvaluateOptions, options);
 	const dataset = await openMeds(config.meds);
 	const manifest = config.store === undefined ? undefined : await readStoreManifest(config.store);
-	if (manifest !== undefined && manifest.dataset.fingerprint !== dataset.fingerprint) {
-		throw new DataError('evaluate', {
-			file: join(config.store!, 'manifest.json'),
-			rule: `must belong to the data set (${dataset.fingerprint.slice(0, 12)})`,
-			value: manifest.dataset.fingerprint.slice(0, 12),
-			fix: 'give the token store of the embeddings',
-		});
+	if (manifest !== undefined) {
+		const file = join(config.store!, 'manifest.json');
+		requireDataset(dataset, file, manifest.dataset.fingerprint, 'give the token store of the embeddings');
 	}
 	const taskList = await readTaskList(config.tasks);
-	if (taskList.dataFingerprint !== dataset.fingerprint) {
-		throw new DataError('evaluate', {
-			file: join(config.tasks, 'tasks.json'),
-			rule: `must belong to the data set (${dataset.fingerprint.slice(0, 12)})`,
-			value: taskList.dataFingerprint.slice(0, 12),
-			fix: 'build the tasks again',
-		});
-	}
+	requireDataset(dataset, join(config.tasks, 'tasks.json'), taskList.dataFingerprint, 'build the tasks again');
 	const indexDates = await readIndexDates(config.tasks);
 	const contenders: Contender[] = [];
 	for (const { embeddings, rollout: _, ...about } of config.models)
@@ -132,6 +121,17 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 	return file;
 }
 
+/** @throws {DataError} When a file was made from other data. */
+function requireDataset({ fingerprint }: MedsDataset, file: string, found: string, fix: string): void {
+	if (found === fingerprint) return;
+	throw new DataError('evaluate', {
+		file,
+		rule: `must belong to the data set (${fingerprint.slice(0, 12)})`,
+		value: found.slice(0, 12),
+		fix,
+	});
+}
+
 function evaluationFile(
 	config: z.output<typeof EvaluateOptions>,
 	dataset: MedsDataset,
@@ -164,12 +164,8 @@ function evaluationFile(
 		rollout: work.rollout,
 		differences: work.differences,
 		cohortFlow: [...(manifest?.cohortFlow ?? []), ...flow],
-		...(manifest === undefined ? {} : { data: summaryOf(manifest) }),
+		...(manifest === undefined ? {} : { data: storeSummary(manifest) }),
 	});
-}
-
-function summaryOf({ vocabulary, splits, coverage, prefixes, topCodes, notes }: StoreManifest): StoreSummary {
-	return { vocabulary, splits, coverage, prefixes, topCodes, notes };
 }
 
 class Evaluation {

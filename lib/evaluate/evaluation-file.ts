@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { StoreSummary } from '../store/manifest.js';
+import { CohortFlow, StoreSummary } from '../store/manifest.js';
 
 /** A number with its patient-level bootstrap interval; null with the reason when it is undefined. Never NaN. */
 export const Estimate = z.strictObject({
@@ -123,15 +123,7 @@ export const EvaluationFile = z.strictObject({
 	/** Empty unless a model has rollouts. */
 	rollout: z.array(RolloutResult).default([]),
 	differences: z.array(PairedDifference),
-	cohortFlow: z.array(
-		z.strictObject({
-			stage: z.string(),
-			patients: z.int(),
-			events: z.int().optional(),
-			tokens: z.int().optional(),
-			note: z.string().optional(),
-		}),
-	),
+	cohortFlow: CohortFlow,
 	/** Of the token store; absent when none was named. */
 	data: StoreSummary.optional(),
 });

@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
+import { subjectApart } from '../data/check-events.js';
 import type { MedsFiles } from '../data/meds.js';
 import { int64 } from '../data/subject-splits.js';
-import { DataError } from '../errors.js';
 import { packageVersion } from '../package-version.js';
 import { addTextCounts, emptyTextCounts } from '../text/text-counts.js';
 import type { TextVocabulary } from '../tokenizer/text-vocabulary.js';
@@ -120,13 +120,7 @@ function sortedBySubject(columns: IndexColumns): IndexColumns {
 	);
 	for (let i = 1; i < order.length; i++) {
 		if (subjectIds[order[i]!] !== subjectIds[order[i - 1]!]) continue;
-		throw new DataError('meds', {
-			file: 'data',
-			column: 'subject_id',
-			rule: 'must hold the rows of one subject together, in one file',
-			value: `subject ${subjectIds[order[i]!]} in separate places`,
-			fix: 'sort the data by subject_id and time',
-		});
+		throw subjectApart('data', `subject ${subjectIds[order[i]!]} in separate places`);
 	}
 	const sorted = (column: Int32Array) => Int32Array.from(order, (row) => column[row]!);
 	return {

@@ -31,9 +31,9 @@ export async function* indexBatches(
 	splits: readonly StoreSplit[],
 	vocabulary: TokenVocabulary,
 	indexDates: readonly IndexDate[],
-	options: { readonly contextTokens: TokenCount; readonly tokensPerBatch: TokenCount; readonly counts?: ContextCounts },
+	options: { readonly contextTokens: TokenCount; readonly tokensPerBatch: TokenCount; readonly counts: ContextCounts },
 ): AsyncGenerator<IndexBatch> {
-	const counts = options.counts ?? { withoutTokens: 0, withLaterRuns: 0, laterRuns: 0 };
+	const { counts } = options;
 	const maxTokens = Math.max(options.tokensPerBatch, options.contextTokens);
 	for (let start = 0; start < indexDates.length; start += windowsPerGroup) {
 		const windows: Int32Array[] = [];

@@ -58,6 +58,17 @@ const TextCoverage = z.strictObject({
 	unmappedTables: counts,
 });
 
+/** What each stage holds, and in words what was left out. */
+export const CohortFlow = z.array(
+	z.strictObject({
+		stage: z.string(),
+		patients: z.int(),
+		events: z.int().optional(),
+		tokens: z.int().optional(),
+		note: z.string().optional(),
+	}),
+);
+
 /** `manifest.json` of a token store. */
 export const StoreManifest = z.strictObject({
 	format: z.literal('ehr-jepa/token-store'),
@@ -89,15 +100,7 @@ export const StoreManifest = z.strictObject({
 	),
 	/** The most frequent codes. */
 	topCodes: z.array(z.strictObject({ code: z.string(), events: z.int() })),
-	cohortFlow: z.array(
-		z.strictObject({
-			stage: z.string(),
-			patients: z.int(),
-			events: z.int().optional(),
-			tokens: z.int().optional(),
-			note: z.string().optional(),
-		}),
-	),
+	cohortFlow: CohortFlow,
 	notes: z.array(z.string()),
 });
 export type StoreManifest = z.infer<typeof StoreManifest>;
@@ -112,6 +115,10 @@ export const StoreSummary = StoreManifest.pick({
 	notes: true,
 });
 export type StoreSummary = z.infer<typeof StoreSummary>;
+
+export function storeSummary({ vocabulary, splits, coverage, prefixes, topCodes, notes }: StoreManifest): StoreSummary {
+	return { vocabulary, splits, coverage, prefixes, topCodes, notes };
+}
 
 /** @throws {DataError} {ConfigError} When it is missing, of another version or not what it should be. */
 export async function readStoreManifest(directory: string): Promise<StoreManifest> {

@@ -30,7 +30,7 @@ constexpr std::size_t smallest = std::size_t{64} << 10;
 constexpr std::size_t page = std::size_t{4} << 10;
 constexpr std::size_t huge_page = std::size_t{2} << 20;
 /// Blocks that huge pages waste little of.
-constexpr std::size_t large = 4 * huge_page;
+constexpr std::size_t large = 2 * huge_page;
 
 std::size_t round_up(std::size_t size, std::size_t unit) { return (size + unit - 1) / unit * unit; }
 
@@ -66,7 +66,10 @@ at::DataPtr CachingAllocator::allocate(std::size_t bytes) {
     // An idle block may be larger than was asked for.
     if (block != nullptr) header.size = static_cast<Header*>(block)->size;
   }
-  if (block == nullptr) throw Error("[memory] there must be room for a tensor of " + std::to_string(bytes) + " bytes");
+  if (block == nullptr) {
+    throw Error("[memory] there must be room for a tensor of " + std::to_string(bytes) +
+                " bytes but there is none; take a smaller batch or model");
+  }
   std::memcpy(block, &header, sizeof(header));
   void* data = static_cast<std::byte*>(block) + alignment;
   return {data, data, &delete_data, cpu};

@@ -5,7 +5,6 @@
 #include <ATen/ops/from_blob.h>
 #include <c10/core/GradMode.h>
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <memory>
@@ -151,19 +150,12 @@ at::Tensor mapped_tensor(const TensorEntry& entry, Files& files) {
 
 bool is_aligned(const TensorEntry& entry) { return entry.begin % c10::elementSize(scalar_type(entry)) == 0; }
 
-/// Reads bytes of equal dtype by all threads. Page faults of fresh memory cost more than the copy: huge pages are asked
-/// for.
+/// Reads bytes of equal dtype by all threads.
 void read_bytes(const TensorEntry& entry, const at::Tensor& destination, Files& files) {
   constexpr std::uint64_t chunk = std::uint64_t{8} << 20;
   const File& file = files.open(entry.path);
   char* const data = static_cast<char*>(destination.data_ptr());
   const std::uint64_t bytes = entry.end - entry.begin;
-  constexpr std::uintptr_t huge = std::uintptr_t{2} << 20;
-  const std::uintptr_t first = (reinterpret_cast<std::uintptr_t>(data) + huge - 1) / huge * huge;
-  const std::uintptr_t last = (reinterpret_cast<std::uintptr_t>(data) + bytes) / huge * huge;
-#ifdef MADV_HUGEPAGE
-  if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
-#endif
   const auto chunks = static_cast<std::int64_t>((bytes + chunk - 1) / chunk);
   at::parallel_for(0, chunks, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {

@@ -10,7 +10,7 @@
 #include "core/random.h"
 #include "native/check.h"
 #include "native/gradcheck.h"
-#include "native/two_pass.h"
+#include "native/random_batch.h"
 #include "train/step.h"
 
 namespace {
@@ -22,15 +22,9 @@ constexpr std::int32_t vocabulary = 31;
 const std::vector<std::string> seven = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
 
 model::Qwen3Config config_of() {
-  return {.vocab_size = vocabulary,
-          .hidden_size = 12,
-          .intermediate_size = 20,
-          .num_hidden_layers = 2,
-          .num_attention_heads = 4,
-          .num_key_value_heads = 2,
-          .head_dim = 6,
-          .rope_theta = 1e4,
-          .initializer_range = 0.3};
+  model::Qwen3Config config = test::config_of(true);
+  config.vocab_size = vocabulary;
+  return config;
 }
 
 model::LoraOptions lora_of(double dropout, std::vector<std::string> targets = seven) {

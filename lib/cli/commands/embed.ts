@@ -1,7 +1,7 @@
 import { access } from 'node:fs/promises';
 import type { Argv } from 'yargs';
 import { OutputError } from '../../errors.js';
-import { embed, leftOut, writeEmbeddings } from '../../evaluate/embeddings.js';
+import { type EmbeddedStates, embed, writeEmbeddings } from '../../evaluate/embeddings.js';
 import { rollout, rolloutTarget } from '../../evaluate/rollout.js';
 import { writeRollout } from '../../evaluate/rollout-file.js';
 import { openTokenStore } from '../../store/token-store.js';
@@ -96,4 +96,16 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 			await store.close();
 		}
 	});
+}
+
+/** What was left out, in words; empty when nothing was. */
+function leftOut({ withoutTokens, withLaterRuns, laterRuns }: EmbeddedStates['counts']): string[] {
+	return [
+		...(withoutTokens === 0
+			? []
+			: [`${withoutTokens} index dates have no token (an unknown subject, or nothing is known yet) and no state`]),
+		...(withLaterRuns === 0
+			? []
+			: [`${laterRuns} runs of ${withLaterRuns} index days became known later that day and are not in the context`]),
+	];
 }
