@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import { writeWhole } from '../data/whole-file.js';
 import { ConfigError } from '../errors.js';
+import { writeWhole } from '../files/whole.js';
 import type { StorageDtype } from '../native.js';
 import { peftConfig } from './lora.js';
 import type { WorldModel } from './world-model.js';
