@@ -8,7 +8,7 @@ import { writeWhole } from '../data/whole-file.js';
 import { CheckpointError, OutputError } from '../errors.js';
 import type { NativeStateKind } from '../native.js';
 import { packageVersion } from '../package-version.js';
-import type { RunConfig } from './run-folder.js';
+import type { RunConfig } from './run-config.js';
 
 /** What this version writes and reads. */
 const formatVersion = 2;
