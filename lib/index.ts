@@ -49,7 +49,7 @@ export {
 	scoreSequences,
 	surpriseByDay,
 } from './evaluate/score.js';
-export type { ExportOptions, ExportSummary } from './model/huggingface-export.js';
+export { type ExportOptions, type ExportSummary, exportHuggingFace } from './export/huggingface.js';
 export { type ModelSize, modelSizes, type Qwen3Shape } from './model/qwen3-config.js';
 export {
 	type EncoderChoice,
@@ -83,7 +83,8 @@ export type { TextVocabulary } from './tokenizer/text-vocabulary.js';
 export type { TokenVocabulary } from './tokenizer/token-vocabulary.js';
 export type { Vocabulary } from './tokenizer/vocabulary.js';
 export type { CollapseMonitors, StepMetrics, TuningMetrics } from './train/metrics.js';
-export { type RunConfig, RunFolder } from './train/run-folder.js';
+export type { RunConfig } from './train/run-config.js';
+export { RunFolder } from './train/run-folder.js';
 export type { TrainConfig, TrainConfigInput } from './train/train-config.js';
 export { openModel, Trainer } from './train/trainer.js';
 export type {

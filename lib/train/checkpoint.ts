@@ -8,7 +8,7 @@ import { CheckpointError, OutputError } from '../errors.js';
 import { writeWhole } from '../files/whole.js';
 import type { NativeStateKind } from '../native.js';
 import { packageVersion } from '../package-version.js';
-import type { RunConfig } from './run-folder.js';
+import type { RunConfig } from './run-config.js';
 
 /** What this version writes and reads. */
 const formatVersion = 2;

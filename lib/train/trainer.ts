@@ -11,7 +11,8 @@ import { CollapseWatch } from './collapse-warning.js';
 import { checkpointModel, initialModel, planRun, type RunModelOptions } from './initial-model.js';
 import { lossOptionsAt, samplerOptions, targetRestartsAt } from './loss-options.js';
 import type { CollapseMonitors, StepMetrics, TuningMetrics } from './metrics.js';
-import { type RunConfig, RunFolder } from './run-folder.js';
+import type { RunConfig } from './run-config.js';
+import { RunFolder } from './run-folder.js';
 import { learningRateAt } from './schedule.js';
 import type { TrainConfig, TrainConfigInput } from './train-config.js';
 
