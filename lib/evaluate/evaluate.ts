@@ -5,7 +5,8 @@ import { cohortName } from '../cohort/simulate.js';
 import { parseConfig, positiveInteger, seed } from '../config.js';
 import { type MedsDataset, openMeds } from '../data/meds.js';
 import { DataError } from '../errors.js';
-import { exists, writeWhole } from '../files/whole.js';
+import { exists } from '../files/exists.js';
+import { writeWhole } from '../files/whole.js';
 import { readStoreManifest, type StoreManifest, storeSummary } from '../store/manifest.js';
 import {
 	type IndexDateRow,

@@ -1,7 +1,8 @@
-import { access, readFile } from 'node:fs/promises';
 import { dirname, join, normalize } from 'node:path';
 import { z } from 'zod';
 import { CheckpointError } from '../errors.js';
+import { exists } from '../files/exists.js';
+import { readJson } from '../files/json.js';
 import type { NativeTensorEntry } from '../native.js';
 import { type HuggingFaceConfig, readHuggingFaceConfig } from './huggingface-config.js';
 import { readSafetensorsHeader } from './safetensors.js';
@@ -108,13 +109,7 @@ async function storedTensors(directory: string): Promise<NativeTensorEntry[]> {
 }
 
 async function shardedTensors(indexFile: string): Promise<NativeTensorEntry[]> {
-	let json: unknown;
-	try {
-		json = JSON.parse(await readFile(indexFile, 'utf8'));
-	} catch (cause) {
-		throw new CheckpointError(`[huggingface] ${indexFile} must be JSON: ${(cause as Error).message}`, { cause });
-	}
-	const index = Index.safeParse(json);
+	const index = Index.safeParse(await readJson(indexFile, { scope: 'huggingface', error: CheckpointError }));
 	if (!index.success) return fail(indexFile, 'weight_map must map tensor names to file names');
 	const map = new Map(Object.entries(index.data.weight_map));
 	const entries: NativeTensorEntry[] = [];
@@ -166,11 +161,4 @@ function reasonNotRead(name: string, config: HuggingFaceConfig): string | undefi
 	// Older files store RoPE's frequencies, which follow from rope_theta.
 	if (name.endsWith('rotary_emb.inv_freq')) return 'follows from rope_theta';
 	return undefined;
-}
-
-async function exists(path: string): Promise<boolean> {
-	return access(path).then(
-		() => true,
-		() => false,
-	);
 }

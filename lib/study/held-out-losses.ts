@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { parseConfig } from '../config.js';
+import { readJsonAs } from '../files/json.js';
 import { writeWhole } from '../files/whole.js';
 import { predictionCount } from '../sample/branches.js';
 import { Sampler } from '../sample/sampler.js';
@@ -7,7 +7,7 @@ import type { TokenStore } from '../store/token-store.js';
 import { lossOptionsAt, samplerOptions } from '../train/loss-options.js';
 import { CollapseMonitors } from '../train/metrics.js';
 import { openModel } from '../train/trainer.js';
-import { readJson } from './readings.js';
+import { madeAgain } from './readings.js';
 
 /** Losses of one trained model on batches of held-out patients; no patient is in two of them. */
 export const HeldOutLosses = z.strictObject({
@@ -67,5 +67,5 @@ export async function writeHeldOutLosses(
 
 /** @throws {DataError} {ConfigError} */
 export async function readHeldOutLosses(file: string): Promise<HeldOutLosses> {
-	return parseConfig(`study ${file}`, HeldOutLosses, await readJson(file));
+	return readJsonAs(file, HeldOutLosses, madeAgain);
 }

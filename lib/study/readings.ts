@@ -1,12 +1,14 @@
-import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
-import { parseConfig } from '../config.js';
 import { AbortedError, DataError } from '../errors.js';
 import type { FeatureTable } from '../evaluate/features.js';
 import { fitLatentProbe } from '../evaluate/latent-state.js';
 import { fitProbe, rowsByKey } from '../evaluate/probe.js';
+import { type JsonFile, readJsonAs } from '../files/json.js';
 import { writeWhole } from '../files/whole.js';
 import type { StudySamples } from './samples.js';
+
+/** What is said of a damaged file of a study. */
+export const madeAgain: JsonFile = { scope: 'study', fix: 'remove it, and it is made again' };
 
 const undefinedReading = z.strictObject({ undefinedReason: z.string() });
 
@@ -84,18 +86,5 @@ export async function writeReading(
 
 /** @throws {DataError} {ConfigError} */
 export async function readReading(file: string): Promise<Reading> {
-	return parseConfig(`study ${file}`, Reading, await readJson(file));
-}
-
-/** @throws {DataError} When the file cannot be read or is not JSON. */
-export async function readJson(file: string): Promise<unknown> {
-	try {
-		return JSON.parse(await readFile(file, 'utf8'));
-	} catch (cause) {
-		throw new DataError(
-			'study',
-			{ file, rule: 'must be JSON', value: (cause as Error).message, fix: 'remove it, and it is made again' },
-			{ cause },
-		);
-	}
+	return readJsonAs(file, Reading, madeAgain);
 }

@@ -1,8 +1,8 @@
-import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Argv } from 'yargs';
 import { openMeds } from '../../data/meds.js';
 import { DataError } from '../../errors.js';
+import { exists } from '../../files/exists.js';
 import { openPretrained } from '../../model/pretrained.js';
 import { nativeAddon } from '../../native.js';
 import { packageVersion } from '../../package-version.js';
@@ -148,12 +148,5 @@ async function meds(context: CommandContext, path: string): Promise<void> {
 			...dataset.notes.map((note) => `note: ${note}`),
 		].join('\n'),
 		data,
-	);
-}
-
-async function exists(path: string): Promise<boolean> {
-	return access(path).then(
-		() => true,
-		() => false,
 	);
 }

@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
 import { cohortName } from '../../cohort/simulate.js';
 import { openMeds } from '../../data/meds.js';
 import { ConfigError } from '../../errors.js';
+import { readJson } from '../../files/json.js';
 import { buildTasks } from '../../tasks/build.js';
 import { commonTasks, simulatedTasks, type TaskDefinition } from '../../tasks/definitions.js';
 import { withContext } from '../context.js';
@@ -51,12 +51,9 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 /** Tasks from a file, or those that fit the data set. */
 export async function definitionsOf(meds: string, file?: string): Promise<TaskDefinition[]> {
 	if (file === undefined) return [...((await openMeds(meds)).name === cohortName ? simulatedTasks : commonTasks)];
-	try {
-		return JSON.parse(await readFile(file, 'utf8')) as TaskDefinition[];
-	} catch (cause) {
-		throw new ConfigError(
-			`[tasks] --definitions must be a JSON file but ${file} cannot be read: ${(cause as Error).message}`,
-			{ cause },
-		);
-	}
+	return (await readJson(file, {
+		scope: 'tasks --definitions',
+		rule: 'must be a JSON file',
+		error: ConfigError,
+	})) as TaskDefinition[];
 }
