@@ -65,7 +65,7 @@ export async function readCheckpoint(
 		json = (await readJson(join(directory, 'state.json'), { scope: 'checkpoint' })) as typeof json;
 	} catch (cause) {
 		if (!(cause instanceof DataError)) throw cause;
-		return { damage: `state.json ${cause.rule} but ${cause.value}` };
+		return { damage: `state.json cannot be read (${cause.value})` };
 	}
 	if (typeof json?.version === 'number' && json.version > formatVersion) {
 		throw new CheckpointError(
