@@ -12,6 +12,7 @@ const order = [
 	'random',
 	'config',
 	'native',
+	'files',
 	'data',
 	'cohort',
 	'text',
