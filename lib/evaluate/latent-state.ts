@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import type { DuckDBFloatVector, DuckDBIntegerVector } from '@duckdb/node-api';
 import { withDatabase } from '../data/query.js';
 import { parquetFiles } from '../files/duckdb-files.js';

@@ -6,10 +6,10 @@ import { nonNegativeInteger, parseConfig, positiveInteger, seed } from '../confi
 import { floorDaysSql } from '../data/day-sql.js';
 import { eventsSql, type MedsDataset, openMeds } from '../data/meds.js';
 import { type Database, quoted, withDatabase } from '../data/query.js';
-import { writeWhole, writeWholeFolder } from '../data/whole-file.js';
 import { ConfigError, DataError } from '../errors.js';
 import { copyToParquet, parquetFiles } from '../files/duckdb-files.js';
 import { parquetPaths } from '../files/visible-files.js';
+import { writeWhole, writeWholeFolder } from '../files/whole.js';
 import { RandomStream } from '../random.js';
 import { type LongOperation, microsecondsPerDay, type Split, splits } from '../types.js';
 import { commonTasks, describeTask, TaskDefinition } from './definitions.js';

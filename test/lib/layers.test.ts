@@ -18,14 +18,17 @@ const order = [
 	'text',
 	'tokenizer',
 	'store',
+	'prepare',
+	'sample',
 	'model',
 	'objective',
 	'train',
 	'tasks',
 	'evaluate',
-	'study',
 	'export',
+	'study',
 	'report',
+	'pipeline',
 	'cli',
 ];
 

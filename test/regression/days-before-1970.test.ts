@@ -17,7 +17,7 @@ import {
 	simulatedTasks,
 	validateMeds,
 } from '../../lib/index.js';
-import { epochDay } from '../../lib/store/event-time.js';
+import { epochDay } from '../../lib/prepare/event-time.js';
 import { dayOf } from '../../lib/text/calendar.js';
 import { splits } from '../../lib/types.js';
 import { temporaryFolder } from '../fixtures/temporary-folder.js';
