@@ -134,7 +134,7 @@ async function madeOf(meds: string, out: string, days: number) {
 t.test('a cohort that is moved by whole days gives the same everything', async (t) => {
 	const folder = temporaryFolder(t);
 	const cohort = join(folder, 'cohort');
-	await simulateCohort(cohort, { patients: 24, threads: 1 });
+	await simulateCohort(cohort, { patients: 16, threads: 1 });
 	const here = await madeOf(cohort, join(folder, 'here'), 0);
 	t.ok(here.tasks.some(({ positives }) => positives > 0));
 	const year = 365.25;
