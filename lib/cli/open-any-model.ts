@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { exists } from '../data/whole-file.js';
 import { DataError } from '../errors.js';
+import { exists } from '../files/whole.js';
 import { adapterConfigName } from '../model/adapter-config.js';
 import { type FromPretrainedOptions, WorldModel } from '../model/world-model.js';
 import type { RunConfig } from '../train/run-config.js';

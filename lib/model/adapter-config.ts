@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
-import { exists } from '../data/whole-file.js';
 import { CheckpointError } from '../errors.js';
+import { exists } from '../files/whole.js';
 import { type LoraOptions, linearMaps } from './lora.js';
 
 export const adapterConfigName = 'adapter_config.json';

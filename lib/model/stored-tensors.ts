@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, join, normalize } from 'node:path';
 import { z } from 'zod';
-import { exists } from '../data/whole-file.js';
 import { CheckpointError } from '../errors.js';
+import { exists } from '../files/whole.js';
 import { readStoredTensors, type StoredTensor } from './safetensors.js';
 
 /** What a folder's weight files hold, under the names in the files. */
