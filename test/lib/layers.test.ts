@@ -22,6 +22,7 @@ const order = [
 	'train',
 	'tasks',
 	'evaluate',
+	'pipeline',
 	'study',
 	'export',
 	'report',
