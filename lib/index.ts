@@ -59,11 +59,11 @@ export {
 	type WorldModelOptions,
 } from './model/world-model.js';
 export { type Objective, type ObjectivePreset, objectivePresets } from './objective/objective.js';
+export { type PrepareOptions, prepareStore } from './prepare/prepare.js';
 export { writeReport } from './report/report.js';
 export type { ReportInput } from './report/report-data.js';
+export { Sampler, type SamplerOptions } from './sample/sampler.js';
 export type { StoreManifest } from './store/manifest.js';
-export { type PrepareOptions, prepareStore } from './store/prepare.js';
-export { Sampler, type SamplerOptions } from './store/sampler.js';
 export { openTokenStore, type StoreSplit, type TokenStore } from './store/token-store.js';
 export type { StudyOptions, StudyVariant } from './study/options.js';
 export { runStudy } from './study/study.js';

@@ -6,7 +6,7 @@ import { openPretrained } from '../../lib/model/pretrained.js';
 import { modelSizes, Qwen3Shape } from '../../lib/model/qwen3-config.js';
 import { WorldModel } from '../../lib/model/world-model.js';
 import { nativeAddon, type Placement } from '../../lib/native.js';
-import { pack } from '../../lib/store/packing.js';
+import { pack } from '../../lib/sample/packing.js';
 
 export interface Measured {
 	readonly seconds: number;

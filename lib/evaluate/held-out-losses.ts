@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { writeWhole } from '../data/whole-file.js';
+import { writeWhole } from '../files/whole.js';
 import type { TokenStore } from '../store/token-store.js';
 import { batchLosses } from '../train/batch-losses.js';
 import { CollapseMonitors } from '../train/metrics.js';

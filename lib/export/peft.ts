@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import { writeWhole } from '../data/whole-file.js';
 import { ConfigError } from '../errors.js';
+import { writeWhole } from '../files/whole.js';
 import type { LoraOptions } from '../model/lora.js';
 import type { WorldModel } from '../model/world-model.js';
 import type { StorageDtype } from '../native.js';

@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { exists } from '../data/whole-file.js';
+import { exists } from '../files/whole.js';
 import type { TokenStore } from '../store/token-store.js';
 import { RunFolder } from '../train/run-folder.js';
 import type { TrainConfigInput } from '../train/train-config.js';

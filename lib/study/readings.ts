@@ -1,12 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { parseConfig } from '../config.js';
-import { writeWhole } from '../data/whole-file.js';
 import { AbortedError, DataError } from '../errors.js';
 import type { FeatureTable } from '../evaluate/features.js';
 import { HeldOutLosses } from '../evaluate/held-out-losses.js';
 import { LatentReading, ModelReader, TaskReading } from '../evaluate/reading.js';
 import type { EvaluationSamples } from '../evaluate/samples.js';
+import { writeWhole } from '../files/whole.js';
 
 /** The reading of one model in a file, so that metrics are made without fitting again. */
 export const StudyReading = z.strictObject({

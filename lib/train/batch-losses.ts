@@ -1,6 +1,6 @@
 import type { WorldModel } from '../model/world-model.js';
-import { predictionCount } from '../store/branches.js';
-import { Sampler } from '../store/sampler.js';
+import { predictionCount } from '../sample/branches.js';
+import { Sampler } from '../sample/sampler.js';
 import type { TokenStore } from '../store/token-store.js';
 import type { Split } from '../types.js';
 import { lossOptionsAt, samplerOptions } from './loss-options.js';

@@ -1,7 +1,7 @@
 import { AbortedError, CheckpointError } from '../errors.js';
 import type { WorldModel } from '../model/world-model.js';
 import type { NativeLosses } from '../native.js';
-import { prefetchBatches } from '../store/prefetch.js';
+import { prefetchBatches } from '../sample/prefetch.js';
 import type { TokenStore } from '../store/token-store.js';
 import type { LongOperation, Split, TrainingBatch } from '../types.js';
 import { batchLosses, meanLosses } from './batch-losses.js';

@@ -8,9 +8,11 @@ import { type EventPart, type EventSource, planParts, presentColumns } from '../
 import { checkMedsRows, eventsSql, type MedsFiles, openMedsFiles } from '../data/meds.js';
 import { type Database, quoted, withDatabase } from '../data/query.js';
 import { SubjectSplits } from '../data/subject-splits.js';
-import { writeWhole } from '../data/whole-file.js';
 import { AbortedError, ConfigError, DataError, VocabularyError } from '../errors.js';
+import { writePartialFolder } from '../files/partial.js';
+import { writeWhole } from '../files/whole.js';
 import { packageVersion } from '../package-version.js';
+import type { StoreManifest } from '../store/manifest.js';
 import { Serialiser, SerialiserOptions } from '../text/serialiser.js';
 import { CodeStatistics } from '../tokenizer/code-statistics.js';
 import { fitVocabulary, quantileSampleSize } from '../tokenizer/fit-vocabulary.js';
@@ -20,10 +22,8 @@ import { sharedContents } from '../tokenizer/tokenizer-pool.js';
 import { Vocabulary } from '../tokenizer/vocabulary.js';
 import type { LongOperation } from '../types.js';
 import { assembleStore } from './assemble.js';
-import type { StoreManifest } from './manifest.js';
 import { makePartFolders, readPartSummary } from './part-files.js';
 import { PartPool } from './part-pool.js';
-import { writePartialFolder } from './partial-folder.js';
 import type { TokenisePlan } from './prepare-tasks.js';
 import { prefixRows } from './summary.js';
 

@@ -11,6 +11,7 @@ import { type Database, quoted } from '../data/query.js';
 import { heldOutInTrain } from '../data/read-splits.js';
 import { int64, type SubjectSplits } from '../data/subject-splits.js';
 import { DataError } from '../errors.js';
+import type { TimelineColumns } from '../store/timeline-columns.js';
 import { Serialiser } from '../text/serialiser.js';
 import type { TextEvent } from '../text/text-event.js';
 import { isBirth } from '../tokenizer/fit-vocabulary.js';
@@ -22,7 +23,6 @@ import { type PartSummary, PartWriter } from './part-files.js';
 import type { TokenisePlan } from './prepare-tasks.js';
 import { StructuredBuilder } from './structured-builder.js';
 import { TextBuilder } from './text-builder.js';
-import type { TimelineColumns } from './timeline-columns.js';
 
 const heldOut = splits.indexOf('held_out');
 
