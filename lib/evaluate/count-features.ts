@@ -4,12 +4,20 @@ import { eventsSql, type MedsDataset } from '../data/meds.js';
 import { withDatabase } from '../data/query.js';
 import type { IndexDateRow } from '../tasks/read.js';
 import { microsecondsPerDay } from '../types.js';
+import type { EvaluatedModel } from './evaluation-file.js';
 import type { FeatureTable } from './features.js';
 
 /** Codes in the baseline: those that at least this many training patients have. */
 const minPatients = 5;
 /** The recent window of the second set of counts. */
 const recentDays = 180n;
+
+export const countsModel: EvaluatedModel = {
+	name: 'counts',
+	label: 'Code counts',
+	kind: 'counts',
+	description: 'log(1 + count) of each code, whole history and last 180 days, and age; logistic or ridge regression',
+};
 
 /**
  * The baseline every model must beat: log(1 + count) of each code over the whole history and over the last 180 days, and
