@@ -1,14 +1,23 @@
 import type { DuckDBIntegerVector } from '@duckdb/node-api';
+import { floorDaysSql } from '../data/day-sql.js';
 import { eventsSql, type MedsDataset } from '../data/meds.js';
 import { withDatabase } from '../data/query.js';
 import type { IndexDateRow } from '../tasks/read.js';
 import { microsecondsPerDay } from '../types.js';
+import type { EvaluatedModel } from './evaluation-file.js';
 import type { FeatureTable } from './features.js';
 
 /** Codes in the baseline: those that at least this many training patients have. */
 const minPatients = 5;
 /** The recent window of the second set of counts. */
 const recentDays = 180n;
+
+export const countsModel: EvaluatedModel = {
+	name: 'counts',
+	label: 'Code counts',
+	kind: 'counts',
+	description: 'log(1 + count) of each code, whole history and last 180 days, and age; logistic or ridge regression',
+};
 
 /**
  * The baseline every model must beat: log(1 + count) of each code over the whole history and over the last 180 days, and
@@ -57,7 +66,7 @@ export async function countFeatures(
 				values[base + codes] = Math.log1p(recent!.getItem(row)!);
 			}
 		}
-		const ages = `SELECT i.i, ((i.t - min(b.time)) // ${microsecondsPerDay})::INTEGER AS days FROM index_dates i
+		const ages = `SELECT i.i, (${floorDaysSql('i.t - min(b.time)')})::INTEGER AS days FROM index_dates i
 			JOIN events b ON b.subject_id = i.subject_id AND starts_with(b.code, 'MEDS_BIRTH') GROUP BY i.i, i.t`;
 		for await (const chunk of database.stream(ages, signal)) {
 			const rows = chunk.getColumnVector(0) as DuckDBIntegerVector;

@@ -1,14 +1,16 @@
-import { createHash } from 'node:crypto';
-import { access, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { fraction, parseConfig, positiveInteger, seed } from '../config.js';
 import { type EventPart, type EventSource, planParts, presentColumns } from '../data/event-parts.js';
 import { checkMedsRows, eventsSql, type MedsFiles, openMedsFiles } from '../data/meds.js';
-import { type Database, quoted, withDatabase } from '../data/query.js';
+import { type Database, withDatabase } from '../data/query.js';
 import { SubjectSplits } from '../data/subject-splits.js';
 import { AbortedError, ConfigError, DataError, VocabularyError } from '../errors.js';
+import { copyToParquet } from '../files/duckdb-files.js';
+import { exists } from '../files/exists.js';
+import { sha256 } from '../files/hash.js';
 import { writePartialFolder } from '../files/partial.js';
 import { writeWhole } from '../files/whole.js';
 import { packageVersion } from '../package-version.js';
@@ -88,7 +90,7 @@ export async function prepareStore(
 	});
 	return writePartialFolder(
 		out,
-		createHash('sha256').update(plan).digest('hex'),
+		sha256(plan),
 		(folder) => new Preparation(config, dataset, given, folder, operation).write(),
 		operation.onWarning,
 	);
@@ -213,9 +215,7 @@ class Preparation {
 		const numbered = (kind: string) =>
 			`SELECT '${kind}' AS kind, (row_number() OVER (ORDER BY name) - 1)::INTEGER AS id, name FROM ${kind}s`;
 		const names = join(this.#folder, 'names.parquet');
-		await database.run(
-			`COPY (${['code', 'unit', 'table'].map(numbered).join(' UNION ALL ')}) TO ${quoted(names)} (FORMAT parquet)`,
-		);
+		await database.run(copyToParquet(['code', 'unit', 'table'].map(numbered).join(' UNION ALL '), names));
 		const rows = await database.rows('SELECT name, events, valued, text_only FROM codes ORDER BY name');
 		const units = await database.rows('SELECT name FROM units ORDER BY name');
 		const total = (column: string) => rows.reduce((sum, row) => sum + Number(row[column]), 0);
@@ -255,11 +255,7 @@ class Preparation {
 		}
 		// Fitted before a run was killed.
 		const fitted = join(this.#folder, 'fitted.json');
-		const isFitted = await access(fitted).then(
-			() => true,
-			() => false,
-		);
-		if (isFitted) return Vocabulary.read(fitted);
+		if (await exists(fitted)) return Vocabulary.read(fitted);
 		const vocabulary = await this.#fit(survey, pool, tokens);
 		await writeWhole(fitted, JSON.stringify(vocabulary.file));
 		return vocabulary;
@@ -292,15 +288,11 @@ class Preparation {
 	async #plan(vocabulary: Vocabulary | TextVocabulary): Promise<TokenisePlan> {
 		if (vocabulary.kind === 'structured') return { kind: 'structured', vocabulary: vocabulary.file };
 		const codes = join(this.#dataset.directory, 'metadata', 'codes.parquet');
-		const described = await access(codes).then(
-			() => true,
-			() => false,
-		);
 		const { directory } = this.#given.tokenizer!.files;
 		return {
 			kind: 'text',
 			serialiser: vocabulary.file.serialiser,
-			descriptions: described ? codes : null,
+			descriptions: (await exists(codes)) ? codes : null,
 			tokenizer: { directory, contents: sharedContents(this.#given.tokenizer!) },
 		};
 	}

@@ -1,10 +1,9 @@
-import { readFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
-import { cohortName } from '../../cohort/simulate.js';
 import { openMeds } from '../../data/meds.js';
 import { ConfigError } from '../../errors.js';
+import { readJson } from '../../files/json.js';
 import { buildTasks } from '../../tasks/build.js';
-import { commonTasks, simulatedTasks, type TaskDefinition } from '../../tasks/definitions.js';
+import { definitionsFor, type TaskDefinition } from '../../tasks/definitions.js';
 import { withContext } from '../context.js';
 
 export const command = 'tasks <meds> <out>';
@@ -31,7 +30,8 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 			meds,
 			out,
 			{
-				tasks: await definitionsOf(meds, args.definitions),
+				tasks:
+					args.definitions === undefined ? definitionsFor(await openMeds(meds)) : await definitionsIn(args.definitions),
 				perPatient,
 				minHistoryDays,
 				seed,
@@ -48,15 +48,7 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 	});
 }
 
-/** Tasks from a file, or those that fit the data set. */
-export async function definitionsOf(meds: string, file?: string): Promise<TaskDefinition[]> {
-	if (file === undefined) return [...((await openMeds(meds)).name === cohortName ? simulatedTasks : commonTasks)];
-	try {
-		return JSON.parse(await readFile(file, 'utf8')) as TaskDefinition[];
-	} catch (cause) {
-		throw new ConfigError(
-			`[tasks] --definitions must be a JSON file but ${file} cannot be read: ${(cause as Error).message}`,
-			{ cause },
-		);
-	}
+async function definitionsIn(file: string): Promise<TaskDefinition[]> {
+	const about = { scope: 'tasks --definitions', rule: 'must be a JSON file', error: ConfigError };
+	return (await readJson(file, about)) as TaskDefinition[];
 }
