@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { RecordBatchFileWriter } from 'apache-arrow';
 import { type Split, splits } from '../types.js';
+import type { BirthCounts } from './birth-day.js';
 import { GrowingInt32 } from './growing-array.js';
 import type { StructuredPartCounts } from './structured-builder.js';
 import type { TextPartCounts } from './text-builder.js';
@@ -27,6 +28,7 @@ export interface PartSummary {
 	readonly outsideSubjects: number;
 	/** Events by split. */
 	readonly events: Readonly<Record<Split, number>>;
+	readonly births: BirthCounts;
 	readonly counts: StructuredPartCounts | TextPartCounts;
 }
 

@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { simulateCohort } from '../cohort/simulate.js';
 import { parseConfig } from '../config.js';
+import { LifeCodes } from '../data/life-codes.js';
 import { openMeds } from '../data/meds.js';
 import { exists, writeWhole, writeWholeFolder } from '../data/whole-file.js';
 import { AbortedError, OutputError } from '../errors.js';
@@ -109,7 +110,7 @@ async function planWork(
 			cost: readingCost,
 			isWhole: () => exists(files.reading(null, countsModel.name, pooling)),
 			make: async ({ signal }) => {
-				const table = await countFeatures(dataset, samples.indexDates, signal);
+				const table = await countFeatures(dataset, samples.indexDates, new LifeCodes(), signal);
 				await writeReading(await placeFor(files.reading(null, countsModel.name, pooling)), table, samples, signal);
 			},
 		},
