@@ -5,8 +5,7 @@ import type { DuckDBBigIntVector, DuckDBVarCharVector } from '@duckdb/node-api';
 import { DataError } from '../errors.js';
 import { type Split, splits } from '../types.js';
 import { subjectApart } from './check-events.js';
-import { eventsSql, layoutsOf } from './event-columns.js';
-import type { MedsFiles } from './meds.js';
+import { type EventLayout, eventsSql, layoutsOf } from './event-columns.js';
 import { type Database, identifier, quoted } from './query.js';
 import { folderSplit, hashedSplit, type SplitSource } from './splits.js';
 import { arrowTypes } from './validate/arrow-types.js';
@@ -54,7 +53,12 @@ export async function readSplits(
 }
 
 /** What of a data set decides its splits. */
-export type SplitFiles = Pick<MedsFiles, 'directory' | 'files' | 'layouts'>;
+export interface SplitFiles {
+	readonly directory: string;
+	/** Data files, absolute. */
+	readonly files: readonly string[];
+	readonly layouts: readonly EventLayout[];
+}
 
 /**
  * Decides the splits of a data set, the same way for every command: `metadata/subject_splits.parquet` where there is one,

@@ -96,7 +96,12 @@ async function validate(
 	let events = 0;
 	await createTables(database);
 	await database.run(`SET preserve_insertion_order = true`);
-	const files = names.map((name, id) => ({ id, name, path: join(directory, name), folder: folderSplits(name)[0] ?? name.split('/')[1]! }));
+	const files = names.map((name, id) => ({
+		id,
+		name,
+		path: join(directory, name),
+		folder: folderSplits(name)[0] ?? name.split('/')[1]!,
+	}));
 	const appender = await database.connection.createAppender('files');
 	for (const { id, name, folder } of files) {
 		appender.appendInteger(id);

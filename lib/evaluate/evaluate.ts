@@ -5,8 +5,8 @@ import { cohortName } from '../cohort/simulate.js';
 import { parseConfig, positiveInteger, seed } from '../config.js';
 import { LifeCodes } from '../data/life-codes.js';
 import { type MedsDataset, openMeds } from '../data/meds.js';
-import { exists, writeWhole } from '../data/whole-file.js';
 import { DataError } from '../errors.js';
+import { exists, writeWhole } from '../files/whole.js';
 import { readStoreManifest, type StoreManifest, storeSummary } from '../store/manifest.js';
 import {
 	type IndexDateRow,
@@ -89,7 +89,12 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 	const contenders: Contender[] = [];
 	for (const { embeddings, rollout: _, ...about } of config.models)
 		contenders.push(contender(about, await readEmbeddings(embeddings)));
-	contenders.push(contender(countsModel, await countFeatures(dataset, indexDates, new LifeCodes(taskList.lifeCodes), operation.signal)));
+	contenders.push(
+		contender(
+			countsModel,
+			await countFeatures(dataset, indexDates, new LifeCodes(taskList.lifeCodes), operation.signal),
+		),
+	);
 	const latents = join(config.meds, latentsFolder);
 	const simulated = dataset.name === cohortName && (await exists(latents));
 	const work = new Evaluation(contenders, indexDates, {

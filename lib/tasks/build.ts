@@ -5,8 +5,8 @@ import { birthCandidates, withoutBirthNote } from '../data/birth-candidates.js';
 import { LifeCodeOptions, LifeCodes } from '../data/life-codes.js';
 import { eventsSql, type MedsDataset, openMeds } from '../data/meds.js';
 import { type Database, quoted, withDatabase } from '../data/query.js';
-import { writeWhole, writeWholeFolder } from '../data/whole-file.js';
 import { ConfigError } from '../errors.js';
+import { writeWhole, writeWholeFolder } from '../files/whole.js';
 import { type LongOperation, type Split, splits } from '../types.js';
 import { createFirstSeen, describeDecidingCode } from './deciding-codes.js';
 import { commonTasks, TaskDefinition } from './definitions.js';
@@ -156,6 +156,6 @@ function answerNotes(entries: readonly TaskListEntry[]): string[] {
 		.map(
 			({ label, horizonDays, decidingCodes }) =>
 				`the answer may stand in the history of ${label}${horizonDays === null ? '' : `, ${horizonDays} days`}: ` +
-				`${decidingCodes.map(describeDecidingCode).join('; ')}. Days between history and target (bufferDays, --buffer-days) keep what is written down with an event out of its history`,
+				`${decidingCodes.map(describeDecidingCode).join('; ')}; a buffer between history and target (bufferDays, --buffer-days) keeps out what is written down with the event`,
 		);
 }

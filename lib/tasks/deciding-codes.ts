@@ -18,8 +18,8 @@ export type DecidingCode = z.infer<typeof DecidingCode>;
 
 /** Of the samples with a code, so many have one label. */
 const decidedShare = 0.95;
-/** The chance that as many patients agree by luck. */
-const luck = 0.01;
+/** Codes that may be found by luck, of all that are looked at. */
+const luck = 0.05;
 const minPatients = 3;
 const listed = 5;
 /** Samples that are looked at; more cost time and tell nothing more. */
@@ -48,18 +48,19 @@ export async function decidingCodes(database: Database): Promise<DecidingCode[]>
 		`SELECT code, count(*)::DOUBLE AS samples, (count(*) FILTER (value))::DOUBLE AS positives, count(DISTINCT subject_id)::DOUBLE AS patients
 		FROM (SELECT * FROM labels WHERE hash(subject_id) % ${every} = 0) l JOIN first_seen f USING (subject_id)
 		WHERE f.first IS NULL OR f.first <= l.t GROUP BY code
-		HAVING count(DISTINCT subject_id) >= ${minPatients}
-			AND greatest(count(*) FILTER (value), count(*) FILTER (NOT value)) >= ${decidedShare} * count(*)`,
+		HAVING count(DISTINCT subject_id) >= ${minPatients}`,
 	);
 	const found: { readonly code: DecidingCode; readonly chance: number }[] = [];
 	for (const row of rows) {
 		const [samples, patients] = [Number(row.samples), Number(row.patients)];
 		const label = Number(row.positives) * 2 > samples;
 		const agreeing = label ? Number(row.positives) : samples - Number(row.positives);
+		if (agreeing < decidedShare * samples) continue;
 		const share = (label ? positives : n - positives) / n;
 		// Samples of one patient are not independent: as many draws as there are patients.
 		const chance = binomialTail(Math.floor((agreeing / samples) * patients), patients, share);
-		if (chance < luck) found.push({ code: { code: String(row.code), label, samples, patients, agreeing, share }, chance });
+		if (chance * rows.length < luck)
+			found.push({ code: { code: String(row.code), label, samples, patients, agreeing, share }, chance });
 	}
 	return found
 		.sort((a, b) => a.chance - b.chance || (a.code.code < b.code.code ? -1 : 1))

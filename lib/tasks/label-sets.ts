@@ -47,7 +47,11 @@ async function parquetFiles(root: string): Promise<string[]> {
 	} catch (cause) {
 		throw new DataError(
 			'labels',
-			{ file: root, rule: 'must be a folder of label sets', value: (cause as NodeJS.ErrnoException).code ?? 'unreadable' },
+			{
+				file: root,
+				rule: 'must be a folder of label sets',
+				value: (cause as NodeJS.ErrnoException).code ?? 'unreadable',
+			},
 			{ cause },
 		);
 	}

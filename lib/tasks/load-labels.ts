@@ -144,4 +144,3 @@ async function refuseContradictions(database: Database, files: readonly string[]
 		fix: 'two tasks go into two folders; of two labels of one task only one can be right',
 	});
 }
-

@@ -24,7 +24,8 @@ export const builder = (yargs: Argv) =>
 		.option('buffer-days', {
 			type: 'number',
 			default: 0,
-			describe: 'Days after the index day whose events belong to no target: keeps what foretells an event out of its history',
+			describe:
+				'Days after the index day whose events belong to no target: keeps what foretells an event out of its history',
 		})
 		.option('per-patient', { type: 'number', default: 4, describe: 'Index dates per patient' })
 		.option('min-history-days', { type: 'number', default: 3, describe: 'Days with events up to an index date' })

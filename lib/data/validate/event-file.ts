@@ -3,8 +3,8 @@ import { DataError } from '../../errors.js';
 import type { LifeCodes } from '../life-codes.js';
 import { type Database, identifier, quoted } from '../query.js';
 import { arrowTypes } from './arrow-types.js';
-import { duplicateRule, type EventRule, type EventSource, encodingRule, readableRule } from './event-rules.js';
 import { checkBirths } from './births.js';
+import { duplicateRule, type EventRule, type EventSource, encodingRule, readableRule } from './event-rules.js';
 import type { Findings } from './rule.js';
 import { checkSchema, schemas } from './schemas.js';
 

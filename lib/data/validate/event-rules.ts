@@ -138,7 +138,8 @@ export function eventRules(maxCodeLength: number): readonly EventRule[] {
 			severity: 'warning',
 			basis: 'data-quality',
 			unit: 'rows',
-			message: "time is after the subject's death (MEDS_DEATH, or another code of it; a death that is only a date lies at its midnight)",
+			message:
+				"time is after the subject's death (MEDS_DEATH, or another code of it; a death that is only a date lies at its midnight)",
 			source: 'lived',
 			condition: 'time > death',
 			value: `${time} || ' after ' || make_timestamp(death)::VARCHAR`,

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
-import { writeWhole } from '../data/whole-file.js';
 import { ConfigError } from '../errors.js';
+import { writeWhole } from '../files/whole.js';
+import type { LoraOptions } from '../model/lora.js';
+import type { WorldModel } from '../model/world-model.js';
 import type { StorageDtype } from '../native.js';
-import { peftConfig } from './lora.js';
-import type { WorldModel } from './world-model.js';
 
 /**
  * Writes `adapter_config.json` and `adapter_model.safetensors`, which `PeftModel.from_pretrained` opens over `base`.
@@ -28,4 +28,34 @@ export async function writePeftAdapter(
 	}
 	await writeWhole(join(folder, 'adapter_config.json'), `${JSON.stringify(peftConfig(lora, base), undefined, 2)}\n`);
 	await model.save('adapters', join(folder, 'adapter_model.safetensors'), { dtype });
+}
+
+/**
+ * `adapter_config.json` as `peft` reads it.
+ *
+ * @param base - What `AutoModelForCausalLM.from_pretrained` opens: a folder or a name on the hub.
+ * @see peft `LoraConfig`
+ */
+function peftConfig(lora: LoraOptions, base: string): Readonly<Record<string, unknown>> {
+	return {
+		peft_type: 'LORA',
+		task_type: 'CAUSAL_LM',
+		base_model_name_or_path: base,
+		revision: null,
+		inference_mode: true,
+		r: lora.rank,
+		lora_alpha: lora.alpha,
+		lora_dropout: lora.dropout,
+		target_modules: [...lora.targets],
+		modules_to_save: null,
+		bias: 'none',
+		fan_in_fan_out: false,
+		init_lora_weights: true,
+		use_rslora: false,
+		use_dora: false,
+		rank_pattern: {},
+		alpha_pattern: {},
+		layers_to_transform: null,
+		layers_pattern: null,
+	};
 }

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { firstFit, pack } from '../../../lib/store/packing.js';
-import { contextAt, contextTokens, trainingWindow, visibleAt } from '../../../lib/store/window.js';
+import { firstFit, pack } from '../../../lib/sample/packing.js';
+import { contextAt, contextTokens, trainingWindow, visibleAt } from '../../../lib/sample/window.js';
 import { ageTokens } from '../../../lib/tokenizer/time-gaps.js';
 import { firstToken, timelines, timelineVocabulary as vocabulary } from '../../fixtures/timelines.js';
 

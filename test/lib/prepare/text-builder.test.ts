@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { daySeparator, headSeparator, TextBuilder, textRuns } from '../../../lib/store/text-builder.js';
+import { daySeparator, headSeparator, TextBuilder, textRuns } from '../../../lib/prepare/text-builder.js';
+import { contextAt, trainingWindow } from '../../../lib/sample/window.js';
 import { TimelineColumns, timelineAt } from '../../../lib/store/timeline-columns.js';
-import { contextAt, trainingWindow } from '../../../lib/store/window.js';
 import { Serialiser } from '../../../lib/text/serialiser.js';
 import type { TextEvent } from '../../../lib/text/text-event.js';
 import { QwenTokenizer } from '../../../lib/tokenizer/qwen-tokenizer.js';

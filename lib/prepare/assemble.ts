@@ -2,22 +2,23 @@ import { createHash } from 'node:crypto';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { subjectApart } from '../data/check-events.js';
 import { type BirthCandidate, withoutBirthNote } from '../data/birth-candidates.js';
+import { subjectApart } from '../data/check-events.js';
 import type { LifeCodes } from '../data/life-codes.js';
 import type { MedsFiles } from '../data/meds.js';
 import { type SplitSource, splitsFingerprint } from '../data/splits.js';
 import { int64 } from '../data/subject-splits.js';
+import { keepOnly } from '../files/partial.js';
 import { packageVersion } from '../package-version.js';
+import { dataFileName } from '../store/data-file-name.js';
+import type { StoreManifest } from '../store/manifest.js';
+import { type IndexColumns, indexFile } from '../store/store-index.js';
 import { addTextCounts, emptyTextCounts } from '../text/text-counts.js';
 import type { TextVocabulary } from '../tokenizer/text-vocabulary.js';
 import type { Vocabulary } from '../tokenizer/vocabulary.js';
 import { type CohortFlowRow, type Split, splits } from '../types.js';
-import type { StoreManifest } from './manifest.js';
-import { dataFileName, indexWords, type PartSummary, readPartSummary } from './part-files.js';
-import { keepOnly } from './partial-folder.js';
+import { indexWords, type PartSummary, readPartSummary } from './part-files.js';
 import { addSparse } from './sparse-counts.js';
-import { type IndexColumns, indexFile } from './store-index.js';
 import { addCodeCounts, emptyCodeCounts } from './structured-builder.js';
 import { prefixRows, splitCounts, structuredCoverage, sum, topCodes, topCounts } from './summary.js';
 
@@ -85,7 +86,9 @@ export async function assembleStore(input: AssembleInput): Promise<StoreManifest
 		package: packageVersion,
 		dataset: { name: dataset.name, fingerprint: dataset.fingerprint, etl: dataset.etl },
 		vocabulary: { kind: vocabulary.kind, fingerprint: vocabulary.fingerprint, size: vocabulary.size },
-		fingerprint: createHash('sha256').update(`${dataset.fingerprint}\0${splitting.fingerprint}\0${vocabulary.fingerprint}`).digest('hex'),
+		fingerprint: createHash('sha256')
+			.update(`${dataset.fingerprint}\0${splitting.fingerprint}\0${vocabulary.fingerprint}`)
+			.digest('hex'),
 		splitting,
 		births,
 		splits: written,

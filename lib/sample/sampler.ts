@@ -1,12 +1,12 @@
 import { z } from 'zod';
 import { nonNegativeInteger, parseConfig, positiveInteger, seed } from '../config.js';
 import { DataError } from '../errors.js';
+import type { TokenStore } from '../store/token-store.js';
 import type { Split, TrainingBatch } from '../types.js';
 import { BranchOptions } from './branch-options.js';
 import { latentBranches, noBranches } from './branches.js';
 import { pack } from './packing.js';
 import { PatientOrder } from './patient-order.js';
-import type { TokenStore } from './token-store.js';
 import { drawPool, type PatientSource, type PoolOptions, turnsPerPool, type WindowPool } from './window-pool.js';
 
 export const SamplerOptions = z

@@ -3,20 +3,16 @@ import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { RecordBatchFileWriter } from 'apache-arrow';
+import { dataFileName } from '../store/data-file-name.js';
+import { GrowingInt32 } from '../store/growing-array.js';
+import { TimelineColumns } from '../store/timeline-columns.js';
 import { type Split, splits } from '../types.js';
 import type { BirthCounts } from './birth-day.js';
-import { GrowingInt32 } from './growing-array.js';
 import type { StructuredPartCounts } from './structured-builder.js';
 import type { TextPartCounts } from './text-builder.js';
-import { TimelineColumns } from './timeline-columns.js';
 
 /** Tokens of one record batch: what is read from disk to see one patient. */
 const tokensPerBatch = 65_536;
-
-/** Name of a data file below the folder of its split. */
-export function dataFileName(number: number): string {
-	return `${String(number).padStart(5, '0')}.arrow`;
-}
 
 /** Int32 words of a patient in the index of a part. */
 export const indexWords = 7;

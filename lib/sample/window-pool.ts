@@ -1,8 +1,8 @@
 import { RandomStream } from '../random.js';
+import type { TokenStore } from '../store/token-store.js';
 import type { Timeline, TokenCount } from '../types.js';
 import { Bins } from './packing.js';
 import type { PatientOrder } from './patient-order.js';
-import type { TokenStore } from './token-store.js';
 import { type TrainingWindow, trainingWindow } from './window.js';
 
 /** Where patients come from: a split of a token store. */

@@ -12,6 +12,7 @@ import { type Database, quoted } from '../data/query.js';
 import { heldOutInTrain } from '../data/read-splits.js';
 import { int64, type SubjectSplits } from '../data/subject-splits.js';
 import { DataError } from '../errors.js';
+import type { TimelineColumns } from '../store/timeline-columns.js';
 import { Serialiser } from '../text/serialiser.js';
 import type { TextEvent } from '../text/text-event.js';
 import { QwenTokenizer } from '../tokenizer/qwen-tokenizer.js';
@@ -23,7 +24,6 @@ import { type PartSummary, PartWriter } from './part-files.js';
 import type { TokenisePlan } from './prepare-tasks.js';
 import { StructuredBuilder } from './structured-builder.js';
 import { TextBuilder } from './text-builder.js';
-import type { TimelineColumns } from './timeline-columns.js';
 
 const heldOut = splits.indexOf('held_out');
 
@@ -205,12 +205,7 @@ class TextPatients implements PatientTokeniser {
 	readonly #births = new BirthDay();
 	#events: TextEvent[] = [];
 
-	constructor(
-		builder: TextBuilder,
-		names: Names,
-		descriptions: readonly (string | undefined)[],
-		lifeCodes: LifeCodes,
-	) {
+	constructor(builder: TextBuilder, names: Names, descriptions: readonly (string | undefined)[], lifeCodes: LifeCodes) {
 		this.#builder = builder;
 		this.#names = names;
 		this.#descriptions = descriptions;

@@ -1,10 +1,10 @@
+import type { TimelineColumns } from '../store/timeline-columns.js';
 import type { Serialiser } from '../text/serialiser.js';
 import type { TextCounts } from '../text/text-counts.js';
 import type { TextEvent } from '../text/text-event.js';
 import { nextCut } from '../tokenizer/line-cuts.js';
 import { type EpochDay, type Microseconds, noTime } from '../types.js';
 import { type SparseCounts, sparse } from './sparse-counts.js';
-import type { TimelineColumns } from './timeline-columns.js';
 
 /** What stands behind the demographics and behind each day, so that tokens of days laid end to end are those of the text. */
 export const headSeparator = '\n\n\n';

@@ -1,7 +1,7 @@
+import type { StoreSplit } from '../store/token-store.js';
 import type { TokenVocabulary } from '../tokenizer/token-vocabulary.js';
 import type { IndexDate, PackedBatch, Timeline, TokenCount } from '../types.js';
 import { firstFit, pack } from './packing.js';
-import type { StoreSplit } from './token-store.js';
 import { contextTokens, visibleAt } from './window.js';
 
 export interface IndexBatch {

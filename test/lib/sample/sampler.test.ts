@@ -5,11 +5,11 @@ import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import t from 'tap';
 import { openTokenStore, prepareStore, Sampler, type SamplerOptions } from '../../../lib/index.js';
-import { Bins, firstFit, pack } from '../../../lib/store/packing.js';
-import { PatientOrder } from '../../../lib/store/patient-order.js';
-import { prefetchBatches } from '../../../lib/store/prefetch.js';
-import type { SampledStore } from '../../../lib/store/sampler.js';
-import type { PatientSource } from '../../../lib/store/window-pool.js';
+import { Bins, firstFit, pack } from '../../../lib/sample/packing.js';
+import { PatientOrder } from '../../../lib/sample/patient-order.js';
+import { prefetchBatches } from '../../../lib/sample/prefetch.js';
+import type { SampledStore } from '../../../lib/sample/sampler.js';
+import type { PatientSource } from '../../../lib/sample/window-pool.js';
 import type { Timeline } from '../../../lib/types.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
 import { timelines, timelineVocabulary } from '../../fixtures/timelines.js';
@@ -284,7 +284,7 @@ t.test('a thread that draws ahead gives the same batches, and ends when the loop
 
 t.test('a process that leaves the loop exits by itself', async (t) => {
 	const directory = await preparedStore(t);
-	const module = new URL('../../../lib/store/prefetch.js', import.meta.url).href;
+	const module = new URL('../../../lib/sample/prefetch.js', import.meta.url).href;
 	const worker = new Worker(
 		`import(${JSON.stringify(module)}).then(async ({ prefetchBatches }) => {
 			for await (const _ of prefetchBatches({ directory: ${JSON.stringify(directory)} }, 'train', ${JSON.stringify(small)}, 1, 500)) break;

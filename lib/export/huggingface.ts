@@ -2,16 +2,16 @@ import { copyFile, open, readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { parseConfig } from '../config.js';
-import { writeWhole, writeWholeFolder } from '../data/whole-file.js';
 import { ConfigError } from '../errors.js';
+import { writeWhole, writeWholeFolder } from '../files/whole.js';
+import { predictorOf } from '../model/predictor.js';
+import { tensorShapes } from '../model/pretrained.js';
+import { readSafetensorsHeader } from '../model/safetensors.js';
+import type { WorldModel } from '../model/world-model.js';
 import type { NativeStateKind, StorageDtype } from '../native.js';
 import { packageVersion } from '../package-version.js';
 import { tokenizerFileNames } from '../tokenizer/tokenizer-files.js';
-import { writePeftAdapter } from './peft-export.js';
-import { predictorOf } from './predictor.js';
-import { tensorShapes } from './pretrained.js';
-import { readSafetensorsHeader } from './safetensors.js';
-import type { WorldModel } from './world-model.js';
+import { writePeftAdapter } from './peft.js';
 
 /** `5GB`, `200MB`, `1KB` (decimal, as transformers counts) or a number of bytes. */
 const ShardSize = z.union([

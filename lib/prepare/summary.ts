@@ -1,7 +1,7 @@
 import type { LifeCodes } from '../data/life-codes.js';
+import type { SplitCounts, StoreManifest } from '../store/manifest.js';
+import type { IndexColumns } from '../store/store-index.js';
 import type { Vocabulary } from '../tokenizer/vocabulary.js';
-import type { SplitCounts, StoreManifest } from './manifest.js';
-import type { IndexColumns } from './store-index.js';
 import type { CodeCounts } from './structured-builder.js';
 
 /** Rows of the lists that could grow with the data. */

@@ -1,10 +1,10 @@
 import type { LifeCodes } from '../data/life-codes.js';
+import type { TimelineColumns } from '../store/timeline-columns.js';
 import { gapClass } from '../tokenizer/time-gaps.js';
 import { binOf, type Vocabulary } from '../tokenizer/vocabulary.js';
 import { type BirthCounts, BirthDay } from './birth-day.js';
 import { elapsed, epochDay, staticHigh } from './event-time.js';
 import { addSparse, type SparseCounts, sparse } from './sparse-counts.js';
-import type { TimelineColumns } from './timeline-columns.js';
 
 /** What became of the events and values of each code, so that nothing is dropped unseen. */
 const countedByCode = [

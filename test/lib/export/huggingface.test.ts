@@ -2,8 +2,8 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { WorldModel } from '../../../lib/index.js';
-import { planShards } from '../../../lib/model/huggingface-export.js';
+import { planShards } from '../../../lib/export/huggingface.js';
+import { exportHuggingFace, WorldModel } from '../../../lib/index.js';
 import { openPretrained } from '../../../lib/model/pretrained.js';
 import { readSafetensorsHeader } from '../../../lib/model/safetensors.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
@@ -22,12 +22,12 @@ async function tensorBytes(directory: string): Promise<Map<string, string>> {
 t.test('weights in and out again are the same bytes, in one file and in shards', async (t) => {
 	for (const name of ['gqa-tied', 'one-kv-head-untied']) {
 		const model = await WorldModel.fromPretrained(fixture(name));
-		const whole = await model.exportHuggingFace(join(folder, name));
+		const whole = await exportHuggingFace(model, join(folder, name));
 		t.same(
 			whole.files.map(({ name }) => name),
 			['config.json', 'generation_config.json', 'model.safetensors'],
 		);
-		const shards = await model.exportHuggingFace(join(folder, `${name}-shards`), { maxShardSize: '9KB' });
+		const shards = await exportHuggingFace(model, join(folder, `${name}-shards`), { maxShardSize: '9KB' });
 		t.ok(shards.files.filter(({ name }) => /^model-0000\d-of-0000\d\.safetensors$/.test(name)).length > 2);
 		const before = await tensorBytes(fixture(name));
 		t.same(await tensorBytes(whole.directory), before);
@@ -42,8 +42,8 @@ t.test('weights in and out again are the same bytes, in one file and in shards',
 
 t.test('bfloat16 parameters are stored as they are, and another dtype is a choice', async (t) => {
 	const model = await WorldModel.fromPretrained(fixture('gqa-tied'), { parameterDtype: 'bfloat16' });
-	await model.exportHuggingFace(join(folder, 'bf16'));
-	await model.exportHuggingFace(join(folder, 'f16'), { dtype: 'float16' });
+	await exportHuggingFace(model, join(folder, 'bf16'));
+	await exportHuggingFace(model, join(folder, 'f16'), { dtype: 'float16' });
 	await model.close();
 	const dtypes = async (name: string) =>
 		new Set((await readSafetensorsHeader(join(folder, name, 'model.safetensors'))).entries.map(({ dtype }) => dtype));
@@ -51,7 +51,7 @@ t.test('bfloat16 parameters are stored as they are, and another dtype is a choic
 	t.same([...(await dtypes('f16'))], ['F16']);
 	t.equal((await openPretrained(join(folder, 'bf16'))).config.dtype, 'bfloat16');
 	const again = await WorldModel.fromPretrained(join(folder, 'bf16'), { parameterDtype: 'bfloat16' });
-	await again.exportHuggingFace(join(folder, 'bf16-again'));
+	await exportHuggingFace(again, join(folder, 'bf16-again'));
 	await again.close();
 	t.same(await tensorBytes(join(folder, 'bf16-again')), await tensorBytes(join(folder, 'bf16')));
 });
@@ -62,7 +62,7 @@ t.test('what belongs to a model travels with it', async (t) => {
 	for (const name of ['tokenizer.json', 'tokenizer_config.json', 'pytorch_model.bin'])
 		writeFileSync(join(tokenizer, name), name);
 	const model = await WorldModel.fromPretrained(fixture('gqa-tied'), { maskTokenId: 60 });
-	const { files } = await model.exportHuggingFace(join(folder, 'all'), {
+	const { files } = await exportHuggingFace(model, join(folder, 'all'), {
 		tokenizer,
 		parts: ['predictor', 'target_encoder'],
 		card: '# A model\n',
@@ -101,19 +101,19 @@ t.test('a refused export leaves nothing', async (t) => {
 	const model = await WorldModel.fromPretrained(fixture('gqa-tied'));
 	const before = readdirSync(folder).sort();
 	const out = join(folder, 'refused');
-	await t.rejects(model.exportHuggingFace(out, { maxShardSize: 'much' }), {
+	await t.rejects(exportHuggingFace(model, out, { maxShardSize: 'much' }), {
 		code: 'EHR_JEPA_CONFIG',
 		message: /maxShardSize/,
 	});
-	await t.rejects(model.exportHuggingFace(out, { tokenizer: folder }), {
+	await t.rejects(exportHuggingFace(model, out, { tokenizer: folder }), {
 		code: 'EHR_JEPA_CONFIG',
 		message: /tokenizer must be a folder with/,
 	});
-	await t.rejects(model.exportHuggingFace(out, { files: ['nowhere'] }), {
+	await t.rejects(exportHuggingFace(model, out, { files: ['nowhere'] }), {
 		code: 'EHR_JEPA_CONFIG',
 		message: /files must be readable/,
 	});
-	await t.rejects(model.exportHuggingFace(join(folder, 'all')), {
+	await t.rejects(exportHuggingFace(model, join(folder, 'all')), {
 		code: 'EHR_JEPA_OUTPUT',
 		message: /must be empty or absent/,
 	});

@@ -4,17 +4,19 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { fraction, parseConfig, positiveInteger } from '../config.js';
-import { type EventPart, type EventSource, planParts, presentColumns } from '../data/event-parts.js';
-import { checkMedsRows, eventsSql, type MedsFiles, openMedsFiles } from '../data/meds.js';
 import { birthCandidates } from '../data/birth-candidates.js';
+import { type EventPart, type EventSource, planParts, presentColumns } from '../data/event-parts.js';
 import { LifeCodeOptions, LifeCodes } from '../data/life-codes.js';
+import { checkMedsRows, eventsSql, type MedsFiles, openMedsFiles } from '../data/meds.js';
 import { type Database, quoted, withDatabase } from '../data/query.js';
 import { splitsFile, splitsKey } from '../data/read-splits.js';
 import type { SplitSource } from '../data/splits.js';
 import { SubjectSplits } from '../data/subject-splits.js';
-import { writeWhole } from '../data/whole-file.js';
 import { AbortedError, ConfigError, DataError, VocabularyError } from '../errors.js';
+import { writePartialFolder } from '../files/partial.js';
+import { writeWhole } from '../files/whole.js';
 import { packageVersion } from '../package-version.js';
+import type { StoreManifest } from '../store/manifest.js';
 import { Serialiser, SerialiserOptions } from '../text/serialiser.js';
 import { CodeStatistics } from '../tokenizer/code-statistics.js';
 import { fitVocabulary, quantileSampleSize } from '../tokenizer/fit-vocabulary.js';
@@ -24,10 +26,8 @@ import { sharedContents } from '../tokenizer/tokenizer-pool.js';
 import { Vocabulary } from '../tokenizer/vocabulary.js';
 import type { LongOperation } from '../types.js';
 import { assembleStore } from './assemble.js';
-import type { StoreManifest } from './manifest.js';
 import { makePartFolders, readPartSummary } from './part-files.js';
 import { PartPool } from './part-pool.js';
-import { writePartialFolder } from './partial-folder.js';
 import type { TokenisePlan } from './prepare-tasks.js';
 import { prefixRows } from './summary.js';
 
@@ -350,7 +350,12 @@ class Preparation {
 }
 
 /** Refuses a vocabulary of other data that does not know these. */
-function requireCoverage(vocabulary: Vocabulary, { codes, events }: Survey, maxUnknown: number, lifeCodes: LifeCodes): void {
+function requireCoverage(
+	vocabulary: Vocabulary,
+	{ codes, events }: Survey,
+	maxUnknown: number,
+	lifeCodes: LifeCodes,
+): void {
 	const rows = prefixRows(codes, events, { vocabulary, lifeCodes });
 	const total = events.reduce((sum, count) => sum + count, 0);
 	const unknown = codes.reduce(

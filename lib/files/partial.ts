@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { requireEmptyFolder, unwritable, writeWhole } from '../data/whole-file.js';
 import { AbortedError, OutputError } from '../errors.js';
+import { requireEmptyFolder, unwritable, writeWhole } from './whole.js';
 
 /**
  * Runs `work` on an unfinished folder beside `out` and renames it when it is complete, so that a folder with that name is

@@ -1,11 +1,11 @@
 /** The thread of prefetch.ts: draws batches ahead of the steps that use them, as many as are wanted. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { describeError } from '../errors.js';
+import { openTokenStore } from '../store/token-store.js';
 import type { TrainingBatch } from '../types.js';
 import { noBranches } from './branches.js';
 import type { PrefetchMessage, PrefetchRequest, PrefetchWish } from './prefetch-messages.js';
 import { Sampler } from './sampler.js';
-import { openTokenStore } from './token-store.js';
 
 if (parentPort !== null) {
 	const port = parentPort;
