@@ -6,7 +6,7 @@
 #include <map>
 #include <mutex>
 
-namespace ehrjepa {
+namespace ehrjepa::memory {
 
 /// Memory of CPU tensors that is used again instead of given back after each op. A training step frees and takes the
 /// same gigabytes over and over, and the page faults of that were up to 40 % of its time (docs/adr/0006).
@@ -55,4 +55,4 @@ void use_caching_allocator();
 /// Gives back what no tensor uses; nothing when the allocator is not in use.
 void release_cached_memory();
 
-}  // namespace ehrjepa
+}  // namespace ehrjepa::memory

@@ -1,5 +1,3 @@
-#include "infer/probes.h"
-
 #include <ATen/ATen.h>
 
 #include <atomic>
@@ -8,12 +6,14 @@
 
 #include "api/probes.h"
 #include "native/check.h"
+#include "solve/logistic.h"
+#include "solve/ridge.h"
 
 namespace {
 
-using ehrjepa::infer::fit_logistic;
-using ehrjepa::infer::fit_ridge;
-using ehrjepa::infer::LogisticFit;
+using ehrjepa::solve::fit_logistic;
+using ehrjepa::solve::fit_ridge;
+using ehrjepa::solve::LogisticFit;
 
 const std::atomic<bool> running{false};
 

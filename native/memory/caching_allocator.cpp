@@ -1,4 +1,4 @@
-#include "core/caching_allocator.h"
+#include "memory/caching_allocator.h"
 
 #include <c10/core/CPUAllocator.h>
 
@@ -15,7 +15,7 @@
 
 #include "core/error.h"
 
-namespace ehrjepa {
+namespace ehrjepa::memory {
 namespace {
 
 /// In front of the data, and as far away as its alignment.
@@ -166,4 +166,4 @@ void release_cached_memory() {
   if (CachingAllocator* allocator = in_use) allocator->release();
 }
 
-}  // namespace ehrjepa
+}  // namespace ehrjepa::memory

@@ -1,13 +1,8 @@
-#include "infer/probes.h"
+#include "solve/logistic.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/cholesky_solve.h>
 #include <ATen/ops/dot.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/eye.h>
-#include <ATen/ops/isfinite.h>
-#include <ATen/ops/linalg_cholesky.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/softplus.h>
@@ -21,8 +16,9 @@
 #include <string>
 
 #include "core/error.h"
+#include "solve/inputs.h"
 
-namespace ehrjepa::infer {
+namespace ehrjepa::solve {
 namespace {
 
 constexpr int memory = 10;
@@ -123,29 +119,6 @@ LogisticFit minimise(const Objective& objective, const at::Tensor& start, const 
   return fit;
 }
 
-at::Tensor checked_matrix(const char* scope, const char* name, const at::Tensor& matrix) {
-  if (matrix.size(0) == 0 || matrix.size(1) == 0) {
-    throw Error(std::string("[") + scope + "] " + name + " must have at least one row and one column but are " +
-                std::to_string(matrix.size(0)) + " x " + std::to_string(matrix.size(1)));
-  }
-  const at::Tensor wide = matrix.to(at::kDouble).contiguous();
-  const at::Tensor finite = at::isfinite(wide);
-  if (!finite.all().item<bool>()) {
-    throw Error(std::string("[") + scope + "] " + name + " must be finite but hold " +
-                std::to_string(wide.numel() - finite.sum().item<std::int64_t>()) + " values that are NaN or infinite");
-  }
-  return wide;
-}
-
-void check_penalties(const char* scope, const std::vector<double>& l2) {
-  if (l2.empty()) throw Error(std::string("[") + scope + "] l2 must hold at least one penalty but is empty");
-  for (const double penalty : l2) {
-    if (!(penalty > 0.0) || !std::isfinite(penalty)) {
-      throw Error(std::string("[") + scope + "] l2 must be positive and finite but holds " + std::to_string(penalty));
-    }
-  }
-}
-
 }  // namespace
 
 std::vector<LogisticFit> fit_logistic(const at::Tensor& features_ND, const at::Tensor& labels_N,
@@ -177,31 +150,4 @@ std::vector<LogisticFit> fit_logistic(const at::Tensor& features_ND, const at::T
   return fits;
 }
 
-at::Tensor fit_ridge(const at::Tensor& features_ND, const at::Tensor& targets_NO, const std::vector<double>& l2,
-                     const std::atomic<bool>& cancelled) {
-  const at::NoGradGuard no_grad;
-  const at::Tensor wide_ND = checked_matrix("ridge", "features", features_ND);
-  const at::Tensor targets = checked_matrix("ridge", "targets", targets_NO);
-  check_penalties("ridge", l2);
-  const std::int64_t rows = wide_ND.size(0);
-  const std::int64_t columns = wide_ND.size(1);
-  const bool dual = rows < columns;
-  const at::Tensor feature_mean = wide_ND.mean(0, true);
-  const at::Tensor target_mean = targets.mean(0, true);
-  const at::Tensor x_ND = wide_ND - feature_mean;
-  const at::Tensor y_NO = targets - target_mean;
-  const at::Tensor gram = dual ? x_ND.matmul(x_ND.t()) : x_ND.t().matmul(x_ND);
-  const at::Tensor identity = at::eye(gram.size(0), gram.options());
-  std::vector<at::Tensor> solutions;
-  for (const double penalty : l2) {
-    if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
-    const at::Tensor factor = at::linalg_cholesky(gram + identity * (penalty * static_cast<double>(rows)));
-    const at::Tensor w_DO =
-        dual ? x_ND.t().matmul(at::cholesky_solve(y_NO, factor)) : at::cholesky_solve(x_ND.t().matmul(y_NO), factor);
-    const at::Tensor intercept = target_mean - feature_mean.matmul(w_DO);
-    solutions.push_back(at::cat({w_DO, intercept}).t().unsqueeze(0));
-  }
-  return at::cat(solutions).contiguous();
-}
-
-}  // namespace ehrjepa::infer
+}  // namespace ehrjepa::solve
