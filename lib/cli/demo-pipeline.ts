@@ -8,14 +8,15 @@ import { evaluate } from '../evaluate/evaluate.js';
 import type { EvaluatedModel, EvaluationFile } from '../evaluate/evaluation-file.js';
 import { exists, writeWhole } from '../files/whole.js';
 import { objectivePresets } from '../objective/objective.js';
+import { embedRun } from '../pipeline/embed-run.js';
+import { trainRun } from '../pipeline/train-run.js';
 import { prepareStore } from '../prepare/prepare.js';
 import { writeReport } from '../report/report.js';
 import { openTokenStore, type TokenStore } from '../store/token-store.js';
-import { embedRun, trainRun } from '../study/stages.js';
 import { buildTasks } from '../tasks/build.js';
+import { definitionsFor } from '../tasks/definitions.js';
 import { readIndexDates } from '../tasks/read.js';
 import type { TrainConfigInput } from '../train/train-config.js';
-import { definitionsOf } from './commands/tasks.js';
 import type { CommandContext } from './context.js';
 import { duration } from './progress-line.js';
 
@@ -99,7 +100,7 @@ export async function runDemo(folder: string, options: DemoOptions, context: Com
 			return buildTasks(
 				meds,
 				tasks,
-				{ tasks: await definitionsOf(meds), seed: options.seed, ...external },
+				{ tasks: definitionsFor(await openMeds(meds)), seed: options.seed, ...external },
 				context.operation('index dates'),
 			);
 		});
@@ -163,14 +164,11 @@ async function embedAll(
 	for (const { name, label, description, run, kind } of encoders) {
 		const embeddings = join(folder, 'embeddings', `${name}.parquet`);
 		if (!(await exists(embeddings))) {
-			await embedRun(
-				embeddings,
-				join(folder, 'runs', run),
-				store,
-				indexDates,
-				{ model: name, pooling, weights: kind === 'untrained' ? 'initial' : 'newest' },
-				context.operation(`embed ${label}`),
-			);
+			await embedRun(embeddings, join(folder, 'runs', run), store, indexDates, {
+				...context.operation(`embed ${label}`),
+				pooling,
+				weights: kind === 'untrained' ? 'initial' : 'newest',
+			});
 		}
 		result.push({
 			name,

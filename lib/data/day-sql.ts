@@ -1,12 +1,10 @@
 import { microsecondsPerDay } from '../types.js';
 
-/** SQL of the whole days in a number of microseconds, rounded down: DuckDB's `//` rounds towards zero, wrong before 1970. */
-export function wholeDaysSql(microseconds: string): string {
+/**
+ * SQL: whole days in microseconds, rounded down. DuckDB's `//` rounds towards zero, which puts every time before 1970 on
+ * the day after its own; nothing else in lib/ divides times in SQL (test/regression/days-before-1970.test.ts).
+ */
+export function floorDaysSql(microseconds: string): string {
 	const day = microsecondsPerDay;
-	return `((${microseconds} - ((${microseconds}) % ${day} + ${day}) % ${day}) // ${day})`;
-}
-
-/** SQL of the midnight before a time, both in microseconds. */
-export function midnightSql(time: string): string {
-	return `(${wholeDaysSql(time)} * ${microsecondsPerDay})`;
+	return `((${microseconds}) - (((${microseconds}) % ${day}) + ${day}) % ${day}) // ${day}`;
 }

@@ -3,6 +3,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import type { DuckDBBigIntVector, DuckDBVarCharVector } from '@duckdb/node-api';
 import { DataError } from '../errors.js';
+import { parquetFiles } from '../files/duckdb-files.js';
 import { type Split, splits } from '../types.js';
 import { subjectApart } from './check-events.js';
 import { type EventLayout, eventsSql, layoutsOf } from './event-columns.js';
@@ -102,7 +103,7 @@ async function loadSplitsFile(database: Database, path: string, notes: string[])
 	notes.push(...findingNotes(findings));
 	await database.run(
 		`CREATE TABLE split_file AS SELECT ${identifier(columns!.get('subject_id')!)}::BIGINT AS subject_id,
-			${identifier(columns!.get('split')!)}::VARCHAR AS split FROM read_parquet(${quoted(path)})`,
+			${identifier(columns!.get('split')!)}::VARCHAR AS split FROM ${parquetFiles(path)}`,
 	);
 	const [found] = await database.rows(
 		`SELECT (SELECT count(*) FROM split_file WHERE subject_id IS NULL OR split IS NULL)::DOUBLE AS nulls,

@@ -12,7 +12,7 @@ import { birthRule } from './validate/births.js';
 import { datasetJsonRules, validateDatasetJson } from './validate/dataset-json.js';
 import { datasetRules } from './validate/dataset-rules.js';
 import { createTables, validateEventFile } from './validate/event-file.js';
-import { duplicateRule, encodingRule, eventRules, readableRule } from './validate/event-rules.js';
+import { duplicateRule, encodingRule, eventRules, hiddenRule, readableRule } from './validate/event-rules.js';
 import { loadCodeList, loadSplits, metadataRules } from './validate/metadata-files.js';
 import { type Finding, Findings, type Offender, type Rule } from './validate/rule.js';
 import { schemaRules } from './validate/schemas.js';
@@ -50,6 +50,7 @@ export interface ValidationReport {
 /** Every rule of {@link validateMeds} (docs/meds-validate.md). */
 export function validationRules(maxCodeLength = 256): readonly Rule[] {
 	return [
+		hiddenRule,
 		readableRule,
 		encodingRule,
 		...schemaRules,
@@ -75,10 +76,11 @@ export async function validateMeds(
 	operation: LongOperation = {},
 ): Promise<ValidationReport> {
 	const { maxCodeLength, memoryLimit, lifeCodes } = parseConfig('validate', ValidateOptions, options);
-	const names = await dataFiles('validate', directory);
+	const found = await dataFiles('validate', directory);
+	const rules = { maxCodeLength, lifeCodes: new LifeCodes(lifeCodes) };
 	return withDatabase({ memoryLimit }, (database) =>
 		interruptible('validate', database, operation.signal, () =>
-			validate(database, directory, names, { maxCodeLength, lifeCodes: new LifeCodes(lifeCodes) }, operation),
+			validate(database, directory, { names: found.files, hidden: found.hidden }, rules, operation),
 		),
 	);
 }
@@ -86,11 +88,12 @@ export async function validateMeds(
 async function validate(
 	database: Database,
 	directory: string,
-	names: readonly string[],
+	{ names, hidden }: { readonly names: readonly string[]; readonly hidden: readonly string[] },
 	{ maxCodeLength, lifeCodes }: { readonly maxCodeLength: number; readonly lifeCodes: LifeCodes },
 	operation: LongOperation,
 ): Promise<ValidationReport> {
 	const findings = new Findings();
+	if (hidden.length > 0) findings.add(hiddenRule, hidden.length, { file: hidden[0]! });
 	const unchecked: { file: string; reason: string }[] = [];
 	const columns = new Set<string>();
 	let events = 0;

@@ -1,29 +1,30 @@
 import { mkdir } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
+import { latentsFolder } from '../cohort/latent-writer.js';
 import { simulateCohort } from '../cohort/simulate.js';
 import { parseConfig } from '../config.js';
 import { LifeCodes } from '../data/life-codes.js';
 import { openMeds } from '../data/meds.js';
 import { AbortedError, OutputError } from '../errors.js';
-import { countFeatures } from '../evaluate/count-features.js';
+import { countFeatures, countsModel } from '../evaluate/count-features.js';
 import { readEmbeddings } from '../evaluate/embeddings.js';
-import { countsModel } from '../evaluate/evaluate.js';
+import { writeHeldOutLosses } from '../evaluate/held-out-losses.js';
+import { readSamples } from '../evaluate/samples.js';
 import { exists, writeWhole, writeWholeFolder } from '../files/whole.js';
 import { objectivePresets } from '../objective/objective.js';
+import { embedRun } from '../pipeline/embed-run.js';
+import { isTrained, trainRun } from '../pipeline/train-run.js';
 import { prepareStore } from '../prepare/prepare.js';
 import { openTokenStore } from '../store/token-store.js';
 import { buildTasks } from '../tasks/build.js';
 import { simulatedTasks } from '../tasks/definitions.js';
 import type { LongOperation } from '../types.js';
-import { writeHeldOutLosses } from './held-out-losses.js';
 import { fixedOptions, type ParsedStudyOptions, type StudyModel, StudyOptions, studyModels } from './options.js';
 import { readJson, writeReading } from './readings.js';
-import { readSamples, type StudyData } from './samples.js';
-import { embedRun, isTrained, trainRun } from './stages.js';
 import type { StudyFile } from './study-file.js';
 import { StudyFolder } from './study-folder.js';
 import { studyMarkdown } from './study-markdown.js';
-import { summarise } from './summarise.js';
+import { type StudyData, summarise } from './summarise.js';
 
 /**
  * Compares training objectives on a simulated cohort: every variant from the same initial weights and windows for each
@@ -53,7 +54,7 @@ export async function runStudy(
 	const dataset = await openMeds(files.cohort);
 	const store = await openTokenStore(files.store);
 	try {
-		const samples = await readSamples(files.cohort, files.tasks);
+		const samples = await readSamples(files.tasks, join(files.cohort, latentsFolder));
 		const models = studyModels(config, countsModel);
 		await doWork(await planWork(files, config, models, { dataset, store, samples }), operation);
 		const result = await summarise(files, config, models, { dataset, store, samples }, operation);
@@ -143,15 +144,14 @@ async function planWork(
 				name: `seed ${seed}, ${name}: states`,
 				cost: readingCost,
 				isWhole: () => exists(embeddings),
-				make: async (operation, report) =>
-					embedRun(
-						await placeFor(embeddings),
-						run,
-						store,
-						samples.indexDates,
-						{ model: name, pooling, weights: kind === 'encoder' ? 'newest' : 'initial' },
-						{ ...operation, onProgress: ({ done, total }) => report(done / (total ?? done)) },
-					),
+				make: async (operation, report) => {
+					await embedRun(await placeFor(embeddings), run, store, samples.indexDates, {
+						...operation,
+						pooling,
+						weights: kind === 'encoder' ? 'newest' : 'initial',
+						onProgress: ({ done, total }) => report(done / (total ?? done)),
+					});
+				},
 			});
 			work.push({
 				name: `seed ${seed}, ${name}: probes`,

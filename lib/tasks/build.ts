@@ -4,8 +4,9 @@ import { nonNegativeInteger, parseConfig, positiveInteger, seed } from '../confi
 import { birthCandidates, withoutBirthNote } from '../data/birth-candidates.js';
 import { LifeCodeOptions, LifeCodes } from '../data/life-codes.js';
 import { eventsSql, type MedsDataset, openMeds } from '../data/meds.js';
-import { type Database, quoted, withDatabase } from '../data/query.js';
+import { type Database, withDatabase } from '../data/query.js';
 import { ConfigError } from '../errors.js';
+import { copyToParquet } from '../files/duckdb-files.js';
 import { writeWhole, writeWholeFolder } from '../files/whole.js';
 import { type LongOperation, type Split, splits } from '../types.js';
 import { createFirstSeen, describeDecidingCode } from './deciding-codes.js';
@@ -74,8 +75,10 @@ export async function buildTasks(
 				entries.push(...(await addReadyLabels(database, folder, config.externalLabels, shards)));
 			}
 			await database.run(
-				`COPY (SELECT subject_id, make_timestamp(t) AS prediction_time, split FROM index_dates ORDER BY subject_id, t)
-				TO ${quoted(join(folder, 'index_dates.parquet'))} (FORMAT parquet)`,
+				copyToParquet(
+					'SELECT subject_id, make_timestamp(t) AS prediction_time, split FROM index_dates ORDER BY subject_id, t',
+					join(folder, 'index_dates.parquet'),
+				),
 			);
 			notes.push(...answerNotes(entries));
 			for (const note of notes.slice(dataset.notes.length)) operation.onWarning?.(note);

@@ -1,12 +1,14 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { midnightSql } from '../data/day-sql.js';
+import { floorDaysSql } from '../data/day-sql.js';
 import { type LifeCodes, standardLifeCodes } from '../data/life-codes.js';
 import { type Database, quoted } from '../data/query.js';
 import { ConfigError } from '../errors.js';
+import { copyToParquet } from '../files/duckdb-files.js';
 import { microsecondsPerDay } from '../types.js';
 import { decidingCodes } from './deciding-codes.js';
 import { describeTask, type TaskDefinition } from './definitions.js';
+import { labelColumns } from './load-labels.js';
 import type { TaskListEntry } from './read.js';
 
 function matches(task: TaskDefinition): string {
@@ -36,7 +38,7 @@ export async function writeHorizonLabels(
 	const [hits] = await database.rows('SELECT count(*)::INTEGER AS n FROM hits');
 	const entries: TaskListEntry[] = [];
 	for (const horizon of task.horizonsDays) {
-		const from = `(${midnightSql('i.t')} + ${BigInt(1 + bufferDays) * microsecondsPerDay})`;
+		const from = `(${floorDaysSql('i.t')} + 1 + ${bufferDays}) * ${microsecondsPerDay}`;
 		const until = `i.t + ${BigInt(horizon) * microsecondsPerDay}`;
 		await database.run(
 			`CREATE OR REPLACE TEMP TABLE samples AS SELECT i.subject_id, i.t, i.split,
@@ -55,10 +57,7 @@ export async function writeHorizonLabels(
 		await database.run(
 			`CREATE OR REPLACE TEMP TABLE labels AS SELECT subject_id, t, hit AS value FROM samples WHERE ${usable} ORDER BY subject_id, t`,
 		);
-		await database.run(
-			`COPY (SELECT subject_id, make_timestamp(t) AS prediction_time, value AS boolean_value FROM labels ORDER BY subject_id, t)
-			TO ${quoted(join(folder, directory, '0.parquet'))} (FORMAT parquet)`,
-		);
+		await database.run(copyToParquet(labelColumns, join(folder, directory, '0.parquet')));
 		const [counts] = await database.rows(
 			`SELECT (count(*) FILTER (${usable}))::INTEGER AS samples, (count(*) FILTER (${usable} AND hit))::INTEGER AS positives,
 				(count(DISTINCT subject_id) FILTER (${usable}))::INTEGER AS patients,

@@ -1,7 +1,7 @@
-import { readdir } from 'node:fs/promises';
-import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { folderSplits } from '../data/splits.js';
 import { DataError } from '../errors.js';
+import { visibleFiles } from '../files/visible-files.js';
 
 /** A ready set of labels: all files of one task. */
 export interface LabelSet {
@@ -39,26 +39,12 @@ export async function labelFiles(directory: string): Promise<string[]> {
 	return (own.length > 0 ? own : all).map((file) => join(directory, file));
 }
 
-/** Relative to the root with `/`, sorted; hidden files and folders are skipped. */
-async function parquetFiles(root: string): Promise<string[]> {
-	let entries: Awaited<ReturnType<typeof listing>>;
-	try {
-		entries = await listing(root);
-	} catch (cause) {
-		throw new DataError(
-			'labels',
-			{
-				file: root,
-				rule: 'must be a folder of label sets',
-				value: (cause as NodeJS.ErrnoException).code ?? 'unreadable',
-			},
-			{ cause },
-		);
-	}
-	const files = entries
-		.filter((entry) => entry.name.endsWith('.parquet') && !entry.isDirectory())
-		.map((entry) => relative(root, join(entry.parentPath, entry.name)).split(sep).join('/'))
-		.filter((file) => file.split('/').every((part) => !part.startsWith('.')));
+/** Relative to the root with `/`, sorted; hidden files and folders are passed over. */
+async function parquetFiles(root: string): Promise<readonly string[]> {
+	const { files } = await visibleFiles(root, /\.parquet$/).catch((cause: NodeJS.ErrnoException) => {
+		const value = cause.code ?? 'unreadable';
+		throw new DataError('labels', { file: root, rule: 'must be a folder of label sets', value }, { cause });
+	});
 	if (files.length === 0) {
 		throw new DataError('labels', {
 			file: root,
@@ -66,11 +52,7 @@ async function parquetFiles(root: string): Promise<string[]> {
 			value: 'no parquet file',
 		});
 	}
-	return files.sort();
-}
-
-function listing(root: string) {
-	return readdir(root, { recursive: true, withFileTypes: true });
+	return files;
 }
 
 /** Name of the task of a label file; undefined when it is that of the root. */

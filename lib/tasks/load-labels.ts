@@ -1,6 +1,7 @@
-import { type Database, quoted } from '../data/query.js';
+import type { Database } from '../data/query.js';
 import { arrowTypes } from '../data/validate/arrow-types.js';
 import { DataError } from '../errors.js';
+import { parquetFiles } from '../files/duckdb-files.js';
 
 /** What became of the rows of a label set. */
 export interface LabelCounts {
@@ -10,6 +11,10 @@ export interface LabelCounts {
 	/** Rows that say again what another says. */
 	readonly repeated: number;
 }
+
+/** SQL of the table `labels` in the MEDS label schema. */
+export const labelColumns =
+	'SELECT subject_id, make_timestamp(t) AS prediction_time, value AS boolean_value FROM labels ORDER BY subject_id, t';
 
 /** MEDS label schema: `type` as pyarrow prints it, and what is read all the same. */
 const columns = {
@@ -51,7 +56,7 @@ export async function loadLabels(
 		await database.run(
 			`INSERT INTO label_rows SELECT ${i}, file_row_number, subject_id::BIGINT,
 				CASE WHEN isfinite(prediction_time) THEN epoch_us(prediction_time) END, boolean_value
-			FROM read_parquet(${quoted(file)}, file_row_number = true)`,
+			FROM ${parquetFiles(file, { rowNumbers: true })}`,
 		);
 	}
 	const [missing] = await database.rows(

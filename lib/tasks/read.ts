@@ -5,9 +5,10 @@ import type { DuckDBBigIntVector, DuckDBBooleanVector, DuckDBVarCharVector } fro
 import { z } from 'zod';
 import { parseConfig } from '../config.js';
 import { LifeCodeOptions } from '../data/life-codes.js';
-import { quoted, withDatabase } from '../data/query.js';
+import { withDatabase } from '../data/query.js';
 import { splitSources } from '../data/splits.js';
 import { DataError } from '../errors.js';
+import { parquetFiles } from '../files/duckdb-files.js';
 import { type IndexDate, type Split, splits } from '../types.js';
 import { DecidingCode } from './deciding-codes.js';
 import { labelFiles } from './label-sets.js';
@@ -107,7 +108,7 @@ export async function readIndexDates(directory: string): Promise<IndexDateRow[]>
 			throw new DataError('tasks', { file, column, rule, value, fix: 'build the tasks again' });
 		};
 		for await (const chunk of database.stream(
-			`SELECT subject_id, epoch_us(prediction_time), split FROM read_parquet(${quoted(file)})`,
+			`SELECT subject_id, epoch_us(prediction_time), split FROM ${parquetFiles(file)}`,
 		)) {
 			const subjects = chunk.getColumnVector(0) as DuckDBBigIntVector;
 			const times = chunk.getColumnVector(1) as DuckDBBigIntVector;

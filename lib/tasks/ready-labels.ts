@@ -1,10 +1,11 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Database, quoted } from '../data/query.js';
+import type { Database } from '../data/query.js';
 import { DataError } from '../errors.js';
+import { copyToParquet } from '../files/duckdb-files.js';
 import { decidingCodes } from './deciding-codes.js';
 import { findLabelSets } from './label-sets.js';
-import { loadLabels } from './load-labels.js';
+import { labelColumns, loadLabels } from './load-labels.js';
 import type { TaskListEntry } from './read.js';
 
 /** Folder of the ready label sets below that of the tasks, and the beginning of their names. */
@@ -51,10 +52,7 @@ export async function addReadyLabels(
 		);
 		const directory = join(readyFolder, name);
 		await mkdir(join(folder, directory), { recursive: true });
-		await database.run(
-			`COPY (SELECT subject_id, make_timestamp(t) AS prediction_time, value AS boolean_value FROM labels ORDER BY subject_id, t)
-			TO ${quoted(join(folder, directory, '0.parquet'))} (FORMAT parquet)`,
-		);
+		await database.run(copyToParquet(labelColumns, join(folder, directory, '0.parquet')));
 		entries.push({
 			name: `${readyFolder}/${name}`,
 			label: name.replaceAll('_', ' '),

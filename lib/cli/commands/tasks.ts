@@ -1,10 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
-import { cohortName } from '../../cohort/simulate.js';
 import { openMeds } from '../../data/meds.js';
 import { ConfigError } from '../../errors.js';
 import { buildTasks } from '../../tasks/build.js';
-import { commonTasks, simulatedTasks, type TaskDefinition } from '../../tasks/definitions.js';
+import { definitionsFor, type TaskDefinition } from '../../tasks/definitions.js';
 import type { TaskListEntry } from '../../tasks/read.js';
 import { withContext } from '../context.js';
 import { lifeCodesOf, withLifeCodes } from '../life-code-options.js';
@@ -39,7 +38,8 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 			meds,
 			out,
 			{
-				tasks: await definitionsOf(meds, args.definitions),
+				tasks:
+					args.definitions === undefined ? definitionsFor(await openMeds(meds)) : await definitionsIn(args.definitions),
 				perPatient,
 				minHistoryDays,
 				bufferDays,
@@ -84,9 +84,7 @@ function leftOut(excluded: TaskListEntry['excluded']): string {
 	return parts.length === 0 ? '' : `; left out: ${parts.join(', ')}`;
 }
 
-/** Tasks from a file, or those that fit the data set. */
-export async function definitionsOf(meds: string, file?: string): Promise<TaskDefinition[]> {
-	if (file === undefined) return [...((await openMeds(meds)).name === cohortName ? simulatedTasks : commonTasks)];
+async function definitionsIn(file: string): Promise<TaskDefinition[]> {
 	try {
 		return JSON.parse(await readFile(file, 'utf8')) as TaskDefinition[];
 	} catch (cause) {

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
@@ -8,6 +8,8 @@ import { commands } from '../../../lib/cli/main.js';
 import { probeTable } from '../../../lib/cli/probe-table.js';
 import { duration, progressText } from '../../../lib/cli/progress-line.js';
 import { EvaluationFile } from '../../../lib/evaluate/evaluation-file.js';
+import { openTokenStore, readIndexDates } from '../../../lib/index.js';
+import { embedRun } from '../../../lib/pipeline/embed-run.js';
 import { generateReportInput } from '../../fixtures/report-input.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
 
@@ -82,6 +84,16 @@ t.test('each command works alone on what the one before wrote', async (t) => {
 	t.match(ok('info', 'store'), /token store of ehr-jepa simulated cohort/);
 	t.match(ok('info', 'runs/both'), /whole checkpoints at steps: 4/);
 	t.match(JSON.parse(ok('info', '--json')), { package: /^\d/, torch: /^2/ });
+});
+
+t.test('an embedding file is the same by whichever way it is made, wherever the run lies', async (t) => {
+	cpSync(join(folder, 'runs/both'), join(folder, 'elsewhere'), { recursive: true });
+	const store = await openTokenStore(join(folder, 'store'));
+	const again = join(folder, 'again.parquet');
+	const indexDates = await readIndexDates(join(folder, 'tasks'));
+	await embedRun(again, join(folder, 'elsewhere'), store, indexDates, { pooling: 'mean' });
+	await store.close();
+	t.ok(readFileSync(again).equals(readFileSync(join(folder, 'both.parquet'))));
 });
 
 t.test('what is wrong is said in one message, with its exit code', async (t) => {
