@@ -1,10 +1,10 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { parseConfig } from '../config.js';
 import { LifeCodeOptions } from '../data/life-codes.js';
 import { splitSources } from '../data/splits.js';
 import { DataError } from '../errors.js';
+import { readJson } from '../files/json.js';
 
 const SplitCounts = z.strictObject({
 	patients: z.int(),
@@ -138,21 +138,11 @@ export function storeSummary({ vocabulary, splits, coverage, prefixes, topCodes,
 /** @throws {DataError} {ConfigError} When it is missing, of another version or not what it should be. */
 export async function readStoreManifest(directory: string): Promise<StoreManifest> {
 	const file = join(directory, 'manifest.json');
-	let json: unknown;
-	try {
-		json = JSON.parse(await readFile(file, 'utf8'));
-	} catch (cause) {
-		throw new DataError(
-			'token store',
-			{
-				file,
-				rule: 'must be the manifest of a token store',
-				value: (cause as Error).message,
-				fix: 'give the folder that prepare wrote',
-			},
-			{ cause },
-		);
-	}
+	const json = await readJson(file, {
+		scope: 'token store',
+		rule: 'must be the manifest of a token store',
+		fix: 'give the folder that prepare wrote',
+	});
 	const { version } = (json ?? {}) as { readonly version?: unknown };
 	if (version === 1 || version === 2) {
 		throw new DataError('token store', {

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DuckDBBigIntVector, DuckDBBooleanVector, DuckDBVarCharVector } from '@duckdb/node-api';
 import { z } from 'zod';
@@ -9,6 +8,7 @@ import { withDatabase } from '../data/query.js';
 import { splitSources } from '../data/splits.js';
 import { DataError } from '../errors.js';
 import { parquetFiles } from '../files/duckdb-files.js';
+import { readJson } from '../files/json.js';
 import { type IndexDate, type Split, splits } from '../types.js';
 import { DecidingCode } from './deciding-codes.js';
 import { labelFiles } from './label-sets.js';
@@ -73,12 +73,11 @@ export type TaskList = z.output<typeof TaskList>;
 /** @throws {DataError} {ConfigError} */
 export async function readTaskList(directory: string): Promise<TaskList> {
 	const file = join(directory, 'tasks.json');
-	let json: unknown;
-	try {
-		json = JSON.parse(await readFile(file, 'utf8'));
-	} catch (cause) {
-		throw new DataError('tasks', { file, rule: 'must be a task list', value: (cause as Error).message }, { cause });
-	}
+	const json = await readJson(file, {
+		scope: 'tasks',
+		rule: 'must be a task list',
+		fix: 'give the folder that tasks wrote',
+	});
 	if ((json as { readonly version?: unknown } | null)?.version === 1) {
 		throw new DataError('tasks', {
 			file,
