@@ -1,6 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DataError } from '../errors.js';
+import { exists } from '../files/whole.js';
+import { adapterConfigName } from '../model/adapter-config.js';
 import { type FromPretrainedOptions, WorldModel } from '../model/world-model.js';
 import type { RunConfig } from '../train/run-config.js';
 import { openModel } from '../train/trainer.js';
@@ -15,10 +17,10 @@ export interface OpenedModel {
 	readonly description: string;
 }
 
-/** What kind of folder holds a `config.json`. */
-export async function modelFolderKind(path: string): Promise<'run' | 'huggingface' | undefined> {
+/** What kind of folder holds a `config.json`, or the `adapter_config.json` of an adapter. */
+export async function modelFolderKind(path: string): Promise<'run' | 'huggingface' | 'adapter' | undefined> {
 	const text = await readFile(join(path, 'config.json'), 'utf8').catch(() => undefined);
-	if (text === undefined) return undefined;
+	if (text === undefined) return (await exists(join(path, adapterConfigName))) ? 'adapter' : undefined;
 	try {
 		const format = (JSON.parse(text) as { readonly format?: unknown } | null)?.format;
 		return format === 'ehr-jepa/run' ? 'run' : 'huggingface';

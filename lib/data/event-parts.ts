@@ -1,6 +1,7 @@
 import { relative, sep } from 'node:path';
 import type { DuckDBVarCharVector } from '@duckdb/node-api';
 import { DataError } from '../errors.js';
+import { parquetFiles, parquetFooters } from '../files/duckdb-files.js';
 import { noTime, type Split, splits } from '../types.js';
 import { subjectApart } from './check-events.js';
 import { float32Items, int32Items, int64Words } from './column-items.js';
@@ -83,7 +84,7 @@ export async function planParts(
 		rows.push(
 			...(await database.rows(
 				`SELECT file_name, row_group_num_rows::BIGINT AS n, stats_min_value AS low, stats_max_value AS high
-				FROM parquet_metadata([${layout.files.map(quoted).join(', ')}])
+				FROM ${parquetFooters('metadata', layout.files)}
 				WHERE path_in_schema = ${quoted(layout.columns.subject_id!)} ORDER BY file_name, row_group_id`,
 			)),
 		);
@@ -150,14 +151,12 @@ export async function planParts(
 export async function loadNames(database: Database, { names }: EventSource): Promise<Record<NameKind, string[]>> {
 	const result: Record<NameKind, string[]> = { code: [], unit: [], table: [] };
 	for (const kind of nameKinds) {
-		const rows = await database.rows(
-			`SELECT name FROM read_parquet(${quoted(names)}) WHERE kind = '${kind}' ORDER BY id`,
-		);
+		const rows = await database.rows(`SELECT name FROM ${parquetFiles(names)} WHERE kind = '${kind}' ORDER BY id`);
 		result[kind] = rows.map((row) => String(row.name));
 		if (rows.length === 0) continue;
 		// An ENUM turns strings into numbers within the scan and, unlike a join, never changes the order of rows.
 		await database.run(
-			`CREATE TYPE ${kind}_names AS ENUM (SELECT name FROM read_parquet(${quoted(names)}) WHERE kind = '${kind}' ORDER BY id)`,
+			`CREATE TYPE ${kind}_names AS ENUM (SELECT name FROM ${parquetFiles(names)} WHERE kind = '${kind}' ORDER BY id)`,
 		);
 	}
 	return result;

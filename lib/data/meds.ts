@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { open, readFile, stat } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import { AbortedError, DataError } from '../errors.js';
+import { hiddenNote } from '../files/visible-files.js';
 import type { LongOperation, Split } from '../types.js';
 import {
 	checkRows,
@@ -77,7 +78,7 @@ export async function openMedsFiles(directory: string): Promise<MedsFiles> {
 }
 
 async function openFiles(database: Database, directory: string): Promise<MedsFiles> {
-	const names = await dataFiles('meds', directory);
+	const { files: names, hidden } = await dataFiles('meds', directory);
 	const files = names.map((name) => join(directory, name));
 	const findings = new Findings();
 	const layouts = await readLayouts(database, names, files, findings);
@@ -89,7 +90,7 @@ async function openFiles(database: Database, directory: string): Promise<MedsFil
 		name: metadata.dataset_name ?? 'unnamed data set',
 		etl: { name: metadata.etl_name ?? 'unknown', version: metadata.etl_version ?? 'unknown' },
 		fingerprint: await fingerprint(names, files),
-		notes: findingNotes(findings),
+		notes: [hiddenNote(hidden), ...findingNotes(findings)].filter((note) => note !== undefined),
 	};
 }
 

@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DuckDBBigIntVector, DuckDBVarCharVector } from '@duckdb/node-api';
 import { DataError } from '../errors.js';
+import { parquetFiles } from '../files/duckdb-files.js';
 import { type Split, splits } from '../types.js';
 import { type Database, identifier, quoted } from './query.js';
 import { drawSplit } from './splits.js';
@@ -77,7 +78,7 @@ export async function loadSplits(
 	notes.push(...findingNotes(findings));
 	await database.run(
 		`CREATE TABLE split_file AS SELECT ${identifier(columns!.get('subject_id')!)}::BIGINT AS subject_id,
-			${identifier(columns!.get('split')!)}::VARCHAR AS split FROM read_parquet(${quoted(path)})`,
+			${identifier(columns!.get('split')!)}::VARCHAR AS split FROM ${parquetFiles(path)}`,
 	);
 	const [found] = await database.rows(
 		`SELECT (SELECT count(*) FROM split_file WHERE subject_id IS NULL OR split IS NULL)::DOUBLE AS nulls,

@@ -9,7 +9,7 @@ import { type Database, withDatabase } from './query.js';
 import { datasetJsonRules, validateDatasetJson } from './validate/dataset-json.js';
 import { datasetRules } from './validate/dataset-rules.js';
 import { createTables, validateEventFile } from './validate/event-file.js';
-import { duplicateRule, encodingRule, eventRules, readableRule } from './validate/event-rules.js';
+import { duplicateRule, encodingRule, eventRules, hiddenRule, readableRule } from './validate/event-rules.js';
 import { loadCodeList, loadSplits, metadataRules } from './validate/metadata-files.js';
 import { type Finding, Findings, type Offender, type Rule } from './validate/rule.js';
 import { schemaRules } from './validate/schemas.js';
@@ -45,6 +45,7 @@ export interface ValidationReport {
 /** Every rule of {@link validateMeds} (docs/meds-validate.md). */
 export function validationRules(maxCodeLength = 256): readonly Rule[] {
 	return [
+		hiddenRule,
 		readableRule,
 		encodingRule,
 		...schemaRules,
@@ -69,10 +70,10 @@ export async function validateMeds(
 	operation: LongOperation = {},
 ): Promise<ValidationReport> {
 	const { maxCodeLength, memoryLimit } = parseConfig('validate', ValidateOptions, options);
-	const names = await dataFiles('validate', directory);
+	const { files: names, hidden } = await dataFiles('validate', directory);
 	return withDatabase({ memoryLimit }, (database) =>
 		interruptible('validate', database, operation.signal, () =>
-			validate(database, directory, names, maxCodeLength, operation),
+			validate(database, directory, { names, hidden }, maxCodeLength, operation),
 		),
 	);
 }
@@ -80,11 +81,12 @@ export async function validateMeds(
 async function validate(
 	database: Database,
 	directory: string,
-	names: readonly string[],
+	{ names, hidden }: { readonly names: readonly string[]; readonly hidden: readonly string[] },
 	maxCodeLength: number,
 	operation: LongOperation,
 ): Promise<ValidationReport> {
 	const findings = new Findings();
+	if (hidden.length > 0) findings.add(hiddenRule, hidden.length, { file: hidden[0]! });
 	const unchecked: { file: string; reason: string }[] = [];
 	const columns = new Set<string>();
 	let events = 0;

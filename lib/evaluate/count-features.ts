@@ -1,4 +1,5 @@
 import type { DuckDBIntegerVector } from '@duckdb/node-api';
+import { floorDaysSql } from '../data/day-sql.js';
 import { eventsSql, type MedsDataset } from '../data/meds.js';
 import { withDatabase } from '../data/query.js';
 import type { IndexDateRow } from '../tasks/read.js';
@@ -65,7 +66,7 @@ export async function countFeatures(
 				values[base + codes] = Math.log1p(recent!.getItem(row)!);
 			}
 		}
-		const ages = `SELECT i.i, ((i.t - min(b.time)) // ${microsecondsPerDay})::INTEGER AS days FROM index_dates i
+		const ages = `SELECT i.i, (${floorDaysSql('i.t - min(b.time)')})::INTEGER AS days FROM index_dates i
 			JOIN events b ON b.subject_id = i.subject_id AND starts_with(b.code, 'MEDS_BIRTH') GROUP BY i.i, i.t`;
 		for await (const chunk of database.stream(ages, signal)) {
 			const rows = chunk.getColumnVector(0) as DuckDBIntegerVector;

@@ -7,8 +7,9 @@ import {
 	LIST,
 	listValue,
 } from '@duckdb/node-api';
-import { quoted, withDatabase } from '../data/query.js';
+import { withDatabase } from '../data/query.js';
 import { DataError, OutputError } from '../errors.js';
+import { copyToParquet, keyValueMetadata, parquetFiles } from '../files/duckdb-files.js';
 import { type RolloutSample, type RolloutTable, rolloutHorizons } from './rollout.js';
 
 /**
@@ -43,10 +44,12 @@ export async function writeRollout(
 				}
 			}
 			appender.closeSync();
-			const pairs = Object.entries(metadata).map(([key, value]) => `${key}: ${quoted(value)}`);
 			await database.run(
-				`COPY (SELECT subject_id, make_timestamp(t) AS prediction_time, horizon_days, state, record_state, record_prediction FROM r)
-				TO ${quoted(temporary)} (FORMAT parquet, COMPRESSION zstd, KV_METADATA {${pairs.join(', ')}})`,
+				copyToParquet(
+					'SELECT subject_id, make_timestamp(t) AS prediction_time, horizon_days, state, record_state, record_prediction FROM r',
+					temporary,
+					['COMPRESSION zstd', ...keyValueMetadata(metadata)],
+				),
 			);
 		});
 		await rename(temporary, path);
@@ -64,7 +67,7 @@ export async function readRollout(path: string): Promise<RolloutTable> {
 		const samples: (RolloutSample & { ahead: RolloutSample['ahead'][number][] })[] = [];
 		let columns = 0;
 		for await (const chunk of database.stream(
-			`SELECT subject_id, epoch_us(prediction_time), horizon_days, state, record_state, record_prediction FROM read_parquet(${quoted(path)})`,
+			`SELECT subject_id, epoch_us(prediction_time), horizon_days, state, record_state, record_prediction FROM ${parquetFiles(path)}`,
 		)) {
 			const subjects = chunk.getColumnVector(0) as DuckDBBigIntVector;
 			const times = chunk.getColumnVector(1) as DuckDBBigIntVector;

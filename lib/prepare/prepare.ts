@@ -6,9 +6,10 @@ import { z } from 'zod';
 import { fraction, parseConfig, positiveInteger, seed } from '../config.js';
 import { type EventPart, type EventSource, planParts, presentColumns } from '../data/event-parts.js';
 import { checkMedsRows, eventsSql, type MedsFiles, openMedsFiles } from '../data/meds.js';
-import { type Database, quoted, withDatabase } from '../data/query.js';
+import { type Database, withDatabase } from '../data/query.js';
 import { SubjectSplits } from '../data/subject-splits.js';
 import { AbortedError, ConfigError, DataError, VocabularyError } from '../errors.js';
+import { copyToParquet } from '../files/duckdb-files.js';
 import { writePartialFolder } from '../files/partial.js';
 import { writeWhole } from '../files/whole.js';
 import { packageVersion } from '../package-version.js';
@@ -213,9 +214,7 @@ class Preparation {
 		const numbered = (kind: string) =>
 			`SELECT '${kind}' AS kind, (row_number() OVER (ORDER BY name) - 1)::INTEGER AS id, name FROM ${kind}s`;
 		const names = join(this.#folder, 'names.parquet');
-		await database.run(
-			`COPY (${['code', 'unit', 'table'].map(numbered).join(' UNION ALL ')}) TO ${quoted(names)} (FORMAT parquet)`,
-		);
+		await database.run(copyToParquet(['code', 'unit', 'table'].map(numbered).join(' UNION ALL '), names));
 		const rows = await database.rows('SELECT name, events, valued, text_only FROM codes ORDER BY name');
 		const units = await database.rows('SELECT name FROM units ORDER BY name');
 		const total = (column: string) => rows.reduce((sum, row) => sum + Number(row[column]), 0);

@@ -7,10 +7,11 @@ import {
 	type NameKind,
 	readPart,
 } from '../data/event-parts.js';
-import { type Database, quoted } from '../data/query.js';
+import type { Database } from '../data/query.js';
 import { heldOutInTrain } from '../data/read-splits.js';
 import { int64, type SubjectSplits } from '../data/subject-splits.js';
 import { DataError } from '../errors.js';
+import { parquetFiles } from '../files/duckdb-files.js';
 import type { TimelineColumns } from '../store/timeline-columns.js';
 import { Serialiser } from '../text/serialiser.js';
 import type { TextEvent } from '../text/text-event.js';
@@ -241,7 +242,7 @@ async function readDescriptions(database: Database, file: string | null): Promis
 	const result = new Map<string, string>();
 	if (file === null) return result;
 	for await (const chunk of database.stream(
-		`SELECT code::VARCHAR, description::VARCHAR FROM read_parquet(${quoted(file)}) WHERE description IS NOT NULL AND description <> ''`,
+		`SELECT code::VARCHAR, description::VARCHAR FROM ${parquetFiles(file)} WHERE description IS NOT NULL AND description <> ''`,
 	)) {
 		const [codes, descriptions] = [chunk.getColumnVector(0), chunk.getColumnVector(1)];
 		for (let row = 0; row < chunk.rowCount; row++)

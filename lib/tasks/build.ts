@@ -3,12 +3,15 @@ import { join } from 'node:path';
 import type { DuckDBBigIntVector } from '@duckdb/node-api';
 import { z } from 'zod';
 import { nonNegativeInteger, parseConfig, positiveInteger, seed } from '../config.js';
+import { floorDaysSql } from '../data/day-sql.js';
 import { eventsSql, type MedsDataset, openMeds } from '../data/meds.js';
 import { type Database, quoted, withDatabase } from '../data/query.js';
 import { ConfigError, DataError } from '../errors.js';
+import { copyToParquet, parquetFiles } from '../files/duckdb-files.js';
+import { parquetPaths } from '../files/visible-files.js';
 import { writeWhole, writeWholeFolder } from '../files/whole.js';
 import { RandomStream } from '../random.js';
-import { type LongOperation, type Split, splits } from '../types.js';
+import { type LongOperation, microsecondsPerDay, type Split, splits } from '../types.js';
 import { commonTasks, describeTask, TaskDefinition } from './definitions.js';
 import type { TaskList, TaskListEntry } from './read.js';
 
@@ -62,8 +65,10 @@ export async function buildTasks(
 				entries.push(...(await copyExternalLabels(database, folder, config.externalLabels)));
 			}
 			await database.run(
-				`COPY (SELECT subject_id, make_timestamp(t) AS prediction_time, split FROM index_dates ORDER BY subject_id, t)
-				TO ${quoted(join(folder, 'index_dates.parquet'))} (FORMAT parquet)`,
+				copyToParquet(
+					'SELECT subject_id, make_timestamp(t) AS prediction_time, split FROM index_dates ORDER BY subject_id, t',
+					join(folder, 'index_dates.parquet'),
+				),
 			);
 			const counts = await database.rows('SELECT split, count(*)::INTEGER AS n FROM index_dates GROUP BY split');
 			const countOf = (split: Split) => Number(counts.find((row) => row.split === split)?.n ?? 0);
@@ -176,9 +181,8 @@ async function writeLabels(
 	const [hits] = await database.rows('SELECT count(*)::INTEGER AS n FROM hits');
 	const entries: TaskListEntry[] = [];
 	for (const horizon of task.horizonsDays) {
-		const dayUs = 86_400_000_000n;
-		const from = `(i.t // ${dayUs} + 1 + ${bufferDays}) * ${dayUs}`;
-		const until = `i.t + ${BigInt(horizon) * dayUs}`;
+		const from = `(${floorDaysSql('i.t')} + 1 + ${bufferDays}) * ${microsecondsPerDay}`;
+		const until = `i.t + ${BigInt(horizon) * microsecondsPerDay}`;
 		await database.run(
 			`CREATE OR REPLACE TEMP TABLE samples AS SELECT i.subject_id, i.t, i.split,
 				EXISTS (SELECT 1 FROM hits h WHERE h.subject_id = i.subject_id AND h.time <= i.t) AS before,
@@ -194,8 +198,10 @@ async function writeLabels(
 		const directory = join(task.name, `${horizon}d`);
 		await mkdir(join(folder, directory), { recursive: true });
 		await database.run(
-			`COPY (SELECT subject_id, make_timestamp(t) AS prediction_time, hit AS boolean_value FROM samples WHERE ${usable} ORDER BY subject_id, t)
-			TO ${quoted(join(folder, directory, '0.parquet'))} (FORMAT parquet)`,
+			copyToParquet(
+				`SELECT subject_id, make_timestamp(t) AS prediction_time, hit AS boolean_value FROM samples WHERE ${usable} ORDER BY subject_id, t`,
+				join(folder, directory, '0.parquet'),
+			),
 		);
 		const [counts] = await database.rows(
 			`SELECT (count(*) FILTER (${usable}))::INTEGER AS samples, (count(*) FILTER (${usable} AND hit))::INTEGER AS positives,
@@ -232,10 +238,10 @@ async function copyExternalLabels(database: Database, folder: string, source: st
 		throw new DataError('tasks', { file: source, rule: 'must hold label folders', value: 'none' });
 	const entries: TaskListEntry[] = [];
 	for (const name of names) {
-		const files = quoted(join(source, name, '**', '*.parquet'));
+		const files = parquetFiles(await parquetPaths('tasks', join(source, name)));
 		await database.run(
 			`CREATE OR REPLACE TEMP TABLE labels AS SELECT l.subject_id::BIGINT AS subject_id, epoch_us(l.prediction_time::TIMESTAMP) AS t,
-				l.boolean_value::BOOLEAN AS boolean_value, s.split FROM read_parquet(${files}) l JOIN subject_splits s ON s.subject_id = l.subject_id`,
+				l.boolean_value::BOOLEAN AS boolean_value, s.split FROM ${files} l JOIN subject_splits s ON s.subject_id = l.subject_id`,
 		);
 		await database.run(
 			'INSERT INTO index_dates SELECT DISTINCT subject_id, t, split FROM labels WHERE (subject_id, t) NOT IN (SELECT subject_id, t FROM index_dates)',
@@ -243,8 +249,10 @@ async function copyExternalLabels(database: Database, folder: string, source: st
 		const directory = join('external', name);
 		await mkdir(join(folder, directory), { recursive: true });
 		await database.run(
-			`COPY (SELECT subject_id, make_timestamp(t) AS prediction_time, boolean_value FROM labels ORDER BY subject_id, t)
-			TO ${quoted(join(folder, directory, '0.parquet'))} (FORMAT parquet)`,
+			copyToParquet(
+				'SELECT subject_id, make_timestamp(t) AS prediction_time, boolean_value FROM labels ORDER BY subject_id, t',
+				join(folder, directory, '0.parquet'),
+			),
 		);
 		const [counts] = await database.rows(
 			'SELECT count(*)::INTEGER AS samples, (count(*) FILTER (boolean_value))::INTEGER AS positives, count(DISTINCT subject_id)::INTEGER AS patients FROM labels',

@@ -3,8 +3,10 @@ import { join } from 'node:path';
 import type { DuckDBBigIntVector, DuckDBBooleanVector, DuckDBVarCharVector } from '@duckdb/node-api';
 import { z } from 'zod';
 import { parseConfig } from '../config.js';
-import { quoted, withDatabase } from '../data/query.js';
+import { withDatabase } from '../data/query.js';
 import { DataError } from '../errors.js';
+import { parquetFiles } from '../files/duckdb-files.js';
+import { parquetPaths } from '../files/visible-files.js';
 import type { IndexDate, Split } from '../types.js';
 
 const TaskListEntry = z.strictObject({
@@ -56,10 +58,8 @@ export interface IndexDateRow extends IndexDate {
 export async function readIndexDates(directory: string): Promise<IndexDateRow[]> {
 	return withDatabase({}, async (database) => {
 		const rows: IndexDateRow[] = [];
-		const file = quoted(join(directory, 'index_dates.parquet'));
-		for await (const chunk of database.stream(
-			`SELECT subject_id, epoch_us(prediction_time), split FROM read_parquet(${file})`,
-		)) {
+		const file = parquetFiles(join(directory, 'index_dates.parquet'));
+		for await (const chunk of database.stream(`SELECT subject_id, epoch_us(prediction_time), split FROM ${file}`)) {
 			const subjects = chunk.getColumnVector(0) as DuckDBBigIntVector;
 			const times = chunk.getColumnVector(1) as DuckDBBigIntVector;
 			const names = chunk.getColumnVector(2) as DuckDBVarCharVector;
@@ -83,8 +83,8 @@ export interface LabelRow extends IndexDate {
 export async function readLabels(directory: string): Promise<LabelRow[]> {
 	return withDatabase({}, async (database) => {
 		const rows: LabelRow[] = [];
-		const files = quoted(join(directory, '**', '*.parquet'));
-		const sql = `SELECT subject_id::BIGINT, epoch_us(prediction_time::TIMESTAMP), boolean_value::BOOLEAN FROM read_parquet(${files})`;
+		const files = parquetFiles(await parquetPaths('tasks', directory));
+		const sql = `SELECT subject_id::BIGINT, epoch_us(prediction_time::TIMESTAMP), boolean_value::BOOLEAN FROM ${files}`;
 		for await (const chunk of database.stream(sql)) {
 			const subjects = chunk.getColumnVector(0) as DuckDBBigIntVector;
 			const times = chunk.getColumnVector(1) as DuckDBBigIntVector;

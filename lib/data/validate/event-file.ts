@@ -1,6 +1,7 @@
 import type { DuckDBValue } from '@duckdb/node-api';
 import { DataError } from '../../errors.js';
-import { type Database, identifier, quoted } from '../query.js';
+import { parquetFiles } from '../../files/duckdb-files.js';
+import { type Database, identifier } from '../query.js';
 import { arrowTypes } from './arrow-types.js';
 import { duplicateRule, type EventRule, type EventSource, encodingRule, readableRule } from './event-rules.js';
 import type { Findings } from './rule.js';
@@ -77,7 +78,7 @@ function rowsSql(path: string, columns: ReadonlyMap<string, string>): string {
 		CASE WHEN isfinite(${time}) THEN epoch_us(${time}) END AS time, ${time} IS NULL AS is_static,
 		${identifier(columns.get('code')!)}::VARCHAR AS code,
 		${value === undefined ? 'NULL' : identifier(value)}::DOUBLE AS numeric_value
-		FROM read_parquet(${quoted(path)}, file_row_number = true)`;
+		FROM ${parquetFiles(path, { rowNumbers: true })}`;
 }
 
 // lag() over the whole file in its own order is a streaming operator in DuckDB: no sort, no memory.
@@ -141,7 +142,7 @@ async function checkDuplicates(
 	const subject = identifier(columns.get('subject_id')!);
 	const code = identifier(columns.get('code')!);
 	const list = all.map(identifier).join(', ');
-	const source = `read_parquet(${quoted(file.path)}, file_row_number = true)`;
+	const source = parquetFiles(file.path, { rowNumbers: true });
 	await database.run(
 		`CREATE OR REPLACE TEMP TABLE repeated AS
 		SELECT h FROM (SELECT hash(${list}) AS h FROM ${source}) GROUP BY h HAVING count(*) > 1`,
@@ -166,7 +167,7 @@ async function columnsWithBadText(
 	const texts = [...types].filter(([, type]) => /string/.test(type)).map(([name]) => name);
 	const read = (names: readonly string[]) =>
 		database.rows(
-			`SELECT ${names.map((name) => `max(hash(${identifier(name)}))`).join(', ')} FROM read_parquet(${quoted(file.path)})`,
+			`SELECT ${names.map((name) => `max(hash(${identifier(name)}))`).join(', ')} FROM ${parquetFiles(file.path)}`,
 		);
 	if (texts.length === 0 || (await read(texts).catch(badText)) !== undefined) return bad;
 	for (const column of texts) {

@@ -163,6 +163,15 @@ export const encodingRule: Rule = {
 	fix: 'convert the text where the file is written',
 };
 
+export const hiddenRule: Rule = {
+	name: 'hidden-file',
+	severity: 'warning',
+	basis: 'data-quality',
+	unit: 'files',
+	message: 'a parquet file is hidden (its name or a folder of it begins with . or _) and is not read',
+	fix: 'remove it, or rename it if it holds data',
+};
+
 export const readableRule: Rule = {
 	name: 'file-readable',
 	severity: 'error',
