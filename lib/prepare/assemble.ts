@@ -1,11 +1,12 @@
-import { createHash } from 'node:crypto';
-import { rm, writeFile } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { subjectApart } from '../data/check-events.js';
 import type { MedsFiles } from '../data/meds.js';
 import { int64 } from '../data/subject-splits.js';
+import { sha256 } from '../files/hash.js';
 import { keepOnly } from '../files/partial.js';
+import { writeWhole } from '../files/whole.js';
 import { packageVersion } from '../package-version.js';
 import { dataFileName } from '../store/data-file-name.js';
 import type { StoreManifest } from '../store/manifest.js';
@@ -47,7 +48,7 @@ export async function assembleStore(input: AssembleInput): Promise<StoreManifest
 	const written = {} as Record<(typeof splits)[number], ReturnType<typeof splitCounts>>;
 	for (const [place, split] of splits.entries()) {
 		const columns = sortedIndex(indexes, place, patients[place]!);
-		await writeFile(join(folder, `${split}.index.arrow`), indexFile(columns));
+		await writeWhole(join(folder, `${split}.index.arrow`), indexFile(columns));
 		const used = new Set(columns.files);
 		await keepOnly(join(folder, split), new Set([...used].map(dataFileName)));
 		written[split] = splitCounts(
@@ -75,7 +76,7 @@ export async function assembleStore(input: AssembleInput): Promise<StoreManifest
 		package: packageVersion,
 		dataset: { name: dataset.name, fingerprint: dataset.fingerprint, etl: dataset.etl },
 		vocabulary: { kind: vocabulary.kind, fingerprint: vocabulary.fingerprint, size: vocabulary.size },
-		fingerprint: createHash('sha256').update(`${dataset.fingerprint}\0${vocabulary.fingerprint}`).digest('hex'),
+		fingerprint: sha256(`${dataset.fingerprint}\0${vocabulary.fingerprint}`),
 		splits: written,
 		coverage,
 		prefixes,

@@ -1,5 +1,4 @@
-import { createHash } from 'node:crypto';
-import { access, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -10,6 +9,8 @@ import { type Database, withDatabase } from '../data/query.js';
 import { SubjectSplits } from '../data/subject-splits.js';
 import { AbortedError, ConfigError, DataError, VocabularyError } from '../errors.js';
 import { copyToParquet } from '../files/duckdb-files.js';
+import { exists } from '../files/exists.js';
+import { sha256 } from '../files/hash.js';
 import { writePartialFolder } from '../files/partial.js';
 import { writeWhole } from '../files/whole.js';
 import { packageVersion } from '../package-version.js';
@@ -89,7 +90,7 @@ export async function prepareStore(
 	});
 	return writePartialFolder(
 		out,
-		createHash('sha256').update(plan).digest('hex'),
+		sha256(plan),
 		(folder) => new Preparation(config, dataset, given, folder, operation).write(),
 		operation.onWarning,
 	);
@@ -254,11 +255,7 @@ class Preparation {
 		}
 		// Fitted before a run was killed.
 		const fitted = join(this.#folder, 'fitted.json');
-		const isFitted = await access(fitted).then(
-			() => true,
-			() => false,
-		);
-		if (isFitted) return Vocabulary.read(fitted);
+		if (await exists(fitted)) return Vocabulary.read(fitted);
 		const vocabulary = await this.#fit(survey, pool, tokens);
 		await writeWhole(fitted, JSON.stringify(vocabulary.file));
 		return vocabulary;
@@ -291,15 +288,11 @@ class Preparation {
 	async #plan(vocabulary: Vocabulary | TextVocabulary): Promise<TokenisePlan> {
 		if (vocabulary.kind === 'structured') return { kind: 'structured', vocabulary: vocabulary.file };
 		const codes = join(this.#dataset.directory, 'metadata', 'codes.parquet');
-		const described = await access(codes).then(
-			() => true,
-			() => false,
-		);
 		const { directory } = this.#given.tokenizer!.files;
 		return {
 			kind: 'text',
 			serialiser: vocabulary.file.serialiser,
-			descriptions: described ? codes : null,
+			descriptions: (await exists(codes)) ? codes : null,
 			tokenizer: { directory, contents: sharedContents(this.#given.tokenizer!) },
 		};
 	}

@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { parseConfig } from '../config.js';
 import { DataError } from '../errors.js';
+import { readJson } from '../files/json.js';
 
 const SplitCounts = z.strictObject({
 	patients: z.int(),
@@ -123,21 +123,11 @@ export function storeSummary({ vocabulary, splits, coverage, prefixes, topCodes,
 /** @throws {DataError} {ConfigError} When it is missing, of another version or not what it should be. */
 export async function readStoreManifest(directory: string): Promise<StoreManifest> {
 	const file = join(directory, 'manifest.json');
-	let json: unknown;
-	try {
-		json = JSON.parse(await readFile(file, 'utf8'));
-	} catch (cause) {
-		throw new DataError(
-			'token store',
-			{
-				file,
-				rule: 'must be the manifest of a token store',
-				value: (cause as Error).message,
-				fix: 'give the folder that prepare wrote',
-			},
-			{ cause },
-		);
-	}
+	const json = await readJson(file, {
+		scope: 'token store',
+		rule: 'must be the manifest of a token store',
+		fix: 'give the folder that prepare wrote',
+	});
 	if ((json as { version?: unknown } | null)?.version === 1)
 		throw new DataError('token store', { file, rule: 'must have version 2', value: '1', fix: 'run prepare again' });
 	return parseConfig(`token store ${file}`, StoreManifest, json);

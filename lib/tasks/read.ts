@@ -1,11 +1,9 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DuckDBBigIntVector, DuckDBBooleanVector, DuckDBVarCharVector } from '@duckdb/node-api';
 import { z } from 'zod';
-import { parseConfig } from '../config.js';
 import { withDatabase } from '../data/query.js';
-import { DataError } from '../errors.js';
 import { parquetFiles } from '../files/duckdb-files.js';
+import { readJsonAs } from '../files/json.js';
 import { parquetPaths } from '../files/visible-files.js';
 import type { IndexDate, Split } from '../types.js';
 
@@ -41,13 +39,11 @@ export type TaskList = z.infer<typeof TaskList>;
 /** @throws {DataError} {ConfigError} */
 export async function readTaskList(directory: string): Promise<TaskList> {
 	const file = join(directory, 'tasks.json');
-	let json: unknown;
-	try {
-		json = JSON.parse(await readFile(file, 'utf8'));
-	} catch (cause) {
-		throw new DataError('tasks', { file, rule: 'must be a task list', value: (cause as Error).message }, { cause });
-	}
-	return parseConfig(`tasks ${file}`, TaskList, json);
+	return readJsonAs(file, TaskList, {
+		scope: 'tasks',
+		rule: 'must be a task list',
+		fix: 'give the folder that tasks wrote',
+	});
 }
 
 export interface IndexDateRow extends IndexDate {

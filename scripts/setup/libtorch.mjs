@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import { withLock } from './cache-lock.mjs';
+import { withLock } from '../folder-lock.mjs';
 import { downloadArchive, downloadWheel } from './download.mjs';
 import { InterruptedError, SetupError } from './errors.mjs';
 import { missingParts, versionOf, whyUnusable } from './libtorch-folder.mjs';

@@ -1,7 +1,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { withLock } from '../folder-lock.mjs';
 import { buildAddon, cmakeCacheValue } from './build-addon.mjs';
-import { withLock } from './cache-lock.mjs';
 import { SetupError } from './errors.mjs';
 import { fetchLibtorch, findLibtorch } from './libtorch.mjs';
 import { missingParts } from './libtorch-folder.mjs';

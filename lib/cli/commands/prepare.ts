@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
 import { ConfigError } from '../../errors.js';
+import { readJson } from '../../files/json.js';
 import { type PrepareOptions, prepareStore } from '../../prepare/prepare.js';
 import type { StoreManifest } from '../../store/manifest.js';
 import type { SerialiserOptionsInput } from '../../text/serialiser.js';
@@ -111,9 +111,6 @@ async function tokensOf(args: Arguments): Promise<NonNullable<PrepareOptions['to
 
 /** The schema of the options is checked where they are used. */
 async function readOptions(file: string): Promise<SerialiserOptionsInput> {
-	try {
-		return JSON.parse(await readFile(file, 'utf8'));
-	} catch (cause) {
-		throw new ConfigError(`[prepare] --serialiser must be a JSON file but ${(cause as Error).message}`, { cause });
-	}
+	const about = { scope: 'prepare --serialiser', rule: 'must be a JSON file', error: ConfigError };
+	return (await readJson(file, about)) as SerialiserOptionsInput;
 }

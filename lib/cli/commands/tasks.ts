@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
 import { openMeds } from '../../data/meds.js';
 import { ConfigError } from '../../errors.js';
+import { readJson } from '../../files/json.js';
 import { buildTasks } from '../../tasks/build.js';
 import { definitionsFor, type TaskDefinition } from '../../tasks/definitions.js';
 import { withContext } from '../context.js';
@@ -49,12 +49,6 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 }
 
 async function definitionsIn(file: string): Promise<TaskDefinition[]> {
-	try {
-		return JSON.parse(await readFile(file, 'utf8')) as TaskDefinition[];
-	} catch (cause) {
-		throw new ConfigError(
-			`[tasks] --definitions must be a JSON file but ${file} cannot be read: ${(cause as Error).message}`,
-			{ cause },
-		);
-	}
+	const about = { scope: 'tasks --definitions', rule: 'must be a JSON file', error: ConfigError };
+	return (await readJson(file, about)) as TaskDefinition[];
 }
