@@ -43,7 +43,6 @@ export const builder = (yargs: Argv) =>
 
 export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>): Promise<void> {
 	await withContext(Boolean(args.json), async (context) => {
-		const store = await openTokenStore(args.store);
 		if (
 			args.resume &&
 			(args.config ?? args.objective ?? args.size ?? args.from ?? args.steps ?? args.seed ?? args.set?.[0]) !==
@@ -53,9 +52,12 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 				'[train] --resume continues with the run’s own options but others were given; leave them out',
 			);
 		}
-		await using trainer = args.resume
-			? await Trainer.resume(args.run, store, context.operation())
-			: await Trainer.create(args.run, store, await configOf(args));
+		const config = args.resume ? undefined : await configOf(args);
+		const store = await openTokenStore(args.store);
+		await using trainer =
+			config === undefined
+				? await Trainer.resume(args.run, store, context.operation())
+				: await Trainer.create(args.run, store, config);
 		let last: StepMetrics | undefined;
 		for await (const metrics of trainer.run(store, context.operation())) last = metrics;
 		const tuning = trainer.lastTuning;

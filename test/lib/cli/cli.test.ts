@@ -113,7 +113,17 @@ t.test('what is wrong is said in one message, with its exit code', async (t) => 
 	fails(2, /Invalid values/, 'study', '--out', 'x', '--variants', 'sft', 'lejepa');
 	fails(2, /options has no option "step"/, 'train', 'store', 'runs/x', '--config', 'wrong.json');
 	fails(2, /the nearest is steps/, 'train', '--set', 'stesp=3', 'store', 'runs/x');
-	fails(2, /--steps and --set steps are the same option/, 'train', 'store', 'runs/x', '--steps', '3', '--set', 'steps=4');
+	fails(
+		2,
+		/--steps and --set steps are the same option/,
+		'train',
+		'store',
+		'runs/x',
+		'--steps',
+		'3',
+		'--set',
+		'steps=4',
+	);
 	fails(
 		2,
 		/--rollout must name a --model but names y/,
