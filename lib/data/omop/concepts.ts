@@ -1,3 +1,4 @@
+import { DataError } from '../../errors.js';
 import type { Database } from '../query.js';
 import { Columns } from './columns.js';
 import { readableTable, type SourceTable } from './source-table.js';
@@ -37,8 +38,9 @@ export async function loadConcepts(
 	if (relationship !== undefined) await loadParents(database, relationship);
 	const columns = new Columns(concept);
 	const id = columns.id([columns.require('concept_id')]);
-	const vocabulary = columns.text([columns.require('vocabulary_id')]);
-	const code = columns.text([columns.require('concept_code')]);
+	const vocabulary = columns.code([columns.require('vocabulary_id')]);
+	const code = columns.code([columns.require('concept_code')]);
+	await refuseUnreadableIds(database, concept, columns);
 	const name = columns.text(['concept_name']);
 	await readableTable(concept.files, () =>
 		database.run(
@@ -50,6 +52,22 @@ export async function loadConcepts(
 			GROUP BY id`,
 		),
 	);
+}
+
+/** @throws {DataError} For concept ids that are no whole numbers: every code of theirs would be lost. */
+async function refuseUnreadableIds(database: Database, concept: SourceTable, columns: Columns): Promise<void> {
+	const unreadable = columns.unreadableId([['concept_id']]);
+	const [row] = await readableTable(concept.files, () =>
+		database.rows(`SELECT (count(*) FILTER (${unreadable}))::DOUBLE AS n FROM (${concept.sql})`),
+	);
+	if (Number(row?.n) === 0) return;
+	throw new DataError('omop', {
+		file: concept.files.table.toUpperCase(),
+		column: 'concept_id',
+		rule: 'must hold whole numbers that no float has rounded',
+		value: `${row?.n} rows with something else`,
+		fix: 'export the ids as integers or as text',
+	});
 }
 
 async function loadParents(database: Database, relationship: SourceTable): Promise<void> {
