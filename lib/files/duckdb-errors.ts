@@ -71,7 +71,7 @@ const faults: readonly (readonly [pattern: RegExp, fault: (found: RegExpExecArra
 	[/No files found that match/, () => ({ rule: 'must be a file', value: 'none' })],
 	[
 		/No magic bytes|too small to be a Parquet file|not a parquet file/i,
-		() => ({ rule: 'must be a whole parquet file', value: 'a file that is none, or is cut off' }),
+		() => ({ rule: 'must be readable as a whole parquet file', value: 'a file that is none, or is cut off' }),
 	],
 	[
 		/^Conversion Error[\s\S]* to (?:type )?([A-Z][A-Z0-9_]+)/,

@@ -93,7 +93,7 @@ export class Columns {
 		if (name === undefined) return 'false';
 		// Numbers and times as text cost more than all the rest of a row.
 		return this.#source.types.get(name) === 'VARCHAR'
-			? `${this.text(names)} IS NOT NULL`
+			? `${textSql(identifier(name), true)} IS NOT NULL`
 			: `${identifier(name)} IS NOT NULL`;
 	}
 
@@ -159,9 +159,9 @@ export class Columns {
 
 const roleNames = { id: 'an integer', number: 'a number', date: 'a date', text: 'a text', code: 'a text' } as const;
 
-function textSql(column: string): string {
+function textSql(column: string, ofNumbers = false): string {
 	const text = `trim(${column}::VARCHAR)`;
-	return `CASE WHEN ${text} <> '' AND NOT ${isMissingWordSql(text)} THEN ${text} END`;
+	return `CASE WHEN ${text} <> '' AND NOT ${isMissingWordSql(text, ofNumbers)} THEN ${text} END`;
 }
 
 function trimmed(column: string, type: string): string {

@@ -56,15 +56,21 @@ export async function csvForm(path: string, name: string, given: 'utf-8' | 'lati
 		if (quotes || doubled.quotes === 0) return formOf('doubled', doubled);
 		return formOf('none', await read('none'));
 	}
-	for (const quoting of ['backslash', 'none'] as const) {
-		const other = await read(quoting);
-		if (other.fault === undefined && (quoting === 'none' || other.backslashQuotes > 0)) return formOf(quoting, other);
+	const backslashed = await read('backslash');
+	if (backslashed.fault === undefined && backslashed.backslashQuotes > 0) return formOf('backslash', backslashed);
+	// Not with other delimiters: one broken quote would turn all quoted cells into text with quotes.
+	if (delimiter === '\t' && !header.includes('"')) {
+		const bare = await read('none');
+		if (bare.fault === undefined) return formOf('none', bare);
 	}
 	const { line, cells } = doubled.fault;
 	throw new DataError('omop', {
 		file: name,
-		rule: `must have ${columns.length} cells in every record, as the header has`,
-		value: cells === 0 ? `a quote that is not closed at line ${line}` : `${cells} cells at line ${line}`,
+		rule: 'must be readable',
+		value:
+			cells === 0
+				? `Line: ${line} with a quote that is not closed, or text after one`
+				: `Line: ${line} with ${cells} cells where the header has ${columns.length}`,
 		fix:
 			cells === columns.length + 1
 				? 'export it without row names (row.names = FALSE, index=False), and text with delimiters in quotes'

@@ -8,7 +8,7 @@ import type { LongOperation } from '../../types.js';
 import { interruptible } from '../interrupt.js';
 import { type Database, quoted, withDatabase } from '../query.js';
 import { describeCdm } from './cdm-source.js';
-import { loadConcepts } from './concepts.js';
+import { findFloatCodes, loadConcepts } from './concepts.js';
 import { findTables, type TableFiles } from './files.js';
 import { labelOf, lossNotes, refuseLoss, refuseUnknownConcepts } from './loss.js';
 import { ImportOmopOptions, type ImportOmopOptionsInput } from './options.js';
@@ -90,15 +90,22 @@ class OmopImport {
 		const imported = wanted.filter(({ table }) => tables.has(table));
 		await this.#stage(imported, tables);
 		await loadConcepts(this.#database, this.#staging.rows()!, concept, tables.get('concept_relationship'));
+		const floats = await findFloatCodes(this.#database, this.#staging.rows()!);
 		const counts = await this.#count(imported);
-		refuseLoss(counts, this.#options.maxDropped);
 		if (concept !== undefined) refuseUnknownConcepts(counts, this.#options.maxUnknownConcepts);
+		refuseLoss(counts, this.#options.maxDropped);
 		const files = await this.#write(shards, imported);
 		const { codes, withoutDescription } = await writeCodes(this.#database, this.#out, files);
 		await writeSplits(this.#database, this.#out);
 		await writeDatasetJson(this.#out, cdm);
 		const { memoryLimit: _memory, threads: _threads, ...options } = this.#options;
-		const notes = [hiddenNote(this.#hidden), ...lossNotes(counts)].filter((note) => note !== undefined);
+		const notes = [
+			hiddenNote(this.#hidden),
+			...floats.map(
+				(part) => `${labelOf(imported[part]!)}: all source values are whole numbers with .0 and are read without it`,
+			),
+			...lossNotes(counts),
+		].filter((note) => note !== undefined);
 		for (const note of notes) this.#operation.onWarning?.(note);
 		const report: OmopImportReport = {
 			cdm,

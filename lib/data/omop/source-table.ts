@@ -112,7 +112,8 @@ export async function readableTable<T>(files: TableFiles, work: () => Promise<T>
 	try {
 		return await work();
 	} catch (error) {
-		if (!(error instanceof DataError)) throw error;
+		// What was refused here names its file already.
+		if (!(error instanceof DataError) || !error.message.startsWith('[query]')) throw error;
 		const names = files.paths.map((path) => basename(path));
 		const name = names.find((name) => error.file.endsWith(name)) ?? names.join(', ');
 		throw new DataError(

@@ -119,7 +119,7 @@ function textColumns({ code, value }: OmopEvents): string[][] {
 	return [
 		...('fixed' in code || code.sourceValue === undefined ? [] : [[...code.sourceValue]]),
 		...[value?.text, value?.source].filter((name) => name !== undefined).map((name) => [name]),
-		...(value?.number === undefined ? [] : [['unit_source_value'], [value.number]]),
+		...(value?.number === undefined ? [] : [['unit_source_value']]),
 	];
 }
 
