@@ -1,12 +1,17 @@
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { simulateCohort } from '../cohort/simulate.js';
+import { parseConfig } from '../config.js';
 import { openMeds } from '../data/meds.js';
-import { OutputError } from '../errors.js';
+import { ConfigError, OutputError } from '../errors.js';
 import { evaluate } from '../evaluate/evaluate.js';
 import type { EvaluatedModel, EvaluationFile } from '../evaluate/evaluation-file.js';
-import { exists, writeWhole } from '../files/whole.js';
+import { exists } from '../files/exists.js';
+import { readJson } from '../files/json.js';
+import { lockFolder } from '../files/lock.js';
+import { isUnfinished } from '../files/names.js';
+import { makeFolder, writeWhole } from '../files/whole.js';
 import { objectivePresets } from '../objective/objective.js';
 import { embedRun } from '../pipeline/embed-run.js';
 import { trainRun } from '../pipeline/train-run.js';
@@ -16,9 +21,10 @@ import { openTokenStore, type TokenStore } from '../store/token-store.js';
 import { buildTasks } from '../tasks/build.js';
 import { definitionsFor } from '../tasks/definitions.js';
 import { readIndexDates } from '../tasks/read.js';
-import type { TrainConfigInput } from '../train/train-config.js';
+import { TrainConfig, type TrainConfigInput } from '../train/train-config.js';
 import type { CommandContext } from './context.js';
 import { duration } from './progress-line.js';
+import { applySettings } from './settings.js';
 
 /** Options of the demo; kept in `demo.json`, so that an interrupted one is continued with the same. */
 export const DemoOptions = z.strictObject({
@@ -27,6 +33,8 @@ export const DemoOptions = z.strictObject({
 	patients: z.int().positive(),
 	steps: z.int().positive(),
 	seed: z.int().nonnegative(),
+	/** Training options that were set by their path. */
+	train: z.record(z.string(), z.unknown()).default({}),
 });
 export type DemoOptions = z.infer<typeof DemoOptions>;
 
@@ -45,14 +53,32 @@ const trained = [
 	},
 ] as const;
 
+/**
+ * Training options of both runs from `--set`, over the demo's own windows.
+ *
+ * @throws {ConfigError} For what is no option, breaks its rule, or is the demo's to decide.
+ */
+export function demoTraining(settings?: readonly string[]): TrainConfigInput {
+	const train = applySettings('demo', TrainConfig, {} as TrainConfigInput, settings);
+	for (const [name, instead] of [
+		['steps', 'use --steps'],
+		['seed', 'use --seed'],
+		['objective', 'the demo compares two; train takes any'],
+	] as const) {
+		if (name in train) throw new ConfigError(`[demo] --set must leave ${name} to the demo but sets it; ${instead}`);
+	}
+	parseConfig('demo', TrainConfig, { ...windows, ...train });
+	return train;
+}
+
 /** Chooses the folder of a demo: an unfinished one with the same options is continued, a finished one is never touched. */
 export async function demoFolder(wanted: string, explicit: boolean, options: DemoOptions): Promise<string> {
 	for (let number = 1; ; number++) {
 		const folder = number === 1 ? wanted : `${wanted}-${number}`;
-		const names: string[] = await readdir(folder).catch(() => []);
+		const names = (await readdir(folder).catch(() => [])).filter((name) => !isUnfinished(name));
 		if (names.length === 0) return folder;
-		const same = await readFile(join(folder, 'demo.json'), 'utf8')
-			.then((text) => JSON.stringify(DemoOptions.parse(JSON.parse(text))) === JSON.stringify(options))
+		const same = await readJson(join(folder, 'demo.json'), { scope: 'demo' })
+			.then((found) => JSON.stringify(DemoOptions.parse(found)) === JSON.stringify(options))
 			.catch(() => false);
 		if (same && !names.includes('report.html')) return folder;
 		if (explicit) {
@@ -74,7 +100,7 @@ export interface DemoResult {
 
 /** The whole method: data, tokens, two trainings from the same initial weights, states, probes, report. */
 export async function runDemo(folder: string, options: DemoOptions, context: CommandContext): Promise<DemoResult> {
-	await mkdir(folder, { recursive: true });
+	using _lock = lockFolder(folder);
 	await writeWhole(join(folder, 'demo.json'), `${JSON.stringify(options, undefined, '\t')}\n`);
 	const stageSeconds: Record<string, number> = {};
 	const stage = async <T>(name: string, run: () => Promise<T>): Promise<T> => {
@@ -110,7 +136,13 @@ export async function runDemo(folder: string, options: DemoOptions, context: Com
 	try {
 		for (const model of trained) {
 			// The same seed: both start from the same weights and see the same windows.
-			const config = { ...windows, seed: options.seed, steps: options.steps, objective: model.objective };
+			const config = {
+				...windows,
+				...options.train,
+				seed: options.seed,
+				steps: options.steps,
+				objective: model.objective,
+			};
 			const operation = context.operation(`train ${model.label}`);
 			await stage(`train ${model.label}`, () => trainRun(join(folder, 'runs', model.name), store, config, operation));
 		}
@@ -143,7 +175,7 @@ async function embedAll(
 	context: CommandContext,
 ): Promise<(EvaluatedModel & { readonly embeddings: string })[]> {
 	const indexDates = await readIndexDates(tasks);
-	await mkdir(join(folder, 'embeddings'), { recursive: true });
+	await makeFolder(join(folder, 'embeddings'));
 	const result: (EvaluatedModel & { embeddings: string })[] = [];
 	const encoders = [
 		...trained.map(({ name, label, description }) => ({

@@ -1,8 +1,8 @@
-import { rename, rm } from 'node:fs/promises';
 import { type DuckDBBigIntVector, type DuckDBListVector, FLOAT, LIST, listValue } from '@duckdb/node-api';
 import { withDatabase } from '../data/query.js';
 import { DataError, OutputError } from '../errors.js';
 import { copyToParquet, keyValueMetadata, parquetFiles } from '../files/duckdb-files.js';
+import { writeWholeFile } from '../files/whole.js';
 import type { EncoderChoice, Pooling, WorldModel } from '../model/world-model.js';
 import { type ContextCounts, indexBatches } from '../sample/index-windows.js';
 import type { TokenStore } from '../store/token-store.js';
@@ -72,31 +72,30 @@ export async function writeEmbeddings(
 	table: FeatureTable,
 	metadata: Readonly<Record<string, string>>,
 ): Promise<void> {
-	const temporary = `${path}.${process.pid}.tmp`;
 	try {
-		await withDatabase({ threads: 1 }, async (database) => {
-			await database.run('CREATE TABLE e (subject_id BIGINT, t BIGINT, embedding FLOAT[])');
-			const appender = await database.connection.createAppender('e');
-			for (const [row, { subjectId, predictionTime }] of table.samples.entries()) {
-				appender.appendBigInt(subjectId);
-				appender.appendBigInt(predictionTime);
-				appender.appendList(
-					listValue([...table.values.subarray(row * table.columns, (row + 1) * table.columns)]),
-					LIST(FLOAT),
+		await writeWholeFile(path, (temporary) =>
+			withDatabase({ threads: 1 }, async (database) => {
+				await database.run('CREATE TABLE e (subject_id BIGINT, t BIGINT, embedding FLOAT[])');
+				const appender = await database.connection.createAppender('e');
+				for (const [row, { subjectId, predictionTime }] of table.samples.entries()) {
+					appender.appendBigInt(subjectId);
+					appender.appendBigInt(predictionTime);
+					appender.appendList(
+						listValue([...table.values.subarray(row * table.columns, (row + 1) * table.columns)]),
+						LIST(FLOAT),
+					);
+					appender.endRow();
+				}
+				appender.closeSync();
+				await database.run(
+					copyToParquet('SELECT subject_id, make_timestamp(t) AS prediction_time, embedding FROM e', temporary, [
+						'COMPRESSION zstd',
+						...keyValueMetadata(metadata),
+					]),
 				);
-				appender.endRow();
-			}
-			appender.closeSync();
-			await database.run(
-				copyToParquet('SELECT subject_id, make_timestamp(t) AS prediction_time, embedding FROM e', temporary, [
-					'COMPRESSION zstd',
-					...keyValueMetadata(metadata),
-				]),
-			);
-		});
-		await rename(temporary, path);
+			}),
+		);
 	} catch (cause) {
-		await rm(temporary, { force: true });
 		if (cause instanceof DataError)
 			throw new OutputError(`[embed] ${path} could not be written: ${cause.message}`, { cause });
 		throw cause;

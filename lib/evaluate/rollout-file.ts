@@ -1,4 +1,3 @@
-import { rename, rm } from 'node:fs/promises';
 import {
 	type DuckDBBigIntVector,
 	type DuckDBIntegerVector,
@@ -10,6 +9,7 @@ import {
 import { withDatabase } from '../data/query.js';
 import { DataError, OutputError } from '../errors.js';
 import { copyToParquet, keyValueMetadata, parquetFiles } from '../files/duckdb-files.js';
+import { writeWholeFile } from '../files/whole.js';
 import { type RolloutSample, type RolloutTable, rolloutHorizons } from './rollout.js';
 
 /**
@@ -22,39 +22,41 @@ export async function writeRollout(
 	table: RolloutTable,
 	metadata: Readonly<Record<string, string>>,
 ): Promise<void> {
-	const temporary = `${path}.${process.pid}.tmp`;
 	const list = (values: Float32Array) => listValue([...values]);
 	try {
-		await withDatabase({ threads: 1 }, async (database) => {
-			await database.run(
-				'CREATE TABLE r (subject_id BIGINT, t BIGINT, horizon_days INTEGER, state FLOAT[], record_state FLOAT[], record_prediction FLOAT[])',
-			);
-			const appender = await database.connection.createAppender('r');
-			for (const { sample, now, ahead } of table.samples) {
-				for (const { horizonDays, predicted, record } of [{ horizonDays: 0, predicted: now, record: null }, ...ahead]) {
-					appender.appendBigInt(sample.subjectId);
-					appender.appendBigInt(sample.predictionTime);
-					appender.appendInteger(horizonDays);
-					appender.appendList(list(predicted), LIST(FLOAT));
-					for (const values of [record?.state, record?.predicted]) {
-						if (values === undefined) appender.appendNull();
-						else appender.appendList(list(values), LIST(FLOAT));
+		await writeWholeFile(path, (temporary) =>
+			withDatabase({ threads: 1 }, async (database) => {
+				await database.run(
+					'CREATE TABLE r (subject_id BIGINT, t BIGINT, horizon_days INTEGER, state FLOAT[], record_state FLOAT[], record_prediction FLOAT[])',
+				);
+				const appender = await database.connection.createAppender('r');
+				for (const { sample, now, ahead } of table.samples) {
+					for (const { horizonDays, predicted, record } of [
+						{ horizonDays: 0, predicted: now, record: null },
+						...ahead,
+					]) {
+						appender.appendBigInt(sample.subjectId);
+						appender.appendBigInt(sample.predictionTime);
+						appender.appendInteger(horizonDays);
+						appender.appendList(list(predicted), LIST(FLOAT));
+						for (const values of [record?.state, record?.predicted]) {
+							if (values === undefined) appender.appendNull();
+							else appender.appendList(list(values), LIST(FLOAT));
+						}
+						appender.endRow();
 					}
-					appender.endRow();
 				}
-			}
-			appender.closeSync();
-			await database.run(
-				copyToParquet(
-					'SELECT subject_id, make_timestamp(t) AS prediction_time, horizon_days, state, record_state, record_prediction FROM r',
-					temporary,
-					['COMPRESSION zstd', ...keyValueMetadata(metadata)],
-				),
-			);
-		});
-		await rename(temporary, path);
+				appender.closeSync();
+				await database.run(
+					copyToParquet(
+						'SELECT subject_id, make_timestamp(t) AS prediction_time, horizon_days, state, record_state, record_prediction FROM r',
+						temporary,
+						['COMPRESSION zstd', ...keyValueMetadata(metadata)],
+					),
+				);
+			}),
+		);
 	} catch (cause) {
-		await rm(temporary, { force: true });
 		if (cause instanceof DataError)
 			throw new OutputError(`[rollout] ${path} could not be written: ${cause.message}`, { cause });
 		throw cause;

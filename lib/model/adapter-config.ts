@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { CheckpointError } from '../errors.js';
-import { exists } from '../files/whole.js';
+import { exists } from '../files/exists.js';
+import { readJson } from '../files/json.js';
 import { type LoraOptions, linearMaps } from './lora.js';
 
 export const adapterConfigName = 'adapter_config.json';
@@ -49,12 +49,7 @@ export async function readAdapterConfig(file: string): Promise<AdapterConfig> {
 			`[adapter] ${file}: ${key} ${rule} but is ${JSON.stringify(found)}; merge the adapter with peft (merge_and_unload) and use the merged model`,
 		);
 	};
-	let json: unknown;
-	try {
-		json = JSON.parse(await readFile(file, 'utf8'));
-	} catch (cause) {
-		throw new CheckpointError(`[adapter] ${file} must be JSON: ${(cause as Error).message}`, { cause });
-	}
+	const json = await readJson(file, { scope: 'huggingface', error: CheckpointError });
 	const parsed = Adapter.safeParse(json, { reportInput: true });
 	if (!parsed.success) {
 		const issue = parsed.error.issues[0]!;

@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { CheckpointError } from '../errors.js';
+import { readJson } from '../files/json.js';
 import type { NativePredictorOptions, StorageDtype } from '../native.js';
 import { Qwen3Shape } from './qwen3-config.js';
 
@@ -88,17 +88,11 @@ const Root = z.looseObject({
  * @see transformers `configuration_qwen3.py`
  */
 export async function readHuggingFaceConfig(file: string): Promise<HuggingFaceConfig> {
-	let json: unknown;
-	try {
-		json = JSON.parse(await readFile(file, 'utf8'));
-	} catch (cause) {
-		throw new CheckpointError(`[huggingface] ${file} must be JSON: ${(cause as Error).message}`, { cause });
-	}
-	return parseHuggingFaceConfig(json, file);
+	return parseHuggingFaceConfig(await readJson(file, { scope: 'huggingface', error: CheckpointError }), file);
 }
 
 /** As {@link readHuggingFaceConfig}, of what was read. */
-export function parseHuggingFaceConfig(json: unknown, file: string): HuggingFaceConfig {
+function parseHuggingFaceConfig(json: unknown, file: string): HuggingFaceConfig {
 	const refuse = (key: string, rule: string, found: unknown): never => {
 		throw new CheckpointError(`[huggingface] ${file}: ${key} ${rule} but is ${JSON.stringify(found)}`);
 	};

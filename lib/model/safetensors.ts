@@ -2,6 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { open } from 'node:fs/promises';
 import { z } from 'zod';
 import { CheckpointError } from '../errors.js';
+import { parseJson } from '../files/json.js';
 import type { NativeTensorEntry } from '../native.js';
 
 const Header = z.record(
@@ -82,11 +83,11 @@ export async function readStoredTensors(path: string): Promise<SafetensorsFile<S
 		if ((await file.read(headerBytes, 0, headerLength, 8)).bytesRead < headerLength) {
 			fail(`must hold a header of ${headerLength} bytes but ends inside it`);
 		}
-		let json: Record<string, unknown>;
+		let json: unknown;
 		try {
 			const text = new TextDecoder('utf-8', { fatal: true }).decode(headerBytes);
-			json = JSON.parse(text);
-			// JSON.parse keeps the last of two equal keys without a word.
+			json = parseJson(text);
+			// It keeps the last of two equal keys without a word.
 			const twice = repeatedKey(text);
 			if (twice !== undefined) return fail(`header must name every key once but names "${twice}" twice`);
 		} catch (cause) {
@@ -96,7 +97,7 @@ export async function readStoredTensors(path: string): Promise<SafetensorsFile<S
 		if (typeof json !== 'object' || json === null || Array.isArray(json)) {
 			return fail('header must be a JSON object of tensors');
 		}
-		const { __metadata__: rawMetadata, ...rest } = json;
+		const { __metadata__: rawMetadata, ...rest } = json as Record<string, unknown>;
 		const metadata = Metadata.safeParse(rawMetadata ?? {});
 		const header = Header.safeParse(rest);
 		if (!metadata.success) return fail('header __metadata__ must map text to text');
@@ -151,7 +152,7 @@ function repeatedKey(text: string): string | undefined {
 		if (found === '{') seen.push(new Set());
 		else if (found === '}') seen.pop();
 		else if (/^\s*:/.test(text.slice(token.lastIndex, token.lastIndex + 16))) {
-			const key: string = JSON.parse(found);
+			const key = parseJson(found) as string;
 			if (seen.at(-1)?.has(key)) return key;
 			seen.at(-1)?.add(key);
 		}

@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { dirname, join, normalize } from 'node:path';
 import { z } from 'zod';
 import { CheckpointError } from '../errors.js';
-import { exists } from '../files/whole.js';
+import { exists } from '../files/exists.js';
+import { readJson } from '../files/json.js';
 import { readStoredTensors, type StoredTensor } from './safetensors.js';
 
 /** What a folder's weight files hold, under the names in the files. */
@@ -40,12 +40,7 @@ async function shardedTensors(indexFile: string): Promise<StoredTensor[]> {
 	const fail = (path: string, message: string): never => {
 		throw new CheckpointError(`[huggingface] ${path}: ${message}`);
 	};
-	let json: unknown;
-	try {
-		json = JSON.parse(await readFile(indexFile, 'utf8'));
-	} catch (cause) {
-		throw new CheckpointError(`[huggingface] ${indexFile} must be JSON: ${(cause as Error).message}`, { cause });
-	}
+	const json = await readJson(indexFile, { scope: 'huggingface', error: CheckpointError });
 	const index = Index.safeParse(json);
 	if (!index.success) return fail(indexFile, 'weight_map must map tensor names to file names');
 	const map = new Map(Object.entries(index.data.weight_map));

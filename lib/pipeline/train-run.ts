@@ -1,6 +1,5 @@
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { exists } from '../files/whole.js';
+import { exists } from '../files/exists.js';
 import type { TokenStore } from '../store/token-store.js';
 import { RunFolder } from '../train/run-folder.js';
 import type { TrainConfigInput } from '../train/train-config.js';
@@ -17,7 +16,7 @@ export async function isTrained(path: string): Promise<boolean> {
 /**
  * Trains a run to its last step: a new one, or one that was interrupted at any moment.
  *
- * @param path - Belongs to this run: what it holds without a configuration is removed.
+ * @param path - Belongs to this run.
  * @throws {AbortedError} {CheckpointError} {NativeError} {OutputError}
  */
 export async function trainRun(
@@ -27,8 +26,6 @@ export async function trainRun(
 	operation: LongOperation,
 ): Promise<void> {
 	const begun = await exists(join(path, 'config.json'));
-	// Killed before it had a configuration, a run leaves a folder that a new one would refuse.
-	if (!begun) await rm(path, { recursive: true, force: true });
 	await using trainer = begun
 		? await Trainer.resume(path, store, operation)
 		: await Trainer.create(path, store, config);

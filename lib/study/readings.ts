@@ -1,12 +1,14 @@
-import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
-import { parseConfig } from '../config.js';
 import { AbortedError, DataError } from '../errors.js';
 import type { FeatureTable } from '../evaluate/features.js';
 import { HeldOutLosses } from '../evaluate/held-out-losses.js';
 import { LatentReading, ModelReader, TaskReading } from '../evaluate/reading.js';
 import type { EvaluationSamples } from '../evaluate/samples.js';
+import { type JsonFile, readJsonAs } from '../files/json.js';
 import { writeWhole } from '../files/whole.js';
+
+/** What is said of a damaged file of a study. */
+export const madeAgain: JsonFile = { scope: 'study', fix: 'remove it, and it is made again' };
 
 /** The reading of one model in a file, so that metrics are made without fitting again. */
 export const StudyReading = z.strictObject({
@@ -47,23 +49,10 @@ export async function writeReading(
 
 /** @throws {DataError} {ConfigError} */
 export async function readReading(file: string): Promise<StudyReading> {
-	return parseConfig(`study ${file}`, StudyReading, await readJson(file));
+	return readJsonAs(file, StudyReading, madeAgain);
 }
 
 /** @throws {DataError} {ConfigError} */
 export async function readHeldOutLosses(file: string): Promise<HeldOutLosses> {
-	return parseConfig(`study ${file}`, HeldOutLosses, await readJson(file));
-}
-
-/** @throws {DataError} When the file cannot be read or is not JSON. */
-export async function readJson(file: string): Promise<unknown> {
-	try {
-		return JSON.parse(await readFile(file, 'utf8'));
-	} catch (cause) {
-		throw new DataError(
-			'study',
-			{ file, rule: 'must be JSON', value: (cause as Error).message, fix: 'remove it, and it is made again' },
-			{ cause },
-		);
-	}
+	return readJsonAs(file, HeldOutLosses, madeAgain);
 }

@@ -69,12 +69,17 @@ export class Trainer {
 		store: TokenStore,
 		{ onWarning }: Pick<LongOperation, 'onWarning'> = {},
 	): Promise<Trainer> {
-		const folder = await RunFolder.open(path);
-		requireSameData(folder.config, store);
-		if (await folder.isUntrained()) return new Trainer(folder, await initialModel(folder.config), 0);
-		const checkpoint = await folder.newestCheckpoint(onWarning);
-		const model = await checkpointModel(folder.config, checkpoint, { withOptimizer: true });
-		return new Trainer(folder, model, checkpoint.step);
+		const folder = await RunFolder.openToWrite(path);
+		try {
+			requireSameData(folder.config, store);
+			if (await folder.isUntrained()) return new Trainer(folder, await initialModel(folder.config), 0);
+			const checkpoint = await folder.newestCheckpoint(onWarning);
+			const model = await checkpointModel(folder.config, checkpoint, { withOptimizer: true });
+			return new Trainer(folder, model, checkpoint.step);
+		} catch (cause) {
+			folder.release();
+			throw cause;
+		}
 	}
 
 	/** Updates made so far. */
@@ -158,7 +163,9 @@ export class Trainer {
 		return { kind: 'tuning', step: this.#step, ...(await meanLosses(batches)) };
 	}
 
+	/** Frees the model's memory and lets another process write the run folder. */
 	async close(): Promise<void> {
+		this.folder.release();
 		await this.model.close();
 	}
 

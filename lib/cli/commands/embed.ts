@@ -1,6 +1,5 @@
-import { access } from 'node:fs/promises';
 import type { Argv } from 'yargs';
-import { OutputError } from '../../errors.js';
+import { lockNewFile } from '../../files/lock.js';
 import { embedRun } from '../../pipeline/embed-run.js';
 import { openTokenStore } from '../../store/token-store.js';
 import { readIndexDates } from '../../tasks/read.js';
@@ -39,13 +38,8 @@ export const builder = (yargs: Argv) =>
 
 export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>): Promise<void> {
 	await withContext(Boolean(args.json), async (context) => {
-		for (const file of [args.out, ...(args.rollout === undefined ? [] : [args.rollout])]) {
-			const taken = await access(file).then(
-				() => true,
-				() => false,
-			);
-			if (taken) throw new OutputError(`[embed] ${file} must not exist but does; choose another name or remove it`);
-		}
+		using _lock = await lockNewFile(args.out);
+		using _rolloutLock = args.rollout === undefined ? undefined : await lockNewFile(args.rollout);
 		const store = await openTokenStore(args.store);
 		try {
 			const { table, metadata } = await embedRun(args.out, args.run, store, await readIndexDates(args.tasks), {

@@ -1,8 +1,8 @@
-import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Argv } from 'yargs';
 import { openMeds } from '../../data/meds.js';
 import { DataError } from '../../errors.js';
+import { exists } from '../../files/exists.js';
 import { adapterConfigName, adapterWeightsName, readAdapterConfig } from '../../model/adapter-config.js';
 import { openPretrained } from '../../model/pretrained.js';
 import { readSafetensorsHeader } from '../../model/safetensors.js';
@@ -164,12 +164,5 @@ async function meds(context: CommandContext, path: string): Promise<void> {
 			...dataset.notes.map((note) => `note: ${note}`),
 		].join('\n'),
 		data,
-	);
-}
-
-async function exists(path: string): Promise<boolean> {
-	return access(path).then(
-		() => true,
-		() => false,
 	);
 }

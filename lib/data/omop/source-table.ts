@@ -94,7 +94,8 @@ function dialectSql({ delimiter, quoting, columns, longestRecord }: CsvForm): st
 		`delim = ${quoted(delimiter)}`,
 		...(quoting === 'none' ? ["quote = ''", "escape = ''"] : [`quote = '"'`, `escape = ${quoted(escaping)}`]),
 		'header = true',
-		`nullstr = ['', 'NULL', '\\N']`,
+		// DuckDB takes no escape that is in a word for null; such a cell is a word for none all the same.
+		quoting === 'backslash' ? "nullstr = ['', 'NULL']" : `nullstr = ['', 'NULL', '\\N']`,
 		...(long === undefined ? [] : [`max_line_size = ${long}`, `buffer_size = ${Math.max(32_000_000, 4 * long)}`]),
 	];
 }
