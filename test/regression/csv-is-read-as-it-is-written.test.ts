@@ -140,7 +140,7 @@ t.test('notes are read whatever their length, and are no matter when nobody asks
 	writeFileSync(join(cdm, 'NOTE.csv'), omopCsv([{ ...notes[0]!, note_text: long }, notes[1]!]));
 	await importOmop(cdm, join(folder, 'meds'), { notes: true });
 	const read = (await medsRows(join(folder, 'meds'))).find(({ text_value }) => (text_value?.length ?? 0) > 1e6);
-	t.equal(read?.text_value?.length, long.trim().length);
+	t.equal(read?.text_value?.length, long.length);
 	for (const [i, content] of [
 		'note_id,note_text\n1,"not closed',
 		Buffer.from('note_id,note_text\n1,caf\u00e9\n', 'latin1'),

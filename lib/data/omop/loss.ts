@@ -51,7 +51,7 @@ export function refuseUnknownConcepts(counts: readonly OmopTableCounts[], maxUnk
 		.sort((a, b) => lost(b) - lost(a))
 		.slice(0, 3)
 		.filter((table) => lost(table) > 0)
-		.map((table) => `${labelOf(table)} ${lost(table)} of ${table.rowsOut}`);
+		.map((table) => `${labelOf(table)} ${lost(table)} of ${table.rowsIn}`);
 	throw new DataError('omop', {
 		file: 'CONCEPT',
 		rule: `must hold the concepts of all but ${percent(maxUnknown)} of the rows that name one (maxUnknownConcepts)`,
