@@ -2,6 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { simulateCohort } from '../cohort/simulate.js';
+import { filePath } from '../config.js';
 import { openMeds } from '../data/meds.js';
 import { OutputError } from '../errors.js';
 import { evaluate } from '../evaluate/evaluate.js';
@@ -27,7 +28,7 @@ import { duration } from './progress-line.js';
 /** Options of the demo; kept in `demo.json`, so that an interrupted one is continued with the same. */
 export const DemoOptions = z.strictObject({
 	/** Absolute path of a MEDS data set; null simulates a cohort. */
-	meds: z.string().nullable(),
+	meds: filePath.nullable(),
 	patients: z.int().positive(),
 	steps: z.int().positive(),
 	seed: z.int().nonnegative(),

@@ -2,6 +2,7 @@ import { type DuckDBBigIntVector, type DuckDBListVector, FLOAT, LIST, listValue 
 import { withDatabase } from '../data/query.js';
 import { DataError, OutputError } from '../errors.js';
 import { copyToParquet, keyValueMetadata, parquetFiles } from '../files/duckdb-files.js';
+import { requirePath } from '../files/path.js';
 import { writeWholeFile } from '../files/whole.js';
 import type { EncoderChoice, Pooling, WorldModel } from '../model/world-model.js';
 import { type ContextCounts, indexBatches } from '../sample/index-windows.js';
@@ -72,6 +73,7 @@ export async function writeEmbeddings(
 	table: FeatureTable,
 	metadata: Readonly<Record<string, string>>,
 ): Promise<void> {
+	requirePath('embed', 'path', path);
 	try {
 		await writeWholeFile(path, (temporary) =>
 			withDatabase({ threads: 1 }, async (database) => {
@@ -104,6 +106,7 @@ export async function writeEmbeddings(
 
 /** @throws {DataError} For a file without embeddings, or rows of different widths. */
 export async function readEmbeddings(path: string): Promise<FeatureTable> {
+	requirePath('embeddings', 'path', path);
 	return withDatabase({}, async (database) => {
 		const file = parquetFiles(path);
 		const [shape] = await database.rows(

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { latentsFolder } from '../cohort/latent-writer.js';
 import { cohortName } from '../cohort/simulate.js';
-import { parseConfig, positiveInteger, seed } from '../config.js';
+import { filePath, parseConfig, positiveInteger, seed } from '../config.js';
 import { type MedsDataset, openMeds } from '../data/meds.js';
 import { DataError } from '../errors.js';
 import { exists } from '../files/exists.js';
@@ -21,18 +21,18 @@ import { commonSamples, type EvaluationSamples, readSamples } from './samples.js
 
 export const EvaluateOptions = z.strictObject({
 	/** MEDS folder: labels' history, count features, true latent states. */
-	meds: z.string(),
+	meds: filePath,
 	/** Folder written by `buildTasks`. */
-	tasks: z.string(),
+	tasks: filePath,
 	/** Encoders with their embeddings (parquet written by `writeEmbeddings`) and rollouts (`writeRollout`), if any. The count baseline is always added. */
-	models: z.array(EvaluatedModel.extend({ embeddings: z.string(), rollout: z.string().optional() })).min(1),
+	models: z.array(EvaluatedModel.extend({ embeddings: filePath, rollout: filePath.optional() })).min(1),
 	/** Where evaluation.json is written. */
-	out: z.string(),
+	out: filePath,
 	seed: seed.default(1),
 	/** Bootstrap resamples. */
 	draws: positiveInteger.default(1000),
 	/** Token store of the embeddings: its cohort flow and summary go into the file, for the report. */
-	store: z.string().optional(),
+	store: filePath.optional(),
 });
 export type EvaluateOptions = z.input<typeof EvaluateOptions>;
 

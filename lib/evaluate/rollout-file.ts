@@ -9,6 +9,7 @@ import {
 import { withDatabase } from '../data/query.js';
 import { DataError, OutputError } from '../errors.js';
 import { copyToParquet, keyValueMetadata, parquetFiles } from '../files/duckdb-files.js';
+import { requirePath } from '../files/path.js';
 import { writeWholeFile } from '../files/whole.js';
 import { type RolloutSample, type RolloutTable, rolloutHorizons } from './rollout.js';
 
@@ -22,6 +23,7 @@ export async function writeRollout(
 	table: RolloutTable,
 	metadata: Readonly<Record<string, string>>,
 ): Promise<void> {
+	requirePath('rollout', 'path', path);
 	const list = (values: Float32Array) => listValue([...values]);
 	try {
 		await writeWholeFile(path, (temporary) =>
@@ -65,6 +67,7 @@ export async function writeRollout(
 
 /** @throws {DataError} For a file without rollouts, or rows in another order than they were written in. */
 export async function readRollout(path: string): Promise<RolloutTable> {
+	requirePath('rollout', 'path', path);
 	return withDatabase({ threads: 1 }, async (database) => {
 		const samples: (RolloutSample & { ahead: RolloutSample['ahead'][number][] })[] = [];
 		let columns = 0;

@@ -2,12 +2,13 @@ import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DuckDBBigIntVector } from '@duckdb/node-api';
 import { z } from 'zod';
-import { nonNegativeInteger, parseConfig, positiveInteger, seed } from '../config.js';
+import { filePath, nonNegativeInteger, parseConfig, positiveInteger, seed } from '../config.js';
 import { floorDaysSql } from '../data/day-sql.js';
 import { eventsSql, type MedsDataset, openMeds } from '../data/meds.js';
 import { type Database, quoted, withDatabase } from '../data/query.js';
 import { ConfigError, DataError } from '../errors.js';
 import { copyToParquet, parquetFiles } from '../files/duckdb-files.js';
+import { requirePath } from '../files/path.js';
 import { parquetPaths } from '../files/visible-files.js';
 import { writeWhole, writeWholeFolder } from '../files/whole.js';
 import { RandomStream } from '../random.js';
@@ -23,7 +24,7 @@ export const BuildTasksOptions = z.strictObject({
 	minHistoryDays: positiveInteger.default(3),
 	seed: seed.default(1),
 	/** Folder of ready label sets (MEDS `<task>/*.parquet`); their index dates are added. */
-	externalLabels: z.string().optional(),
+	externalLabels: filePath.optional(),
 	/** Events on the index day and this many days after it belong to no target: a buffer against leaks. */
 	bufferDays: nonNegativeInteger.default(0),
 });
@@ -46,6 +47,8 @@ export async function buildTasks(
 	options: BuildTasksOptions = { tasks: [...commonTasks] },
 	operation: LongOperation = {},
 ): Promise<TaskList> {
+	requirePath('tasks', 'meds', meds);
+	requirePath('tasks', 'out', out);
 	const config = parseConfig('tasks', BuildTasksOptions, options);
 	const names = config.tasks.map(({ name }) => name);
 	if (new Set(names).size !== names.length)

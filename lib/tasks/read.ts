@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { withDatabase } from '../data/query.js';
 import { parquetFiles } from '../files/duckdb-files.js';
 import { readJsonAs } from '../files/json.js';
+import { requirePath } from '../files/path.js';
 import { parquetPaths } from '../files/visible-files.js';
 import type { IndexDate, Split } from '../types.js';
 
@@ -38,6 +39,7 @@ export type TaskList = z.infer<typeof TaskList>;
 
 /** @throws {DataError} {ConfigError} */
 export async function readTaskList(directory: string): Promise<TaskList> {
+	requirePath('tasks', 'directory', directory);
 	const file = join(directory, 'tasks.json');
 	return readJsonAs(file, TaskList, {
 		scope: 'tasks',
@@ -52,6 +54,7 @@ export interface IndexDateRow extends IndexDate {
 
 /** Rows of `index_dates.parquet` in file order. */
 export async function readIndexDates(directory: string): Promise<IndexDateRow[]> {
+	requirePath('tasks', 'directory', directory);
 	return withDatabase({}, async (database) => {
 		const rows: IndexDateRow[] = [];
 		const file = parquetFiles(join(directory, 'index_dates.parquet'));
@@ -77,6 +80,7 @@ export interface LabelRow extends IndexDate {
 
 /** Labels of one task and horizon (MEDS label schema). */
 export async function readLabels(directory: string): Promise<LabelRow[]> {
+	requirePath('tasks', 'directory', directory);
 	return withDatabase({}, async (database) => {
 		const rows: LabelRow[] = [];
 		const files = parquetFiles(await parquetPaths('tasks', directory));
