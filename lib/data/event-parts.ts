@@ -2,12 +2,13 @@ import { relative, sep } from 'node:path';
 import type { DuckDBVarCharVector } from '@duckdb/node-api';
 import { DataError } from '../errors.js';
 import { parquetFiles, parquetFooters } from '../files/duckdb-files.js';
-import { noTime, type Split, splits } from '../types.js';
+import { noTime, type Split } from '../types.js';
 import { subjectApart } from './check-events.js';
 import { float32Items, int32Items, int64Words } from './column-items.js';
 import { type EventLayout, eventsSql, layoutsOf, type TextColumn } from './event-columns.js';
 import type { MedsFiles } from './meds.js';
 import { type Database, quoted } from './query.js';
+import { folderSplit } from './splits.js';
 
 /** A piece of a MEDS data set that holds whole patients: several small files, or a range of subjects of a large one. */
 export interface EventPart {
@@ -89,10 +90,7 @@ export async function planParts(
 			)),
 		);
 	}
-	const folderOf = (path: string): EventPart['folder'] => {
-		const folder = relative(directory, path).split(sep)[1];
-		return splits.find((split) => split === folder);
-	};
+	const folderOf = (path: string): EventPart['folder'] => folderSplit(relative(directory, path).split(sep).join('/'));
 	const groups = new Map<string, { n: number; low: bigint | undefined; high: bigint | undefined }[]>();
 	const bound = (value: unknown) => (/^-?\d+$/.test(String(value)) ? BigInt(String(value)) : undefined);
 	for (const { file_name, n, low, high } of rows) {

@@ -16,13 +16,14 @@ import { dataFiles } from './data-files.js';
 import type { EventLayout } from './event-columns.js';
 import { type Database, withDatabase } from './query.js';
 import { readSplits } from './read-splits.js';
+import { type SplitSource, splitsFingerprint } from './splits.js';
 import { arrowTypes } from './validate/arrow-types.js';
 import { type DatasetJson, parseDatasetJson } from './validate/dataset-json.js';
 import { Findings } from './validate/rule.js';
 import { checkSchema, schemas } from './validate/schemas.js';
 import { findingNotes, refuseErrors } from './validate/to-reader.js';
 
-export { eventsSql, layoutsOf } from './event-columns.js';
+export { eventsSql } from './event-columns.js';
 
 /** A MEDS data set on disk whose rules were checked. */
 export interface MedsDataset {
@@ -37,22 +38,23 @@ export interface MedsDataset {
 	readonly fingerprint: string;
 	/** Subjects with events of each split, ascending. */
 	readonly subjects: Readonly<Record<Split, readonly bigint[]>>;
+	/** What decided the splits, and SHA-256 over who is in which. */
+	readonly splits: { readonly source: SplitSource; readonly fingerprint: string };
 	readonly events: number;
 	/** What was accepted although MEDS 0.4 asks for something else, and what to know about the data. */
 	readonly notes: readonly string[];
 }
 
 /** A MEDS data set whose columns were checked, and its rows not. */
-export type MedsFiles = Omit<MedsDataset, 'subjects' | 'events'>;
+export type MedsFiles = Omit<MedsDataset, 'subjects' | 'splits' | 'events'>;
 
 /**
  * Opens a MEDS folder and checks what every reader leans on; docs/meds.md has the policy on each kind of bad input. The
  * events are read once; memory holds the subjects.
  *
- * @param seed - Draws the splits when the data set brings none.
  * @throws {DataError} Names file, column, rule and value. {AbortedError}
  */
-export async function openMeds(directory: string, seed = 1, operation: LongOperation = {}): Promise<MedsDataset> {
+export async function openMeds(directory: string, operation: LongOperation = {}): Promise<MedsDataset> {
 	requirePath('meds', 'directory', directory);
 	return withDatabase({}, async (database) => {
 		const dataset = await openFiles(database, directory);
@@ -65,8 +67,9 @@ export async function openMeds(directory: string, seed = 1, operation: LongOpera
 		});
 		await checkSubjectsTogether(database);
 		notes.push(...countNotes(counts));
-		const subjects = await readSplits(database, directory, seed, notes);
-		return { ...dataset, subjects, events: counts.events, notes };
+		const { source, subjects } = await readSplits(database, dataset, notes);
+		const splits = { source, fingerprint: splitsFingerprint(subjects) };
+		return { ...dataset, subjects, splits, events: counts.events, notes };
 	});
 }
 

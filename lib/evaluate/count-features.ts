@@ -1,5 +1,6 @@
 import type { DuckDBIntegerVector } from '@duckdb/node-api';
 import { floorDaysSql } from '../data/day-sql.js';
+import type { LifeCodes } from '../data/life-codes.js';
 import { eventsSql, type MedsDataset } from '../data/meds.js';
 import { withDatabase } from '../data/query.js';
 import type { IndexDateRow } from '../tasks/read.js';
@@ -26,6 +27,7 @@ export const countsModel: EvaluatedModel = {
 export async function countFeatures(
 	dataset: MedsDataset,
 	indexDates: readonly IndexDateRow[],
+	lifeCodes: LifeCodes,
 	signal?: AbortSignal,
 ): Promise<FeatureTable> {
 	return withDatabase({}, async (database) => {
@@ -48,7 +50,7 @@ export async function countFeatures(
 		trainAppender.closeSync();
 		await database.run(
 			`CREATE TABLE kept AS SELECT code, (row_number() OVER (ORDER BY code) - 1)::INTEGER AS c FROM (
-				SELECT code FROM events JOIN train USING (subject_id) WHERE NOT starts_with(code, 'MEDS_')
+				SELECT code FROM events JOIN train USING (subject_id) WHERE NOT (starts_with(code, 'MEDS_') OR ${lifeCodes.birthSql()} OR ${lifeCodes.deathSql()})
 				GROUP BY code HAVING count(DISTINCT subject_id) >= ${minPatients})`,
 		);
 		const [size] = await database.rows('SELECT count(*)::INTEGER AS n FROM kept');
@@ -67,7 +69,7 @@ export async function countFeatures(
 			}
 		}
 		const ages = `SELECT i.i, (${floorDaysSql('i.t - min(b.time)')})::INTEGER AS days FROM index_dates i
-			JOIN events b ON b.subject_id = i.subject_id AND starts_with(b.code, 'MEDS_BIRTH') GROUP BY i.i, i.t`;
+			JOIN (SELECT subject_id, time FROM events WHERE time IS NOT NULL AND ${lifeCodes.birthSql()}) b USING (subject_id) GROUP BY i.i, i.t`;
 		for await (const chunk of database.stream(ages, signal)) {
 			const rows = chunk.getColumnVector(0) as DuckDBIntegerVector;
 			const days = chunk.getColumnVector(1) as DuckDBIntegerVector;

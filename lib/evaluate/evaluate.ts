@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { latentsFolder } from '../cohort/latent-writer.js';
 import { cohortName } from '../cohort/simulate.js';
 import { filePath, parseConfig, positiveInteger, seed } from '../config.js';
+import { LifeCodes } from '../data/life-codes.js';
 import { type MedsDataset, openMeds } from '../data/meds.js';
 import { DataError } from '../errors.js';
 import { exists } from '../files/exists.js';
@@ -61,7 +62,7 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 	const models: { readonly about: EvaluatedModel; readonly reader: ModelReader }[] = [];
 	for (const { embeddings, rollout: _, ...about } of config.models)
 		models.push({ about, reader: new ModelReader(await readEmbeddings(embeddings)) });
-	const counts = await countFeatures(dataset, all.indexDates, operation.signal);
+	const counts = await countFeatures(dataset, all.indexDates, new LifeCodes(taskList.lifeCodes), operation.signal);
 	models.push({ about: countsModel, reader: new ModelReader(counts) });
 	const samples = commonSamples(
 		all,

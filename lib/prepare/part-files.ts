@@ -7,6 +7,7 @@ import { dataFileName } from '../store/data-file-name.js';
 import { GrowingInt32 } from '../store/growing-array.js';
 import { TimelineColumns } from '../store/timeline-columns.js';
 import { type Split, splits } from '../types.js';
+import type { BirthCounts } from './birth-day.js';
 import type { StructuredPartCounts } from './structured-builder.js';
 import type { TextPartCounts } from './text-builder.js';
 
@@ -23,6 +24,7 @@ export interface PartSummary {
 	readonly outsideSubjects: number;
 	/** Events by split. */
 	readonly events: Readonly<Record<Split, number>>;
+	readonly births: BirthCounts;
 	readonly counts: StructuredPartCounts | TextPartCounts;
 }
 

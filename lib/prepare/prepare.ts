@@ -2,10 +2,14 @@ import { rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { filePath, fraction, parseConfig, positiveInteger, seed } from '../config.js';
+import { filePath, fraction, parseConfig, positiveInteger } from '../config.js';
+import { birthCandidates } from '../data/birth-candidates.js';
 import { type EventPart, type EventSource, planParts, presentColumns } from '../data/event-parts.js';
+import { LifeCodeOptions, LifeCodes } from '../data/life-codes.js';
 import { checkMedsRows, eventsSql, type MedsFiles, openMedsFiles } from '../data/meds.js';
 import { type Database, withDatabase } from '../data/query.js';
+import { splitsFile, splitsKey } from '../data/read-splits.js';
+import type { SplitSource } from '../data/splits.js';
 import { SubjectSplits } from '../data/subject-splits.js';
 import { AbortedError, ConfigError, DataError, VocabularyError } from '../errors.js';
 import { copyToParquet } from '../files/duckdb-files.js';
@@ -20,8 +24,8 @@ import { Serialiser, SerialiserOptions } from '../text/serialiser.js';
 import { CodeStatistics } from '../tokenizer/code-statistics.js';
 import { fitVocabulary, quantileSampleSize } from '../tokenizer/fit-vocabulary.js';
 import { QwenTokenizer } from '../tokenizer/qwen-tokenizer.js';
+import { sharedContents } from '../tokenizer/shared-contents.js';
 import { embeddingRows, TextVocabulary } from '../tokenizer/text-vocabulary.js';
-import { sharedContents } from '../tokenizer/tokenizer-pool.js';
 import { Vocabulary } from '../tokenizer/vocabulary.js';
 import type { LongOperation } from '../types.js';
 import { assembleStore } from './assemble.js';
@@ -53,8 +57,8 @@ const TextTokens = z.strictObject({
 export const PrepareOptions = z.strictObject({
 	/** What events become. */
 	tokens: z.discriminatedUnion('kind', [StructuredTokens, TextTokens]).prefault({ kind: 'structured' }),
-	/** Draws splits where the data set brings none. */
-	seed: seed.default(1),
+	/** Codes of birth and death beside the usual ones. */
+	lifeCodes: LifeCodeOptions.prefault({}),
 	/** Events that a thread is given at a time, and that one data file holds; absent: by the size of the data set. */
 	eventsPerPart: positiveInteger.optional(),
 	/** Absent: as many as the machine runs at once. Changes nothing in what is written. */
@@ -85,9 +89,10 @@ export async function prepareStore(
 	const given = await givenTokens(config);
 	const { threads: _, ...decisive } = config;
 	const plan = JSON.stringify({
-		version: 2,
+		version: 3,
 		package: packageVersion,
 		data: dataset.fingerprint,
+		splits: await splitsKey(meds),
 		...decisive,
 		...given.key,
 	});
@@ -140,6 +145,7 @@ interface Survey {
 
 class Preparation {
 	readonly #config: Config;
+	readonly #lifeCodes: LifeCodes;
 	readonly #dataset: MedsFiles;
 	readonly #given: GivenTokens;
 	readonly #folder: string;
@@ -147,6 +153,7 @@ class Preparation {
 
 	constructor(config: Config, dataset: MedsFiles, given: GivenTokens, folder: string, operation: LongOperation) {
 		this.#config = config;
+		this.#lifeCodes = new LifeCodes(config.lifeCodes);
 		this.#dataset = dataset;
 		this.#given = given;
 		this.#folder = folder;
@@ -159,21 +166,22 @@ class Preparation {
 		const { survey, splits } = await withDatabase({ memoryLimit: '1GB' }, async (database) => {
 			notes.push(...(await checkMedsRows(database, this.#dataset, this.#operation)).notes);
 			return {
-				splits: await SubjectSplits.read(database, this.#dataset.directory, this.#config.seed, notes),
+				splits: await SubjectSplits.read(database, this.#dataset, notes),
 				survey: await this.#survey(database),
 			};
 		});
-		if (!splits.mayHold('train')) throw noTraining();
+		const { source } = splits.shared;
+		if (!splits.mayHold('train')) throw noTraining(source);
 		this.#throwIfAborted();
 		const threads = Math.min(this.#config.threads ?? availableParallelism(), survey.parts.length);
 		const pool = new PartPool(
 			threads,
-			{ source: survey.source, splits: splits.shared, folder: this.#folder },
+			{ source: survey.source, splits: splits.shared, lifeCodes: this.#config.lifeCodes, folder: this.#folder },
 			this.#operation.signal,
 		);
 		let vocabulary: Vocabulary | TextVocabulary;
 		try {
-			vocabulary = await this.#vocabulary(survey, pool);
+			vocabulary = await this.#vocabulary(survey, pool, source);
 			await this.#tokenise(survey, pool, await this.#plan(vocabulary));
 		} finally {
 			await pool.close();
@@ -185,10 +193,16 @@ class Preparation {
 			parts: survey.parts.length,
 			codes: survey.codes,
 			textOnly: survey.textOnly,
+			splitSource: source,
 			subjectsNamed: splits.named,
+			lifeCodes: this.#lifeCodes,
+			birthCandidates: () =>
+				withDatabase({ memoryLimit: '1GB' }, (database) =>
+					birthCandidates(database, eventsSql(this.#dataset), this.#lifeCodes),
+				),
 			notes,
 		});
-		if (manifest.splits.train.patients === 0) throw noTraining();
+		if (manifest.splits.train.patients === 0) throw noTraining(source);
 		await writeWhole(join(this.#folder, 'vocabulary.json'), `${JSON.stringify(vocabulary.file, undefined, '\t')}\n`);
 		await this.#given.tokenizer?.save(join(this.#folder, 'tokenizer'));
 		await writeWhole(join(this.#folder, 'manifest.json'), `${JSON.stringify(manifest, undefined, '\t')}\n`);
@@ -234,7 +248,7 @@ class Preparation {
 		};
 	}
 
-	async #vocabulary(survey: Survey, pool: PartPool): Promise<Vocabulary | TextVocabulary> {
+	async #vocabulary(survey: Survey, pool: PartPool, splitSource: SplitSource): Promise<Vocabulary | TextVocabulary> {
 		const { tokens } = this.#config;
 		const { name, etl, fingerprint } = this.#dataset;
 		if (tokens.kind === 'text') {
@@ -253,13 +267,13 @@ class Preparation {
 		}
 		const given = this.#given.vocabulary;
 		if (given !== undefined) {
-			requireCoverage(given, survey, tokens.maxUnknown);
+			requireCoverage(given, survey, tokens.maxUnknown, this.#lifeCodes);
 			return given;
 		}
 		// Fitted before a run was killed.
 		const fitted = join(this.#folder, 'fitted.json');
 		if (await exists(fitted)) return Vocabulary.read(fitted);
-		const vocabulary = await this.#fit(survey, pool, tokens);
+		const vocabulary = await this.#fit(survey, pool, tokens, splitSource);
 		await writeWhole(fitted, JSON.stringify(vocabulary.file));
 		return vocabulary;
 	}
@@ -268,6 +282,7 @@ class Preparation {
 		survey: Survey,
 		pool: PartPool,
 		{ minPatients, bins }: Extract<Config['tokens'], { readonly kind: 'structured' }>,
+		splitSource: SplitSource,
 	): Promise<Vocabulary> {
 		const sampleSize = quantileSampleSize(survey.codesWithValues, survey.values);
 		const options = { codes: survey.codes.length, minPatients, sampleSize };
@@ -280,11 +295,12 @@ class Preparation {
 		for (const answer of await pool.all({ kind: 'end-fit' }))
 			if (answer.kind === 'statistics') all.addAll(answer.statistics);
 		const data = all.data();
-		if (data.events === 0) throw noTraining();
+		if (data.events === 0) throw noTraining(splitSource);
 		return fitVocabulary(data, { code: survey.codes, unit: survey.units }, this.#dataset, {
 			minPatients,
 			bins,
 			sampleSize,
+			lifeCodes: this.#lifeCodes,
 		});
 	}
 
@@ -329,8 +345,13 @@ class Preparation {
 }
 
 /** Refuses a vocabulary of other data that does not know these. */
-function requireCoverage(vocabulary: Vocabulary, { codes, events }: Survey, maxUnknown: number): void {
-	const rows = prefixRows(codes, events, { vocabulary });
+function requireCoverage(
+	vocabulary: Vocabulary,
+	{ codes, events }: Survey,
+	maxUnknown: number,
+	lifeCodes: LifeCodes,
+): void {
+	const rows = prefixRows(codes, events, { vocabulary, lifeCodes });
 	const total = events.reduce((sum, count) => sum + count, 0);
 	const unknown = codes.reduce(
 		(sum, code, i) => sum + (vocabulary.codeToken(code).match === 'unknown' ? events[i]! : 0),
@@ -350,10 +371,15 @@ function requireCoverage(vocabulary: Vocabulary, { codes, events }: Survey, maxU
 	);
 }
 
-function noTraining(): DataError {
+function noTraining(source: SplitSource): DataError {
 	return new DataError('prepare', {
-		file: 'metadata/subject_splits.parquet',
+		file: source === 'file' ? splitsFile : 'data',
 		rule: 'must put at least one subject with events in train',
 		value: 'none',
+		...(source === 'hash'
+			? { fix: `there are too few subjects to split them by a hash: write ${splitsFile}` }
+			: source === 'folders'
+				? { fix: `give data/train/ subjects with events, or write ${splitsFile}` }
+				: {}),
 	});
 }

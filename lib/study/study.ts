@@ -2,6 +2,7 @@ import { dirname, join } from 'node:path';
 import { latentsFolder } from '../cohort/latent-writer.js';
 import { simulateCohort } from '../cohort/simulate.js';
 import { parseConfig } from '../config.js';
+import { LifeCodes } from '../data/life-codes.js';
 import { openMeds } from '../data/meds.js';
 import { AbortedError, OutputError } from '../errors.js';
 import { countFeatures, countsModel } from '../evaluate/count-features.js';
@@ -114,7 +115,7 @@ async function planWork(
 			cost: readingCost,
 			isWhole: () => exists(files.reading(null, countsModel.name, pooling)),
 			make: async ({ signal }) => {
-				const table = await countFeatures(dataset, samples.indexDates, signal);
+				const table = await countFeatures(dataset, samples.indexDates, new LifeCodes(), signal);
 				await writeReading(await placeFor(files.reading(null, countsModel.name, pooling)), table, samples, signal);
 			},
 		},

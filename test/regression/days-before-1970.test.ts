@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import t from 'tap';
 import { floorDaysSql } from '../../lib/data/day-sql.js';
+import { LifeCodes } from '../../lib/data/life-codes.js';
 import { openMeds } from '../../lib/data/meds.js';
 import { quoted, withDatabase } from '../../lib/data/query.js';
 import { countFeatures } from '../../lib/evaluate/count-features.js';
@@ -92,7 +93,7 @@ async function madeOf(meds: string, out: string, days: number) {
 		labels[directory] = rows.map((row) => `${sample(row)} ${row.value}`);
 	}
 	const dataset = await openMeds(meds);
-	const counts = await countFeatures(dataset, indexDates);
+	const counts = await countFeatures(dataset, indexDates, new LifeCodes());
 	const manifest = await prepareStore(meds, join(out, 'store'), { threads: 1 });
 	const store = await openTokenStore(join(out, 'store'));
 	const timelines = [];

@@ -128,7 +128,7 @@ export function eventRules(maxCodeLength: number): readonly EventRule[] {
 			severity: 'warning',
 			basis: 'data-quality',
 			unit: 'rows',
-			message: "time is before the subject's MEDS_BIRTH",
+			message: "time is before the subject's birth (MEDS_BIRTH, or another code of it)",
 			source: 'lived',
 			condition: 'time < birth',
 			value: `${time} || ' before ' || make_timestamp(birth)::VARCHAR`,
@@ -138,7 +138,8 @@ export function eventRules(maxCodeLength: number): readonly EventRule[] {
 			severity: 'warning',
 			basis: 'data-quality',
 			unit: 'rows',
-			message: "time is after the subject's MEDS_DEATH (a death that is only a date lies at its midnight)",
+			message:
+				"time is after the subject's death (MEDS_DEATH, or another code of it; a death that is only a date lies at its midnight)",
 			source: 'lived',
 			condition: 'time > death',
 			value: `${time} || ' after ' || make_timestamp(death)::VARCHAR`,
