@@ -1,7 +1,9 @@
 #include <napi.h>
 
 #include "api/build_info.h"
+#include "api/errors.h"
 #include "api/running_call.h"
+#include "api/weight_shapes.h"
 #include "contract_object.h"
 #include "convert.h"
 #include "engine_wrap.h"
@@ -12,6 +14,15 @@ namespace {
 
 Napi::Value build_info(const Napi::CallbackInfo& info) { return write(info.Env(), api::build_info()); }
 
+Napi::Value weight_shapes(const Napi::CallbackInfo& info) {
+  const auto config = read<Qwen3Config>({"weight shapes", "shape"}, info[0]);
+  try {
+    return write(info.Env(), api::weight_shapes(config));
+  } catch (const std::exception& error) {
+    throw Napi::Error::New(info.Env(), api::message_of(error));
+  }
+}
+
 void prepare_exit(const Napi::CallbackInfo& info) {
   api::check_at_exit(read<std::int32_t>({"engine", "code"}, info[0]));
 }
@@ -20,6 +31,7 @@ void prepare_exit(const Napi::CallbackInfo& info) {
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("Engine", EngineWrap::constructor(env));
   exports.Set("buildInfo", Napi::Function::New(env, build_info, "buildInfo"));
+  exports.Set("weightShapes", Napi::Function::New(env, weight_shapes, "weightShapes"));
   exports.Set("prepareExit", Napi::Function::New(env, prepare_exit, "prepareExit"));
   exports.Set("contract", Napi::Function::New(env, contract_object, "contract"));
   register_probe_functions(env, exports);

@@ -38,6 +38,7 @@ Napi::Value contract_object(const Napi::CallbackInfo& info) {
   result.Set("NativeLogisticResult", describe<LogisticResult>(env));
   result.Set("NativeRidgeOptions", describe<RidgeOptions>(env));
   result.Set("NativeRidgeResult", describe<RidgeResult>(env));
+  result.Set("NativeWeightShape", describe<WeightShape>(env));
   result.Set("NativeBuildInfo", describe<BuildInfo>(env));
   result.Set("NativeStateKind", describe<StateKind>(env));
   result.Set("Placement", describe<Placement>(env));

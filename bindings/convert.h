@@ -117,6 +117,10 @@ Napi::Value write(Napi::Env env, const T& value) {
     auto array = Napi::TypedArrayOf<Element>::New(env, value.size(), TypedArray<Element>::type);
     if (!value.empty()) std::memcpy(array.Data(), value.data(), value.size() * sizeof(Element));
     return array;
+  } else if constexpr (is_vector<T>) {
+    const Napi::Array array = Napi::Array::New(env, value.size());
+    for (std::uint32_t i = 0; i < value.size(); ++i) array.Set(i, write(env, value[i]));
+    return array;
   } else {
     const Napi::Object object = Napi::Object::New(env);
     std::apply([&](const auto&... each) { (object.Set(camel_case(each.name), write(env, value.*each.member)), ...); },

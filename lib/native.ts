@@ -23,6 +23,13 @@ export interface NativeModelShape {
 	readonly initializerRange: number;
 }
 
+/** A weight of a decoder, by its name in HuggingFace files. */
+export interface NativeWeightShape {
+	readonly name: string;
+	/** PyTorch's layout: (out, in). */
+	readonly shape: readonly number[];
+}
+
 export interface NativeLoraOptions {
 	readonly rank: number;
 	readonly alpha: number;
@@ -238,6 +245,8 @@ export interface NativeAddon {
 	fitLogistic(options: NativeLogisticOptions): Promise<NativeLogisticResult>;
 	fitRidge(options: NativeRidgeOptions): Promise<NativeRidgeResult>;
 	buildInfo(): NativeBuildInfo;
+	/** The weights of a decoder in the order of the files; a tied head is none of its own. */
+	weightShapes(shape: NativeModelShape): readonly NativeWeightShape[];
 	/** Called when the process is about to end: while a call runs it then ends without destructors (native/api/running_call.h). */
 	prepareExit(code: number): void;
 	/** Every type that crosses the border as the core has it, under its name here; a test compares both. */

@@ -6,7 +6,7 @@ import { ConfigError } from '../errors.js';
 import { requirePath } from '../files/path.js';
 import { writeWhole, writeWholeFolder } from '../files/whole.js';
 import { predictorOf } from '../model/predictor.js';
-import { tensorShapes } from '../model/pretrained.js';
+import { weightShapes } from '../model/weight-shapes.js';
 import { readSafetensorsHeader } from '../model/safetensors.js';
 import type { WorldModel } from '../model/world-model.js';
 import type { NativeStateKind, StorageDtype } from '../native.js';
@@ -103,7 +103,7 @@ export async function exportHuggingFace(
 /** Config, generation config and the weights, adapters merged. */
 async function writeWeights(model: WorldModel, folder: string, config: z.output<typeof ExportOptions>): Promise<void> {
 	const dtype = config.dtype ?? model.options.parameterDtype ?? 'float32';
-	const shapes = tensorShapes({ shape: model.options.shape }, model.options.vocabSize);
+	const shapes = weightShapes(model.options.shape, model.options.vocabSize);
 	const shards = planShards(shapes, bytesOf[dtype], config.maxShardSize);
 	const json = (name: string, value: unknown) =>
 		writeWhole(join(folder, name), `${JSON.stringify(value, undefined, 2)}\n`);

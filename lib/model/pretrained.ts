@@ -8,6 +8,7 @@ import { type HuggingFaceConfig, readHuggingFaceConfig } from './huggingface-con
 import { asWeight, type StoredTensor } from './safetensors.js';
 import { storedTensors } from './stored-tensors.js';
 import { requireTiedHead } from './tied-head.js';
+import { weightShapes } from './weight-shapes.js';
 
 /** A model on disk: what it is and where each tensor lies, under the names of `Qwen3ForCausalLM`. */
 export interface PretrainedModel {
@@ -38,13 +39,13 @@ export async function openPretrained(directory: string): Promise<PretrainedModel
 	const config = await readHuggingFaceConfig(join(directory, 'config.json'));
 	const stored = await storedTensors(directory);
 	// Of any vocabulary: which names there are does not hang on it.
-	const names = new Set([...tensorShapes(config, 1).keys(), headName]);
+	const names = new Set([...weightShapes(config.shape, 1).keys(), headName]);
 	const { prefix, own, others } = decoderTensors(directory, stored.tensors, (name) => names.has(name));
 	const embed = own.find(({ name }) => name === embeddingName);
 	const vocabSize = embed?.shape[0];
 	if (embed === undefined || vocabSize === undefined)
 		return fail(directory, `tensor ${embeddingName} must be a matrix but is a scalar`);
-	const wanted = tensorShapes(config, vocabSize);
+	const wanted = weightShapes(config.shape, vocabSize);
 	const unread = others.map((name) => ({ name, reason: 'outside the language model' }));
 	const entries: NativeTensorEntry[] = [];
 	for (const tensor of own) {
@@ -94,34 +95,6 @@ function differences(config: HuggingFaceConfig, vocabSize: number, entries: read
 	if (config.vocabSize !== vocabSize)
 		notes.push(`config.json says vocab_size ${config.vocabSize} but the embedding has ${vocabSize} rows: all are read`);
 	return notes;
-}
-
-/** Names and shapes of a decoder, in the order of the files. A tied head has no tensor of its own. */
-export function tensorShapes({ shape }: Pick<HuggingFaceConfig, 'shape'>, vocabSize: number): Map<string, number[]> {
-	const { hiddenSize, intermediateSize, headDim, numAttentionHeads, numKeyValueHeads } = shape;
-	const query = numAttentionHeads * headDim;
-	const keyValue = numKeyValueHeads * headDim;
-	const shapes = new Map([[embeddingName, [vocabSize, hiddenSize]]]);
-	for (let layer = 0; layer < shape.numHiddenLayers; layer++) {
-		for (const [name, size] of [
-			['input_layernorm', [hiddenSize]],
-			['self_attn.q_proj', [query, hiddenSize]],
-			['self_attn.k_proj', [keyValue, hiddenSize]],
-			['self_attn.v_proj', [keyValue, hiddenSize]],
-			['self_attn.o_proj', [hiddenSize, query]],
-			['self_attn.q_norm', [headDim]],
-			['self_attn.k_norm', [headDim]],
-			['post_attention_layernorm', [hiddenSize]],
-			['mlp.gate_proj', [intermediateSize, hiddenSize]],
-			['mlp.up_proj', [intermediateSize, hiddenSize]],
-			['mlp.down_proj', [hiddenSize, intermediateSize]],
-		] as const) {
-			shapes.set(`model.layers.${layer}.${name}.weight`, [...size]);
-		}
-	}
-	shapes.set('model.norm.weight', [hiddenSize]);
-	if (!shape.tieWordEmbeddings) shapes.set(headName, [vocabSize, hiddenSize]);
-	return shapes;
 }
 
 function fail(path: string, message: string): never {

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { ConfigError } from '../errors.js';
 import { LoraOptions } from '../model/lora.js';
-import { tensorShapes } from '../model/pretrained.js';
 import type { Qwen3Shape } from '../model/qwen3-config.js';
+import { weightShapes } from '../model/weight-shapes.js';
 
 /** Which parameters of the encoder training changes. The predictor always trains. */
 export const Trainable = z.discriminatedUnion('kind', [
@@ -33,7 +33,7 @@ export function loraOf(trainable: Trainable): LoraOptions | null {
  */
 export function frozenWeights(trainable: Trainable, shape: Qwen3Shape): string[] {
 	if (trainable.kind === 'lora') return [];
-	const names = [...tensorShapes({ shape }, 1).keys()];
+	const names = [...weightShapes(shape, 1).keys()];
 	const frozen = new Set<string>();
 	for (const pattern of trainable.freeze) {
 		const expression = globExpression(pattern);

@@ -76,6 +76,16 @@ struct Fields<LoraOptions> {
                  field("dropout", &LoraOptions::dropout), field("targets", &LoraOptions::targets));
 };
 
+/// A weight of a decoder, by its name in HuggingFace files.
+struct WeightShape {
+  std::string name;
+  std::vector<std::int64_t> shape;  ///< PyTorch's layout: (out, in)
+};
+template <>
+struct Fields<WeightShape> {
+  static constexpr auto list = std::tuple(field("name", &WeightShape::name), field("shape", &WeightShape::shape));
+};
+
 /// What an engine is made from.
 struct EngineOptions {
   Qwen3Config config;
