@@ -69,7 +69,7 @@ export async function decidingCodes(database: Database): Promise<DecidingCode[]>
 }
 
 /** The chance of at least `k` successes in `n` draws. */
-export function binomialTail(k: number, n: number, p: number): number {
+function binomialTail(k: number, n: number, p: number): number {
 	let sum = 0;
 	// log of n over i, from i = 0 on.
 	let choose = 0;
