@@ -49,7 +49,7 @@ export interface RowPlace {
 }
 
 /** Refuses a row: names file, row and subject, and never a value. */
-export function refuseRow(
+function refuseRow(
 	{ scope, file, row, subjectId }: RowPlace,
 	column: string,
 	rule: string,
