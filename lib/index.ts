@@ -49,7 +49,7 @@ export {
 	scoreSequences,
 	surpriseByDay,
 } from './evaluate/score.js';
-export type { ExportOptions, ExportSummary } from './model/huggingface-export.js';
+export { type ExportOptions, type ExportSummary, exportHuggingFace } from './export/huggingface.js';
 export { type ModelSize, modelSizes, type Qwen3Shape } from './model/qwen3-config.js';
 export {
 	type EncoderChoice,
@@ -59,11 +59,11 @@ export {
 	type WorldModelOptions,
 } from './model/world-model.js';
 export { type Objective, type ObjectivePreset, objectivePresets } from './objective/objective.js';
+export { type PrepareOptions, prepareStore } from './prepare/prepare.js';
 export { writeReport } from './report/report.js';
 export type { ReportInput } from './report/report-data.js';
+export { Sampler, type SamplerOptions } from './sample/sampler.js';
 export type { StoreManifest } from './store/manifest.js';
-export { type PrepareOptions, prepareStore } from './store/prepare.js';
-export { Sampler, type SamplerOptions } from './store/sampler.js';
 export { openTokenStore, type StoreSplit, type TokenStore } from './store/token-store.js';
 export type { StudyOptions, StudyVariant } from './study/options.js';
 export { runStudy } from './study/study.js';
@@ -83,7 +83,8 @@ export type { TextVocabulary } from './tokenizer/text-vocabulary.js';
 export type { TokenVocabulary } from './tokenizer/token-vocabulary.js';
 export type { Vocabulary } from './tokenizer/vocabulary.js';
 export type { CollapseMonitors, StepMetrics, TuningMetrics } from './train/metrics.js';
-export { type RunConfig, RunFolder } from './train/run-folder.js';
+export type { RunConfig } from './train/run-config.js';
+export { RunFolder } from './train/run-folder.js';
 export type { TrainConfig, TrainConfigInput } from './train/train-config.js';
 export { openModel, Trainer } from './train/trainer.js';
 export type {

@@ -1,10 +1,11 @@
 #!/usr/bin/env node
-/** `setup`: what a user needs; `setup build [--preset release|debug|asan]`: libtorch, the addon and the native tests. */
+/** `setup`: what a user needs; `setup build [--preset NAME]`: libtorch, the addon and the native tests. */
 import { parseArgs } from 'node:util';
+import { presetNames } from './setup/presets.mjs';
 import { reportFailure } from './setup/report-failure.mjs';
 import { setUp } from './setup/stages.mjs';
 
-const usage = `usage: setup [build] [--preset release|debug|asan]
+const usage = `usage: setup [build] [--preset ${presetNames().join('|')}]
 
 Finds or fetches libtorch and builds the addon; in a checkout also node packages and TypeScript, or with "build"
 the native tests and benchmarks.

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { simulateCohort } from '../../lib/cohort/simulate.js';
 import { quoted, withDatabase } from '../../lib/data/query.js';
-import { prefetchBatches } from '../../lib/store/prefetch.js';
-import { PrepareOptions, prepareStore } from '../../lib/store/prepare.js';
-import { Sampler, type SamplerOptions } from '../../lib/store/sampler.js';
+import { PrepareOptions, prepareStore } from '../../lib/prepare/prepare.js';
+import { prefetchBatches } from '../../lib/sample/prefetch.js';
+import { Sampler, type SamplerOptions } from '../../lib/sample/sampler.js';
 import { openTokenStore } from '../../lib/store/token-store.js';
 import { splits, type TrainingBatch } from '../../lib/types.js';
 

@@ -1,11 +1,12 @@
 /** The stages of bench/loading.ts: each does its work in a process of its own and tells what it took. */
 import { createHash } from 'node:crypto';
 import { createReadStream, readdirSync } from 'node:fs';
+import { exportHuggingFace } from '../../lib/export/huggingface.js';
 import { openPretrained } from '../../lib/model/pretrained.js';
 import { modelSizes, Qwen3Shape } from '../../lib/model/qwen3-config.js';
 import { WorldModel } from '../../lib/model/world-model.js';
 import { nativeAddon, type Placement } from '../../lib/native.js';
-import { pack } from '../../lib/store/packing.js';
+import { pack } from '../../lib/sample/packing.js';
 
 export interface Measured {
 	readonly seconds: number;
@@ -65,7 +66,7 @@ export const stages = {
 	async write({ model: folder, size, vocabSize }: Input): Promise<Done> {
 		const shape = Qwen3Shape.parse({ ...modelSizes[size], tieWordEmbeddings: true });
 		const model = new WorldModel({ shape, vocabSize, maskTokenId: null, seed: 1, ...bfloat16 });
-		const { bytes, tensors } = await model.exportHuggingFace(folder);
+		const { bytes, tensors } = await exportHuggingFace(model, folder);
 		await model.close();
 		return { note: `${tensors} tensors, ${(bytes / 1e9).toFixed(2)} GB` };
 	},
@@ -90,7 +91,7 @@ export const stages = {
 	},
 	async export({ model: folder, out }: Input): Promise<Done> {
 		const model = await WorldModel.fromPretrained(folder, { ...bfloat16, placement: 'mapped' });
-		const [{ files }, seconds] = await timed(() => model.exportHuggingFace(out, { maxShardSize: '2GB' }));
+		const [{ files }, seconds] = await timed(() => exportHuggingFace(model, out, { maxShardSize: '2GB' }));
 		await model.close();
 		return { note: `${files.filter(({ name }) => name.endsWith('.safetensors')).length} shards`, seconds };
 	},

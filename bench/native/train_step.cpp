@@ -11,7 +11,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "core/caching_allocator.h"
+#include "memory/caching_allocator.h"
 #include "native/two_pass.h"
 #include "train/optimizer.h"
 #include "train/step.h"
@@ -112,7 +112,7 @@ class TwoPassStep {
 }  // namespace
 
 int train_step(const TrainStepSettings& settings) {
-  use_caching_allocator();  // as the engine does
+  memory::use_caching_allocator();  // as the engine does
   const model::Qwen3Config config = shape_of(settings.layers);
   const train::WorldModelOptions options{
       .config = config,

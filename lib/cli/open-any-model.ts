@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DataError } from '../errors.js';
 import { type FromPretrainedOptions, WorldModel } from '../model/world-model.js';
-import type { RunConfig } from '../train/run-folder.js';
+import type { RunConfig } from '../train/run-config.js';
 import { openModel } from '../train/trainer.js';
 
 export interface OpenedModel {

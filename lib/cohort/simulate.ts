@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { nonNegativeInteger, parseConfig, positiveInteger, seed } from '../config.js';
 import { writeMedsMetadata } from '../data/meds-writer.js';
-import { writeWholeFolder } from '../data/whole-file.js';
+import { writeWholeFolder } from '../files/whole.js';
 import { packageVersion } from '../package-version.js';
 import { type LongOperation, type Split, splits } from '../types.js';
 import { cohortCodes } from './codes.js';

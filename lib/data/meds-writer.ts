@@ -1,10 +1,10 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BIGINT, DOUBLE, FLOAT, INTEGER, UTINYINT } from '@duckdb/node-api';
+import { writeWhole } from '../files/whole.js';
 import { type Split, splits } from '../types.js';
 import { Database, quoted, withDatabase } from './query.js';
 import { TableWriter } from './table-writer.js';
-import { writeWhole } from './whole-file.js';
 
 /** A code with its description for people. */
 export interface CodeDescription {

@@ -3,7 +3,7 @@ import { type DuckDBBigIntVector, type DuckDBListVector, FLOAT, LIST, listValue 
 import { quoted, withDatabase } from '../data/query.js';
 import { DataError, OutputError } from '../errors.js';
 import type { EncoderChoice, Pooling, WorldModel } from '../model/world-model.js';
-import { type ContextCounts, indexBatches } from '../store/index-windows.js';
+import { type ContextCounts, indexBatches } from '../sample/index-windows.js';
 import type { TokenStore } from '../store/token-store.js';
 import { type IndexDate, type LongOperation, splits } from '../types.js';
 import type { FeatureTable } from './features.js';

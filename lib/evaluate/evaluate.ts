@@ -4,8 +4,8 @@ import { latentsFolder } from '../cohort/latent-writer.js';
 import { cohortName } from '../cohort/simulate.js';
 import { parseConfig, positiveInteger, seed } from '../config.js';
 import { type MedsDataset, openMeds } from '../data/meds.js';
-import { exists, writeWhole } from '../data/whole-file.js';
 import { DataError } from '../errors.js';
+import { exists, writeWhole } from '../files/whole.js';
 import { readStoreManifest, type StoreManifest, storeSummary } from '../store/manifest.js';
 import {
 	type IndexDateRow,

@@ -1,9 +1,9 @@
 import { ConfigError } from '../errors.js';
 import type { EncoderChoice, WorldModel } from '../model/world-model.js';
 import type { Objective } from '../objective/objective.js';
-import { timelineOf } from '../store/index-windows.js';
+import { timelineOf } from '../sample/index-windows.js';
+import { newestDayAt } from '../sample/window.js';
 import type { TokenStore } from '../store/token-store.js';
-import { newestDayAt } from '../store/window.js';
 import type { IndexDateRow } from '../tasks/read.js';
 import { sampleKey } from '../tasks/read.js';
 import { dayOf } from '../text/calendar.js';

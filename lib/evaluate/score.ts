@@ -1,8 +1,8 @@
 import { ConfigError } from '../errors.js';
 import type { WorldModel } from '../model/world-model.js';
-import { pack } from '../store/packing.js';
+import { pack } from '../sample/packing.js';
+import { demographicsAt } from '../sample/window.js';
 import type { StoreSplit } from '../store/token-store.js';
-import { demographicsAt } from '../store/window.js';
 import type { TokenVocabulary } from '../tokenizer/token-vocabulary.js';
 import { type EpochDay, type LongOperation, microsecondsPerDay, type Timeline } from '../types.js';
 

@@ -1,5 +1,5 @@
 import type { MetricsLine } from '../train/metrics.js';
-import type { RunConfig } from '../train/run-folder.js';
+import type { RunConfig } from '../train/run-config.js';
 
 function trainedParts(trainable: RunConfig['train']['trainable']): string {
 	if (trainable.kind === 'lora') {

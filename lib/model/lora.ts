@@ -22,33 +22,3 @@ export const LoraOptions = z.strictObject({
 		.default([...linearMaps]),
 });
 export type LoraOptions = z.infer<typeof LoraOptions>;
-
-/**
- * `adapter_config.json` as `peft` reads it.
- *
- * @param base - What `AutoModelForCausalLM.from_pretrained` opens: a folder or a name on the hub.
- * @see peft `LoraConfig`
- */
-export function peftConfig(lora: LoraOptions, base: string): Readonly<Record<string, unknown>> {
-	return {
-		peft_type: 'LORA',
-		task_type: 'CAUSAL_LM',
-		base_model_name_or_path: base,
-		revision: null,
-		inference_mode: true,
-		r: lora.rank,
-		lora_alpha: lora.alpha,
-		lora_dropout: lora.dropout,
-		target_modules: [...lora.targets],
-		modules_to_save: null,
-		bias: 'none',
-		fan_in_fan_out: false,
-		init_lora_weights: true,
-		use_rslora: false,
-		use_dora: false,
-		rank_pattern: {},
-		alpha_pattern: {},
-		layers_to_transform: null,
-		layers_pattern: null,
-	};
-}

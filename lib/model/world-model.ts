@@ -18,7 +18,6 @@ import type {
 	Placement,
 } from '../native.js';
 import { nativeAddon, nativeCall } from '../native.js';
-import { type ExportOptions, type ExportSummary, exportHuggingFace } from './huggingface-export.js';
 import type { LoraOptions } from './lora.js';
 import { predictorOf } from './predictor.js';
 import { openPretrained } from './pretrained.js';
@@ -267,16 +266,6 @@ export class WorldModel {
 		placement: Placement = 'owned',
 	): Promise<void> {
 		return this.#call(undefined, (job) => this.#engine.load(job, kind, entries, placement));
-	}
-
-	/**
-	 * Writes a folder that `transformers` opens without code of ours, or the adapter alone for `peft`.
-	 *
-	 * @param directory - New or empty; appears whole or not at all.
-	 * @throws {ConfigError} {OutputError}
-	 */
-	exportHuggingFace(directory: string, options: ExportOptions = {}): Promise<ExportSummary> {
-		return exportHuggingFace(this, directory, options);
 	}
 
 	/** Copies parts of the state in memory, so that they can be written while training goes on. */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { fraction, nonNegativeInteger, positiveInteger } from '../config.js';
-import { LatentBranch } from '../store/branch-options.js';
+import { LatentBranch } from '../sample/branch-options.js';
 
 const weight = z.number().nonnegative();
 

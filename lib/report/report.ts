@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import { writeWhole } from '../data/whole-file.js';
+import { writeWhole } from '../files/whole.js';
 import { packageVersion } from '../package-version.js';
 import { Html, html } from './html.js';
 import { type ReportData, type ReportInput, readReportData } from './report-data.js';

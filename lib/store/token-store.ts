@@ -6,8 +6,8 @@ import { DataError } from '../errors.js';
 import { TextVocabulary } from '../tokenizer/text-vocabulary.js';
 import { Vocabulary } from '../tokenizer/vocabulary.js';
 import type { Split, Timeline } from '../types.js';
+import { dataFileName } from './data-file-name.js';
 import { readStoreManifest, type StoreManifest } from './manifest.js';
-import { dataFileName } from './part-files.js';
 import { type IndexEntry, StoreIndex } from './store-index.js';
 import { timelineAt } from './timeline-columns.js';
 

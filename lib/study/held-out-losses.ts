@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { parseConfig } from '../config.js';
-import { writeWhole } from '../data/whole-file.js';
-import { predictionCount } from '../store/branches.js';
-import { Sampler } from '../store/sampler.js';
+import { writeWhole } from '../files/whole.js';
+import { predictionCount } from '../sample/branches.js';
+import { Sampler } from '../sample/sampler.js';
 import type { TokenStore } from '../store/token-store.js';
 import { lossOptionsAt, samplerOptions } from '../train/loss-options.js';
 import { CollapseMonitors } from '../train/metrics.js';

@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { parseConfig } from '../config.js';
-import { writeWhole } from '../data/whole-file.js';
 import { AbortedError, DataError } from '../errors.js';
 import type { FeatureTable } from '../evaluate/features.js';
 import { fitLatentProbe } from '../evaluate/latent-state.js';
 import { fitProbe, rowsByKey } from '../evaluate/probe.js';
+import { writeWhole } from '../files/whole.js';
 import type { StudySamples } from './samples.js';
 
 const undefinedReading = z.strictObject({ undefinedReason: z.string() });

@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { exists } from '../data/whole-file.js';
 import { embed, writeEmbeddings } from '../evaluate/embeddings.js';
+import { exists } from '../files/whole.js';
 import type { Pooling } from '../model/world-model.js';
 import type { TokenStore } from '../store/token-store.js';
 import { RunFolder } from '../train/run-folder.js';

@@ -1,8 +1,8 @@
 import { isUtf8 } from 'node:buffer';
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeWhole } from '../data/whole-file.js';
 import { OutputError, VocabularyError } from '../errors.js';
+import { writeWhole } from '../files/whole.js';
 
 /** Files of a model's folder that belong to its tokenizer; the same that an export copies. */
 export const tokenizerFileNames = [

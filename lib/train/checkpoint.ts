@@ -4,11 +4,11 @@ import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promis
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
-import { writeWhole } from '../data/whole-file.js';
 import { CheckpointError, OutputError } from '../errors.js';
+import { writeWhole } from '../files/whole.js';
 import type { NativeStateKind } from '../native.js';
 import { packageVersion } from '../package-version.js';
-import type { RunConfig } from './run-folder.js';
+import type { RunConfig } from './run-config.js';
 
 /** What this version writes and reads. */
 const formatVersion = 2;

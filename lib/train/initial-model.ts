@@ -10,7 +10,7 @@ import { packageVersion } from '../package-version.js';
 import type { TokenStore } from '../store/token-store.js';
 import { type Checkpoint, checkpointFile } from './checkpoint.js';
 import { predictorOptions } from './loss-options.js';
-import type { RunConfig } from './run-folder.js';
+import type { RunConfig } from './run-config.js';
 import { TrainConfig, type TrainConfigInput } from './train-config.js';
 import { frozenWeights, loraOf } from './trainable.js';
 

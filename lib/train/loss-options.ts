@@ -1,6 +1,6 @@
 import type { NativeLossOptions, NativePredictorOptions } from '../native.js';
 import { type StepWeights, weightsAt } from '../objective/objective.js';
-import type { SamplerOptions } from '../store/sampler.js';
+import type { SamplerOptions } from '../sample/sampler.js';
 import type { TrainConfig } from './train-config.js';
 
 /** What the native core is to compute at a step; `readings` are what costs extra. */

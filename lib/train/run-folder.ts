@@ -1,44 +1,22 @@
 import { constants, createWriteStream } from 'node:fs';
 import { access, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
 import { parseConfig } from '../config.js';
-import { requireEmptyFolder, writeWhole } from '../data/whole-file.js';
 import { CheckpointError, DataError, OutputError } from '../errors.js';
+import { requireEmptyFolder, writeWhole } from '../files/whole.js';
 import type { NativeStateKind } from '../native.js';
 import { type Checkpoint, readCheckpoint, verifyCheckpoint, writeCheckpoint } from './checkpoint.js';
 import { MetricsLine } from './metrics.js';
-import { TrainConfig } from './train-config.js';
+import { RunConfig } from './run-config.js';
 
 /**
- * Layout of a run folder: it explains itself.
+ * One run folder on disk, which explains itself:
  *
  *     config.json          RunConfig: training options with defaults filled in, and the data they were used on
  *     metrics.jsonl        one MetricsLine per line
  *     checkpoints/step-00000400/{encoder,target_encoder,predictor,optimizer}.safetensors, state.json
  *     (adapters and target_adapters in place of the encoders under LoRA)
  */
-export const RunConfig = z.strictObject({
-	format: z.literal('ehr-jepa/run'),
-	version: z.literal(1),
-	/** Version of this package. */
-	package: z.string(),
-	torch: z.string(),
-	train: TrainConfig,
-	/** sha256 over the files of `train.initialWeights`; null without. */
-	initialWeights: z.string().nullable(),
-	data: z.strictObject({
-		/** Fingerprint of the token store. */
-		store: z.string(),
-		/** Fingerprint of the vocabulary: which token a row of the embedding is. */
-		vocabulary: z.string(),
-		vocabSize: z.int().positive(),
-		maskTokenId: z.int().nonnegative(),
-	}),
-});
-export type RunConfig = z.infer<typeof RunConfig>;
-
-/** One run folder on disk. */
 export class RunFolder {
 	readonly path: string;
 	readonly config: RunConfig;

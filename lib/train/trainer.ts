@@ -1,9 +1,9 @@
 import { AbortedError, CheckpointError } from '../errors.js';
 import type { WorldModel } from '../model/world-model.js';
 import type { NativeCollapseMonitors, NativeLosses } from '../native.js';
-import { predictionCount } from '../store/branches.js';
-import { prefetchBatches } from '../store/prefetch.js';
-import { Sampler } from '../store/sampler.js';
+import { predictionCount } from '../sample/branches.js';
+import { prefetchBatches } from '../sample/prefetch.js';
+import { Sampler } from '../sample/sampler.js';
 import type { TokenStore } from '../store/token-store.js';
 import type { LongOperation, Split, TrainingBatch } from '../types.js';
 import { CheckpointWriter } from './checkpoint-writer.js';
@@ -11,7 +11,8 @@ import { CollapseWatch } from './collapse-warning.js';
 import { checkpointModel, initialModel, planRun, type RunModelOptions } from './initial-model.js';
 import { lossOptionsAt, samplerOptions, targetRestartsAt } from './loss-options.js';
 import type { CollapseMonitors, StepMetrics, TuningMetrics } from './metrics.js';
-import { type RunConfig, RunFolder } from './run-folder.js';
+import type { RunConfig } from './run-config.js';
+import { RunFolder } from './run-folder.js';
 import { learningRateAt } from './schedule.js';
 import type { TrainConfig, TrainConfigInput } from './train-config.js';
 

@@ -11,11 +11,12 @@
 #include <cmath>
 #include <utility>
 
-#include "core/caching_allocator.h"
 #include "core/error.h"
 #include "infer/encoder.h"
 #include "infer/score.h"
 #include "io/safetensors.h"
+#include "memory/caching_allocator.h"
+#include "model/packed.h"
 #include "train/batch.h"
 #include "train/step.h"
 
@@ -198,7 +199,7 @@ class Engine::Implementation {
                                     score_all, model_.config().vocab_size);
   }
   model::PackedTokens packed(const PackedBatch& batch) const {
-    return train::packed_tokens(batch.tokens, batch.cu_seqlens, batch.position_ids, model_.config().vocab_size);
+    return model::packed_tokens(batch.tokens, batch.cu_seqlens, batch.position_ids, model_.config().vocab_size);
   }
   /// The tensors that a file of this kind holds, under the names it gives them.
   std::vector<model::NamedTensor> state(StateKind kind) {
@@ -252,13 +253,13 @@ std::string message_of(const std::exception& error) {
 }
 
 Engine::Engine(const EngineOptions& options) {
-  use_caching_allocator();
+  memory::use_caching_allocator();
   if (options.threads > 0) at::set_num_threads(options.threads);
   implementation_ = std::make_unique<Implementation>(options);
 }
 Engine::~Engine() {
   implementation_.reset();
-  release_cached_memory();
+  memory::release_cached_memory();
 }
 
 StepResult Engine::step(const std::vector<TrainingBatch>& batches, const StepOptions& options,

@@ -5,7 +5,8 @@
 #include <string>
 
 #include "core/error.h"
-#include "infer/probes.h"
+#include "solve/logistic.h"
+#include "solve/ridge.h"
 
 namespace ehrjepa::api {
 namespace {
@@ -33,11 +34,11 @@ at::Tensor view(const std::vector<T>& values, at::IntArrayRef shape, at::ScalarT
 LogisticResult fit_logistic(const LogisticOptions& options, const std::atomic<bool>& cancelled) {
   check_size("features", options.features.size(), options.rows, options.columns);
   check_size("labels", options.labels.size(), options.rows, 1);
-  const std::vector<infer::LogisticFit> fits =
-      infer::fit_logistic(view(options.features, {options.rows, options.columns}, at::kFloat),
+  const std::vector<solve::LogisticFit> fits =
+      solve::fit_logistic(view(options.features, {options.rows, options.columns}, at::kFloat),
                           view(options.labels, {options.rows}, at::kByte), options.l2, cancelled);
   LogisticResult result;
-  for (const infer::LogisticFit& fit : fits) {
+  for (const solve::LogisticFit& fit : fits) {
     const double* const weights = fit.weights.data_ptr<double>();
     result.weights.insert(result.weights.end(), weights, weights + fit.weights.numel());
     result.iterations.push_back(fit.iterations);
@@ -50,7 +51,7 @@ std::vector<double> fit_ridge(const RidgeOptions& options, const std::atomic<boo
   check_size("features", options.features.size(), options.rows, options.columns);
   check_size("targets", options.targets.size(), options.rows, options.outputs);
   const at::Tensor solution =
-      infer::fit_ridge(view(options.features, {options.rows, options.columns}, at::kFloat),
+      solve::fit_ridge(view(options.features, {options.rows, options.columns}, at::kFloat),
                        view(options.targets, {options.rows, options.outputs}, at::kFloat), options.l2, cancelled);
   const double* const values = solution.data_ptr<double>();
   return {values, values + solution.numel()};

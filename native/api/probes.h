@@ -5,7 +5,7 @@
 
 namespace ehrjepa::api {
 
-/// Features are (rows, columns) row-major. See infer/probes.h for the equations.
+/// Features are (rows, columns) row-major. See solve/logistic.h and solve/ridge.h for the equations.
 struct LogisticOptions {
   std::vector<float> features;
   std::int64_t rows, columns;

@@ -59,7 +59,7 @@ std::string shape_text(at::IntArrayRef shape) {
   return result + "]";
 }
 
-std::string header_of(const std::string& path, const std::vector<model::NamedTensor>& tensors,
+std::string header_of(const std::string& path, const std::vector<NamedTensor>& tensors,
                       const std::map<std::string, std::string>& metadata, std::optional<at::ScalarType> dtype) {
   std::string header = "{\"__metadata__\":{\"format\":\"pt\"";
   for (const auto& [key, value] : metadata) {
@@ -70,7 +70,7 @@ std::string header_of(const std::string& path, const std::vector<model::NamedTen
   }
   header += '}';
   std::uint64_t offset = 0;
-  for (const model::NamedTensor& entry : tensors) {
+  for (const NamedTensor& entry : tensors) {
     const at::ScalarType stored = dtype.value_or(entry.tensor.scalar_type());
     const std::uint64_t end = offset + static_cast<std::uint64_t>(entry.tensor.numel()) * c10::elementSize(stored);
     header += ',';
@@ -106,20 +106,20 @@ class Files {
 };
 
 /// The entry of each wanted tensor, every rule checked.
-std::vector<const TensorEntry*> locate(const std::vector<TensorEntry>& entries,
-                                       const std::vector<model::NamedTensor>& wanted, Files& files) {
+std::vector<const TensorEntry*> locate(const std::vector<TensorEntry>& entries, const std::vector<NamedTensor>& wanted,
+                                       Files& files) {
   std::unordered_map<std::string, const TensorEntry*> by_name;
   for (const TensorEntry& entry : entries) {
     if (!by_name.emplace(entry.name, &entry).second) fail(entry.path, "tensor " + entry.name + " is listed twice");
   }
   std::unordered_map<std::string, bool> wanted_names;
-  for (const model::NamedTensor& target : wanted) wanted_names.emplace(target.name, true);
+  for (const NamedTensor& target : wanted) wanted_names.emplace(target.name, true);
   for (const TensorEntry& entry : entries) {
     if (!wanted_names.contains(entry.name)) fail(entry.path, "tensor " + entry.name + " does not belong to this model");
   }
   const std::string first_path = entries.empty() ? "the list of tensors" : entries.front().path;
   std::vector<const TensorEntry*> located;
-  for (const model::NamedTensor& target : wanted) {
+  for (const NamedTensor& target : wanted) {
     const auto found = by_name.find(target.name);
     if (found == by_name.end()) fail(first_path, "tensor " + target.name + " is missing");
     const TensorEntry& entry = *found->second;
@@ -179,7 +179,7 @@ void copy_values(const TensorEntry& entry, const at::Tensor& destination, Files&
 
 }  // namespace
 
-void write_safetensors(const std::string& path, const std::vector<model::NamedTensor>& tensors,
+void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
                        const std::map<std::string, std::string>& metadata, std::optional<at::ScalarType> dtype) {
   const at::NoGradGuard no_grad;
   File file(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC);
@@ -188,7 +188,7 @@ void write_safetensors(const std::string& path, const std::vector<model::NamedTe
     const std::uint64_t header_size = header.size();
     file.write(&header_size, sizeof(header_size));  // little-endian, as is every machine libtorch is built for
     file.write(header.data(), header.size());
-    for (const model::NamedTensor& entry : tensors) {
+    for (const NamedTensor& entry : tensors) {
       const at::Tensor values = entry.tensor.detach().to(dtype.value_or(entry.tensor.scalar_type())).contiguous();
       file.write(values.data_ptr(), values.nbytes());
     }
@@ -199,7 +199,7 @@ void write_safetensors(const std::string& path, const std::vector<model::NamedTe
   }
 }
 
-void copy_safetensors(const std::vector<TensorEntry>& entries, const std::vector<model::NamedTensor>& destination) {
+void copy_safetensors(const std::vector<TensorEntry>& entries, const std::vector<NamedTensor>& destination) {
   Files files;
   const std::vector<const TensorEntry*> located = locate(entries, destination, files);
   const at::NoGradGuard no_grad;
@@ -207,7 +207,7 @@ void copy_safetensors(const std::vector<TensorEntry>& entries, const std::vector
 }
 
 std::vector<at::Tensor> read_safetensors(const std::vector<TensorEntry>& entries,
-                                         const std::vector<model::NamedTensor>& wanted, at::ScalarType dtype,
+                                         const std::vector<NamedTensor>& wanted, at::ScalarType dtype,
                                          Placement placement) {
   Files files;
   std::vector<at::Tensor> result;

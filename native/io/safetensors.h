@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "model/parameters.h"
+#include "io/named_tensor.h"
 
 namespace ehrjepa::io {
 
@@ -28,21 +28,21 @@ enum class Placement {
 /// The caller gives a temporary name and renames it when all files of a checkpoint are written.
 /// @param dtype  of every tensor in the file; absent: each tensor's own.
 /// @throws Error with the system's reason; a partial file is removed.
-void write_safetensors(const std::string& path, const std::vector<model::NamedTensor>& tensors,
+void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
                        const std::map<std::string, std::string>& metadata,
                        std::optional<at::ScalarType> dtype = std::nullopt);
 
 /// Copies the listed tensors into `destination`, by name, with conversion to the destination's dtype.
 /// @throws Error when a name is missing or unknown, a shape or a byte count does not fit, or a file is shorter than
 /// its header says. Nothing is copied unless everything fits.
-void copy_safetensors(const std::vector<TensorEntry>& entries, const std::vector<model::NamedTensor>& destination);
+void copy_safetensors(const std::vector<TensorEntry>& entries, const std::vector<NamedTensor>& destination);
 
 /// The listed tensors, in the order of `wanted`, as new tensors of one dtype.
 /// @param wanted     names and shapes; the tensors may be on the meta device.
 /// @param placement  kMapped falls back to kOwned for a tensor of another dtype or one that is not aligned to it.
 /// @throws Error as `copy_safetensors`.
 std::vector<at::Tensor> read_safetensors(const std::vector<TensorEntry>& entries,
-                                         const std::vector<model::NamedTensor>& wanted, at::ScalarType dtype,
+                                         const std::vector<NamedTensor>& wanted, at::ScalarType dtype,
                                          Placement placement);
 
 }  // namespace ehrjepa::io

@@ -2,16 +2,13 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <string>
 #include <vector>
+
+#include "io/named_tensor.h"
 
 namespace ehrjepa::model {
 
-/// A parameter with its name in HuggingFace files.
-struct NamedTensor {
-  std::string name;
-  at::Tensor tensor;
-};
+using io::NamedTensor;
 
 /// (shape) float32, normal with the given standard deviation; parameter number `index` has its own stream of draws, so
 /// adding a parameter does not change the others.

@@ -206,11 +206,6 @@ Qwen3Weights cast_weights(const Qwen3Weights& weights, at::ScalarType dtype) {
   return map_weights(weights, [dtype](const at::Tensor& tensor) { return tensor.to(dtype); });
 }
 
-PackedTokens PackedTokens::trunk() const {
-  const std::int64_t rows = layout.trunk_rows();
-  return {tokens.narrow(0, 0, rows), position_ids.narrow(0, 0, rows), {layout.cu_seqlens, {}, false}};
-}
-
 at::Tensor qwen3_forward(const Qwen3Weights& weights, const Qwen3Config& config, const PackedTokens& batch,
                          const std::atomic<bool>& cancelled, const std::optional<DropoutKey>& dropout) {
   at::Tensor x_TD = at::embedding(weights.embed_tokens, batch.tokens);

@@ -8,8 +8,8 @@
 
 #include "model/config.h"
 #include "model/lora.h"
+#include "model/packed.h"
 #include "model/parameters.h"
-#include "ops/attention/attention.h"
 
 namespace ehrjepa::model {
 
@@ -56,16 +56,6 @@ Qwen3Weights clone_detached(const Qwen3Weights& weights);
 
 /// The same weights in another dtype. Differentiable: gradients reach the originals in their own dtype.
 Qwen3Weights cast_weights(const Qwen3Weights& weights, at::ScalarType dtype);
-
-/// Packed rows as tensors, checked: T trunk tokens in sequences, then R rows of latent branches.
-struct PackedTokens {
-  at::Tensor tokens;        ///< (T + R), int64
-  at::Tensor position_ids;  ///< (T + R), int64; a branch's restart where the future of its trunk began
-  ops::AttentionLayout layout;
-
-  /// The trunk alone.
-  PackedTokens trunk() const;
-};
 
 /// Hidden states after the final norm, HuggingFace's `last_hidden_state`.
 ///

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "model/qwen3.h"
+#include "model/packed.h"
 
 namespace ehrjepa::train {
 
@@ -45,11 +45,6 @@ struct BranchTable {
   BranchKind kind = BranchKind::kCausal;
   std::int64_t predictor_tokens = 0;  ///< of kViews
 };
-
-/// @throws Error naming the rule that a sequence breaks: cu_seqlens starts with 0, ascends and ends with the number of
-/// tokens; tokens lie in the vocabulary.
-model::PackedTokens packed_tokens(std::span<const std::int32_t> tokens, std::span<const std::int32_t> cu_seqlens,
-                                  std::span<const std::int32_t> position_ids, std::int64_t vocab_size);
 
 /// @param context_lengths  (B), each in [1, sequence length): where the future that is scored begins.
 /// @param branches         may be empty. A target lies behind the branch's cut in its own sequence: a branch predicts

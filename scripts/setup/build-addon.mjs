@@ -4,18 +4,12 @@ import { availableParallelism, freemem } from 'node:os';
 import { join } from 'node:path';
 import { SetupError } from './errors.mjs';
 import { isCheckout, nodeExecutable, root } from './paths.mjs';
+import { cacheVariables } from './presets.mjs';
 import { stage } from './progress.mjs';
 import { runCommand } from './run-command.mjs';
 import { fingerprint, unlessDone } from './stamp.mjs';
 
-/** The presets of CMakePresets.json, which cmake-js does not read. */
-export const presets = Object.freeze({
-	release: { buildType: 'Release', sanitize: false },
-	debug: { buildType: 'Debug', sanitize: false },
-	asan: { buildType: 'Debug', sanitize: true },
-});
-
-const addonSources = ['CMakeLists.txt', 'package.json', 'native', 'bindings'];
+const addonSources = ['CMakeLists.txt', 'CMakePresets.json', 'package.json', 'native', 'bindings'];
 const testSources = ['test/native', 'test/cases', 'bench/native'];
 // ATen's headers: what one compiler process takes at most.
 const bytesPerJob = 1.5 * 2 ** 30;
@@ -46,18 +40,21 @@ async function configureAndBuild(preset, libtorch, cuda, target, note) {
 		throw new SetupError('[setup] cmake-js must be in node_modules but is not; run: npm install');
 	const folder = join(root, 'build', preset);
 	discardForeign(folder, libtorch);
-	const { buildType, sanitize } = presets[preset];
 	const ninja = spawnSync('ninja', ['--version']).status === 0;
+	// Not the preset's own generator: ninja may be missing, and a folder keeps the one it was made with.
 	const generator = cmakeCacheValue(folder, 'CMAKE_GENERATOR') ?? (ninja ? 'Ninja' : 'Unix Makefiles');
 	const jobs = Math.max(1, Math.min(availableParallelism(), Math.floor(freemem() / bytesPerJob)));
-	const where = ['--out', folder, '--generator', generator, ...(buildType === 'Debug' ? ['--debug'] : [])];
 	const onOff = (value) => (value ? 'ON' : 'OFF');
-	const settings = [
-		`--CDEHR_JEPA_LIBTORCH=${libtorch}`,
-		`--CDEHR_JEPA_SANITIZE=${onOff(sanitize)}`,
-		`--CDEHR_JEPA_CUDA=${onOff(cuda)}`,
-		`--CDEHR_JEPA_TESTS=${onOff(isCheckout())}`,
-	];
+	const variables = {
+		...cacheVariables(preset),
+		EHR_JEPA_LIBTORCH: libtorch,
+		EHR_JEPA_CUDA: onOff(cuda),
+		// An installed package has no tests.
+		...(isCheckout() ? {} : { EHR_JEPA_TESTS: 'OFF' }),
+	};
+	const debug = variables.CMAKE_BUILD_TYPE === 'Debug';
+	const where = ['--out', folder, '--generator', generator, ...(debug ? ['--debug'] : [])];
+	const settings = Object.entries(variables).map(([name, value]) => `--CD${name}=${value}`);
 	// `binary.napi_versions` in package.json makes cmake-js take the headers of node-api-headers: nothing is downloaded.
 	// Not its `compile`, which deletes the folder and starts again when a file does not compile.
 	const configuration = fingerprint([], generator, ...settings);
@@ -89,7 +86,7 @@ function publishRelease() {
 /**
  * build/<preset>/ehr_jepa.node; on request also the native tests and benchmarks, which a user does not wait for.
  *
- * @param {keyof typeof presets} preset
+ * @param {string} preset
  * @param {string} libtorch
  * @param {boolean} cuda
  * @param {boolean} withTests

@@ -1,12 +1,13 @@
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { buildAddon, cmakeCacheValue, presets } from './build-addon.mjs';
+import { buildAddon, cmakeCacheValue } from './build-addon.mjs';
 import { withLock } from './cache-lock.mjs';
 import { SetupError } from './errors.mjs';
 import { fetchLibtorch, findLibtorch } from './libtorch.mjs';
 import { missingParts } from './libtorch-folder.mjs';
 import { isCheckout, root } from './paths.mjs';
 import { requirePrerequisites } from './prerequisites.mjs';
+import { presetNames } from './presets.mjs';
 import { stage } from './progress.mjs';
 import { runCommand } from './run-command.mjs';
 import { fingerprint, unlessDone } from './stamp.mjs';
@@ -30,7 +31,7 @@ function libtorchOfLastBuild(preset, cuda) {
 	return libtorch !== undefined && sameVariant && missingParts(libtorch).length === 0 ? libtorch : undefined;
 }
 
-/** @param {keyof typeof presets} preset @param {boolean} cuda @param {boolean} withTests */
+/** @param {string} preset @param {boolean} cuda @param {boolean} withTests */
 async function addonWithLibtorch(preset, cuda, withTests) {
 	const known = libtorchOfLastBuild(preset, cuda);
 	const found = known === undefined ? findLibtorch(cuda) : { folder: known };
@@ -59,8 +60,8 @@ export async function buildTypeScript() {
  * @throws {SetupError}
  */
 export async function setUp({ preset = 'release', only, nativeTests = false } = {}) {
-	if (!Object.hasOwn(presets, preset)) {
-		throw new SetupError(`[setup] --preset must be one of ${Object.keys(presets).join(', ')} but is ${preset}`);
+	if (!presetNames().includes(preset)) {
+		throw new SetupError(`[setup] --preset must be one of ${presetNames().join(', ')} but is ${preset}`);
 	}
 	const cuda = process.env.EHR_JEPA_CUDA === '1';
 	await withLock(

@@ -12,19 +12,23 @@ const order = [
 	'random',
 	'config',
 	'native',
+	'files',
 	'data',
 	'cohort',
 	'text',
 	'tokenizer',
 	'store',
+	'prepare',
+	'sample',
 	'model',
 	'objective',
 	'train',
 	'tasks',
 	'evaluate',
-	'study',
 	'export',
+	'study',
 	'report',
+	'pipeline',
 	'cli',
 ];
 
@@ -35,17 +39,53 @@ function files(): string[] {
 }
 const roomOf = (path: string) => path.split('/')[0]!.replace(/\.ts$/, '');
 
+/** Files of `lib/` that a file names in an import or a re-export; types count. */
+function importsOf(file: string): string[] {
+	const source = readFileSync(join(lib, file), 'utf8');
+	return [...source.matchAll(/(?:from|import\()\s*'(\.[^']+)'/g)].map(([, target]) =>
+		relative(lib, resolve(lib, dirname(file), target!)).replace(/\.js$/, '.ts'),
+	);
+}
+
+/** The first circle met on a walk along the imports, as a list of files that begins and ends with the same one. */
+function firstCircle(graph: ReadonlyMap<string, readonly string[]>): string[] | undefined {
+	const done = new Set<string>();
+	const walk = (file: string, path: readonly string[]): string[] | undefined => {
+		if (path.includes(file)) return [...path.slice(path.indexOf(file)), file];
+		if (done.has(file)) return undefined;
+		for (const next of graph.get(file) ?? []) {
+			const circle = walk(next, [...path, file]);
+			if (circle !== undefined) return circle;
+		}
+		done.add(file);
+		return undefined;
+	};
+	for (const file of graph.keys()) {
+		const circle = walk(file, []);
+		if (circle !== undefined) return circle;
+	}
+	return undefined;
+}
+
 t.test('rooms import only from rooms before them', async (t) => {
 	for (const file of files()) {
 		if (file === 'index.ts') continue;
 		const room = roomOf(file);
 		t.ok(order.includes(room), `${file} is in a known room`);
-		const source = readFileSync(join(lib, file), 'utf8');
-		for (const [, target] of source.matchAll(/from '(\.[^']+)'/g)) {
-			const imported = roomOf(relative(lib, resolve(lib, dirname(file), target!)).replace(/\.js$/, '.ts'));
+		for (const imported of importsOf(file).map(roomOf)) {
 			t.ok(order.indexOf(imported) <= order.indexOf(room), `${file} may import ${imported}`);
 		}
 	}
+});
+
+t.test('no file imports itself, by whatever way round', async (t) => {
+	t.same(firstCircle(new Map(files().map((file) => [file, importsOf(file)]))), undefined);
+	const circle = new Map([
+		['a.ts', ['b.ts']],
+		['b.ts', ['c.ts']],
+		['c.ts', ['b.ts']],
+	]);
+	t.same(firstCircle(circle), ['b.ts', 'c.ts', 'b.ts'], 'the walk finds one that is there');
 });
 
 t.test('only lib/native.ts names the addon', async (t) => {

@@ -50,6 +50,7 @@ t.test('the public API is frozen: a name is added on purpose, and taken away in 
 		'commonTasks',
 		'embed',
 		'evaluate',
+		'exportHuggingFace',
 		'importOmop',
 		'modelSizes',
 		'objectivePresets',

@@ -1,4 +1,4 @@
-#include "core/caching_allocator.h"
+#include "memory/caching_allocator.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -12,7 +12,7 @@
 
 namespace {
 
-using ehrjepa::CachingAllocator;
+using ehrjepa::memory::CachingAllocator;
 
 constexpr std::size_t MiB = std::size_t{1} << 20;
 

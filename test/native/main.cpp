@@ -1,12 +1,12 @@
 #include <iostream>
 #include <string>
 
-#include "core/caching_allocator.h"
+#include "memory/caching_allocator.h"
 #include "native/check.h"
 
 /// Runs the tests whose name holds the first argument (all without one) and prints TAP.
 int main(int count, char** arguments) {
-  ehrjepa::use_caching_allocator();  // as the engine does
+  ehrjepa::memory::use_caching_allocator();  // as the engine does
   const std::string filter = count > 1 ? arguments[1] : "";
   int number = 0;
   int failed = 0;

@@ -51,7 +51,7 @@ TEST("qwen3: packed sequences give what separate sequences give") {
   both.insert(both.end(), second.begin(), second.end());
   const auto run = [&](const std::vector<std::int32_t>& tokens, const std::vector<std::int32_t>& cu_seqlens,
                        const std::vector<std::int32_t>& positions) {
-    return model::qwen3_forward(weights, config, train::packed_tokens(tokens, cu_seqlens, positions, 37), running);
+    return model::qwen3_forward(weights, config, model::packed_tokens(tokens, cu_seqlens, positions, 37), running);
   };
   const at::Tensor packed = run(both, {0, 5, 14}, positions_of({5, 9}));
   const at::Tensor separate = at::cat({run(first, {0, 5}, positions_of({5})), run(second, {0, 9}, positions_of({9}))});
@@ -64,7 +64,7 @@ TEST("qwen3: a token changes no state before it") {
   auto tokens = tokens_of(12, 3);
   const auto run = [&] {
     return model::qwen3_forward(weights, config,
-                                train::packed_tokens(tokens, std::vector<std::int32_t>{0, 12}, positions_of({12}), 37),
+                                model::packed_tokens(tokens, std::vector<std::int32_t>{0, 12}, positions_of({12}), 37),
                                 running);
   };
   const at::Tensor before = run();
@@ -85,7 +85,7 @@ TEST("qwen3: gradients agree with central differences in float64") {
   config.head_dim = 4;
   model::Qwen3Weights weights = model::cast_weights(model::initialise_qwen3(config, 2), at::kDouble);
   const model::PackedTokens batch =
-      train::packed_tokens(std::vector<std::int32_t>{1, 5, 2, 6, 3}, std::vector<std::int32_t>{0, 2, 5},
+      model::packed_tokens(std::vector<std::int32_t>{1, 5, 2, 6, 3}, std::vector<std::int32_t>{0, 2, 5},
                            std::vector<std::int32_t>{0, 1, 0, 1, 2}, 7);
   const auto function = [&](const std::vector<at::Tensor>& in) {
     model::Qwen3Weights changed = weights;
@@ -154,7 +154,7 @@ TEST("encoder: last and mean pooling, per sequence") {
   const model::Qwen3Config config = small_config();
   const model::Qwen3Weights weights = model::initialise_qwen3(config, 9);
   const model::PackedTokens batch =
-      train::packed_tokens(tokens_of(11, 4), std::vector<std::int32_t>{0, 4, 11}, positions_of({4, 7}), 37);
+      model::packed_tokens(tokens_of(11, 4), std::vector<std::int32_t>{0, 4, 11}, positions_of({4, 7}), 37);
   const at::Tensor hidden = model::qwen3_forward(weights, config, batch, running);
   const at::Tensor last = infer::embed(weights, config, at::kFloat, batch, infer::Pooling::kLast, running);
   const at::Tensor mean = infer::embed(weights, config, at::kFloat, batch, infer::Pooling::kMean, running);
@@ -164,13 +164,13 @@ TEST("encoder: last and mean pooling, per sequence") {
 
 TEST("batch: every rule is checked and named") {
   using V = std::vector<std::int32_t>;
-  EXPECT_THROWS(train::packed_tokens(V{1, 2}, V{0, 3}, V{0, 1}, 9),
+  EXPECT_THROWS(model::packed_tokens(V{1, 2}, V{0, 3}, V{0, 1}, 9),
                 "cu_seqlens must end at total_tokens (2) but ends at 3");
-  EXPECT_THROWS(train::packed_tokens(V{1, 2}, V{0, 2, 2}, V{0, 1}, 9), "cu_seqlens must ascend");
-  EXPECT_THROWS(train::packed_tokens(V{1, 9}, V{0, 2}, V{0, 1}, 9), "tokens must lie in [0, 9) but token 1 is 9");
-  EXPECT_THROWS(train::packed_tokens(V{1, 2}, V{0, 2}, V{0}, 9),
+  EXPECT_THROWS(model::packed_tokens(V{1, 2}, V{0, 2, 2}, V{0, 1}, 9), "cu_seqlens must ascend");
+  EXPECT_THROWS(model::packed_tokens(V{1, 9}, V{0, 2}, V{0, 1}, 9), "tokens must lie in [0, 9) but token 1 is 9");
+  EXPECT_THROWS(model::packed_tokens(V{1, 2}, V{0, 2}, V{0}, 9),
                 "position_ids must have one entry per token (2) but has 1");
-  const auto clean = [] { return train::packed_tokens(V{1, 2, 3, 4}, V{0, 4}, V{0, 1, 2, 3}, 9); };
+  const auto clean = [] { return model::packed_tokens(V{1, 2, 3, 4}, V{0, 4}, V{0, 1, 2, 3}, 9); };
   const auto batch = [&](const V& contexts, const V& sequences, const V& cuts, const V& cu_rows, const V& tokens,
                          const V& positions, const V& targets) {
     const std::vector<float> days(targets.size());
@@ -194,7 +194,7 @@ TEST("batch: every rule is checked and named") {
 
 TEST("batch: future tokens carry loss, or all but the first of a sequence") {
   using V = std::vector<std::int32_t>;
-  const auto clean = [] { return train::packed_tokens(V{1, 2, 3, 4, 5, 6}, V{0, 4, 6}, V{0, 1, 2, 3, 0, 1}, 9); };
+  const auto clean = [] { return model::packed_tokens(V{1, 2, 3, 4, 5, 6}, V{0, 4, 6}, V{0, 1, 2, 3, 0, 1}, 9); };
   const auto batch = [&](bool score_all) {
     const std::vector<float> days = {1, 4, 30};
     return train::world_model_batch(

@@ -8,13 +8,13 @@
 
 #include "core/error.h"
 #include "core/random.h"
-#include "infer/probes.h"
 #include "io/safetensors.h"
 #include "native/check.h"
 #include "native/gradcheck.h"
 #include "objective/collapse.h"
 #include "objective/latent.h"
 #include "objective/next_token.h"
+#include "solve/logistic.h"
 #include "train/step.h"
 
 namespace {
@@ -63,7 +63,7 @@ train::WorldModelBatch small_batch() {
     }
     cu_rows.push_back(static_cast<std::int32_t>(branch_tokens.size()));
   }
-  return train::world_model_batch(train::packed_tokens(tokens, std::vector<std::int32_t>{0, 10, 20, 30}, positions, 31),
+  return train::world_model_batch(model::packed_tokens(tokens, std::vector<std::int32_t>{0, 10, 20, 30}, positions, 31),
                                   cuts,
                                   {std::vector<std::int32_t>{0, 1, 2}, cuts, cu_rows, branch_tokens, branch_positions,
                                    targets, std::vector<float>(targets.size(), 1.0F)},

@@ -55,7 +55,7 @@ struct PlainBatch {
       cu_rows.push_back(static_cast<std::int32_t>(targets.size()));
     }
     return ehrjepa::train::world_model_batch(
-        ehrjepa::train::packed_tokens(tokens, begin, positions, vocab_size), context_lengths,
+        ehrjepa::model::packed_tokens(tokens, begin, positions, vocab_size), context_lengths,
         {owner, cuts, cu_rows, branch_tokens, branch_positions, targets, days, kind, predictor_tokens}, false,
         vocab_size);
   }
@@ -76,7 +76,7 @@ inline LossPair two_pass_losses(const PlainBatch& batch, const ehrjepa::model::Q
   static const std::atomic<bool> running{false};
   const auto states = [&](const model::Qwen3Weights& network, const Tokens& tokens, const Tokens& positions) {
     const Tokens cu_seqlens = {0, static_cast<std::int32_t>(tokens.size())};
-    return model::qwen3_forward(network, config, train::packed_tokens(tokens, cu_seqlens, positions, config.vocab_size),
+    return model::qwen3_forward(network, config, model::packed_tokens(tokens, cu_seqlens, positions, config.vocab_size),
                                 running);
   };
   const auto count_up = [](std::size_t length) {

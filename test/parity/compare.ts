@@ -6,7 +6,7 @@ import { parseConfig } from '../../lib/config.js';
 import { LoraOptions } from '../../lib/model/lora.js';
 import { WorldModel } from '../../lib/model/world-model.js';
 import type { ComputeDtype, NativeLossOptions, NativeTrainingBatch } from '../../lib/native.js';
-import { noBranches } from '../../lib/store/branches.js';
+import { noBranches } from '../../lib/sample/branches.js';
 import { lossOptionsAt } from '../../lib/train/loss-options.js';
 import { TrainConfig } from '../../lib/train/train-config.js';
 import { readFloatTensors } from './float-tensors.js';

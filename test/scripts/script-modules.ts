@@ -23,3 +23,7 @@ export const { TapCounter } = (await import(scriptUrl('check/count-tap.mjs'))) a
 		total(): { readonly passed: number; readonly failed: number; readonly skipped: number };
 	};
 };
+export const { cacheVariables, presetNames } = (await import(scriptUrl('setup/presets.mjs'))) as {
+	cacheVariables(name: string): Record<string, string>;
+	presetNames(): string[];
+};

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import type { Argv } from 'yargs';
 import { ConfigError } from '../../errors.js';
+import { type ExportOptions, exportHuggingFace } from '../../export/huggingface.js';
 import { modelCard } from '../../export/model-card.js';
-import type { ExportOptions } from '../../model/huggingface-export.js';
 import { openPretrained } from '../../model/pretrained.js';
 import { WorldModel } from '../../model/world-model.js';
 import { openTokenStore } from '../../store/token-store.js';
@@ -74,7 +74,7 @@ async function exportRun(context: CommandContext, args: Arguments, options: Expo
 		}
 		const started = args.adapters === 'peft' ? (run.config.train.initialWeights ?? undefined) : undefined;
 		const baseModel = args.baseModel ?? started;
-		const summary = await model.exportHuggingFace(args.out, {
+		const summary = await exportHuggingFace(model, args.out, {
 			...options,
 			...(tokenizer === undefined ? {} : { tokenizer }),
 			card: modelCard(run.config, step, await run.metrics(), tokens),
@@ -109,7 +109,7 @@ async function exportPretrained(context: CommandContext, args: Arguments, option
 	try {
 		const { raw } = config;
 		const token = (key: string) => (typeof raw[key] === 'number' ? raw[key] : undefined);
-		const summary = await model.exportHuggingFace(args.out, {
+		const summary = await exportHuggingFace(model, args.out, {
 			...(config.dtype === undefined ? {} : { dtype: config.dtype }),
 			...options,
 			tokens: { bos: token('bos_token_id'), eos: token('eos_token_id'), pad: token('pad_token_id') },

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
 import { ConfigError } from '../../errors.js';
+import { type PrepareOptions, prepareStore } from '../../prepare/prepare.js';
 import type { StoreManifest } from '../../store/manifest.js';
-import { type PrepareOptions, prepareStore } from '../../store/prepare.js';
 import type { SerialiserOptionsInput } from '../../text/serialiser.js';
 import { withContext } from '../context.js';
 

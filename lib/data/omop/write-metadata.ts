@@ -1,8 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { writeWhole } from '../../files/whole.js';
 import { packageVersion } from '../../package-version.js';
 import { type Database, quoted } from '../query.js';
-import { writeWhole } from '../whole-file.js';
 import { splitOfShard } from './persons.js';
 import type { OmopCdm, OmopImportReport } from './report.js';
 import { extensionColumns } from './write-events.js';

@@ -4,7 +4,7 @@ import t from 'tap';
 import { eventsSql, type MedsDataset, openMeds } from '../../../lib/data/meds.js';
 import { withDatabase } from '../../../lib/data/query.js';
 import { validateMeds } from '../../../lib/data/validate.js';
-import { prepareStore } from '../../../lib/store/prepare.js';
+import { prepareStore } from '../../../lib/prepare/prepare.js';
 import { type MedsFolder, type Row, soundMeds, writeMeds } from '../../fixtures/meds-folder.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
 

@@ -2,7 +2,7 @@ import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { openTokenStore, prepareStore, Sampler } from '../../../lib/index.js';
-import { indexBatches } from '../../../lib/store/index-windows.js';
+import { indexBatches } from '../../../lib/sample/index-windows.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
 import { type TinyEvent, tinyPatient, writeTinyMeds } from '../../fixtures/tiny-meds.js';
 

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import {
+	exportHuggingFace,
 	openModel,
 	openTokenStore,
 	prepareStore,
@@ -51,7 +52,7 @@ t.before(async () => {
 	// A base for the runs below, and the same as a HuggingFace folder.
 	await using trainer = await Trainer.create(join(folder, 'pretraining'), store, { ...tiny, steps: 2 });
 	for await (const _ of trainer.run(store));
-	await trainer.model.exportHuggingFace(join(folder, 'base'));
+	await exportHuggingFace(trainer.model, join(folder, 'base'));
 });
 t.teardown(() => store.close());
 
@@ -236,7 +237,7 @@ t.test('LoRA: every objective, micro-batches and bfloat16 stop and go on with th
 
 t.test('LoRA merged into a HuggingFace folder computes what base and adapters compute', async (t) => {
 	const { model } = await openModel(join(folder, 'lora'), { baseDtype: 'float32' });
-	const summary = await model.exportHuggingFace(join(folder, 'merged'), { parts: ['predictor', 'target_encoder'] });
+	const summary = await exportHuggingFace(model, join(folder, 'merged'), { parts: ['predictor', 'target_encoder'] });
 	t.equal(summary.tensors, 24);
 	const batch = await probeBatch();
 	const merged = await WorldModel.fromPretrained(join(folder, 'merged'));
@@ -256,7 +257,7 @@ t.test('LoRA merged into a HuggingFace folder computes what base and adapters co
 		[...before!.keys()],
 		'the EMA encoder is merged too',
 	);
-	const shards = await model.exportHuggingFace(join(folder, 'shards'), { maxShardSize: '10KB' });
+	const shards = await exportHuggingFace(model, join(folder, 'shards'), { maxShardSize: '10KB' });
 	t.equal(shards.tensors, 24);
 	t.equal(shards.bytes, summary.bytes);
 	for (const opened of [merged, model]) await opened.close();
@@ -265,7 +266,7 @@ t.test('LoRA merged into a HuggingFace folder computes what base and adapters co
 t.test('LoRA alone, as peft opens it', async (t) => {
 	const { model } = await openModel(join(folder, 'lora'));
 	const base = join(folder, 'base');
-	const { files, tensors: count } = await model.exportHuggingFace(join(folder, 'adapter'), {
+	const { files, tensors: count } = await exportHuggingFace(model, join(folder, 'adapter'), {
 		adapters: 'peft',
 		baseModel: base,
 		parts: ['predictor', 'target_encoder'],
@@ -293,12 +294,12 @@ t.test('LoRA alone, as peft opens it', async (t) => {
 	t.same(await again.embed(batch), await model.embed(batch));
 	await again.close();
 	const refused = (name: string, options: object, message: RegExp) =>
-		t.rejects(model.exportHuggingFace(join(folder, name), options), { code: 'EHR_JEPA_CONFIG', message });
+		t.rejects(exportHuggingFace(model, join(folder, name), options), { code: 'EHR_JEPA_CONFIG', message });
 	await refused('x', { adapters: 'peft' }, /needs baseModel/);
 	await refused('x', { baseModel: base }, /baseModel.*belongs to adapters "peft"/);
 	await model.close();
 	const plain = await WorldModel.fromPretrained(base);
-	await t.rejects(plain.exportHuggingFace(join(folder, 'x'), { adapters: 'peft', baseModel: base }), {
+	await t.rejects(exportHuggingFace(plain, join(folder, 'x'), { adapters: 'peft', baseModel: base }), {
 		code: 'EHR_JEPA_CONFIG',
 		message: /needs a model trained with LoRA/,
 	});

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import {
+	exportHuggingFace,
 	openModel,
 	openTokenStore,
 	prepareStore,
@@ -159,7 +160,7 @@ t.test('training starts from the weights of a HuggingFace folder, and says so wh
 	{
 		await using trainer = await Trainer.create(first, store, tiny);
 		await trainAll(trainer);
-		await trainer.model.exportHuggingFace(exported);
+		await exportHuggingFace(trainer.model, exported);
 	}
 	const { model: _, ...rest } = tiny;
 	const config = { ...rest, steps: 2, initialWeights: exported };

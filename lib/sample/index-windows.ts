@@ -1,0 +1,77 @@
+import type { StoreSplit } from '../store/token-store.js';
+import type { TokenVocabulary } from '../tokenizer/token-vocabulary.js';
+import type { IndexDate, PackedBatch, Timeline, TokenCount } from '../types.js';
+import { firstFit, pack } from './packing.js';
+import { contextTokens, visibleAt } from './window.js';
+
+export interface IndexBatch {
+	readonly batch: PackedBatch;
+	/** (sequences,) which index date each sequence belongs to. */
+	readonly rows: Int32Array;
+}
+
+/** What became of index dates and of what their day holds, so that nothing is left out unseen. */
+export interface ContextCounts {
+	/** Index dates without any token: the subject is in none of the splits, or nothing is known yet. */
+	withoutTokens: number;
+	/** Index dates in whose own day something became known later. */
+	withLaterRuns: number;
+	/** How much that was: tokens of one time each, or lines of a text. */
+	laterRuns: number;
+}
+
+// Windows that are read before they are packed: enough to fill several batches well.
+const windowsPerGroup = 256;
+
+/**
+ * Contexts at index dates, packed: nothing later than the prediction time is in them. An index date whose subject is in
+ * none of the splits, or that lies before every event and has no demographics, is counted in `skipped`.
+ */
+export async function* indexBatches(
+	splits: readonly StoreSplit[],
+	vocabulary: TokenVocabulary,
+	indexDates: readonly IndexDate[],
+	options: { readonly contextTokens: TokenCount; readonly tokensPerBatch: TokenCount; readonly counts: ContextCounts },
+): AsyncGenerator<IndexBatch> {
+	const { counts } = options;
+	const maxTokens = Math.max(options.tokensPerBatch, options.contextTokens);
+	for (let start = 0; start < indexDates.length; start += windowsPerGroup) {
+		const windows: Int32Array[] = [];
+		const rows: number[] = [];
+		for (let row = start; row < Math.min(indexDates.length, start + windowsPerGroup); row++) {
+			const { subjectId, predictionTime } = indexDates[row]!;
+			const timeline = await timelineOf(splits, subjectId);
+			const visible = timeline === undefined ? undefined : visibleAt(timeline, predictionTime);
+			if (visible !== undefined && visible.runsNotYetKnown > 0) {
+				counts.withLaterRuns++;
+				counts.laterRuns += visible.runsNotYetKnown;
+			}
+			const window =
+				timeline === undefined || visible === undefined
+					? new Int32Array(0)
+					: contextTokens(timeline, vocabulary, visible, options.contextTokens);
+			if (window.length === 0) {
+				counts.withoutTokens++;
+				continue;
+			}
+			windows.push(window);
+			rows.push(row);
+		}
+		const bins = firstFit(
+			windows.map(({ length }) => length),
+			maxTokens,
+		);
+		for (const members of bins) {
+			yield { batch: pack(members.map((i) => windows[i]!)), rows: Int32Array.from(members, (i) => rows[i]!) };
+		}
+	}
+}
+
+/** A subject's timeline, in whichever split it is. */
+export async function timelineOf(splits: readonly StoreSplit[], subjectId: bigint): Promise<Timeline | undefined> {
+	for (const split of splits) {
+		const place = await split.indexOf(subjectId);
+		if (place !== undefined) return split.timeline(place);
+	}
+	return undefined;
+}

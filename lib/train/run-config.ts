@@ -1,0 +1,23 @@
+import { z } from 'zod';
+import { TrainConfig } from './train-config.js';
+
+/** `config.json` of a run folder: what the run is, and which data and initial weights it was made with. */
+export const RunConfig = z.strictObject({
+	format: z.literal('ehr-jepa/run'),
+	version: z.literal(1),
+	/** Version of this package. */
+	package: z.string(),
+	torch: z.string(),
+	train: TrainConfig,
+	/** sha256 over the files of `train.initialWeights`; null without. */
+	initialWeights: z.string().nullable(),
+	data: z.strictObject({
+		/** Fingerprint of the token store. */
+		store: z.string(),
+		/** Fingerprint of the vocabulary: which token a row of the embedding is. */
+		vocabulary: z.string(),
+		vocabSize: z.int().positive(),
+		maskTokenId: z.int().nonnegative(),
+	}),
+});
+export type RunConfig = z.infer<typeof RunConfig>;
