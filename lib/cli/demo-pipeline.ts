@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { simulateCohort } from '../cohort/simulate.js';
@@ -6,16 +6,21 @@ import { openMeds } from '../data/meds.js';
 import { OutputError } from '../errors.js';
 import { evaluate } from '../evaluate/evaluate.js';
 import type { EvaluatedModel, EvaluationFile } from '../evaluate/evaluation-file.js';
-import { exists, writeWhole } from '../files/whole.js';
+import { exists } from '../files/exists.js';
+import { readJson } from '../files/json.js';
+import { lockFolder } from '../files/lock.js';
+import { isUnfinished } from '../files/names.js';
+import { makeFolder, writeWhole } from '../files/whole.js';
 import { objectivePresets } from '../objective/objective.js';
+import { embedRun } from '../pipeline/embed-run.js';
+import { trainRun } from '../pipeline/train-run.js';
 import { prepareStore } from '../prepare/prepare.js';
 import { writeReport } from '../report/report.js';
 import { openTokenStore, type TokenStore } from '../store/token-store.js';
-import { embedRun, trainRun } from '../study/stages.js';
 import { buildTasks } from '../tasks/build.js';
+import { definitionsFor } from '../tasks/definitions.js';
 import { readIndexDates } from '../tasks/read.js';
 import type { TrainConfigInput } from '../train/train-config.js';
-import { definitionsOf } from './commands/tasks.js';
 import type { CommandContext } from './context.js';
 import { duration } from './progress-line.js';
 
@@ -48,10 +53,10 @@ const trained = [
 export async function demoFolder(wanted: string, explicit: boolean, options: DemoOptions): Promise<string> {
 	for (let number = 1; ; number++) {
 		const folder = number === 1 ? wanted : `${wanted}-${number}`;
-		const names: string[] = await readdir(folder).catch(() => []);
+		const names = (await readdir(folder).catch(() => [])).filter((name) => !isUnfinished(name));
 		if (names.length === 0) return folder;
-		const same = await readFile(join(folder, 'demo.json'), 'utf8')
-			.then((text) => JSON.stringify(DemoOptions.parse(JSON.parse(text))) === JSON.stringify(options))
+		const same = await readJson(join(folder, 'demo.json'), { scope: 'demo' })
+			.then((found) => JSON.stringify(DemoOptions.parse(found)) === JSON.stringify(options))
 			.catch(() => false);
 		if (same && !names.includes('report.html')) return folder;
 		if (explicit) {
@@ -73,7 +78,7 @@ export interface DemoResult {
 
 /** The whole method: data, tokens, two trainings from the same initial weights, states, probes, report. */
 export async function runDemo(folder: string, options: DemoOptions, context: CommandContext): Promise<DemoResult> {
-	await mkdir(folder, { recursive: true });
+	using _lock = lockFolder(folder);
 	await writeWhole(join(folder, 'demo.json'), `${JSON.stringify(options, undefined, '\t')}\n`);
 	const stageSeconds: Record<string, number> = {};
 	const stage = async <T>(name: string, run: () => Promise<T>): Promise<T> => {
@@ -99,7 +104,7 @@ export async function runDemo(folder: string, options: DemoOptions, context: Com
 			return buildTasks(
 				meds,
 				tasks,
-				{ tasks: await definitionsOf(meds), seed: options.seed, ...external },
+				{ tasks: definitionsFor(await openMeds(meds)), seed: options.seed, ...external },
 				context.operation('index dates'),
 			);
 		});
@@ -142,7 +147,7 @@ async function embedAll(
 	context: CommandContext,
 ): Promise<(EvaluatedModel & { readonly embeddings: string })[]> {
 	const indexDates = await readIndexDates(tasks);
-	await mkdir(join(folder, 'embeddings'), { recursive: true });
+	await makeFolder(join(folder, 'embeddings'));
 	const result: (EvaluatedModel & { embeddings: string })[] = [];
 	const encoders = [
 		...trained.map(({ name, label, description }) => ({
@@ -163,14 +168,11 @@ async function embedAll(
 	for (const { name, label, description, run, kind } of encoders) {
 		const embeddings = join(folder, 'embeddings', `${name}.parquet`);
 		if (!(await exists(embeddings))) {
-			await embedRun(
-				embeddings,
-				join(folder, 'runs', run),
-				store,
-				indexDates,
-				{ model: name, pooling, weights: kind === 'untrained' ? 'initial' : 'newest' },
-				context.operation(`embed ${label}`),
-			);
+			await embedRun(embeddings, join(folder, 'runs', run), store, indexDates, {
+				...context.operation(`embed ${label}`),
+				pooling,
+				weights: kind === 'untrained' ? 'initial' : 'newest',
+			});
 		}
 		result.push({
 			name,

@@ -1,6 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DataError } from '../errors.js';
+import { exists } from '../files/exists.js';
+import { readJson } from '../files/json.js';
+import { adapterConfigName } from '../model/adapter-config.js';
 import { type FromPretrainedOptions, WorldModel } from '../model/world-model.js';
 import type { RunConfig } from '../train/run-config.js';
 import { openModel } from '../train/trainer.js';
@@ -15,16 +17,13 @@ export interface OpenedModel {
 	readonly description: string;
 }
 
-/** What kind of folder holds a `config.json`. */
-export async function modelFolderKind(path: string): Promise<'run' | 'huggingface' | undefined> {
-	const text = await readFile(join(path, 'config.json'), 'utf8').catch(() => undefined);
-	if (text === undefined) return undefined;
-	try {
-		const format = (JSON.parse(text) as { readonly format?: unknown } | null)?.format;
-		return format === 'ehr-jepa/run' ? 'run' : 'huggingface';
-	} catch {
-		return 'huggingface';
-	}
+/** What kind of folder holds a `config.json`, or the `adapter_config.json` of an adapter. */
+export async function modelFolderKind(path: string): Promise<'run' | 'huggingface' | 'adapter' | undefined> {
+	const file = join(path, 'config.json');
+	if (!(await exists(file))) return (await exists(join(path, adapterConfigName))) ? 'adapter' : undefined;
+	// What is wrong with a file that is no JSON is said where the model is read.
+	const config = (await readJson(file, { scope: 'model' }).catch(() => null)) as { readonly format?: unknown } | null;
+	return config?.format === 'ehr-jepa/run' ? 'run' : 'huggingface';
 }
 
 /**

@@ -1,14 +1,15 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BIGINT, FLOAT, INTEGER } from '@duckdb/node-api';
-import { Database, quoted } from '../data/query.js';
+import { Database } from '../data/query.js';
 import { TableWriter } from '../data/table-writer.js';
+import { copyToParquet } from '../files/duckdb-files.js';
 import { diseaseAxes } from './disease-axes.js';
 
 /** Folder of the true states within a simulated data set. */
 export const latentsFolder = 'latents';
 /** Patients of one file: about a million days, what a writer holds in memory. */
-export const patientsPerLatentFile = 512;
+const patientsPerLatentFile = 512;
 
 /**
  * Writes the true state of every patient and day: `latents/<n>.parquet` with subject_id, day (days since 1970-01-01) and one
@@ -64,7 +65,7 @@ export class LatentWriter {
 		await this.#table.finish();
 		this.#table = undefined;
 		const path = join(this.#out, latentsFolder, `${this.#file}.parquet`);
-		await this.#database.run(`COPY latents TO ${quoted(path)} (FORMAT parquet, COMPRESSION zstd)`);
+		await this.#database.run(copyToParquet('FROM latents', path, ['COMPRESSION zstd']));
 		await this.#database.run('DROP TABLE latents');
 	}
 

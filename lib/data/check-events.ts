@@ -1,6 +1,8 @@
 import { DataError } from '../errors.js';
+import { parquetFiles } from '../files/duckdb-files.js';
 import { type EventLayout, eventsSql } from './event-columns.js';
 import { type Database, identifier, quoted } from './query.js';
+import { folderSplit } from './splits.js';
 
 /** What the check counted. */
 export interface EventCounts {
@@ -19,7 +21,7 @@ const largestFloat = '3.4028234663852886e38';
 
 /** Table that {@link checkSubjects} fills: the subjects of each file. */
 export async function createSubjectTable(database: Database): Promise<void> {
-	await database.run('CREATE TABLE subject_rows (subject_id BIGINT, file VARCHAR, contiguous BOOLEAN)');
+	await database.run('CREATE TABLE subject_rows (subject_id BIGINT, file VARCHAR, folder VARCHAR, contiguous BOOLEAN)');
 }
 
 /**
@@ -30,7 +32,7 @@ export async function createSubjectTable(database: Database): Promise<void> {
  * @throws {DataError} A null subject_id or code, an infinite time, a value beyond float32.
  */
 export async function checkRows(database: Database, name: string, layout: EventLayout): Promise<EventCounts> {
-	const source = `read_parquet(${quoted(layout.files[0]!)})`;
+	const source = parquetFiles(layout.files);
 	const own = (column: string) => identifier(layout.columns[column]!);
 	const [subject, time, code] = [own('subject_id'), own('time'), own('code')];
 	const value = layout.columns.numeric_value === undefined ? 'NULL::DOUBLE' : `${own('numeric_value')}::DOUBLE`;
@@ -73,9 +75,9 @@ export async function checkSubjects(database: Database, name: string, layout: Ev
 	await checkOrder(database, name, layout);
 	const subject = identifier(layout.columns.subject_id!);
 	await database.run(
-		`INSERT INTO subject_rows SELECT ${subject}::BIGINT, ${quoted(name)},
+		`INSERT INTO subject_rows SELECT ${subject}::BIGINT, ${quoted(name)}, ${quoted(folderSplit(name) ?? '')},
 			max(file_row_number) - min(file_row_number) + 1 = count(*)
-		FROM read_parquet(${quoted(layout.files[0]!)}, file_row_number = true) GROUP BY ${subject}`,
+		FROM ${parquetFiles(layout.files, { rowNumbers: true })} GROUP BY ${subject}`,
 	);
 }
 

@@ -1,36 +1,30 @@
-import { readdir } from 'node:fs/promises';
-import { join, relative, sep } from 'node:path';
+import { join } from 'node:path';
 import { DataError } from '../errors.js';
+import { type FolderFiles, visibleFiles } from '../files/visible-files.js';
 
 /**
- * Data files of a MEDS folder, `data/` and any folders below it, relative to the root, with `/`, sorted.
+ * Data files of a MEDS folder, `data/` and any folders below it, relative to the root, with `/`, sorted; hidden ones apart.
  *
  * @throws {DataError} When there is no such folder or no parquet file in it.
  */
-export async function dataFiles(scope: string, directory: string): Promise<string[]> {
+export async function dataFiles(scope: string, directory: string): Promise<FolderFiles> {
 	const root = join(directory, 'data');
 	const fix = 'give the root of a MEDS data set (it holds data/ and metadata/)';
-	let entries: Awaited<ReturnType<typeof listing>>;
+	let found: FolderFiles;
 	try {
-		entries = await listing(root);
+		found = await visibleFiles(root, /\.parquet$/);
 	} catch (cause) {
 		throw new DataError(scope, { file: root, rule: 'must be a folder of parquet files', fix }, { cause });
 	}
-	// A folder may be called part.parquet too: other writers put shards into one.
-	const files = entries
-		.filter((entry) => entry.name.endsWith('.parquet') && !entry.isDirectory())
-		.map((entry) => relative(directory, join(entry.parentPath, entry.name)).split(sep).join('/'));
+	const { files, hidden } = found;
 	if (files.length === 0) {
 		throw new DataError(scope, {
 			file: root,
 			rule: 'must hold at least one .parquet file',
-			value: `none among ${entries.length} entries`,
+			value: hidden.length === 0 ? 'none' : `none but ${hidden.length} hidden (first ${hidden[0]})`,
 			fix,
 		});
 	}
-	return files.sort();
-}
-
-function listing(root: string) {
-	return readdir(root, { recursive: true, withFileTypes: true });
+	const below = (name: string) => `data/${name}`;
+	return { files: files.map(below), hidden: hidden.map(below) };
 }

@@ -1,4 +1,5 @@
-import { identifier, quoted } from './query.js';
+import { parquetFiles } from '../files/duckdb-files.js';
+import { identifier } from './query.js';
 
 /** Data files that have the same columns under the same names. */
 export interface EventLayout {
@@ -31,7 +32,7 @@ export function eventsSql(source: EventFiles, text: readonly TextColumn[] = []):
 			// Not cast to TIMESTAMP first: that would bring a zoned time to the zone of this machine.
 			return `SELECT ${own('subject_id')}::BIGINT AS subject_id, epoch_us(${own('time')}) AS time, ${own('code')}::VARCHAR AS code,
 				${value === undefined ? 'NULL::FLOAT' : finiteSql(value)} AS value, ${[...texts, 'filename', 'file_row_number'].join(', ')}
-				FROM read_parquet([${files.map(quoted).join(', ')}], filename = true, file_row_number = true)`;
+				FROM ${parquetFiles(files, { rowNumbers: true })}`;
 		})
 		.join('\nUNION ALL\n');
 }

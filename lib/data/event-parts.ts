@@ -1,12 +1,14 @@
 import { relative, sep } from 'node:path';
 import type { DuckDBVarCharVector } from '@duckdb/node-api';
 import { DataError } from '../errors.js';
-import { noTime, type Split, splits } from '../types.js';
+import { parquetFiles, parquetFooters } from '../files/duckdb-files.js';
+import { noTime, type Split } from '../types.js';
 import { subjectApart } from './check-events.js';
 import { float32Items, int32Items, int64Words } from './column-items.js';
 import { type EventLayout, eventsSql, layoutsOf, type TextColumn } from './event-columns.js';
 import type { MedsFiles } from './meds.js';
 import { type Database, quoted } from './query.js';
+import { folderSplit } from './splits.js';
 
 /** A piece of a MEDS data set that holds whole patients: several small files, or a range of subjects of a large one. */
 export interface EventPart {
@@ -83,15 +85,12 @@ export async function planParts(
 		rows.push(
 			...(await database.rows(
 				`SELECT file_name, row_group_num_rows::BIGINT AS n, stats_min_value AS low, stats_max_value AS high
-				FROM parquet_metadata([${layout.files.map(quoted).join(', ')}])
+				FROM ${parquetFooters('metadata', layout.files)}
 				WHERE path_in_schema = ${quoted(layout.columns.subject_id!)} ORDER BY file_name, row_group_id`,
 			)),
 		);
 	}
-	const folderOf = (path: string): EventPart['folder'] => {
-		const folder = relative(directory, path).split(sep)[1];
-		return splits.find((split) => split === folder);
-	};
+	const folderOf = (path: string): EventPart['folder'] => folderSplit(relative(directory, path).split(sep).join('/'));
 	const groups = new Map<string, { n: number; low: bigint | undefined; high: bigint | undefined }[]>();
 	const bound = (value: unknown) => (/^-?\d+$/.test(String(value)) ? BigInt(String(value)) : undefined);
 	for (const { file_name, n, low, high } of rows) {
@@ -150,14 +149,12 @@ export async function planParts(
 export async function loadNames(database: Database, { names }: EventSource): Promise<Record<NameKind, string[]>> {
 	const result: Record<NameKind, string[]> = { code: [], unit: [], table: [] };
 	for (const kind of nameKinds) {
-		const rows = await database.rows(
-			`SELECT name FROM read_parquet(${quoted(names)}) WHERE kind = '${kind}' ORDER BY id`,
-		);
+		const rows = await database.rows(`SELECT name FROM ${parquetFiles(names)} WHERE kind = '${kind}' ORDER BY id`);
 		result[kind] = rows.map((row) => String(row.name));
 		if (rows.length === 0) continue;
 		// An ENUM turns strings into numbers within the scan and, unlike a join, never changes the order of rows.
 		await database.run(
-			`CREATE TYPE ${kind}_names AS ENUM (SELECT name FROM read_parquet(${quoted(names)}) WHERE kind = '${kind}' ORDER BY id)`,
+			`CREATE TYPE ${kind}_names AS ENUM (SELECT name FROM ${parquetFiles(names)} WHERE kind = '${kind}' ORDER BY id)`,
 		);
 	}
 	return result;

@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BIGINT, DOUBLE, FLOAT, INTEGER, UTINYINT } from '@duckdb/node-api';
+import { copyToParquet } from '../files/duckdb-files.js';
 import { writeWhole } from '../files/whole.js';
 import { type Split, splits } from '../types.js';
 import { Database, quoted, withDatabase } from './query.js';
@@ -31,9 +32,6 @@ export interface DatasetMetadata {
 	readonly etl_version: string;
 	readonly created_at: string;
 }
-
-/** Stands for a null time in columns of microseconds. */
-export const staticTime = -(2n ** 63n);
 
 /**
  * Writes the data files of a strict MEDS 0.4 folder, one shard at a time: `data/<split>/<shard>.parquet`. Rows keep the
@@ -85,9 +83,13 @@ export class MedsShardWriter {
 		for (const [split, table] of this.#tables) {
 			await table.finish();
 			await this.#database.run(
-				`COPY (SELECT subject_id, CASE WHEN isfinite(time) THEN make_timestamp(time::BIGINT) END AS time,
-					getvariable('codes')[code + 1] AS code, CASE WHEN NOT isnan(value) THEN value END AS numeric_value
-				FROM ${split}) TO ${quoted(join(this.#out, 'data', split, `${shard}.parquet`))} (FORMAT parquet, COMPRESSION zstd)`,
+				copyToParquet(
+					`SELECT subject_id, CASE WHEN isfinite(time) THEN make_timestamp(time::BIGINT) END AS time,
+						getvariable('codes')[code + 1] AS code, CASE WHEN NOT isnan(value) THEN value END AS numeric_value
+					FROM ${split}`,
+					join(this.#out, 'data', split, `${shard}.parquet`),
+					['COMPRESSION zstd'],
+				),
 			);
 			await this.#database.run(`DROP TABLE ${split}`);
 		}
@@ -117,7 +119,7 @@ export async function writeMedsMetadata(
 	await mkdir(folder, { recursive: true });
 	await withDatabase({ threads: 1 }, async (database) => {
 		const copy = (select: string, file: string) =>
-			database.run(`COPY (${select}) TO ${quoted(join(folder, file))} (FORMAT parquet, COMPRESSION zstd)`);
+			database.run(copyToParquet(select, join(folder, file), ['COMPRESSION zstd']));
 		const rows = codes.map(({ code, description }) => `(${quoted(code)}, ${quoted(description)})`).join(', ');
 		await copy(
 			`SELECT code, description, NULL::VARCHAR[] AS parent_codes FROM (VALUES ${rows}) AS c(code, description) ORDER BY code`,

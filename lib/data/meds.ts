@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { open, readFile, stat } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import { AbortedError, DataError } from '../errors.js';
+import { hiddenNote } from '../files/visible-files.js';
 import type { LongOperation, Split } from '../types.js';
 import {
 	checkRows,
@@ -14,13 +15,14 @@ import { dataFiles } from './data-files.js';
 import type { EventLayout } from './event-columns.js';
 import { type Database, withDatabase } from './query.js';
 import { readSplits } from './read-splits.js';
+import { type SplitSource, splitsFingerprint } from './splits.js';
 import { arrowTypes } from './validate/arrow-types.js';
 import { type DatasetJson, parseDatasetJson } from './validate/dataset-json.js';
 import { Findings } from './validate/rule.js';
 import { checkSchema, schemas } from './validate/schemas.js';
 import { findingNotes, refuseErrors } from './validate/to-reader.js';
 
-export { eventsSql, layoutsOf } from './event-columns.js';
+export { eventsSql } from './event-columns.js';
 
 /** A MEDS data set on disk whose rules were checked. */
 export interface MedsDataset {
@@ -35,22 +37,23 @@ export interface MedsDataset {
 	readonly fingerprint: string;
 	/** Subjects with events of each split, ascending. */
 	readonly subjects: Readonly<Record<Split, readonly bigint[]>>;
+	/** What decided the splits, and SHA-256 over who is in which. */
+	readonly splits: { readonly source: SplitSource; readonly fingerprint: string };
 	readonly events: number;
 	/** What was accepted although MEDS 0.4 asks for something else, and what to know about the data. */
 	readonly notes: readonly string[];
 }
 
 /** A MEDS data set whose columns were checked, and its rows not. */
-export type MedsFiles = Omit<MedsDataset, 'subjects' | 'events'>;
+export type MedsFiles = Omit<MedsDataset, 'subjects' | 'splits' | 'events'>;
 
 /**
  * Opens a MEDS folder and checks what every reader leans on; docs/meds.md has the policy on each kind of bad input. The
  * events are read once; memory holds the subjects.
  *
- * @param seed - Draws the splits when the data set brings none.
  * @throws {DataError} Names file, column, rule and value. {AbortedError}
  */
-export async function openMeds(directory: string, seed = 1, operation: LongOperation = {}): Promise<MedsDataset> {
+export async function openMeds(directory: string, operation: LongOperation = {}): Promise<MedsDataset> {
 	return withDatabase({}, async (database) => {
 		const dataset = await openFiles(database, directory);
 		const notes = [...dataset.notes];
@@ -62,8 +65,9 @@ export async function openMeds(directory: string, seed = 1, operation: LongOpera
 		});
 		await checkSubjectsTogether(database);
 		notes.push(...countNotes(counts));
-		const subjects = await readSplits(database, directory, seed, notes);
-		return { ...dataset, subjects, events: counts.events, notes };
+		const { source, subjects } = await readSplits(database, dataset, notes);
+		const splits = { source, fingerprint: splitsFingerprint(subjects) };
+		return { ...dataset, subjects, splits, events: counts.events, notes };
 	});
 }
 
@@ -77,7 +81,7 @@ export async function openMedsFiles(directory: string): Promise<MedsFiles> {
 }
 
 async function openFiles(database: Database, directory: string): Promise<MedsFiles> {
-	const names = await dataFiles('meds', directory);
+	const { files: names, hidden } = await dataFiles('meds', directory);
 	const files = names.map((name) => join(directory, name));
 	const findings = new Findings();
 	const layouts = await readLayouts(database, names, files, findings);
@@ -89,7 +93,7 @@ async function openFiles(database: Database, directory: string): Promise<MedsFil
 		name: metadata.dataset_name ?? 'unnamed data set',
 		etl: { name: metadata.etl_name ?? 'unknown', version: metadata.etl_version ?? 'unknown' },
 		fingerprint: await fingerprint(names, files),
-		notes: findingNotes(findings),
+		notes: [hiddenNote(hidden), ...findingNotes(findings)].filter((note) => note !== undefined),
 	};
 }
 

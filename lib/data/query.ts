@@ -5,6 +5,8 @@ import type { DuckDBConnection, DuckDBDataChunk, DuckDBValue } from '@duckdb/nod
 import { DuckDBInstance } from '@duckdb/node-api';
 import { AbortedError, DataError, OutputError } from '../errors.js';
 
+export { identifier, quoted } from '../files/sql-text.js';
+
 export interface DatabaseOptions {
 	/** What DuckDB may hold before it spills to disk, such as `1GB`. Not a hard cap: leave head-room. */
 	readonly memoryLimit?: string;
@@ -77,16 +79,6 @@ export async function withDatabase<T>(options: DatabaseOptions, work: (database:
 	} finally {
 		await database.close();
 	}
-}
-
-/** SQL text literal. */
-export function quoted(text: string): string {
-	return `'${text.replaceAll("'", "''")}'`;
-}
-
-/** SQL identifier. */
-export function identifier(name: string): string {
-	return `"${name.replaceAll('"', '""')}"`;
 }
 
 /** DuckDB's errors in our types: a full disk or a missing permission is the output's fault, the rest the data's. */

@@ -1,83 +1,109 @@
-import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { createHash } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
+import { join, relative, sep } from 'node:path';
 import type { DuckDBBigIntVector, DuckDBVarCharVector } from '@duckdb/node-api';
 import { DataError } from '../errors.js';
+import { parquetFiles } from '../files/duckdb-files.js';
 import { type Split, splits } from '../types.js';
+import { subjectApart } from './check-events.js';
+import { type EventLayout, eventsSql, layoutsOf } from './event-columns.js';
 import { type Database, identifier, quoted } from './query.js';
-import { drawSplit } from './splits.js';
+import { folderSplit, hashedSplit, type SplitSource } from './splits.js';
 import { arrowTypes } from './validate/arrow-types.js';
 import { Findings } from './validate/rule.js';
 import { checkSchema, schemas } from './validate/schemas.js';
 import { findingNotes, refuseErrors } from './validate/to-reader.js';
 
-const file = 'metadata/subject_splits.parquet';
+export const splitsFile = 'metadata/subject_splits.parquet';
 
 /**
- * Subjects with events by split, ascending, from `metadata/subject_splits.parquet`, or drawn where there is none. Needs
- * the table subject_rows.
+ * Subjects with events by split, ascending, as {@link loadSplits} decides them. Needs the table subject_rows.
  *
  * @throws {DataError} A subject with no or several splits in the file, none of the known splits, a held-out subject in
  * data/train/.
  */
 export async function readSplits(
 	database: Database,
-	directory: string,
-	seed: number,
+	dataset: SplitFiles,
 	notes: string[],
-): Promise<Record<Split, bigint[]>> {
-	const result: Record<Split, bigint[]> = { train: [], tuning: [], held_out: [] };
-	const present = await loadSplits(database, directory, seed, notes);
-	if (present) await checkFolders(database, notes);
-	const query = present
-		? `SELECT subject_id, split FROM subject_rows LEFT JOIN split_file USING (subject_id) ORDER BY subject_id`
-		: 'SELECT subject_id, NULL::VARCHAR FROM subject_rows ORDER BY subject_id';
+): Promise<{ readonly source: SplitSource; readonly subjects: Record<Split, bigint[]> }> {
+	const subjects: Record<Split, bigint[]> = { train: [], tuning: [], held_out: [] };
+	const source = await loadSplits(database, dataset, notes);
+	if (source === 'file') await checkFolders(database, notes);
+	const query =
+		source === 'hash'
+			? 'SELECT subject_id, NULL::VARCHAR FROM subject_rows ORDER BY subject_id'
+			: 'SELECT subject_id, split FROM subject_rows LEFT JOIN split_file USING (subject_id) ORDER BY subject_id';
 	let without = 0;
 	for await (const chunk of database.stream(query)) {
-		const subjects = chunk.getColumnVector(0) as DuckDBBigIntVector;
+		const ids = chunk.getColumnVector(0) as DuckDBBigIntVector;
 		const names = chunk.getColumnVector(1) as DuckDBVarCharVector;
 		for (let row = 0; row < chunk.rowCount; row++) {
-			const subject = subjects.getItem(row)!;
-			const split = present ? names.getItem(row) : drawSplit(subject, seed);
-			if (isSplit(split)) result[split].push(subject);
+			const subject = ids.getItem(row)!;
+			const split = source === 'hash' ? hashedSplit(subject) : names.getItem(row);
+			if (isSplit(split)) subjects[split].push(subject);
 			else if (split === null) without++;
 		}
 	}
 	if (without > 0) notes.push(`${without} subjects with events are in no split and are left out`);
-	if (present) await noteSubjects(database, notes);
+	if (source === 'file') await noteSubjects(database, notes);
 	for (const split of splits) {
-		if (result[split].length === 0) notes.push(`split ${split} has no subject with events`);
+		if (subjects[split].length === 0) notes.push(`split ${split} has no subject with events`);
 	}
-	return result;
+	return { source, subjects };
+}
+
+/** What of a data set decides its splits. */
+export interface SplitFiles {
+	readonly directory: string;
+	/** Data files, absolute. */
+	readonly files: readonly string[];
+	readonly layouts: readonly EventLayout[];
 }
 
 /**
- * Reads `metadata/subject_splits.parquet` into the table split_file.
+ * Decides the splits of a data set, the same way for every command: `metadata/subject_splits.parquet` where there is one,
+ * else the folders train, tuning and held_out below data/, else a hash of subject_id. The first two fill the table split_file.
  *
- * @returns Whether there is one; otherwise the splits are drawn.
- * @throws {DataError} A subject with no or several splits in the file, none of the known splits.
+ * @throws {DataError} A subject with no or several splits, none of the known splits.
  */
-export async function loadSplits(
-	database: Database,
-	directory: string,
-	seed: number,
-	notes: string[],
-): Promise<boolean> {
-	const path = join(directory, file);
-	const present = await stat(path).then(
-		() => true,
-		() => false,
-	);
-	if (!present) {
-		notes.push(`${file} is missing: splits were drawn with seed ${seed} (70/15/15 by subject)`);
-		return false;
+export async function loadSplits(database: Database, dataset: SplitFiles, notes: string[]): Promise<SplitSource> {
+	if (await hasSplitsFile(dataset.directory)) {
+		await loadSplitsFile(database, join(dataset.directory, splitsFile), notes);
+		return 'file';
 	}
+	return (await loadFolders(database, dataset, notes)) ? 'folders' : 'hash';
+}
+
+/** Whether a data set brings a splits file. */
+async function hasSplitsFile(directory: string): Promise<boolean> {
+	try {
+		await stat(join(directory, splitsFile));
+		return true;
+	} catch (cause) {
+		const { code, message } = cause as NodeJS.ErrnoException;
+		if (code === 'ENOENT' || code === 'ENOTDIR') return false;
+		throw new DataError('meds', { file: splitsFile, rule: 'must be readable', value: message }, { cause });
+	}
+}
+
+/** What {@link loadSplits} goes by, in a few bytes: another splits file gives another text. */
+export async function splitsKey(directory: string): Promise<string> {
+	if (!(await hasSplitsFile(directory))) return 'none';
+	return createHash('sha256')
+		.update(await readFile(join(directory, splitsFile)))
+		.digest('hex');
+}
+
+/** Reads the splits file into the table split_file. */
+async function loadSplitsFile(database: Database, path: string, notes: string[]): Promise<void> {
 	const findings = new Findings();
-	const columns = checkSchema(file, await arrowTypes(database, path), schemas.splits, findings);
+	const columns = checkSchema(splitsFile, await arrowTypes(database, path), schemas.splits, findings);
 	refuseErrors(findings);
 	notes.push(...findingNotes(findings));
 	await database.run(
 		`CREATE TABLE split_file AS SELECT ${identifier(columns!.get('subject_id')!)}::BIGINT AS subject_id,
-			${identifier(columns!.get('split')!)}::VARCHAR AS split FROM read_parquet(${quoted(path)})`,
+			${identifier(columns!.get('split')!)}::VARCHAR AS split FROM ${parquetFiles(path)}`,
 	);
 	const [found] = await database.rows(
 		`SELECT (SELECT count(*) FROM split_file WHERE subject_id IS NULL OR split IS NULL)::DOUBLE AS nulls,
@@ -85,6 +111,7 @@ export async function loadSplits(
 			(SELECT count(*) FROM split_file WHERE split IN (${names}))::DOUBLE AS known,
 			(SELECT string_agg(DISTINCT split, ', ' ORDER BY split) FROM split_file) AS found`,
 	);
+	const file = splitsFile;
 	if (Number(found?.nulls) > 0) {
 		throw new DataError('meds', { file, rule: 'must not hold nulls', value: `${found?.nulls} rows with one` });
 	}
@@ -100,6 +127,44 @@ export async function loadSplits(
 			fix: 'rename the splits',
 		});
 	}
+}
+
+/** Takes the splits from folders into the table split_file. @returns Whether there are any. */
+async function loadFolders(
+	database: Database,
+	{ directory, files, layouts }: SplitFiles,
+	notes: string[],
+): Promise<boolean> {
+	const placed = files.map((path) => {
+		const name = relative(directory, path).split(sep).join('/');
+		return { path, name, split: folderSplit(name) };
+	});
+	if (placed.every(({ split }) => split === undefined)) {
+		notes.push(
+			`${splitsFile} is missing, and no folder below data/ is called ${splits.join(', ')}: splits follow from a hash of subject_id (70/15/15)`,
+		);
+		return false;
+	}
+	const found = splits.filter((split) => placed.some((file) => file.split === split));
+	const outside = placed.filter(({ split }) => split === undefined);
+	notes.push(
+		`${splitsFile} is missing: splits are those of the folders ${found.join(', ')}${
+			outside.length === 0
+				? ''
+				: `; ${outside.length} files in no such folder are in no split, the first is ${outside[0]!.name}`
+		}`,
+	);
+	await database.run('CREATE TABLE split_file (subject_id BIGINT, split VARCHAR)');
+	for (const split of found) {
+		const own = placed.filter((file) => file.split === split).map(({ path }) => path);
+		const events = eventsSql({ layouts: layoutsOf(layouts, own) });
+		await database.run(`INSERT INTO split_file SELECT DISTINCT subject_id, ${quoted(split)} FROM (${events})`);
+	}
+	const [twice] = await database.rows(
+		`SELECT subject_id, string_agg('data/' || split, ' and ' ORDER BY split) AS folders FROM split_file
+		GROUP BY subject_id HAVING count(*) > 1 ORDER BY subject_id LIMIT 1`,
+	);
+	if (twice !== undefined) throw subjectApart(String(twice.folders), `subject ${twice.subject_id} in each`);
 	return true;
 }
 
@@ -109,21 +174,21 @@ async function checkFolders(database: Database, notes: string[]): Promise<void> 
 		`SELECT (count(*) FILTER (folder = 'train' AND split = 'held_out'))::DOUBLE AS leaked,
 			min(subject_id) FILTER (folder = 'train' AND split = 'held_out') AS first,
 			(count(*) FILTER (folder IN (${names}) AND folder <> split))::DOUBLE AS moved
-		FROM (SELECT subject_id, split, split_part(file, '/', 2) AS folder FROM subject_rows JOIN split_file USING (subject_id))`,
+		FROM subject_rows JOIN split_file USING (subject_id)`,
 	);
 	if (Number(found?.leaked) > 0) {
 		throw heldOutInTrain(`${found?.leaked} of them, first subject ${found?.first}`);
 	}
 	const moved = Number(found?.moved);
 	if (moved > 0)
-		notes.push(`${moved} subjects lie in the folder of another split than ${file} names; the file decides`);
+		notes.push(`${moved} subjects lie in the folder of another split than ${splitsFile} names; the file decides`);
 }
 
 /** A held-out subject lies in data/train/. */
 export function heldOutInTrain(value: string): DataError {
 	return new DataError('meds', {
 		file: 'data/train',
-		rule: `must not hold subjects that ${file} holds out: whoever reads by folder trains on them`,
+		rule: `must not hold subjects that ${splitsFile} holds out: whoever reads by folder trains on them`,
 		value,
 		fix: 'move the subjects, or correct their split',
 	});
@@ -142,7 +207,7 @@ async function noteSubjects(database: Database, notes: string[]): Promise<void> 
 	const [eventless] = await database.rows(
 		'SELECT count(*)::DOUBLE AS n FROM split_file ANTI JOIN subject_rows USING (subject_id)',
 	);
-	if (Number(eventless?.n) > 0) notes.push(`${eventless?.n} subjects of ${file} have no events`);
+	if (Number(eventless?.n) > 0) notes.push(`${eventless?.n} subjects of ${splitsFile} have no events`);
 }
 
 const names = splits.map(quoted).join(', ');

@@ -1,13 +1,17 @@
 import { type Split, splits } from '../types.js';
 import { int32Items, int64Words } from './column-items.js';
 import { type Database, quoted } from './query.js';
-import { loadSplits } from './read-splits.js';
-import { drawSplit } from './splits.js';
+import { loadSplits, type SplitFiles } from './read-splits.js';
+import { hashedSplit, type SplitSource } from './splits.js';
 
-/** What threads are given: nine bytes for each subject in memory that all of them read, or the seed that draws. */
+/** What threads are given: nine bytes for each subject in memory that all of them read, or that a hash decides. */
 export type SharedSplits =
-	| { readonly kind: 'table'; readonly words: SharedArrayBuffer; readonly places: SharedArrayBuffer }
-	| { readonly kind: 'drawn'; readonly seed: number };
+	| {
+			readonly source: Exclude<SplitSource, 'hash'>;
+			readonly words: SharedArrayBuffer;
+			readonly places: SharedArrayBuffer;
+	  }
+	| { readonly source: 'hash' };
 
 /** Split of each subject. */
 export class SubjectSplits {
@@ -17,24 +21,24 @@ export class SubjectSplits {
 
 	constructor(shared: SharedSplits) {
 		this.shared = shared;
-		this.#words = shared.kind === 'table' ? new Int32Array(shared.words) : new Int32Array(0);
-		this.#places = shared.kind === 'table' ? new Uint8Array(shared.places) : new Uint8Array(0);
+		this.#words = shared.source === 'hash' ? new Int32Array(0) : new Int32Array(shared.words);
+		this.#places = shared.source === 'hash' ? new Uint8Array(0) : new Uint8Array(shared.places);
 	}
 
 	/**
-	 * Reads `metadata/subject_splits.parquet`, or draws with the seed when there is none. Subjects of a split with another name
-	 * are in none.
+	 * Reads the splits of a data set as {@link loadSplits} decides them. Subjects of a split with another name are in none.
 	 *
 	 * @param notes - Receives what was accepted.
 	 * @throws {DataError} As {@link loadSplits}.
 	 */
-	static async read(database: Database, directory: string, seed: number, notes: string[]): Promise<SubjectSplits> {
-		if (!(await loadSplits(database, directory, seed, notes))) return new SubjectSplits({ kind: 'drawn', seed });
+	static async read(database: Database, dataset: SplitFiles, notes: string[]): Promise<SubjectSplits> {
+		const source = await loadSplits(database, dataset, notes);
+		if (source === 'hash') return new SubjectSplits({ source });
 		const known = splits.map(quoted).join(', ');
 		const [row] = await database.rows(`SELECT count(*)::INTEGER AS n FROM split_file WHERE split IN (${known})`);
 		const count = Number(row?.n ?? 0);
 		const shared = {
-			kind: 'table',
+			source,
 			words: new SharedArrayBuffer(8 * count),
 			places: new SharedArrayBuffer(count),
 		} as const;
@@ -51,14 +55,14 @@ export class SubjectSplits {
 		return new SubjectSplits(shared);
 	}
 
-	/** Subjects that the table names; undefined when splits are drawn. */
+	/** Subjects that the table names; undefined when a hash decides. */
 	get named(): number | undefined {
-		return this.shared.kind === 'table' ? this.#places.length : undefined;
+		return this.shared.source === 'hash' ? undefined : this.#places.length;
 	}
 
 	/** Place in {@link splits} of a subject, given as words of its id; -1 when it is in none. */
 	placeOf(low: number, high: number): number {
-		if (this.shared.kind === 'drawn') return splits.indexOf(drawSplit(int64(low, high), this.shared.seed));
+		if (this.shared.source === 'hash') return splits.indexOf(hashedSplit(int64(low, high)));
 		let from = 0;
 		let until = this.#places.length;
 		while (from < until) {
@@ -74,7 +78,7 @@ export class SubjectSplits {
 
 	/** Whether any subject may be in a split. */
 	mayHold(split: Split): boolean {
-		return this.shared.kind === 'drawn' || this.#places.includes(splits.indexOf(split));
+		return this.shared.source === 'hash' || this.#places.includes(splits.indexOf(split));
 	}
 }
 

@@ -5,11 +5,14 @@ import { AbortedError } from '../errors.js';
 import type { LongOperation } from '../types.js';
 import { dataFiles } from './data-files.js';
 import { interruptible } from './interrupt.js';
+import { LifeCodeOptions, LifeCodes } from './life-codes.js';
 import { type Database, withDatabase } from './query.js';
+import { folderSplits } from './splits.js';
+import { birthRule } from './validate/births.js';
 import { datasetJsonRules, validateDatasetJson } from './validate/dataset-json.js';
 import { datasetRules } from './validate/dataset-rules.js';
 import { createTables, validateEventFile } from './validate/event-file.js';
-import { duplicateRule, encodingRule, eventRules, readableRule } from './validate/event-rules.js';
+import { duplicateRule, encodingRule, eventRules, hiddenRule, readableRule } from './validate/event-rules.js';
 import { loadCodeList, loadSplits, metadataRules } from './validate/metadata-files.js';
 import { type Finding, Findings, type Offender, type Rule } from './validate/rule.js';
 import { schemaRules } from './validate/schemas.js';
@@ -17,6 +20,8 @@ import { schemaRules } from './validate/schemas.js';
 export const ValidateOptions = z.strictObject({
 	/** Characters of the longest code that is not reported. */
 	maxCodeLength: positiveInteger.default(256),
+	/** Codes of birth and death beside the usual ones. */
+	lifeCodes: LifeCodeOptions.prefault({}),
 	/** What DuckDB may hold before it spills to disk. */
 	memoryLimit: z.string().default('2GB'),
 });
@@ -45,6 +50,7 @@ export interface ValidationReport {
 /** Every rule of {@link validateMeds} (docs/meds-validate.md). */
 export function validationRules(maxCodeLength = 256): readonly Rule[] {
 	return [
+		hiddenRule,
 		readableRule,
 		encodingRule,
 		...schemaRules,
@@ -52,6 +58,7 @@ export function validationRules(maxCodeLength = 256): readonly Rule[] {
 		...metadataRules,
 		...eventRules(maxCodeLength),
 		duplicateRule,
+		birthRule,
 		...datasetRules,
 	];
 }
@@ -68,11 +75,12 @@ export async function validateMeds(
 	options: ValidateOptions = {},
 	operation: LongOperation = {},
 ): Promise<ValidationReport> {
-	const { maxCodeLength, memoryLimit } = parseConfig('validate', ValidateOptions, options);
-	const names = await dataFiles('validate', directory);
+	const { maxCodeLength, memoryLimit, lifeCodes } = parseConfig('validate', ValidateOptions, options);
+	const found = await dataFiles('validate', directory);
+	const rules = { maxCodeLength, lifeCodes: new LifeCodes(lifeCodes) };
 	return withDatabase({ memoryLimit }, (database) =>
 		interruptible('validate', database, operation.signal, () =>
-			validate(database, directory, names, maxCodeLength, operation),
+			validate(database, directory, { names: found.files, hidden: found.hidden }, rules, operation),
 		),
 	);
 }
@@ -80,17 +88,23 @@ export async function validateMeds(
 async function validate(
 	database: Database,
 	directory: string,
-	names: readonly string[],
-	maxCodeLength: number,
+	{ names, hidden }: { readonly names: readonly string[]; readonly hidden: readonly string[] },
+	{ maxCodeLength, lifeCodes }: { readonly maxCodeLength: number; readonly lifeCodes: LifeCodes },
 	operation: LongOperation,
 ): Promise<ValidationReport> {
 	const findings = new Findings();
+	if (hidden.length > 0) findings.add(hiddenRule, hidden.length, { file: hidden[0]! });
 	const unchecked: { file: string; reason: string }[] = [];
 	const columns = new Set<string>();
 	let events = 0;
 	await createTables(database);
 	await database.run(`SET preserve_insertion_order = true`);
-	const files = names.map((name, id) => ({ id, name, path: join(directory, name), folder: name.split('/')[1]! }));
+	const files = names.map((name, id) => ({
+		id,
+		name,
+		path: join(directory, name),
+		folder: folderSplits(name)[0] ?? name.split('/')[1]!,
+	}));
 	const appender = await database.connection.createAppender('files');
 	for (const { id, name, folder } of files) {
 		appender.appendInteger(id);
@@ -105,7 +119,7 @@ async function validate(
 	progress(0);
 	for (const [done, file] of files.entries()) {
 		if (operation.signal?.aborted) throw new AbortedError('[validate] aborted', { cause: operation.signal.reason });
-		const result = await validateEventFile(database, file, rules, findings);
+		const result = await validateEventFile(database, file, rules, lifeCodes, findings);
 		for (const column of result.columns) columns.add(column);
 		if (result.unchecked === undefined) events += result.rows;
 		else unchecked.push({ file: file.name, reason: result.unchecked });

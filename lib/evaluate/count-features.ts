@@ -1,14 +1,24 @@
 import type { DuckDBIntegerVector } from '@duckdb/node-api';
+import { floorDaysSql } from '../data/day-sql.js';
+import type { LifeCodes } from '../data/life-codes.js';
 import { eventsSql, type MedsDataset } from '../data/meds.js';
 import { withDatabase } from '../data/query.js';
 import type { IndexDateRow } from '../tasks/read.js';
 import { microsecondsPerDay } from '../types.js';
+import type { EvaluatedModel } from './evaluation-file.js';
 import type { FeatureTable } from './features.js';
 
 /** Codes in the baseline: those that at least this many training patients have. */
 const minPatients = 5;
 /** The recent window of the second set of counts. */
 const recentDays = 180n;
+
+export const countsModel: EvaluatedModel = {
+	name: 'counts',
+	label: 'Code counts',
+	kind: 'counts',
+	description: 'log(1 + count) of each code, whole history and last 180 days, and age; logistic or ridge regression',
+};
 
 /**
  * The baseline every model must beat: log(1 + count) of each code over the whole history and over the last 180 days, and
@@ -17,6 +27,7 @@ const recentDays = 180n;
 export async function countFeatures(
 	dataset: MedsDataset,
 	indexDates: readonly IndexDateRow[],
+	lifeCodes: LifeCodes,
 	signal?: AbortSignal,
 ): Promise<FeatureTable> {
 	return withDatabase({}, async (database) => {
@@ -39,7 +50,7 @@ export async function countFeatures(
 		trainAppender.closeSync();
 		await database.run(
 			`CREATE TABLE kept AS SELECT code, (row_number() OVER (ORDER BY code) - 1)::INTEGER AS c FROM (
-				SELECT code FROM events JOIN train USING (subject_id) WHERE NOT starts_with(code, 'MEDS_')
+				SELECT code FROM events JOIN train USING (subject_id) WHERE NOT (starts_with(code, 'MEDS_') OR ${lifeCodes.birthSql()} OR ${lifeCodes.deathSql()})
 				GROUP BY code HAVING count(DISTINCT subject_id) >= ${minPatients})`,
 		);
 		const [size] = await database.rows('SELECT count(*)::INTEGER AS n FROM kept');
@@ -57,8 +68,8 @@ export async function countFeatures(
 				values[base + codes] = Math.log1p(recent!.getItem(row)!);
 			}
 		}
-		const ages = `SELECT i.i, ((i.t - min(b.time)) // ${microsecondsPerDay})::INTEGER AS days FROM index_dates i
-			JOIN events b ON b.subject_id = i.subject_id AND starts_with(b.code, 'MEDS_BIRTH') GROUP BY i.i, i.t`;
+		const ages = `SELECT i.i, (${floorDaysSql('i.t - min(b.time)')})::INTEGER AS days FROM index_dates i
+			JOIN (SELECT subject_id, time FROM events WHERE time IS NOT NULL AND ${lifeCodes.birthSql()}) b USING (subject_id) GROUP BY i.i, i.t`;
 		for await (const chunk of database.stream(ages, signal)) {
 			const rows = chunk.getColumnVector(0) as DuckDBIntegerVector;
 			const days = chunk.getColumnVector(1) as DuckDBIntegerVector;

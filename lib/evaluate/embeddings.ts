@@ -1,7 +1,8 @@
-import { rename, rm } from 'node:fs/promises';
 import { type DuckDBBigIntVector, type DuckDBListVector, FLOAT, LIST, listValue } from '@duckdb/node-api';
-import { quoted, withDatabase } from '../data/query.js';
+import { withDatabase } from '../data/query.js';
 import { DataError, OutputError } from '../errors.js';
+import { copyToParquet, keyValueMetadata, parquetFiles } from '../files/duckdb-files.js';
+import { writeWholeFile } from '../files/whole.js';
 import type { EncoderChoice, Pooling, WorldModel } from '../model/world-model.js';
 import { type ContextCounts, indexBatches } from '../sample/index-windows.js';
 import type { TokenStore } from '../store/token-store.js';
@@ -71,30 +72,30 @@ export async function writeEmbeddings(
 	table: FeatureTable,
 	metadata: Readonly<Record<string, string>>,
 ): Promise<void> {
-	const temporary = `${path}.${process.pid}.tmp`;
 	try {
-		await withDatabase({ threads: 1 }, async (database) => {
-			await database.run('CREATE TABLE e (subject_id BIGINT, t BIGINT, embedding FLOAT[])');
-			const appender = await database.connection.createAppender('e');
-			for (const [row, { subjectId, predictionTime }] of table.samples.entries()) {
-				appender.appendBigInt(subjectId);
-				appender.appendBigInt(predictionTime);
-				appender.appendList(
-					listValue([...table.values.subarray(row * table.columns, (row + 1) * table.columns)]),
-					LIST(FLOAT),
+		await writeWholeFile(path, (temporary) =>
+			withDatabase({ threads: 1 }, async (database) => {
+				await database.run('CREATE TABLE e (subject_id BIGINT, t BIGINT, embedding FLOAT[])');
+				const appender = await database.connection.createAppender('e');
+				for (const [row, { subjectId, predictionTime }] of table.samples.entries()) {
+					appender.appendBigInt(subjectId);
+					appender.appendBigInt(predictionTime);
+					appender.appendList(
+						listValue([...table.values.subarray(row * table.columns, (row + 1) * table.columns)]),
+						LIST(FLOAT),
+					);
+					appender.endRow();
+				}
+				appender.closeSync();
+				await database.run(
+					copyToParquet('SELECT subject_id, make_timestamp(t) AS prediction_time, embedding FROM e', temporary, [
+						'COMPRESSION zstd',
+						...keyValueMetadata(metadata),
+					]),
 				);
-				appender.endRow();
-			}
-			appender.closeSync();
-			const pairs = Object.entries(metadata).map(([key, value]) => `${key}: ${quoted(value)}`);
-			await database.run(
-				`COPY (SELECT subject_id, make_timestamp(t) AS prediction_time, embedding FROM e) TO ${quoted(temporary)}
-				(FORMAT parquet, COMPRESSION zstd, KV_METADATA {${pairs.join(', ')}})`,
-			);
-		});
-		await rename(temporary, path);
+			}),
+		);
 	} catch (cause) {
-		await rm(temporary, { force: true });
 		if (cause instanceof DataError)
 			throw new OutputError(`[embed] ${path} could not be written: ${cause.message}`, { cause });
 		throw cause;
@@ -104,9 +105,9 @@ export async function writeEmbeddings(
 /** @throws {DataError} For a file without embeddings, or rows of different widths. */
 export async function readEmbeddings(path: string): Promise<FeatureTable> {
 	return withDatabase({}, async (database) => {
-		const file = quoted(path);
+		const file = parquetFiles(path);
 		const [shape] = await database.rows(
-			`SELECT count(*)::INTEGER AS n, min(len(embedding))::INTEGER AS low, max(len(embedding))::INTEGER AS high FROM read_parquet(${file})`,
+			`SELECT count(*)::INTEGER AS n, min(len(embedding))::INTEGER AS low, max(len(embedding))::INTEGER AS high FROM ${file}`,
 		);
 		const rows = Number(shape?.n ?? 0);
 		const columns = Number(shape?.low ?? 0);
@@ -120,9 +121,7 @@ export async function readEmbeddings(path: string): Promise<FeatureTable> {
 		}
 		const values = new Float32Array(rows * columns);
 		const samples: IndexDate[] = [];
-		for await (const chunk of database.stream(
-			`SELECT subject_id, epoch_us(prediction_time), embedding FROM read_parquet(${file})`,
-		)) {
+		for await (const chunk of database.stream(`SELECT subject_id, epoch_us(prediction_time), embedding FROM ${file}`)) {
 			const subjects = chunk.getColumnVector(0) as DuckDBBigIntVector;
 			const times = chunk.getColumnVector(1) as DuckDBBigIntVector;
 			const vectors = chunk.getColumnVector(2) as DuckDBListVector;

@@ -1,6 +1,7 @@
-import { join } from 'node:path';
 import type { DuckDBFloatVector, DuckDBIntegerVector } from '@duckdb/node-api';
-import { quoted, withDatabase } from '../data/query.js';
+import { withDatabase } from '../data/query.js';
+import { parquetFiles } from '../files/duckdb-files.js';
+import { parquetPaths } from '../files/visible-files.js';
 import { nativeAddon, nativeCall } from '../native.js';
 import type { IndexDateRow } from '../tasks/read.js';
 import { sampleKey } from '../tasks/read.js';
@@ -26,9 +27,9 @@ export interface LatentTargets {
  * state there.
  */
 export async function readLatents(folder: string, indexDates: readonly IndexDateRow[]): Promise<LatentTargets[]> {
-	const files = quoted(join(folder, '*.parquet'));
+	const files = parquetFiles(await parquetPaths('evaluate', folder));
 	return withDatabase({}, async (database) => {
-		const columns = await database.rows(`DESCRIBE SELECT * FROM read_parquet(${files})`);
+		const columns = await database.rows(`DESCRIBE SELECT * FROM ${files}`);
 		const axes = columns
 			.map((column) => String(column.column_name))
 			.filter((name) => name !== 'subject_id' && name !== 'day');
@@ -45,7 +46,7 @@ export async function readLatents(folder: string, indexDates: readonly IndexDate
 		for (const horizonDays of latentHorizons) {
 			const samples: { sample: IndexDateRow; state: Float32Array }[] = [];
 			const list = axes.map((axis) => `l."${axis}"`).join(', ');
-			const sql = `SELECT i.i, ${list} FROM index_dates i JOIN read_parquet(${files}) l
+			const sql = `SELECT i.i, ${list} FROM index_dates i JOIN ${files} l
 				ON l.subject_id = i.subject_id AND l.day = i.day + ${horizonDays} ORDER BY i.i`;
 			for await (const chunk of database.stream(sql)) {
 				const rows = chunk.getColumnVector(0) as DuckDBIntegerVector;

@@ -6,7 +6,7 @@ import { type FeatureTable, linear, Standardiser, selectRows } from './features.
 import { isDefined, RankedPredictions } from './metrics.js';
 
 /** Strengths that are tried; the one with the best AUROC on tuning is taken. */
-export const l2Grid = [1e-4, 1e-3, 1e-2, 1e-1, 1, 10] as const;
+const l2Grid = [1e-4, 1e-3, 1e-2, 1e-1, 1, 10] as const;
 /** Taken when tuning cannot tell them apart: it has no patients of one class. */
 const l2Default = 0.1;
 

@@ -1,4 +1,3 @@
-import { rename, rm } from 'node:fs/promises';
 import {
 	type DuckDBBigIntVector,
 	type DuckDBIntegerVector,
@@ -7,8 +6,10 @@ import {
 	LIST,
 	listValue,
 } from '@duckdb/node-api';
-import { quoted, withDatabase } from '../data/query.js';
+import { withDatabase } from '../data/query.js';
 import { DataError, OutputError } from '../errors.js';
+import { copyToParquet, keyValueMetadata, parquetFiles } from '../files/duckdb-files.js';
+import { writeWholeFile } from '../files/whole.js';
 import { type RolloutSample, type RolloutTable, rolloutHorizons } from './rollout.js';
 
 /**
@@ -21,37 +22,41 @@ export async function writeRollout(
 	table: RolloutTable,
 	metadata: Readonly<Record<string, string>>,
 ): Promise<void> {
-	const temporary = `${path}.${process.pid}.tmp`;
 	const list = (values: Float32Array) => listValue([...values]);
 	try {
-		await withDatabase({ threads: 1 }, async (database) => {
-			await database.run(
-				'CREATE TABLE r (subject_id BIGINT, t BIGINT, horizon_days INTEGER, state FLOAT[], record_state FLOAT[], record_prediction FLOAT[])',
-			);
-			const appender = await database.connection.createAppender('r');
-			for (const { sample, now, ahead } of table.samples) {
-				for (const { horizonDays, predicted, record } of [{ horizonDays: 0, predicted: now, record: null }, ...ahead]) {
-					appender.appendBigInt(sample.subjectId);
-					appender.appendBigInt(sample.predictionTime);
-					appender.appendInteger(horizonDays);
-					appender.appendList(list(predicted), LIST(FLOAT));
-					for (const values of [record?.state, record?.predicted]) {
-						if (values === undefined) appender.appendNull();
-						else appender.appendList(list(values), LIST(FLOAT));
+		await writeWholeFile(path, (temporary) =>
+			withDatabase({ threads: 1 }, async (database) => {
+				await database.run(
+					'CREATE TABLE r (subject_id BIGINT, t BIGINT, horizon_days INTEGER, state FLOAT[], record_state FLOAT[], record_prediction FLOAT[])',
+				);
+				const appender = await database.connection.createAppender('r');
+				for (const { sample, now, ahead } of table.samples) {
+					for (const { horizonDays, predicted, record } of [
+						{ horizonDays: 0, predicted: now, record: null },
+						...ahead,
+					]) {
+						appender.appendBigInt(sample.subjectId);
+						appender.appendBigInt(sample.predictionTime);
+						appender.appendInteger(horizonDays);
+						appender.appendList(list(predicted), LIST(FLOAT));
+						for (const values of [record?.state, record?.predicted]) {
+							if (values === undefined) appender.appendNull();
+							else appender.appendList(list(values), LIST(FLOAT));
+						}
+						appender.endRow();
 					}
-					appender.endRow();
 				}
-			}
-			appender.closeSync();
-			const pairs = Object.entries(metadata).map(([key, value]) => `${key}: ${quoted(value)}`);
-			await database.run(
-				`COPY (SELECT subject_id, make_timestamp(t) AS prediction_time, horizon_days, state, record_state, record_prediction FROM r)
-				TO ${quoted(temporary)} (FORMAT parquet, COMPRESSION zstd, KV_METADATA {${pairs.join(', ')}})`,
-			);
-		});
-		await rename(temporary, path);
+				appender.closeSync();
+				await database.run(
+					copyToParquet(
+						'SELECT subject_id, make_timestamp(t) AS prediction_time, horizon_days, state, record_state, record_prediction FROM r',
+						temporary,
+						['COMPRESSION zstd', ...keyValueMetadata(metadata)],
+					),
+				);
+			}),
+		);
 	} catch (cause) {
-		await rm(temporary, { force: true });
 		if (cause instanceof DataError)
 			throw new OutputError(`[rollout] ${path} could not be written: ${cause.message}`, { cause });
 		throw cause;
@@ -64,7 +69,7 @@ export async function readRollout(path: string): Promise<RolloutTable> {
 		const samples: (RolloutSample & { ahead: RolloutSample['ahead'][number][] })[] = [];
 		let columns = 0;
 		for await (const chunk of database.stream(
-			`SELECT subject_id, epoch_us(prediction_time), horizon_days, state, record_state, record_prediction FROM read_parquet(${quoted(path)})`,
+			`SELECT subject_id, epoch_us(prediction_time), horizon_days, state, record_state, record_prediction FROM ${parquetFiles(path)}`,
 		)) {
 			const subjects = chunk.getColumnVector(0) as DuckDBBigIntVector;
 			const times = chunk.getColumnVector(1) as DuckDBBigIntVector;

@@ -1,7 +1,3 @@
-import { createWriteStream } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import {
 	type Data,
 	Field,
@@ -11,11 +7,10 @@ import {
 	Int64,
 	makeData,
 	RecordBatch,
-	RecordBatchFileWriter,
 	Schema,
 	Struct,
 } from 'apache-arrow';
-import { OutputError } from '../errors.js';
+import { WholeArrowFile } from '../files/arrow-file.js';
 import type { DaySurprise, ScoredSequence } from './score.js';
 
 /** Column types of the file of token scores; `hidden` only when it was asked for. */
@@ -130,23 +125,12 @@ function nullableFloats(values: Float32Array): Data<Float32> {
 }
 
 async function writeArrow(path: string, schema: Schema, batches: () => AsyncGenerator<RecordBatch>): Promise<void> {
-	const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
-	const writer = new RecordBatchFileWriter();
-	writer.reset(undefined, schema);
-	const sink = pipeline(writer.toNodeStream(), createWriteStream(temporary));
-	sink.catch(() => undefined); // surfaces where it is awaited below
+	const file = new WholeArrowFile(path, schema);
 	try {
-		try {
-			for await (const batch of batches()) writer.write(batch);
-		} finally {
-			writer.finish();
-		}
-		await sink;
-		await rename(temporary, path);
+		for await (const batch of batches()) await file.write(batch);
 	} catch (cause) {
-		await sink.catch(() => undefined);
-		await rm(temporary, { force: true });
-		if ((cause as NodeJS.ErrnoException).syscall === undefined) throw cause;
-		throw new OutputError(`[score] ${path} could not be written: ${(cause as Error).message}`, { cause });
+		await file.abandon();
+		throw cause;
 	}
+	await file.finish();
 }

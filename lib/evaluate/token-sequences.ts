@@ -3,6 +3,7 @@ import { open } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { RecordBatchReader, type Vector } from 'apache-arrow';
 import { DataError } from '../errors.js';
+import { parseJson } from '../files/json.js';
 
 /**
  * Sequences of token ids, one after the other: JSON lines (`[1, 2, 3]` or `{"tokens": [1, 2, 3]}`) or an Arrow IPC file or
@@ -54,7 +55,7 @@ async function* jsonLines(file: string): AsyncGenerator<Row> {
 		if (line.trim() === '') continue;
 		let value: unknown;
 		try {
-			value = JSON.parse(line);
+			value = parseJson(line);
 		} catch (cause) {
 			throw new DataError(
 				'score',

@@ -180,7 +180,7 @@ function configOf({ options }: WorldModel, dtype: StorageDtype, config: z.output
 	};
 }
 
-/** Tensors in file order, cut where the next one would exceed the limit; a tensor beyond the limit has its own file. */
+/** Tensors in file order, cut where the next one would exceed the limit; a tensor beyond the limit has its own file. @internal */
 export function planShards(
 	shapes: ReadonlyMap<string, readonly number[]>,
 	bytesPerElement: number,

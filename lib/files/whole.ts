@@ -1,92 +1,111 @@
-import { access, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import { OutputError } from '../errors.js';
+import { requireEmptyFolder } from './exists.js';
+import { lockTarget } from './lock.js';
+import { realTarget, removeUnfinished, temporaryBeside } from './names.js';
+import { sync, syncTree } from './sync.js';
+import { outputError, writeError } from './write-errors.js';
 
-/** Errors of the file system that are the output's fault. */
-export const unwritable: Readonly<Record<string, string>> = {
-	ENOSPC: 'the disk is full',
-	EDQUOT: 'the disk quota is used up',
-	EFBIG: 'a file is larger than the limit on file sizes',
-	EROFS: 'the file system is read-only',
-	EACCES: 'permission is missing',
-	EPERM: 'permission is missing',
-};
-
-/** Whether a file or folder is there; what is written whole is then complete. */
-export async function exists(path: string): Promise<boolean> {
-	return access(path).then(
-		() => true,
-		() => false,
-	);
-}
-
-/** Refuses a folder that exists and is not empty: nothing is written over. */
-export async function requireEmptyFolder(folder: string): Promise<void> {
-	let names: string[];
+/**
+ * Writes a whole file or none, in the place of one that may be there.
+ *
+ * @throws {OutputError}
+ */
+export async function writeWhole(path: string, content: string | Uint8Array): Promise<void> {
 	try {
-		names = await readdir(folder);
-	} catch (cause) {
-		if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return;
-		throw new OutputError(`[output] ${folder} must be a folder but cannot be read: ${(cause as Error).message}`, {
-			cause,
+		await writeWholeFile(path, async (temporary) => {
+			const file = await open(temporary, 'w');
+			try {
+				await file.writeFile(content);
+			} finally {
+				await file.close();
+			}
 		});
-	}
-	if (names.length > 0) {
-		throw new OutputError(
-			`[output] ${folder} must be empty or absent but holds ${names.length} entries (${names.slice(0, 3).join(', ')}); choose another folder or remove it`,
-		);
+	} catch (cause) {
+		throw outputError(path, cause);
 	}
 }
 
-/** Writes a whole file or none: temporary name, fsync, rename. */
-export async function writeWhole(path: string, content: string): Promise<void> {
-	const temporary = temporaryBeside(path);
+/**
+ * As {@link writeWhole}, of a file that `work` writes under the name it is given. On any failure nothing is left.
+ *
+ * @throws {OutputError} And what `work` throws.
+ */
+export async function writeWholeFile<T>(path: string, work: (temporary: string) => Promise<T>): Promise<T> {
+	const temporary = temporaryBeside(resolve(path));
 	try {
-		const file = await open(temporary, 'w');
-		try {
-			await file.writeFile(content);
-			await file.sync();
-		} finally {
-			await file.close();
-		}
+		const result = await work(temporary);
+		await sync(temporary);
 		await rename(temporary, path);
+		await sync(dirname(resolve(path)));
+		return result;
 	} catch (cause) {
 		// The first error counts, not a failure to clean up after it.
 		await rm(temporary, { force: true }).catch(() => undefined);
-		throw new OutputError(`[output] ${path} could not be written: ${(cause as Error).message}`, { cause });
+		throw writeError(path, cause);
 	}
 }
 
 /**
  * Runs `work` on a temporary folder beside `folder` and renames it when it is complete, so that a folder with that name
- * is whole. On any failure nothing is left.
+ * is whole. On any failure nothing is left. Of two writers at once, in whatever process, the second is refused.
  *
- * @throws {OutputError} When the folder exists and is not empty.
+ * @throws {OutputError} When the folder exists and is not empty, or another is writing it. And what `work` throws.
  */
 export async function writeWholeFolder<T>(folder: string, work: (temporary: string) => Promise<T>): Promise<T> {
 	await requireEmptyFolder(folder);
-	const temporary = temporaryBeside(resolve(folder));
+	using _lock = lockTarget(folder);
+	await requireEmptyFolder(folder);
+	const path = realTarget(folder);
+	await removeUnfinished(path);
+	return replaceFolder(path, work, async (temporary) => {
+		try {
+			// Takes the place of an empty folder, and of nothing else.
+			await rename(temporary, path);
+		} catch (cause) {
+			await requireEmptyFolder(folder);
+			throw cause;
+		}
+	});
+}
+
+/**
+ * Runs `work` on a temporary folder beside `path` and puts it in the place of what is there. The caller sees to it that
+ * `path` has one writer.
+ *
+ * @param place - Gives the complete folder its name; by default what has that name is removed.
+ * @throws {OutputError} And what `work` throws.
+ */
+export async function replaceFolder<T>(
+	path: string,
+	work: (temporary: string) => Promise<T>,
+	place = async (temporary: string) => {
+		await rm(path, { recursive: true, force: true });
+		await rename(temporary, path);
+	},
+): Promise<T> {
+	const temporary = temporaryBeside(resolve(path));
 	try {
-		await rm(temporary, { recursive: true, force: true });
-		await mkdir(temporary, { recursive: true });
-	} catch (cause) {
-		throw new OutputError(`[output] ${temporary} could not be made: ${(cause as Error).message}`, { cause });
-	}
-	try {
+		await makeFolder(temporary);
 		const result = await work(temporary);
-		await rm(folder, { recursive: true, force: true });
-		await rename(temporary, folder);
+		await syncTree(temporary);
+		await place(temporary);
+		await sync(dirname(resolve(path)));
 		return result;
 	} catch (cause) {
 		await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
-		const reason = unwritable[(cause as NodeJS.ErrnoException).code ?? ''];
-		if (reason !== undefined) {
-			throw new OutputError(`[output] ${folder} could not be written: ${reason}; nothing is left of it`, { cause });
-		}
-		throw cause;
+		throw writeError(path, cause);
 	}
 }
 
-function temporaryBeside(path: string): string {
-	return join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
+/** Makes a folder and those above it. @throws {OutputError} */
+export async function makeFolder(path: string): Promise<void> {
+	try {
+		await mkdir(path, { recursive: true });
+	} catch (cause) {
+		throw new OutputError(`[output] ${path} must be a folder but cannot be made: ${(cause as Error).message}`, {
+			cause,
+		});
+	}
 }

@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { CheckpointError } from '../errors.js';
+import { readJson } from '../files/json.js';
 import type { NativePredictorOptions, StorageDtype } from '../native.js';
 import { Qwen3Shape } from './qwen3-config.js';
 
@@ -29,6 +29,12 @@ const Predictor = z.strictObject({
 	heads: z.int().nonnegative(),
 	fromState: z.boolean(),
 });
+const Rope = z.looseObject({
+	rope_theta: z.number().positive().nullish(),
+	rope_type: z.unknown().optional(),
+	type: z.unknown().optional(),
+	partial_rotary_factor: z.number().optional(),
+});
 // Keys that change the mathematics; every other key is about generation or bookkeeping.
 const Decoder = z.looseObject({
 	model_type: z.string().optional(),
@@ -37,19 +43,26 @@ const Decoder = z.looseObject({
 	intermediate_size: count,
 	num_hidden_layers: count,
 	num_attention_heads: count,
-	num_key_value_heads: count,
-	/** transformers' Qwen3Config takes 128 when the file has none, whatever hidden_size and heads are. */
-	head_dim: count.nullish(),
-	rms_norm_eps: z.number().positive(),
+	// Where the file has none, what transformers' Qwen3Config takes, whatever hidden_size and heads are.
+	num_key_value_heads: count.nullable().default(32),
+	head_dim: count.default(128),
+	rms_norm_eps: z.number().positive().default(1e-6),
 	rope_theta: z.number().positive().nullish(),
 	/** transformers 5 spells rope_theta and rope_scaling so. */
-	rope_parameters: z.looseObject({ rope_theta: z.number().positive().optional() }).nullish(),
-	rope_scaling: z.unknown().optional(),
+	rope_parameters: Rope.nullish(),
+	rope_scaling: Rope.nullish(),
+	partial_rotary_factor: z.number().default(1),
 	hidden_act: z.string().default('silu'),
 	attention_bias: z.boolean().default(false),
 	attention_dropout: z.number().default(0),
 	use_sliding_window: z.boolean().default(false),
 	layer_types: z.array(z.string()).nullish(),
+	/** transformers 5 attends both ways without it. */
+	is_causal: z.boolean().default(true),
+	pruned_heads: z.record(z.string(), z.unknown()).nullish(),
+	quantization_config: z.unknown().optional(),
+	/** Name of the weight file, where transformers 5 is to read another one. */
+	transformers_weights: z.unknown().optional(),
 	tie_word_embeddings: z.boolean().optional(),
 	initializer_range: z.number().positive().default(0.02),
 	max_position_embeddings: count.nullish(),
@@ -75,17 +88,11 @@ const Root = z.looseObject({
  * @see transformers `configuration_qwen3.py`
  */
 export async function readHuggingFaceConfig(file: string): Promise<HuggingFaceConfig> {
-	let json: unknown;
-	try {
-		json = JSON.parse(await readFile(file, 'utf8'));
-	} catch (cause) {
-		throw new CheckpointError(`[huggingface] ${file} must be JSON: ${(cause as Error).message}`, { cause });
-	}
-	return parseHuggingFaceConfig(json, file);
+	return parseHuggingFaceConfig(await readJson(file, { scope: 'huggingface', error: CheckpointError }), file);
 }
 
 /** As {@link readHuggingFaceConfig}, of what was read. */
-export function parseHuggingFaceConfig(json: unknown, file: string): HuggingFaceConfig {
+function parseHuggingFaceConfig(json: unknown, file: string): HuggingFaceConfig {
 	const refuse = (key: string, rule: string, found: unknown): never => {
 		throw new CheckpointError(`[huggingface] ${file}: ${key} ${rule} but is ${JSON.stringify(found)}`);
 	};
@@ -113,24 +120,18 @@ export function parseHuggingFaceConfig(json: unknown, file: string): HuggingFace
 	);
 	if (architecture !== undefined) refuse('architectures', 'must be Qwen3ForCausalLM', architecture);
 
-	requirePlainRope(decoder, (name, rule, found) => refuse(key(name), rule, found));
-	if (decoder.hidden_act !== 'silu') refuse(key('hidden_act'), 'must be silu (SwiGLU)', decoder.hidden_act);
-	if (decoder.attention_bias) refuse(key('attention_bias'), 'must be false (projections have no bias here)', true);
-	if (decoder.attention_dropout !== 0) refuse(key('attention_dropout'), 'must be 0', decoder.attention_dropout);
-	if (decoder.use_sliding_window) refuse(key('use_sliding_window'), 'must be false (all layers attend in full)', true);
-	const layerType = decoder.layer_types?.find((type) => type !== 'full_attention');
-	if (layerType !== undefined) refuse(key('layer_types'), 'must all be full_attention', layerType);
-	const ropeTheta = decoder.rope_theta ?? decoder.rope_parameters?.rope_theta;
-	if (ropeTheta === undefined || ropeTheta === null) {
-		return refuse(key('rope_theta'), 'must be given here or in rope_parameters', null);
-	}
-	const headDim = decoder.head_dim ?? 128;
+	const refuseKey: Refuse = (name, rule, found) => refuse(key(name), rule, found);
+	if (nested !== undefined) requireOneDecoder(root, nested, refuse);
+	requirePlain(decoder, refuseKey);
+	const ropeTheta = plainRopeTheta(decoder, refuseKey);
+	const { head_dim: headDim } = decoder;
 	if (headDim % 2 !== 0) refuse(key('head_dim'), 'must be even (RoPE turns pairs)', headDim);
-	if (decoder.num_attention_heads % decoder.num_key_value_heads !== 0) {
+	const keyValueHeads = decoder.num_key_value_heads ?? decoder.num_attention_heads;
+	if (decoder.num_attention_heads % keyValueHeads !== 0) {
 		refuse(
 			key('num_key_value_heads'),
-			`must divide num_attention_heads (${decoder.num_attention_heads})`,
-			decoder.num_key_value_heads,
+			`(32 where absent) must divide num_attention_heads (${decoder.num_attention_heads})`,
+			keyValueHeads,
 		);
 	}
 	return {
@@ -139,7 +140,7 @@ export function parseHuggingFaceConfig(json: unknown, file: string): HuggingFace
 			intermediateSize: decoder.intermediate_size,
 			numHiddenLayers: decoder.num_hidden_layers,
 			numAttentionHeads: decoder.num_attention_heads,
-			numKeyValueHeads: decoder.num_key_value_heads,
+			numKeyValueHeads: keyValueHeads,
 			headDim,
 			rmsNormEps: decoder.rms_norm_eps,
 			ropeTheta,
@@ -164,19 +165,90 @@ function refuseIssue(refuse: Refuse, error: z.ZodError): never {
 	return refuse(issue?.path.join('.') || 'the file', `must be valid (${issue?.message})`, issue?.input ?? null);
 }
 
-function requirePlainRope(decoder: z.output<typeof Decoder>, refuse: Refuse): void {
-	const scaling = decoder.rope_scaling as { readonly rope_type?: unknown; readonly type?: unknown } | null | undefined;
-	const types: [string, unknown][] = [
-		['rope_parameters', decoder.rope_parameters?.rope_type],
-		[
+/** Refuses what this package does not compute. */
+function requirePlain(decoder: z.output<typeof Decoder>, refuse: Refuse): void {
+	if (!/^(silu|swish)$/.test(decoder.hidden_act)) refuse('hidden_act', 'must be silu (SwiGLU)', decoder.hidden_act);
+	if (decoder.attention_bias) refuse('attention_bias', 'must be false (projections have no bias here)', true);
+	if (decoder.attention_dropout !== 0) refuse('attention_dropout', 'must be 0', decoder.attention_dropout);
+	if (decoder.use_sliding_window) refuse('use_sliding_window', 'must be false (all layers attend in full)', true);
+	const layerType = decoder.layer_types?.find((type) => type !== 'full_attention');
+	if (layerType !== undefined) refuse('layer_types', 'must all be full_attention', layerType);
+	const layers = decoder.layer_types?.length ?? decoder.num_hidden_layers;
+	if (layers !== decoder.num_hidden_layers)
+		refuse('layer_types', `must name each of the num_hidden_layers (${decoder.num_hidden_layers}) layers`, layers);
+	if (!decoder.is_causal) refuse('is_causal', 'must be true (tokens see those before them alone)', false);
+	if (Object.keys(decoder.pruned_heads ?? {}).length > 0) refuse('pruned_heads', 'must be empty', decoder.pruned_heads);
+	if (decoder.quantization_config !== undefined && decoder.quantization_config !== null)
+		refuse('quantization_config', 'must be absent (weights are F32, F16 or BF16)', decoder.quantization_config);
+	const file = decoder.transformers_weights ?? null;
+	if (file !== null && file !== 'model.safetensors')
+		refuse('transformers_weights', 'must be absent (weights are read from model.safetensors or its shards)', file);
+}
+
+/** Base of unscaled RoPE. It may stand in three places, of which different versions of transformers read different ones. */
+function plainRopeTheta(decoder: z.output<typeof Decoder>, refuse: Refuse): number {
+	const places: [string, number][] = [];
+	if (typeof decoder.rope_theta === 'number') places.push(['rope_theta', decoder.rope_theta]);
+	if (decoder.partial_rotary_factor !== 1) refuse('partial_rotary_factor', 'must be 1', decoder.partial_rotary_factor);
+	for (const name of ['rope_parameters', 'rope_scaling'] as const) {
+		const rope = decoder[name];
+		if (rope === null || rope === undefined) continue;
+		for (const type of [rope.rope_type, rope.type]) {
+			if (type !== undefined && type !== 'default') refuse(name, 'must be absent, null or of type "default"', type);
+		}
+		const perLayer = Object.entries(rope).find(
+			([, value]) => typeof value === 'object' && !Array.isArray(value) && value !== null,
+		);
+		if (perLayer !== undefined)
+			refuse(`${name}.${perLayer[0]}`, 'must be absent (RoPE is the same in all layers)', perLayer[1]);
+		if ((rope.partial_rotary_factor ?? 1) !== 1)
+			refuse(`${name}.partial_rotary_factor`, 'must be 1', rope.partial_rotary_factor);
+		if (typeof rope.rope_theta === 'number') places.push([`${name}.rope_theta`, rope.rope_theta]);
+	}
+	const [first, ...others] = places;
+	if (first === undefined) return refuse('rope_theta', 'must be given here or in rope_parameters', null);
+	const other = others.find(([, theta]) => theta !== first[1]);
+	if (other !== undefined)
+		refuse(
+			other[0],
+			`must be equal to ${first[0]} (${first[1]}), of which versions of transformers take either,`,
+			other[1],
+		);
+	// transformers 5 takes rope_scaling for the whole of rope_parameters, and 10,000 where what is left names none.
+	const scaling = decoder.rope_scaling;
+	const whole = Object.keys(scaling ?? {}).length > 0 ? scaling : decoder.rope_parameters;
+	const taken = whole?.rope_theta ?? decoder.rope_theta ?? 10_000;
+	if (taken !== first[1])
+		refuse(
 			'rope_scaling',
-			scaling === null || scaling === undefined ? undefined : (scaling.rope_type ?? scaling.type ?? scaling),
-		],
-	];
-	for (const [name, type] of types) {
-		if (type !== undefined && type !== 'default') refuse(name, 'must be absent, null or of type "default"', type);
+			`must be absent beside ${first[0]} (${first[1]}), which transformers then does not read,`,
+			scaling,
+		);
+	return first[1];
+}
+
+/** Refuses a wrapper whose own keys and those of its `text_config` describe two decoders. */
+function requireOneDecoder(
+	root: z.output<typeof Root>,
+	nested: Readonly<Record<string, unknown>>,
+	refuse: (key: string, rule: string, found: unknown) => never,
+): void {
+	if (root.model_type === 'qwen3')
+		refuse('text_config', 'must be absent with model_type qwen3, which does not read it,', Object.keys(nested));
+	const outer: Readonly<Record<string, unknown>> = root;
+	for (const name of Object.keys(Decoder.shape)) {
+		if (outsideMathematics.has(name) || outer[name] === undefined || nested[name] === undefined) continue;
+		if (JSON.stringify(outer[name]) !== JSON.stringify(nested[name]))
+			refuse(`text_config.${name}`, `must be equal to ${name} (${JSON.stringify(outer[name])})`, nested[name]);
 	}
 }
+const outsideMathematics = new Set([
+	'model_type',
+	'dtype',
+	'torch_dtype',
+	'initializer_range',
+	'max_position_embeddings',
+]);
 
 function storageDtype(
 	decoder: z.output<typeof Decoder>,

@@ -1,10 +1,12 @@
-import { access, readFile } from 'node:fs/promises';
-import { dirname, join, normalize } from 'node:path';
-import { z } from 'zod';
+import { join } from 'node:path';
 import { CheckpointError } from '../errors.js';
 import type { NativeTensorEntry } from '../native.js';
+import { requireNoAdapter } from './adapter-config.js';
+import { decoderTensors, embeddingName, headName } from './decoder-tensors.js';
 import { type HuggingFaceConfig, readHuggingFaceConfig } from './huggingface-config.js';
-import { readSafetensorsHeader } from './safetensors.js';
+import { asWeight, type StoredTensor } from './safetensors.js';
+import { storedTensors } from './stored-tensors.js';
+import { requireTiedHead } from './tied-head.js';
 
 /** A model on disk: what it is and where each tensor lies, under the names of `Qwen3ForCausalLM`. */
 export interface PretrainedModel {
@@ -16,54 +18,82 @@ export interface PretrainedModel {
 	readonly entries: readonly NativeTensorEntry[];
 	/** Tensors that are there and not read, each with the reason. */
 	readonly unread: readonly { readonly name: string; readonly reason: string }[];
-	/** What stands before `model.` in the file: empty, or `language_model.` */
+	/** What stands before `embed_tokens` in the file: `model.`, nothing in a bare `Qwen3Model`, or a wrapper's. */
 	readonly prefix: string;
+	/** Where files and `config.json` say different things, and which of them counts; for people. */
+	readonly notes: readonly string[];
 }
 
-const Index = z.looseObject({ weight_map: z.record(z.string(), z.string()) });
-const embedding = 'model.embed_tokens.weight';
-const head = 'lm_head.weight';
-
 /**
- * Opens `config.json` and `model.safetensors` or its shards, and checks that they hold exactly one Qwen3 decoder.
- * No weights are read yet.
+ * Opens `config.json` and `model.safetensors` or its shards, and checks that they hold exactly one Qwen3 decoder, which
+ * `transformers` would read as the same one. No weights are loaded yet; a head that is stored although it is tied is
+ * compared with the embedding.
  *
  * @throws {CheckpointError} Names the file, the tensor and the rule.
  */
 export async function openPretrained(directory: string): Promise<PretrainedModel> {
+	await requireNoAdapter(directory);
 	const config = await readHuggingFaceConfig(join(directory, 'config.json'));
 	const stored = await storedTensors(directory);
-	const { prefix, own, others } = withoutPrefix(directory, stored);
-	const embed = own.find(({ name }) => name === embedding);
+	// Of any vocabulary: which names there are does not hang on it.
+	const names = new Set([...tensorShapes(config, 1).keys(), headName]);
+	const { prefix, own, others } = decoderTensors(directory, stored.tensors, (name) => names.has(name));
+	const embed = own.find(({ name }) => name === embeddingName);
 	const vocabSize = embed?.shape[0];
-	if (vocabSize === undefined)
-		return fail(directory, `tensor ${embedding} must be a matrix but is missing or a scalar`);
+	if (embed === undefined || vocabSize === undefined)
+		return fail(directory, `tensor ${embeddingName} must be a matrix but is a scalar`);
 	const wanted = tensorShapes(config, vocabSize);
 	const unread = others.map((name) => ({ name, reason: 'outside the language model' }));
 	const entries: NativeTensorEntry[] = [];
-	for (const entry of own) {
-		const shape = wanted.get(entry.name);
-		if (shape === undefined) {
-			const reason = reasonNotRead(entry.name, config);
-			if (reason === undefined) {
-				fail(
-					entry.path,
-					`tensor ${entry.name} does not belong to a Qwen3 decoder of ${config.shape.numHiddenLayers} layers`,
-				);
-			} else unread.push({ name: entry.name, reason });
-		} else if (shape.join() !== entry.shape.join()) {
+	for (const tensor of own) {
+		const shape = wanted.get(tensor.name);
+		if (shape === undefined) unread.push({ name: tensor.name, reason: await reasonNotRead(tensor, embed, config) });
+		else if (shape.join() !== tensor.shape.join()) {
 			fail(
-				entry.path,
-				`tensor ${entry.name} must have shape [${shape.join(', ')}] by config.json but has [${entry.shape.join(', ')}]`,
+				tensor.path,
+				`tensor ${tensor.name} must have shape [${shape.join(', ')}] by config.json but has [${tensor.shape.join(', ')}]`,
 			);
-		} else entries.push(entry);
+		} else entries.push(asWeight(tensor));
 	}
 	const found = new Set(entries.map(({ name }) => name));
 	const missing = [...wanted.keys()].filter((name) => !found.has(name));
 	if (missing.length > 0) {
-		fail(directory, `must hold ${wanted.size} tensors but lacks ${missing.length}, the first is ${missing[0]}`);
+		const fix =
+			missing[0] === headName
+				? '; a model saved without its head needs tie_word_embeddings true in config.json, to share the embedding, or the head'
+				: '';
+		fail(directory, `must hold ${wanted.size} tensors but lacks ${missing.length}, the first is ${missing[0]}${fix}`);
 	}
-	return { directory, config, vocabSize, entries, unread, prefix };
+	if (config.maskTokenId !== undefined && config.maskTokenId >= vocabSize) {
+		fail(
+			join(directory, 'config.json'),
+			`ehr_jepa.mask_token_id must be a row of the embedding (below ${vocabSize}) but is ${config.maskTokenId}`,
+		);
+	}
+	return {
+		directory,
+		config,
+		vocabSize,
+		entries,
+		unread,
+		prefix,
+		notes: [...stored.notes, ...differences(config, vocabSize, entries)],
+	};
+}
+
+const storedAs = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' } as const;
+
+/** What `config.json` says of the files and is not so; the files count. */
+function differences(config: HuggingFaceConfig, vocabSize: number, entries: readonly NativeTensorEntry[]): string[] {
+	const notes: string[] = [];
+	const dtypes = [...new Set(entries.map(({ dtype }) => dtype))];
+	if (config.dtype !== undefined && dtypes.some((dtype) => dtype !== storedAs[config.dtype!]))
+		notes.push(
+			`config.json says ${config.dtype} but the weights are ${dtypes.join(' and ')}: they are read as they are`,
+		);
+	if (config.vocabSize !== vocabSize)
+		notes.push(`config.json says vocab_size ${config.vocabSize} but the embedding has ${vocabSize} rows: all are read`);
+	return notes;
 }
 
 /** Names and shapes of a decoder, in the order of the files. A tied head has no tensor of its own. */
@@ -71,7 +101,7 @@ export function tensorShapes({ shape }: Pick<HuggingFaceConfig, 'shape'>, vocabS
 	const { hiddenSize, intermediateSize, headDim, numAttentionHeads, numKeyValueHeads } = shape;
 	const query = numAttentionHeads * headDim;
 	const keyValue = numKeyValueHeads * headDim;
-	const shapes = new Map([[embedding, [vocabSize, hiddenSize]]]);
+	const shapes = new Map([[embeddingName, [vocabSize, hiddenSize]]]);
 	for (let layer = 0; layer < shape.numHiddenLayers; layer++) {
 		for (const [name, size] of [
 			['input_layernorm', [hiddenSize]],
@@ -90,7 +120,7 @@ export function tensorShapes({ shape }: Pick<HuggingFaceConfig, 'shape'>, vocabS
 		}
 	}
 	shapes.set('model.norm.weight', [hiddenSize]);
-	if (!shape.tieWordEmbeddings) shapes.set(head, [vocabSize, hiddenSize]);
+	if (!shape.tieWordEmbeddings) shapes.set(headName, [vocabSize, hiddenSize]);
 	return shapes;
 }
 
@@ -98,79 +128,16 @@ function fail(path: string, message: string): never {
 	throw new CheckpointError(`[huggingface] ${path}: ${message}`);
 }
 
-async function storedTensors(directory: string): Promise<NativeTensorEntry[]> {
-	const single = join(directory, 'model.safetensors');
-	const indexFile = join(directory, 'model.safetensors.index.json');
-	if (await exists(indexFile)) return shardedTensors(indexFile);
-	if (!(await exists(single)))
-		fail(directory, 'must hold model.safetensors or model.safetensors.index.json but holds neither');
-	return [...(await readSafetensorsHeader(single)).entries];
-}
-
-async function shardedTensors(indexFile: string): Promise<NativeTensorEntry[]> {
-	let json: unknown;
-	try {
-		json = JSON.parse(await readFile(indexFile, 'utf8'));
-	} catch (cause) {
-		throw new CheckpointError(`[huggingface] ${indexFile} must be JSON: ${(cause as Error).message}`, { cause });
+/** Why a tensor of the decoder is passed over. @throws {CheckpointError} When there is no reason to. */
+async function reasonNotRead(tensor: StoredTensor, embed: StoredTensor, config: HuggingFaceConfig): Promise<string> {
+	if (tensor.name === headName && config.shape.tieWordEmbeddings) {
+		await requireTiedHead(embed, tensor);
+		return 'the head is tied to the embedding';
 	}
-	const index = Index.safeParse(json);
-	if (!index.success) return fail(indexFile, 'weight_map must map tensor names to file names');
-	const map = new Map(Object.entries(index.data.weight_map));
-	const entries: NativeTensorEntry[] = [];
-	for (const shard of [...new Set(map.values())].sort()) {
-		// The index is untrusted: a shard lies beside it.
-		if (normalize(shard) !== shard || shard.includes('/') || shard.includes('\\') || shard === '..') {
-			fail(indexFile, `weight_map must name files in its own folder but names ${JSON.stringify(shard)}`);
-		}
-		for (const entry of (await readSafetensorsHeader(join(dirname(indexFile), shard))).entries) {
-			if (map.get(entry.name) !== shard) {
-				fail(
-					entry.path,
-					`tensor ${entry.name} must be listed for this file in the index but is listed for ${map.get(entry.name) ?? 'none'}`,
-				);
-			}
-			entries.push(entry);
-		}
-	}
-	const found = new Set(entries.map(({ name }) => name));
-	for (const [name, shard] of map) {
-		if (!found.has(name)) fail(indexFile, `tensor ${name} must be in ${shard} but is not`);
-	}
-	return entries;
-}
-
-/** Renames `language_model.model.x` to `model.x`; the embedding tells what the prefix is. */
-function withoutPrefix(directory: string, entries: readonly NativeTensorEntry[]) {
-	const embeddings = entries.filter(({ name }) => name.endsWith(embedding));
-	if (embeddings.length !== 1) {
-		return fail(
-			directory,
-			`must hold one tensor ${embedding}, plain or behind a prefix, but holds ${embeddings.length}`,
-		);
-	}
-	const prefix = embeddings[0]!.name.slice(0, -embedding.length);
-	const own: NativeTensorEntry[] = [];
-	const others: string[] = [];
-	for (const entry of entries) {
-		if (entry.name.startsWith(prefix)) own.push({ ...entry, name: entry.name.slice(prefix.length) });
-		// Some wrappers keep the head outside.
-		else if (entry.name === head) own.push(entry);
-		else others.push(entry.name);
-	}
-	return { prefix, own, others };
-}
-
-function reasonNotRead(name: string, config: HuggingFaceConfig): string | undefined {
-	if (name === head && config.shape.tieWordEmbeddings) return 'the head is tied to the embedding';
 	// Older files store RoPE's frequencies, which follow from rope_theta.
-	if (name.endsWith('rotary_emb.inv_freq')) return 'follows from rope_theta';
-	return undefined;
-}
-
-async function exists(path: string): Promise<boolean> {
-	return access(path).then(
-		() => true,
-		() => false,
+	if (tensor.name.endsWith('rotary_emb.inv_freq')) return 'follows from rope_theta';
+	return fail(
+		tensor.path,
+		`tensor ${tensor.name} does not belong to a Qwen3 decoder of ${config.shape.numHiddenLayers} layers`,
 	);
 }

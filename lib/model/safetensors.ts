@@ -2,6 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { open } from 'node:fs/promises';
 import { z } from 'zod';
 import { CheckpointError } from '../errors.js';
+import { parseJson } from '../files/json.js';
 import type { NativeTensorEntry } from '../native.js';
 
 const Header = z.record(
@@ -13,13 +14,43 @@ const Header = z.record(
 	}),
 );
 const Metadata = z.record(z.string(), z.string());
-const bytesPerElement: Readonly<Record<string, number>> = { F32: 4, F16: 2, BF16: 2 };
+/** Every dtype of the format; the decoder's own tensors are of the first three. */
+const bitsPerElement: Readonly<Record<string, number>> = {
+	...{ F32: 32, F16: 16, BF16: 16 },
+	...{ F64: 64, I64: 64, U64: 64, C64: 64, I32: 32, U32: 32, I16: 16, U16: 16, I8: 8, U8: 8, BOOL: 8 },
+	...{ F8_E4M3: 8, F8_E5M2: 8, F8_E8M0: 8, F8_E4M3FNUZ: 8, F8_E5M2FNUZ: 8, F6_E2M3: 6, F6_E3M2: 6, F4: 4 },
+};
 /** The limit of the reference implementation. */
 const largestHeader = 100_000_000;
 
-export interface SafetensorsFile {
+/** A tensor of any dtype that the format knows. */
+export interface StoredTensor extends Omit<NativeTensorEntry, 'dtype'> {
+	readonly dtype: string;
+}
+
+export interface SafetensorsFile<Tensor extends StoredTensor = NativeTensorEntry> {
 	readonly metadata: Readonly<Record<string, string>>;
-	readonly entries: readonly NativeTensorEntry[];
+	/** In the order of their bytes. */
+	readonly entries: readonly Tensor[];
+}
+
+/**
+ * Reads and checks the header of a file that holds weights alone: F32, F16 or BF16.
+ *
+ * @throws {CheckpointError} As {@link readStoredTensors}, and for a tensor of another dtype.
+ */
+export async function readSafetensorsHeader(path: string): Promise<SafetensorsFile> {
+	const { metadata, entries } = await readStoredTensors(path);
+	return { metadata, entries: entries.map(asWeight) };
+}
+
+/** The tensor as one that can be loaded. @throws {CheckpointError} When it is not F32, F16 or BF16. */
+export function asWeight(tensor: StoredTensor): NativeTensorEntry {
+	const { dtype } = tensor;
+	if (dtype === 'F32' || dtype === 'F16' || dtype === 'BF16') return { ...tensor, dtype };
+	throw new CheckpointError(
+		`[safetensors] ${tensor.path}: tensor ${tensor.name} must be F32, F16 or BF16 but is ${dtype}`,
+	);
 }
 
 /**
@@ -29,7 +60,7 @@ export interface SafetensorsFile {
  * that overlap, leave holes, or do not fit the shape or the file.
  * @see https://github.com/huggingface/safetensors "Format"
  */
-export async function readSafetensorsHeader(path: string): Promise<SafetensorsFile> {
+export async function readStoredTensors(path: string): Promise<SafetensorsFile<StoredTensor>> {
 	const fail = (message: string, cause?: unknown): never => {
 		throw new CheckpointError(`[safetensors] ${path}: ${message}`, { cause });
 	};
@@ -52,11 +83,11 @@ export async function readSafetensorsHeader(path: string): Promise<SafetensorsFi
 		if ((await file.read(headerBytes, 0, headerLength, 8)).bytesRead < headerLength) {
 			fail(`must hold a header of ${headerLength} bytes but ends inside it`);
 		}
-		let json: Record<string, unknown>;
+		let json: unknown;
 		try {
 			const text = new TextDecoder('utf-8', { fatal: true }).decode(headerBytes);
-			json = JSON.parse(text);
-			// JSON.parse keeps the last of two equal keys without a word.
+			json = parseJson(text);
+			// It keeps the last of two equal keys without a word.
 			const twice = repeatedKey(text);
 			if (twice !== undefined) return fail(`header must name every key once but names "${twice}" twice`);
 		} catch (cause) {
@@ -66,7 +97,7 @@ export async function readSafetensorsHeader(path: string): Promise<SafetensorsFi
 		if (typeof json !== 'object' || json === null || Array.isArray(json)) {
 			return fail('header must be a JSON object of tensors');
 		}
-		const { __metadata__: rawMetadata, ...rest } = json;
+		const { __metadata__: rawMetadata, ...rest } = json as Record<string, unknown>;
 		const metadata = Metadata.safeParse(rawMetadata ?? {});
 		const header = Header.safeParse(rest);
 		if (!metadata.success) return fail('header __metadata__ must map text to text');
@@ -75,14 +106,15 @@ export async function readSafetensorsHeader(path: string): Promise<SafetensorsFi
 			return fail(`header entry ${issue?.path.join('.')}: ${issue?.message}`);
 		}
 		const dataStart = 8 + headerLength;
-		const entries: NativeTensorEntry[] = [];
+		const entries: StoredTensor[] = [];
 		for (const [name, { dtype, shape, data_offsets }] of Object.entries(header.data)) {
-			const width = bytesPerElement[dtype];
-			if (width === undefined) return fail(`tensor ${name} must be F32, F16 or BF16 but is ${dtype}`);
-			const bytes = shape.reduce((product, length) => product * length, width);
-			if (!Number.isSafeInteger(bytes)) {
-				return fail(`tensor ${name} of shape [${shape.join(', ')}] must span at most 2^53 bytes`);
+			const width = Object.hasOwn(bitsPerElement, dtype) ? bitsPerElement[dtype] : undefined;
+			if (width === undefined) return fail(`tensor ${name} must be of a dtype of the format but is ${dtype}`);
+			const bits = shape.reduce((product, length) => product * length, width);
+			if (!Number.isSafeInteger(bits) || bits % 8 !== 0) {
+				return fail(`tensor ${name} of shape [${shape.join(', ')}] must span whole bytes, fewer than 2^50`);
 			}
+			const bytes = bits / 8;
 			const [begin, end] = data_offsets;
 			if (end - begin !== bytes) {
 				fail(`tensor ${name} of shape [${shape.join(', ')}] must span ${bytes} bytes but spans ${end - begin}`);
@@ -90,7 +122,7 @@ export async function readSafetensorsHeader(path: string): Promise<SafetensorsFi
 			entries.push({
 				name,
 				path,
-				dtype: dtype as NativeTensorEntry['dtype'],
+				dtype,
 				shape,
 				begin: dataStart + begin,
 				end: dataStart + end,
@@ -120,7 +152,7 @@ function repeatedKey(text: string): string | undefined {
 		if (found === '{') seen.push(new Set());
 		else if (found === '}') seen.pop();
 		else if (/^\s*:/.test(text.slice(token.lastIndex, token.lastIndex + 16))) {
-			const key: string = JSON.parse(found);
+			const key = parseJson(found) as string;
 			if (seen.at(-1)?.has(key)) return key;
 			seen.at(-1)?.add(key);
 		}

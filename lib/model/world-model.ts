@@ -18,6 +18,7 @@ import type {
 	Placement,
 } from '../native.js';
 import { nativeAddon, nativeCall } from '../native.js';
+import { requireSameAdapter } from './adapter-config.js';
 import type { LoraOptions } from './lora.js';
 import { predictorOf } from './predictor.js';
 import { openPretrained } from './pretrained.js';
@@ -252,9 +253,11 @@ export class WorldModel {
 	/**
 	 * Reads one part of the state; nothing changes unless the whole file fits this model.
 	 *
-	 * @throws {CheckpointError} For a damaged file; {NativeError} for tensors of another model.
+	 * @throws {CheckpointError} For a damaged file, and for adapters whose `adapter_config.json` says another mathematics
+	 *   than the `lora` of this model; {NativeError} for tensors of another model.
 	 */
 	async load(kind: NativeStateKind, path: string): Promise<void> {
+		if (kind === 'adapters' || kind === 'target_adapters') await requireSameAdapter(path, this.options.lora);
 		const { entries } = await readSafetensorsHeader(path);
 		return this.loadTensors(kind, entries);
 	}

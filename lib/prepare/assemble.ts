@@ -1,11 +1,15 @@
-import { createHash } from 'node:crypto';
-import { rm, writeFile } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
+import { type BirthCandidate, withoutBirthNote } from '../data/birth-candidates.js';
 import { subjectApart } from '../data/check-events.js';
+import type { LifeCodes } from '../data/life-codes.js';
 import type { MedsFiles } from '../data/meds.js';
+import { type SplitSource, splitsFingerprint } from '../data/splits.js';
 import { int64 } from '../data/subject-splits.js';
+import { sha256 } from '../files/hash.js';
 import { keepOnly } from '../files/partial.js';
+import { writeWhole } from '../files/whole.js';
 import { packageVersion } from '../package-version.js';
 import { dataFileName } from '../store/data-file-name.js';
 import type { StoreManifest } from '../store/manifest.js';
@@ -13,7 +17,7 @@ import { type IndexColumns, indexFile } from '../store/store-index.js';
 import { addTextCounts, emptyTextCounts } from '../text/text-counts.js';
 import type { TextVocabulary } from '../tokenizer/text-vocabulary.js';
 import type { Vocabulary } from '../tokenizer/vocabulary.js';
-import { type CohortFlowRow, splits } from '../types.js';
+import { type CohortFlowRow, type Split, splits } from '../types.js';
 import { indexWords, type PartSummary, readPartSummary } from './part-files.js';
 import { addSparse } from './sparse-counts.js';
 import { addCodeCounts, emptyCodeCounts } from './structured-builder.js';
@@ -27,7 +31,11 @@ export interface AssembleInput {
 	readonly parts: number;
 	readonly codes: readonly string[];
 	readonly textOnly: number;
-	/** Subjects that the splits name; undefined when they were drawn. */
+	readonly splitSource: SplitSource;
+	readonly lifeCodes: LifeCodes;
+	/** Codes that may be a birth; asked for when patients have none. */
+	readonly birthCandidates: () => Promise<readonly BirthCandidate[]>;
+	/** Subjects that the splits name; undefined when a hash decides. */
 	readonly subjectsNamed: number | undefined;
 	readonly notes: readonly string[];
 }
@@ -44,10 +52,12 @@ export async function assembleStore(input: AssembleInput): Promise<StoreManifest
 		indexes.push(index);
 		for (let at = 0; at < index.length; at += indexWords) patients[index[at]!]!++;
 	}
+	const subjects = {} as Record<Split, BigInt64Array>;
 	const written = {} as Record<(typeof splits)[number], ReturnType<typeof splitCounts>>;
 	for (const [place, split] of splits.entries()) {
 		const columns = sortedIndex(indexes, place, patients[place]!);
-		await writeFile(join(folder, `${split}.index.arrow`), indexFile(columns));
+		subjects[split] = columns.subjectIds;
+		await writeWhole(join(folder, `${split}.index.arrow`), indexFile(columns));
 		const used = new Set(columns.files);
 		await keepOnly(join(folder, split), new Set([...used].map(dataFileName)));
 		written[split] = splitCounts(
@@ -69,19 +79,43 @@ export async function assembleStore(input: AssembleInput): Promise<StoreManifest
 		if (written[split].patients === 0) notes.push(`split ${split} has no subject with events`);
 	if (input.subjectsNamed !== undefined && input.subjectsNamed > stored)
 		notes.push(`${input.subjectsNamed - stored} subjects of subject_splits.parquet have no events`);
+	const splitting = { source: input.splitSource, fingerprint: splitsFingerprint(subjects) };
+	const births = await birthsOf(input, summaries, stored, notes);
 	return {
 		format: 'ehr-jepa/token-store',
-		version: 2,
+		version: 3,
 		package: packageVersion,
 		dataset: { name: dataset.name, fingerprint: dataset.fingerprint, etl: dataset.etl },
 		vocabulary: { kind: vocabulary.kind, fingerprint: vocabulary.fingerprint, size: vocabulary.size },
-		fingerprint: createHash('sha256').update(`${dataset.fingerprint}\0${vocabulary.fingerprint}`).digest('hex'),
+		fingerprint: sha256(`${dataset.fingerprint}\0${splitting.fingerprint}\0${vocabulary.fingerprint}`),
+		splitting,
+		births,
 		splits: written,
 		coverage,
 		prefixes,
 		topCodes: topCodes(codes, events),
 		cohortFlow: cohortFlow(written, coverage, outside),
 		notes,
+	};
+}
+
+/** Whose age is unknown, and what their birth may be called. */
+async function birthsOf(
+	{ lifeCodes, codes, birthCandidates }: AssembleInput,
+	summaries: readonly PartSummary[],
+	stored: number,
+	notes: string[],
+): Promise<StoreManifest['births']> {
+	const without = summaries.reduce((total, { births }) => total + births.without, 0);
+	const several = summaries.reduce((total, { births }) => total + births.several, 0);
+	if (without > 0) notes.push(withoutBirthNote(without, stored, await birthCandidates()));
+	if (several > 0) notes.push(`${several} subjects have births on several days; the first is taken`);
+	return {
+		birthCodes: codes.filter((code) => lifeCodes.isBirth(code)),
+		deathCodes: codes.filter((code) => lifeCodes.isDeath(code)),
+		given: lifeCodes.given,
+		patientsWithout: without,
+		patientsWithSeveral: several,
 	};
 }
 
@@ -135,15 +169,15 @@ function sortedBySubject(columns: IndexColumns): IndexColumns {
 }
 
 function coverageOf(
-	{ vocabulary, codes, textOnly }: AssembleInput,
+	{ vocabulary, codes, textOnly, lifeCodes }: AssembleInput,
 	summaries: readonly PartSummary[],
 ): Pick<StoreManifest, 'coverage' | 'prefixes'> & { readonly events: Float64Array } {
 	if (vocabulary.kind === 'structured') {
 		const counts = emptyCodeCounts(codes.length);
 		for (const part of summaries) if (part.counts.kind === 'structured') addCodeCounts(counts, part.counts);
 		return {
-			coverage: structuredCoverage(vocabulary, codes, counts, textOnly),
-			prefixes: prefixRows(codes, counts.events, { vocabulary, counts }),
+			coverage: structuredCoverage(vocabulary, codes, counts, textOnly, lifeCodes),
+			prefixes: prefixRows(codes, counts.events, { vocabulary, lifeCodes, counts }),
 			events: counts.events,
 		};
 	}

@@ -1,12 +1,13 @@
-import { createWriteStream } from 'node:fs';
-import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
-import { RecordBatchFileWriter } from 'apache-arrow';
+import { WholeArrowFile } from '../files/arrow-file.js';
+import { readJson } from '../files/json.js';
+import { writeWhole } from '../files/whole.js';
 import { dataFileName } from '../store/data-file-name.js';
 import { GrowingInt32 } from '../store/growing-array.js';
 import { TimelineColumns } from '../store/timeline-columns.js';
 import { type Split, splits } from '../types.js';
+import type { BirthCounts } from './birth-day.js';
 import type { StructuredPartCounts } from './structured-builder.js';
 import type { TextPartCounts } from './text-builder.js';
 
@@ -23,6 +24,7 @@ export interface PartSummary {
 	readonly outsideSubjects: number;
 	/** Events by split. */
 	readonly events: Readonly<Record<Split, number>>;
+	readonly births: BirthCounts;
 	readonly counts: StructuredPartCounts | TextPartCounts;
 }
 
@@ -53,9 +55,8 @@ export class PartWriter {
 	async finish(summary: PartSummary): Promise<void> {
 		for (const file of this.#files.values()) await file.finish();
 		const base = join(this.#folder, 'parts', String(this.#number));
-		await writeFile(`${base}.index`, new Uint8Array(this.#index.int32s().buffer));
-		await writeFile(`${base}.json.tmp`, JSON.stringify(summary));
-		await rename(`${base}.json.tmp`, `${base}.json`);
+		await writeWhole(`${base}.index`, new Uint8Array(this.#index.int32s().buffer));
+		await writeWhole(`${base}.json`, JSON.stringify(summary));
 	}
 
 	/** Closes the files of a part that failed. */
@@ -76,38 +77,25 @@ export class PartWriter {
 class SplitFile {
 	readonly columns = new TimelineColumns();
 	batches = 0;
-	readonly #path: string;
-	readonly #writer = new RecordBatchFileWriter();
-	readonly #written: Promise<void>;
+	readonly #file: WholeArrowFile;
 
 	constructor(path: string) {
-		this.#path = path;
-		this.#written = pipeline(this.#writer.toNodeStream(), createWriteStream(`${path}.tmp`));
-		this.#written.catch(() => {}); // surfaces where it is awaited
+		this.#file = new WholeArrowFile(path);
 	}
 
 	flush(): void {
-		this.#writer.write(this.columns.take());
+		// A failure surfaces where the file is finished.
+		this.#file.write(this.columns.take()).catch(() => undefined);
 		this.batches++;
 	}
 
 	async finish(): Promise<void> {
 		if (this.columns.patients > 0) this.flush();
-		this.#writer.finish();
-		await this.#written;
-		const file = await open(`${this.#path}.tmp`, 'r');
-		try {
-			await file.sync();
-		} finally {
-			await file.close();
-		}
-		await rename(`${this.#path}.tmp`, this.#path);
+		await this.#file.finish();
 	}
 
 	async abandon(): Promise<void> {
-		this.#writer.finish();
-		await this.#written.catch(() => {});
-		await rm(`${this.#path}.tmp`, { force: true }).catch(() => {});
+		await this.#file.abandon();
 	}
 }
 
@@ -123,7 +111,7 @@ export async function readPartSummary(
 ): Promise<{ readonly summary: PartSummary; readonly index: Int32Array } | undefined> {
 	const base = join(folder, 'parts', String(number));
 	try {
-		const summary = JSON.parse(await readFile(`${base}.json`, 'utf8')) as PartSummary;
+		const summary = (await readJson(`${base}.json`, { scope: 'prepare' })) as PartSummary;
 		const bytes = await readFile(`${base}.index`);
 		return { summary, index: new Int32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length)) };
 	} catch {

@@ -1,4 +1,5 @@
 import type { EventPart, EventSource } from '../data/event-parts.js';
+import type { LifeCodeOptions } from '../data/life-codes.js';
 import type { SharedSplits } from '../data/subject-splits.js';
 import type { ErrorDescription } from '../errors.js';
 import type { SerialiserOptions } from '../text/serialiser.js';
@@ -10,6 +11,8 @@ import type { VocabularyFile } from '../tokenizer/vocabulary.js';
 export interface PrepareThreadData {
 	readonly source: EventSource;
 	readonly splits: SharedSplits;
+	/** Codes of birth and death beside the usual ones. */
+	readonly lifeCodes: LifeCodeOptions;
 	/** Folder of the unfinished store. */
 	readonly folder: string;
 }

@@ -1,6 +1,7 @@
 /** A thread of part-pool.ts: parts in, files of the store out. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { loadNames } from '../data/event-parts.js';
+import { LifeCodes } from '../data/life-codes.js';
 import { Database } from '../data/query.js';
 import { SubjectSplits } from '../data/subject-splits.js';
 import { describeError } from '../errors.js';
@@ -9,7 +10,7 @@ import { fitPart } from './fit-part.js';
 import type { PrepareAnswer, PrepareTask, PrepareThreadData } from './prepare-tasks.js';
 import { PartTokeniser } from './tokenise-part.js';
 
-const { source, splits: shared, folder } = workerData as PrepareThreadData;
+const { source, splits: shared, lifeCodes, folder } = workerData as PrepareThreadData;
 const splits = new SubjectSplits(shared);
 const ready = Database.open({ threads: 1, memoryLimit: '400MB' }).then(async (database) => ({
 	database,
@@ -49,7 +50,7 @@ async function answer(task: Exclude<PrepareTask, { readonly kind: 'stop' }>): Pr
 			return { kind: 'statistics', statistics: data };
 		}
 		case 'begin-tokenise':
-			tokeniser = await PartTokeniser.create(database, source, names, splits, task.plan);
+			tokeniser = await PartTokeniser.create(database, source, names, splits, task.plan, new LifeCodes(lifeCodes));
 			break;
 		case 'tokenise':
 			await tokeniser!.write(folder, task.number, task.part, progress, stop.signal);

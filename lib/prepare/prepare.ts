@@ -1,14 +1,20 @@
-import { createHash } from 'node:crypto';
-import { access, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { fraction, parseConfig, positiveInteger, seed } from '../config.js';
+import { fraction, parseConfig, positiveInteger } from '../config.js';
+import { birthCandidates } from '../data/birth-candidates.js';
 import { type EventPart, type EventSource, planParts, presentColumns } from '../data/event-parts.js';
+import { LifeCodeOptions, LifeCodes } from '../data/life-codes.js';
 import { checkMedsRows, eventsSql, type MedsFiles, openMedsFiles } from '../data/meds.js';
-import { type Database, quoted, withDatabase } from '../data/query.js';
+import { type Database, withDatabase } from '../data/query.js';
+import { splitsFile, splitsKey } from '../data/read-splits.js';
+import type { SplitSource } from '../data/splits.js';
 import { SubjectSplits } from '../data/subject-splits.js';
 import { AbortedError, ConfigError, DataError, VocabularyError } from '../errors.js';
+import { copyToParquet } from '../files/duckdb-files.js';
+import { exists } from '../files/exists.js';
+import { sha256 } from '../files/hash.js';
 import { writePartialFolder } from '../files/partial.js';
 import { writeWhole } from '../files/whole.js';
 import { packageVersion } from '../package-version.js';
@@ -17,8 +23,8 @@ import { Serialiser, SerialiserOptions } from '../text/serialiser.js';
 import { CodeStatistics } from '../tokenizer/code-statistics.js';
 import { fitVocabulary, quantileSampleSize } from '../tokenizer/fit-vocabulary.js';
 import { QwenTokenizer } from '../tokenizer/qwen-tokenizer.js';
+import { sharedContents } from '../tokenizer/shared-contents.js';
 import { embeddingRows, TextVocabulary } from '../tokenizer/text-vocabulary.js';
-import { sharedContents } from '../tokenizer/tokenizer-pool.js';
 import { Vocabulary } from '../tokenizer/vocabulary.js';
 import type { LongOperation } from '../types.js';
 import { assembleStore } from './assemble.js';
@@ -50,8 +56,8 @@ const TextTokens = z.strictObject({
 export const PrepareOptions = z.strictObject({
 	/** What events become. */
 	tokens: z.discriminatedUnion('kind', [StructuredTokens, TextTokens]).prefault({ kind: 'structured' }),
-	/** Draws splits where the data set brings none. */
-	seed: seed.default(1),
+	/** Codes of birth and death beside the usual ones. */
+	lifeCodes: LifeCodeOptions.prefault({}),
 	/** Events that a thread is given at a time, and that one data file holds; absent: by the size of the data set. */
 	eventsPerPart: positiveInteger.optional(),
 	/** Absent: as many as the machine runs at once. Changes nothing in what is written. */
@@ -80,15 +86,16 @@ export async function prepareStore(
 	const given = await givenTokens(config);
 	const { threads: _, ...decisive } = config;
 	const plan = JSON.stringify({
-		version: 2,
+		version: 3,
 		package: packageVersion,
 		data: dataset.fingerprint,
+		splits: await splitsKey(meds),
 		...decisive,
 		...given.key,
 	});
 	return writePartialFolder(
 		out,
-		createHash('sha256').update(plan).digest('hex'),
+		sha256(plan),
 		(folder) => new Preparation(config, dataset, given, folder, operation).write(),
 		operation.onWarning,
 	);
@@ -135,6 +142,7 @@ interface Survey {
 
 class Preparation {
 	readonly #config: Config;
+	readonly #lifeCodes: LifeCodes;
 	readonly #dataset: MedsFiles;
 	readonly #given: GivenTokens;
 	readonly #folder: string;
@@ -142,6 +150,7 @@ class Preparation {
 
 	constructor(config: Config, dataset: MedsFiles, given: GivenTokens, folder: string, operation: LongOperation) {
 		this.#config = config;
+		this.#lifeCodes = new LifeCodes(config.lifeCodes);
 		this.#dataset = dataset;
 		this.#given = given;
 		this.#folder = folder;
@@ -154,21 +163,22 @@ class Preparation {
 		const { survey, splits } = await withDatabase({ memoryLimit: '1GB' }, async (database) => {
 			notes.push(...(await checkMedsRows(database, this.#dataset, this.#operation)).notes);
 			return {
-				splits: await SubjectSplits.read(database, this.#dataset.directory, this.#config.seed, notes),
+				splits: await SubjectSplits.read(database, this.#dataset, notes),
 				survey: await this.#survey(database),
 			};
 		});
-		if (!splits.mayHold('train')) throw noTraining();
+		const { source } = splits.shared;
+		if (!splits.mayHold('train')) throw noTraining(source);
 		this.#throwIfAborted();
 		const threads = Math.min(this.#config.threads ?? availableParallelism(), survey.parts.length);
 		const pool = new PartPool(
 			threads,
-			{ source: survey.source, splits: splits.shared, folder: this.#folder },
+			{ source: survey.source, splits: splits.shared, lifeCodes: this.#config.lifeCodes, folder: this.#folder },
 			this.#operation.signal,
 		);
 		let vocabulary: Vocabulary | TextVocabulary;
 		try {
-			vocabulary = await this.#vocabulary(survey, pool);
+			vocabulary = await this.#vocabulary(survey, pool, source);
 			await this.#tokenise(survey, pool, await this.#plan(vocabulary));
 		} finally {
 			await pool.close();
@@ -180,10 +190,16 @@ class Preparation {
 			parts: survey.parts.length,
 			codes: survey.codes,
 			textOnly: survey.textOnly,
+			splitSource: source,
 			subjectsNamed: splits.named,
+			lifeCodes: this.#lifeCodes,
+			birthCandidates: () =>
+				withDatabase({ memoryLimit: '1GB' }, (database) =>
+					birthCandidates(database, eventsSql(this.#dataset), this.#lifeCodes),
+				),
 			notes,
 		});
-		if (manifest.splits.train.patients === 0) throw noTraining();
+		if (manifest.splits.train.patients === 0) throw noTraining(source);
 		await writeWhole(join(this.#folder, 'vocabulary.json'), `${JSON.stringify(vocabulary.file, undefined, '\t')}\n`);
 		await this.#given.tokenizer?.save(join(this.#folder, 'tokenizer'));
 		await writeWhole(join(this.#folder, 'manifest.json'), `${JSON.stringify(manifest, undefined, '\t')}\n`);
@@ -213,9 +229,7 @@ class Preparation {
 		const numbered = (kind: string) =>
 			`SELECT '${kind}' AS kind, (row_number() OVER (ORDER BY name) - 1)::INTEGER AS id, name FROM ${kind}s`;
 		const names = join(this.#folder, 'names.parquet');
-		await database.run(
-			`COPY (${['code', 'unit', 'table'].map(numbered).join(' UNION ALL ')}) TO ${quoted(names)} (FORMAT parquet)`,
-		);
+		await database.run(copyToParquet(['code', 'unit', 'table'].map(numbered).join(' UNION ALL '), names));
 		const rows = await database.rows('SELECT name, events, valued, text_only FROM codes ORDER BY name');
 		const units = await database.rows('SELECT name FROM units ORDER BY name');
 		const total = (column: string) => rows.reduce((sum, row) => sum + Number(row[column]), 0);
@@ -231,7 +245,7 @@ class Preparation {
 		};
 	}
 
-	async #vocabulary(survey: Survey, pool: PartPool): Promise<Vocabulary | TextVocabulary> {
+	async #vocabulary(survey: Survey, pool: PartPool, splitSource: SplitSource): Promise<Vocabulary | TextVocabulary> {
 		const { tokens } = this.#config;
 		const { name, etl, fingerprint } = this.#dataset;
 		if (tokens.kind === 'text') {
@@ -250,17 +264,13 @@ class Preparation {
 		}
 		const given = this.#given.vocabulary;
 		if (given !== undefined) {
-			requireCoverage(given, survey, tokens.maxUnknown);
+			requireCoverage(given, survey, tokens.maxUnknown, this.#lifeCodes);
 			return given;
 		}
 		// Fitted before a run was killed.
 		const fitted = join(this.#folder, 'fitted.json');
-		const isFitted = await access(fitted).then(
-			() => true,
-			() => false,
-		);
-		if (isFitted) return Vocabulary.read(fitted);
-		const vocabulary = await this.#fit(survey, pool, tokens);
+		if (await exists(fitted)) return Vocabulary.read(fitted);
+		const vocabulary = await this.#fit(survey, pool, tokens, splitSource);
 		await writeWhole(fitted, JSON.stringify(vocabulary.file));
 		return vocabulary;
 	}
@@ -269,6 +279,7 @@ class Preparation {
 		survey: Survey,
 		pool: PartPool,
 		{ minPatients, bins }: Extract<Config['tokens'], { readonly kind: 'structured' }>,
+		splitSource: SplitSource,
 	): Promise<Vocabulary> {
 		const sampleSize = quantileSampleSize(survey.codesWithValues, survey.values);
 		const options = { codes: survey.codes.length, minPatients, sampleSize };
@@ -281,26 +292,23 @@ class Preparation {
 		for (const answer of await pool.all({ kind: 'end-fit' }))
 			if (answer.kind === 'statistics') all.addAll(answer.statistics);
 		const data = all.data();
-		if (data.events === 0) throw noTraining();
+		if (data.events === 0) throw noTraining(splitSource);
 		return fitVocabulary(data, { code: survey.codes, unit: survey.units }, this.#dataset, {
 			minPatients,
 			bins,
 			sampleSize,
+			lifeCodes: this.#lifeCodes,
 		});
 	}
 
 	async #plan(vocabulary: Vocabulary | TextVocabulary): Promise<TokenisePlan> {
 		if (vocabulary.kind === 'structured') return { kind: 'structured', vocabulary: vocabulary.file };
 		const codes = join(this.#dataset.directory, 'metadata', 'codes.parquet');
-		const described = await access(codes).then(
-			() => true,
-			() => false,
-		);
 		const { directory } = this.#given.tokenizer!.files;
 		return {
 			kind: 'text',
 			serialiser: vocabulary.file.serialiser,
-			descriptions: described ? codes : null,
+			descriptions: (await exists(codes)) ? codes : null,
 			tokenizer: { directory, contents: sharedContents(this.#given.tokenizer!) },
 		};
 	}
@@ -334,8 +342,13 @@ class Preparation {
 }
 
 /** Refuses a vocabulary of other data that does not know these. */
-function requireCoverage(vocabulary: Vocabulary, { codes, events }: Survey, maxUnknown: number): void {
-	const rows = prefixRows(codes, events, { vocabulary });
+function requireCoverage(
+	vocabulary: Vocabulary,
+	{ codes, events }: Survey,
+	maxUnknown: number,
+	lifeCodes: LifeCodes,
+): void {
+	const rows = prefixRows(codes, events, { vocabulary, lifeCodes });
 	const total = events.reduce((sum, count) => sum + count, 0);
 	const unknown = codes.reduce(
 		(sum, code, i) => sum + (vocabulary.codeToken(code).match === 'unknown' ? events[i]! : 0),
@@ -355,10 +368,15 @@ function requireCoverage(vocabulary: Vocabulary, { codes, events }: Survey, maxU
 	);
 }
 
-function noTraining(): DataError {
+function noTraining(source: SplitSource): DataError {
 	return new DataError('prepare', {
-		file: 'metadata/subject_splits.parquet',
+		file: source === 'file' ? splitsFile : 'data',
 		rule: 'must put at least one subject with events in train',
 		value: 'none',
+		...(source === 'hash'
+			? { fix: `there are too few subjects to split them by a hash: write ${splitsFile}` }
+			: source === 'folders'
+				? { fix: `give data/train/ subjects with events, or write ${splitsFile}` }
+				: {}),
 	});
 }

@@ -1,8 +1,8 @@
+import type { LifeCodes } from '../data/life-codes.js';
 import type { TimelineColumns } from '../store/timeline-columns.js';
-import { isBirth } from '../tokenizer/fit-vocabulary.js';
 import { gapClass } from '../tokenizer/time-gaps.js';
 import { binOf, type Vocabulary } from '../tokenizer/vocabulary.js';
-import type { EpochDay } from '../types.js';
+import { type BirthCounts, BirthDay } from './birth-day.js';
 import { elapsed, epochDay, staticHigh } from './event-time.js';
 import { addSparse, type SparseCounts, sparse } from './sparse-counts.js';
 
@@ -16,7 +16,7 @@ const countedByCode = [
 	/** Finite values in another unit than the code's usual one. */
 	'otherUnit',
 ] as const;
-export type CountedByCode = (typeof countedByCode)[number];
+type CountedByCode = (typeof countedByCode)[number];
 
 /** Counts of a part as JSON. */
 export type StructuredPartCounts = { readonly kind: 'structured' } & Readonly<Record<CountedByCode, SparseCounts>>;
@@ -39,22 +39,26 @@ export class StructuredBuilder {
 	readonly #tokenOf: Int32Array;
 	readonly #cutsOf: readonly (Float32Array | undefined)[];
 	readonly #unitOf: Int32Array;
-	readonly #births: readonly boolean[];
+	readonly #isBirth: readonly boolean[];
 	readonly #bins: readonly number[];
 	readonly #vocabulary: Vocabulary;
-	#birthDay: EpochDay | null = null;
+	readonly #births = new BirthDay();
 	#events = 0;
 	#day = 0;
 	#timeLow = 0;
 	#timeHigh = staticHigh;
 
 	/** @param names - Strings by the numbers of the event blocks. */
-	constructor(vocabulary: Vocabulary, names: { readonly code: readonly string[]; readonly unit: readonly string[] }) {
+	constructor(
+		vocabulary: Vocabulary,
+		names: { readonly code: readonly string[]; readonly unit: readonly string[] },
+		lifeCodes: LifeCodes,
+	) {
 		this.#vocabulary = vocabulary;
 		this.#counts = emptyCodeCounts(names.code.length);
 		this.#tokenOf = Int32Array.from(names.code, (code) => vocabulary.codeToken(code).id);
 		this.#cutsOf = names.code.map((code) => vocabulary.cutsOf(code));
-		this.#births = names.code.map(isBirth);
+		this.#isBirth = names.code.map((code) => lifeCodes.isBirth(code));
 		this.#bins = vocabulary.binTokens;
 		// -2: any unit will do; -3: a unit that these data do not have.
 		this.#unitOf = Int32Array.from(names.code, (code) => {
@@ -74,8 +78,8 @@ export class StructuredBuilder {
 	event(columns: TimelineColumns, timeLow: number, timeHigh: number, code: number, value: number, unit: number): void {
 		this.#counts.events[code]!++;
 		const isStatic = timeHigh === staticHigh;
-		if (this.#births[code]) {
-			if (!isStatic) this.#birthDay = epochDay(timeLow, timeHigh);
+		if (this.#isBirth[code]) {
+			if (!isStatic) this.#births.add(epochDay(timeLow, timeHigh));
 			return;
 		}
 		const valueToken = Number.isNaN(value) ? -1 : this.#valueToken(code, value, unit);
@@ -90,6 +94,11 @@ export class StructuredBuilder {
 		this.#events++;
 		tokens.push(this.#tokenOf[code]!);
 		if (valueToken >= 0) tokens.push(valueToken);
+	}
+
+	/** Of the patients so far. */
+	get births(): BirthCounts {
+		return this.#births.counts;
 	}
 
 	/** What became of all events so far. */
@@ -143,8 +152,7 @@ export class StructuredBuilder {
 			columns.staticTimes.values.pushPair(0, staticHigh);
 			columns.staticOffsets.values.push(0);
 		}
-		columns.endPatient(subjectLow, subjectHigh, this.#birthDay, this.#events);
-		this.#birthDay = null;
+		columns.endPatient(subjectLow, subjectHigh, this.#births.take(), this.#events);
 		this.#events = 0;
 		this.#timeHigh = staticHigh;
 		this.#timeLow = 0;

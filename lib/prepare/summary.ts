@@ -1,6 +1,6 @@
+import type { LifeCodes } from '../data/life-codes.js';
 import type { SplitCounts, StoreManifest } from '../store/manifest.js';
 import type { IndexColumns } from '../store/store-index.js';
-import { isBirth } from '../tokenizer/fit-vocabulary.js';
 import type { Vocabulary } from '../tokenizer/vocabulary.js';
 import type { CodeCounts } from './structured-builder.js';
 
@@ -50,6 +50,7 @@ export function structuredCoverage(
 	codes: readonly string[],
 	counts: CodeCounts,
 	textOnly: number,
+	lifeCodes: LifeCodes,
 ): Coverage {
 	const total: Coverage = {
 		kind: 'structured',
@@ -64,7 +65,7 @@ export function structuredCoverage(
 		textOnly,
 	};
 	for (const [place, code] of codes.entries()) {
-		if (isBirth(code)) total.births += counts.events[place]!;
+		if (lifeCodes.isBirth(code)) total.births += counts.events[place]!;
 		else total[vocabulary.codeToken(code).match] += counts.events[place]!;
 	}
 	return total;
@@ -83,7 +84,7 @@ function prefixOf(code: string): string {
 export function prefixRows(
 	codes: readonly string[],
 	events: Float64Array,
-	structured?: { readonly vocabulary: Vocabulary; readonly counts?: CodeCounts },
+	structured?: { readonly vocabulary: Vocabulary; readonly lifeCodes: LifeCodes; readonly counts?: CodeCounts },
 ): StoreManifest['prefixes'] {
 	const rows = new Map<string, StoreManifest['prefixes'][number]>();
 	for (const [place, code] of codes.entries()) {
@@ -98,7 +99,7 @@ export function prefixRows(
 		}
 		row.codes++;
 		row.events += n;
-		if (structured === undefined || isBirth(code)) continue;
+		if (structured === undefined || structured.lifeCodes.isBirth(code)) continue;
 		row[structured.vocabulary.codeToken(code).match]! += n;
 		const { counts } = structured;
 		if (counts === undefined) continue;

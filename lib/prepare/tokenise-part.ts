@@ -7,17 +7,19 @@ import {
 	type NameKind,
 	readPart,
 } from '../data/event-parts.js';
-import { type Database, quoted } from '../data/query.js';
+import type { LifeCodes } from '../data/life-codes.js';
+import type { Database } from '../data/query.js';
 import { heldOutInTrain } from '../data/read-splits.js';
 import { int64, type SubjectSplits } from '../data/subject-splits.js';
 import { DataError } from '../errors.js';
+import { parquetFiles } from '../files/duckdb-files.js';
 import type { TimelineColumns } from '../store/timeline-columns.js';
 import { Serialiser } from '../text/serialiser.js';
 import type { TextEvent } from '../text/text-event.js';
-import { isBirth } from '../tokenizer/fit-vocabulary.js';
 import { QwenTokenizer } from '../tokenizer/qwen-tokenizer.js';
 import { Vocabulary } from '../tokenizer/vocabulary.js';
-import { type EpochDay, type Split, splits } from '../types.js';
+import { type Split, splits } from '../types.js';
+import { type BirthCounts, BirthDay } from './birth-day.js';
 import { epochDay, isBefore, staticHigh } from './event-time.js';
 import { type PartSummary, PartWriter } from './part-files.js';
 import type { TokenisePlan } from './prepare-tasks.js';
@@ -34,6 +36,8 @@ interface PatientTokeniser {
 	endPatient(columns: TimelineColumns, low: number, high: number): void;
 	/** What became of all events so far. */
 	counts(): PartSummary['counts'];
+	/** Of the patients so far. */
+	readonly births: BirthCounts;
 }
 
 /** Turns parts into files of the store. */
@@ -65,10 +69,11 @@ export class PartTokeniser {
 		names: Names,
 		subjectSplits: SubjectSplits,
 		plan: TokenisePlan,
+		lifeCodes: LifeCodes,
 	): Promise<PartTokeniser> {
 		if (plan.kind === 'structured') {
 			const vocabulary = new Vocabulary(plan.vocabulary);
-			const make = () => new StructuredPatients(new StructuredBuilder(vocabulary, names));
+			const make = () => new StructuredPatients(new StructuredBuilder(vocabulary, names, lifeCodes));
 			return new PartTokeniser(database, source, subjectSplits, plan, make);
 		}
 		const { directory, contents } = plan.tokenizer;
@@ -83,11 +88,11 @@ export class PartTokeniser {
 		const described = names.code.map((code) => descriptions.get(code));
 		const make = () => {
 			const builder = new TextBuilder(
-				new Serialiser(plan.serialiser),
+				new Serialiser(plan.serialiser, lifeCodes),
 				(text) => tokenizer.encode(text),
 				names.code.length,
 			);
-			return new TextPatients(builder, names, described);
+			return new TextPatients(builder, names, described, lifeCodes);
 		};
 		return new PartTokeniser(database, source, subjectSplits, plan, make);
 	}
@@ -164,7 +169,7 @@ export class PartTokeniser {
 			onProgress(block.count);
 		}
 		end();
-		return { outsideEvents, outsideSubjects, events, counts: patients.counts() };
+		return { outsideEvents, outsideSubjects, events, births: patients.births, counts: patients.counts() };
 	}
 }
 
@@ -187,28 +192,32 @@ class StructuredPatients implements PatientTokeniser {
 	counts(): PartSummary['counts'] {
 		return this.#builder.counts();
 	}
+
+	get births(): BirthCounts {
+		return this.#builder.births;
+	}
 }
 
 class TextPatients implements PatientTokeniser {
 	readonly #builder: TextBuilder;
 	readonly #names: Names;
 	readonly #descriptions: readonly (string | undefined)[];
-	readonly #births: readonly boolean[];
+	readonly #isBirth: readonly boolean[];
+	readonly #births = new BirthDay();
 	#events: TextEvent[] = [];
-	#birthDay: EpochDay | null = null;
 
-	constructor(builder: TextBuilder, names: Names, descriptions: readonly (string | undefined)[]) {
+	constructor(builder: TextBuilder, names: Names, descriptions: readonly (string | undefined)[], lifeCodes: LifeCodes) {
 		this.#builder = builder;
 		this.#names = names;
 		this.#descriptions = descriptions;
-		this.#births = names.code.map(isBirth);
+		this.#isBirth = names.code.map((code) => lifeCodes.isBirth(code));
 	}
 
 	event(_columns: TimelineColumns, { times, codes, values, units, tables, texts }: EventBlock, row: number): void {
 		const [low, high] = [times[2 * row]!, times[2 * row + 1]!];
 		const code = codes[row]!;
 		const isStatic = high === staticHigh;
-		if (this.#births[code] && !isStatic) this.#birthDay = epochDay(low, high);
+		if (this.#isBirth[code] && !isStatic) this.#births.add(epochDay(low, high));
 		this.#builder.countCode(code);
 		const value = values[row]!;
 		this.#events.push({
@@ -223,13 +232,16 @@ class TextPatients implements PatientTokeniser {
 	}
 
 	endPatient(columns: TimelineColumns, low: number, high: number): void {
-		this.#builder.patient(columns, this.#events, low, high, this.#birthDay);
+		this.#builder.patient(columns, this.#events, low, high, this.#births.take());
 		this.#events = [];
-		this.#birthDay = null;
 	}
 
 	counts(): PartSummary['counts'] {
 		return this.#builder.counts();
+	}
+
+	get births(): BirthCounts {
+		return this.#births.counts;
 	}
 }
 
@@ -241,7 +253,7 @@ async function readDescriptions(database: Database, file: string | null): Promis
 	const result = new Map<string, string>();
 	if (file === null) return result;
 	for await (const chunk of database.stream(
-		`SELECT code::VARCHAR, description::VARCHAR FROM read_parquet(${quoted(file)}) WHERE description IS NOT NULL AND description <> ''`,
+		`SELECT code::VARCHAR, description::VARCHAR FROM ${parquetFiles(file)} WHERE description IS NOT NULL AND description <> ''`,
 	)) {
 		const [codes, descriptions] = [chunk.getColumnVector(0), chunk.getColumnVector(1)];
 		for (let row = 0; row < chunk.rowCount; row++)

@@ -1,6 +1,7 @@
 import { DataError } from '../errors.js';
 import { EvaluationFile } from '../evaluate/evaluation-file.js';
-import { checked, type RunRecord, readJson, readRun } from './run-reader.js';
+import { readJson } from '../files/json.js';
+import { checked, type RunRecord, readRun } from './run-reader.js';
 
 export interface ReportInput {
 	/** Path of evaluation.json. */
@@ -38,7 +39,7 @@ export async function readReportData(input: ReportInput): Promise<ReportData> {
 		input.evaluation,
 		'',
 		EvaluationFile,
-		await readJson(input.evaluation, 'give the file that `evaluate` wrote'),
+		await readJson(input.evaluation, { scope: 'report', fix: 'give the file that `evaluate` wrote' }),
 	);
 	requireKnownNames(input.evaluation, evaluation);
 	const names = [...new Set([...evaluation.models.map(({ name }) => name), ...input.runs.map(({ name }) => name)])];

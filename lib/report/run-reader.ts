@@ -1,10 +1,10 @@
 import { createReadStream } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setImmediate } from 'node:timers/promises';
 import type { z } from 'zod';
 import { DataError } from '../errors.js';
+import { parseJson, readJson } from '../files/json.js';
 import { MetricsLine, type StepMetrics, type TuningMetrics } from '../train/metrics.js';
 
 /** How long lines are parsed before other work gets its turn, milliseconds. */
@@ -23,30 +23,11 @@ export interface RunRecord {
 /** @throws {DataError} Naming file and rule. */
 export async function readRun(directory: string): Promise<RunRecord> {
 	const file = join(directory, 'config.json');
-	const config = await readJson(file, 'give the folder that training wrote');
+	const config = await readJson(file, { scope: 'report', fix: 'give the folder that training wrote' });
 	if (config === null || typeof config !== 'object' || Array.isArray(config)) {
 		throw new DataError('report', { file, rule: 'must hold a JSON object' });
 	}
 	return { config: config as Record<string, unknown>, ...(await readMetrics(join(directory, 'metrics.jsonl'))) };
-}
-
-/** @throws {DataError} */
-export async function readJson(file: string, fix: string): Promise<unknown> {
-	let text: string;
-	try {
-		text = await readFile(file, 'utf8');
-	} catch (cause) {
-		throw new DataError('report', { file, rule: 'must be readable', value: codeOf(cause), fix }, { cause });
-	}
-	try {
-		return JSON.parse(text);
-	} catch (cause) {
-		throw new DataError(
-			'report',
-			{ file, rule: 'must be JSON', value: `${text.length} characters that are not`, fix },
-			{ cause },
-		);
-	}
 }
 
 /** The value as its schema has it. @throws {DataError} With the first violation. */
@@ -83,7 +64,7 @@ async function readMetrics(file: string): Promise<Omit<RunRecord, 'config'>> {
 			if (broken !== undefined) break;
 			let json: unknown;
 			try {
-				json = JSON.parse(text);
+				json = parseJson(text);
 			} catch (cause) {
 				broken = { number, cause };
 				continue;

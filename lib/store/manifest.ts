@@ -1,8 +1,10 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { parseConfig } from '../config.js';
+import { LifeCodeOptions } from '../data/life-codes.js';
+import { splitSources } from '../data/splits.js';
 import { DataError } from '../errors.js';
+import { readJson } from '../files/json.js';
 
 const SplitCounts = z.strictObject({
 	patients: z.int(),
@@ -72,7 +74,7 @@ export const CohortFlow = z.array(
 /** `manifest.json` of a token store. */
 export const StoreManifest = z.strictObject({
 	format: z.literal('ehr-jepa/token-store'),
-	version: z.literal(2),
+	version: z.literal(3),
 	package: z.string(),
 	dataset: z.strictObject({
 		name: z.string(),
@@ -80,7 +82,20 @@ export const StoreManifest = z.strictObject({
 		etl: z.strictObject({ name: z.string(), version: z.string() }),
 	}),
 	vocabulary: z.strictObject({ kind: z.enum(['structured', 'text']), fingerprint: z.string(), size: z.int() }),
-	/** SHA-256 over data and vocabulary: what a training run was made on. */
+	/** What decided the splits, and SHA-256 over who is in which: tasks and evaluation must have the same. */
+	splitting: z.strictObject({ source: z.enum(splitSources), fingerprint: z.string() }),
+	/** What was taken for birth and death, and patients of whom no age is known. */
+	births: z.strictObject({
+		/** Of the data. */
+		birthCodes: z.array(z.string()),
+		deathCodes: z.array(z.string()),
+		/** Named by the user beside the usual ones. */
+		given: LifeCodeOptions,
+		patientsWithout: z.int(),
+		/** Births on several days; the first is taken. */
+		patientsWithSeveral: z.int(),
+	}),
+	/** SHA-256 over data, splits and vocabulary: what a training run was made on. */
 	fingerprint: z.string(),
 	splits: z.strictObject({ train: SplitCounts, tuning: SplitCounts, held_out: SplitCounts }),
 	/** What became of the events. */
@@ -123,22 +138,19 @@ export function storeSummary({ vocabulary, splits, coverage, prefixes, topCodes,
 /** @throws {DataError} {ConfigError} When it is missing, of another version or not what it should be. */
 export async function readStoreManifest(directory: string): Promise<StoreManifest> {
 	const file = join(directory, 'manifest.json');
-	let json: unknown;
-	try {
-		json = JSON.parse(await readFile(file, 'utf8'));
-	} catch (cause) {
-		throw new DataError(
-			'token store',
-			{
-				file,
-				rule: 'must be the manifest of a token store',
-				value: (cause as Error).message,
-				fix: 'give the folder that prepare wrote',
-			},
-			{ cause },
-		);
+	const json = await readJson(file, {
+		scope: 'token store',
+		rule: 'must be the manifest of a token store',
+		fix: 'give the folder that prepare wrote',
+	});
+	const { version } = (json ?? {}) as { readonly version?: unknown };
+	if (version === 1 || version === 2) {
+		throw new DataError('token store', {
+			file,
+			rule: 'must have version 3, which holds the splits',
+			value: String(version),
+			fix: 'run prepare again',
+		});
 	}
-	if ((json as { version?: unknown } | null)?.version === 1)
-		throw new DataError('token store', { file, rule: 'must have version 2', value: '1', fix: 'run prepare again' });
 	return parseConfig(`token store ${file}`, StoreManifest, json);
 }

@@ -1,9 +1,9 @@
+import type { HeldOutLosses } from '../evaluate/held-out-losses.js';
 import type { Statistic } from '../evaluate/intervals.js';
 import { type Metric, RankedPredictions, rSquared } from '../evaluate/metrics.js';
+import type { Reading } from '../evaluate/reading.js';
+import { type EvaluationSamples, heldOutStates, outcomesOf } from '../evaluate/samples.js';
 import type { MeanOfMeasures, Measure } from './comparison.js';
-import type { HeldOutLosses } from './held-out-losses.js';
-import type { Reading } from './readings.js';
-import type { StudySamples } from './samples.js';
 import type { Quantity } from './study-file.js';
 
 /** By model and seed; one entry for a model without seeds. */
@@ -13,10 +13,9 @@ export type BySeed<T> = ReadonlyMap<string, readonly T[]>;
 const minBatches = 5;
 
 /** AUROC of every task and horizon. */
-export function aurocMeasures(samples: StudySamples, readings: BySeed<Reading>): Measure[] {
+export function aurocMeasures(samples: EvaluationSamples, readings: BySeed<Reading>): Measure[] {
 	return samples.tasks.map(({ task, labels, tooFew }, index): Measure => {
-		const truth = labels.held_out.map(({ value }) => (value ? 1 : 0));
-		const patients = labels.held_out.map(({ subjectId }) => subjectId);
+		const { truth, ...counts } = outcomesOf(labels.held_out);
 		let undefinedReason = tooFew;
 		const statistics = mapSeeds(readings, ({ tasks }): Statistic => {
 			const read = tasks[index]!;
@@ -31,10 +30,7 @@ export function aurocMeasures(samples: StudySamples, readings: BySeed<Reading>):
 			quantity: 'auroc',
 			task: task.name,
 			horizonDays: task.horizonDays,
-			patients,
-			nSamples: truth.length,
-			nPatients: new Set(patients).size,
-			nPositives: truth.reduce<number>((sum, label) => sum + label, 0),
+			...counts,
 			undefinedReason,
 			statistics,
 		};
@@ -50,11 +46,10 @@ export function meansByHorizon(measures: readonly Measure[]): MeanOfMeasures[] {
 }
 
 /** R² of the true latent state, all axes together, now and ahead. */
-export function latentStateMeasures(samples: StudySamples, readings: BySeed<Reading>): Measure[] {
-	return samples.latents.map(({ axes, horizonDays, samples: all }, index): Measure => {
-		const heldOut = all.filter(({ sample }) => sample.split === 'held_out');
-		const truth = Float64Array.from(heldOut.flatMap(({ state }) => [...state]));
-		const patients = heldOut.map(({ sample }) => sample.subjectId);
+export function latentStateMeasures(samples: EvaluationSamples, readings: BySeed<Reading>): Measure[] {
+	return samples.latents.map((targets, index): Measure => {
+		const { axes, horizonDays } = targets;
+		const { truth, ...counts } = heldOutStates(targets);
 		let undefinedReason: string | undefined;
 		const statistics = mapSeeds(readings, ({ latents }): Statistic => {
 			const read = latents[index]!;
@@ -62,15 +57,13 @@ export function latentStateMeasures(samples: StudySamples, readings: BySeed<Read
 				undefinedReason ??= read.undefinedReason;
 				return () => read;
 			}
-			return (weights) => rSquared(read.predicted, truth, heldOut.length, axes.length, weights);
+			return (weights) => rSquared(read.predicted, truth, counts.nSamples, axes.length, weights);
 		});
 		return {
 			quantity: 'r2',
 			task: 'latent state',
 			horizonDays,
-			patients,
-			nSamples: heldOut.length,
-			nPatients: new Set(patients).size,
+			...counts,
 			nPositives: null,
 			undefinedReason,
 			statistics,

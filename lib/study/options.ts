@@ -5,7 +5,7 @@ import type { ObjectivePreset } from '../objective/objective.js';
 import { OptimizerConfig } from '../train/train-config.js';
 
 /** What is compared: objectives by the name of their preset. */
-export const studyVariants = {
+const studyVariants = {
 	sft: { label: 'SFT', description: 'next-token prediction alone' },
 	'smb-structure': { label: 'Simultaneous', description: 'next-token and latent prediction from the first step' },
 	curriculum: {

@@ -1,4 +1,5 @@
 import type { Estimate } from '../evaluate/evaluation-file.js';
+import { parseJson } from '../files/json.js';
 import type { Quantity, StudyFile, StudyRow } from './study-file.js';
 
 const integer = (value: number) => value.toLocaleString('en-US');
@@ -48,7 +49,7 @@ function byHorizon(
 	return [
 		[title, ...horizons.map((horizon) => days(horizon) || 'value')],
 		...names.map((name) => {
-			const [model, against] = JSON.parse(name) as [string, string | null];
+			const [model, against] = parseJson(name) as [string, string | null];
 			return [
 				against === null ? labelOf(file, model) : `${labelOf(file, model)} - ${labelOf(file, against)}`,
 				...horizons.map((horizon) =>

@@ -1,28 +1,32 @@
-import { mkdir } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
+import { latentsFolder } from '../cohort/latent-writer.js';
 import { simulateCohort } from '../cohort/simulate.js';
 import { parseConfig } from '../config.js';
+import { LifeCodes } from '../data/life-codes.js';
 import { openMeds } from '../data/meds.js';
 import { AbortedError, OutputError } from '../errors.js';
-import { countFeatures } from '../evaluate/count-features.js';
+import { countFeatures, countsModel } from '../evaluate/count-features.js';
 import { readEmbeddings } from '../evaluate/embeddings.js';
-import { countsModel } from '../evaluate/evaluate.js';
-import { exists, writeWhole, writeWholeFolder } from '../files/whole.js';
+import { writeHeldOutLosses } from '../evaluate/held-out-losses.js';
+import { readSamples } from '../evaluate/samples.js';
+import { exists, requireEmptyFolder } from '../files/exists.js';
+import { readJson } from '../files/json.js';
+import { lockFolder } from '../files/lock.js';
+import { makeFolder, writeWhole } from '../files/whole.js';
 import { objectivePresets } from '../objective/objective.js';
+import { embedRun } from '../pipeline/embed-run.js';
+import { isTrained, trainRun } from '../pipeline/train-run.js';
 import { prepareStore } from '../prepare/prepare.js';
 import { openTokenStore } from '../store/token-store.js';
 import { buildTasks } from '../tasks/build.js';
 import { simulatedTasks } from '../tasks/definitions.js';
 import type { LongOperation } from '../types.js';
-import { writeHeldOutLosses } from './held-out-losses.js';
 import { fixedOptions, type ParsedStudyOptions, type StudyModel, StudyOptions, studyModels } from './options.js';
-import { readJson, writeReading } from './readings.js';
-import { readSamples, type StudyData } from './samples.js';
-import { embedRun, isTrained, trainRun } from './stages.js';
+import { madeAgain, writeReading } from './readings.js';
 import type { StudyFile } from './study-file.js';
 import { StudyFolder } from './study-folder.js';
 import { studyMarkdown } from './study-markdown.js';
-import { summarise } from './summarise.js';
+import { type StudyData, summarise } from './summarise.js';
 
 /**
  * Compares training objectives on a simulated cohort: every variant from the same initial weights and windows for each
@@ -41,6 +45,7 @@ export async function runStudy(
 ): Promise<StudyFile> {
 	const config = parseConfig('study', StudyOptions, options);
 	const files = new StudyFolder(folder);
+	using _lock = lockFolder(folder);
 	await claimFolder(files, config);
 	if (!(await exists(files.cohort)))
 		await simulateCohort(files.cohort, { patients: config.patients, seed: config.seed }, operation);
@@ -52,7 +57,7 @@ export async function runStudy(
 	const dataset = await openMeds(files.cohort);
 	const store = await openTokenStore(files.store);
 	try {
-		const samples = await readSamples(files.cohort, files.tasks);
+		const samples = await readSamples(files.tasks, join(files.cohort, latentsFolder));
 		const models = studyModels(config, countsModel);
 		await doWork(await planWork(files, config, models, { dataset, store, samples }), operation);
 		const result = await summarise(files, config, models, { dataset, store, samples }, operation);
@@ -68,7 +73,7 @@ export async function runStudy(
 async function claimFolder({ path, options: file }: StudyFolder, config: ParsedStudyOptions): Promise<void> {
 	const wanted = fixedOptions(config);
 	if (await exists(file)) {
-		const found = (await readJson(file)) as Record<string, unknown>;
+		const found = (await readJson(file, madeAgain)) as Record<string, unknown>;
 		const differing = [...new Set([...Object.keys(wanted), ...Object.keys(found)])].filter(
 			(name) => JSON.stringify(wanted[name]) !== JSON.stringify(found[name]),
 		);
@@ -77,9 +82,8 @@ async function claimFolder({ path, options: file }: StudyFolder, config: ParsedS
 			`[study] ${path} must hold a study of the same options but differs in ${differing.map((name) => `${name} (${JSON.stringify(found[name])}, now ${JSON.stringify(wanted[name])})`).join(', ')}; choose another folder`,
 		);
 	}
-	await writeWholeFolder(path, (temporary) =>
-		writeWhole(new StudyFolder(temporary).options, `${JSON.stringify(wanted, undefined, '\t')}\n`),
-	);
+	await requireEmptyFolder(path);
+	await writeWhole(file, `${JSON.stringify(wanted, undefined, '\t')}\n`);
 }
 
 /** A file to be made. */
@@ -109,7 +113,7 @@ async function planWork(
 			cost: readingCost,
 			isWhole: () => exists(files.reading(null, countsModel.name, pooling)),
 			make: async ({ signal }) => {
-				const table = await countFeatures(dataset, samples.indexDates, signal);
+				const table = await countFeatures(dataset, samples.indexDates, new LifeCodes(), signal);
 				await writeReading(await placeFor(files.reading(null, countsModel.name, pooling)), table, samples, signal);
 			},
 		},
@@ -142,15 +146,14 @@ async function planWork(
 				name: `seed ${seed}, ${name}: states`,
 				cost: readingCost,
 				isWhole: () => exists(embeddings),
-				make: async (operation, report) =>
-					embedRun(
-						await placeFor(embeddings),
-						run,
-						store,
-						samples.indexDates,
-						{ model: name, pooling, weights: kind === 'encoder' ? 'newest' : 'initial' },
-						{ ...operation, onProgress: ({ done, total }) => report(done / (total ?? done)) },
-					),
+				make: async (operation, report) => {
+					await embedRun(await placeFor(embeddings), run, store, samples.indexDates, {
+						...operation,
+						pooling,
+						weights: kind === 'encoder' ? 'newest' : 'initial',
+						onProgress: ({ done, total }) => report(done / (total ?? done)),
+					});
+				},
 			});
 			work.push({
 				name: `seed ${seed}, ${name}: probes`,
@@ -215,6 +218,6 @@ function trainConfigOf(config: ParsedStudyOptions, variant: keyof typeof objecti
 }
 
 async function placeFor(file: string): Promise<string> {
-	await mkdir(dirname(file), { recursive: true });
+	await makeFolder(dirname(file));
 	return file;
 }

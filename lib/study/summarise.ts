@@ -1,22 +1,31 @@
-import { countsModel } from '../evaluate/evaluate.js';
+import type { MedsDataset } from '../data/meds.js';
+import { countsModel } from '../evaluate/count-features.js';
+import type { HeldOutLosses } from '../evaluate/held-out-losses.js';
+import type { Reading } from '../evaluate/reading.js';
+import type { EvaluationSamples } from '../evaluate/samples.js';
 import { nativeAddon } from '../native.js';
 import { packageVersion } from '../package-version.js';
-import { readTaskList } from '../tasks/read.js';
+import type { TokenStore } from '../store/token-store.js';
 import { RunFolder } from '../train/run-folder.js';
 import { openModel } from '../train/trainer.js';
 import type { LongOperation } from '../types.js';
 import { compare, type Pairs } from './comparison.js';
-import { type HeldOutLosses, readHeldOutLosses } from './held-out-losses.js';
 import { aurocMeasures, type BySeed, latentStateMeasures, lossMeasures, meansByHorizon } from './measures.js';
 import type { ParsedStudyOptions, StudyModel } from './options.js';
-import { type Reading, readReading } from './readings.js';
-import type { StudyData } from './samples.js';
+import { readHeldOutLosses, readReading } from './readings.js';
 import { StudyFile } from './study-file.js';
 import type { StudyFolder } from './study-folder.js';
 
 const level = 0.95;
 const covers =
 	'Percentile interval over resamples of held-out patients (for losses: of batches of held-out patients, none in two batches), the same for every model. Means over seeds are formed within a resample: the interval holds which patients were measured, for the models that were trained. It does not hold the luck of initial weights and windows; that is in overSeeds.';
+
+/** What every piece of a study's work reads. */
+export interface StudyData {
+	readonly dataset: MedsDataset;
+	readonly store: TokenStore;
+	readonly samples: EvaluationSamples;
+}
 
 /** Makes every number of a study from its readings and losses. Nothing in it depends on when or where it ran. */
 export async function summarise(
@@ -49,8 +58,8 @@ export async function summarise(
 		...(await compare([...auroc, ...latentStateMeasures(samples, readings)], meansByHorizon(auroc), pairs, bootstrap)),
 		...(await compare(lossMeasures(losses), [], pairs, bootstrap)),
 	];
-	const list = await readTaskList(files.tasks);
-	const tasks = new Map(list.tasks.map(({ name, label, definition }) => [name, { name, label, definition }]));
+	const { taskList } = samples;
+	const tasks = new Map(taskList.tasks.map(({ name, label, definition }) => [name, { name, label, definition }]));
 	return StudyFile.parse({
 		format: 'ehr-jepa/study',
 		version: 1,
@@ -67,7 +76,7 @@ export async function summarise(
 			},
 			trainTokens: store.manifest.splits.train.tokens,
 		},
-		indexDates: { ...list.indexDates, rule: list.rule },
+		indexDates: { ...taskList.indexDates, rule: taskList.rule },
 		budget: await budget(files, config, seeds),
 		bootstrap: { draws: config.draws, level, unit: 'patient', covers },
 		models: [...models],

@@ -1,16 +1,20 @@
-import { mkdir, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import type { DuckDBBigIntVector } from '@duckdb/node-api';
+import { join, relative, sep } from 'node:path';
 import { z } from 'zod';
 import { nonNegativeInteger, parseConfig, positiveInteger, seed } from '../config.js';
+import { birthCandidates, withoutBirthNote } from '../data/birth-candidates.js';
+import { LifeCodeOptions, LifeCodes } from '../data/life-codes.js';
 import { eventsSql, type MedsDataset, openMeds } from '../data/meds.js';
-import { type Database, quoted, withDatabase } from '../data/query.js';
-import { ConfigError, DataError } from '../errors.js';
+import { type Database, withDatabase } from '../data/query.js';
+import { ConfigError } from '../errors.js';
+import { copyToParquet } from '../files/duckdb-files.js';
 import { writeWhole, writeWholeFolder } from '../files/whole.js';
-import { RandomStream } from '../random.js';
 import { type LongOperation, type Split, splits } from '../types.js';
-import { commonTasks, describeTask, TaskDefinition } from './definitions.js';
-import type { TaskList, TaskListEntry } from './read.js';
+import { createFirstSeen, describeDecidingCode } from './deciding-codes.js';
+import { commonTasks, TaskDefinition } from './definitions.js';
+import { drawIndexDates } from './draw-index-dates.js';
+import { writeHorizonLabels } from './horizon-labels.js';
+import { indexDatesFingerprint, readIndexDates, type TaskList, type TaskListEntry } from './read.js';
+import { addReadyLabels, readyFolder } from './ready-labels.js';
 
 export const BuildTasksOptions = z.strictObject({
 	tasks: z.array(TaskDefinition).min(1),
@@ -18,11 +22,14 @@ export const BuildTasksOptions = z.strictObject({
 	perPatient: positiveInteger.default(4),
 	/** Days with events that a patient must have up to the index date. */
 	minHistoryDays: positiveInteger.default(3),
+	/** Draws the index dates, and nothing else: splits are those of the data set. */
 	seed: seed.default(1),
-	/** Folder of ready label sets (MEDS `<task>/*.parquet`); their index dates are added. */
+	/** Folder of ready label sets (MEDS `<task>/**.parquet`); their index dates are added. */
 	externalLabels: z.string().optional(),
 	/** Events on the index day and this many days after it belong to no target: a buffer against leaks. */
 	bufferDays: nonNegativeInteger.default(0),
+	/** Codes of birth and death beside the usual ones. */
+	lifeCodes: LifeCodeOptions.prefault({}),
 });
 export type BuildTasksOptions = z.input<typeof BuildTasksOptions>;
 
@@ -33,7 +40,7 @@ export type BuildTasksOptions = z.input<typeof BuildTasksOptions>;
  * An index date is the last event time of a day with events, before the day of death and before the record's last day. A
  * target counts from the day after the index date up to `prediction_time + horizon`. A sample is positive when a matching
  * event lies there, negative when none does and either the record reaches the horizon or the patient died before it, and
- * otherwise censored: left out and counted.
+ * otherwise censored: left out and counted. Codes of the history that nearly decide a label are named, and warned of.
  *
  * @throws {DataError} {ConfigError} {OutputError} {AbortedError}
  */
@@ -47,35 +54,54 @@ export async function buildTasks(
 	const names = config.tasks.map(({ name }) => name);
 	if (new Set(names).size !== names.length)
 		throw new ConfigError(`[tasks] names must be unique but are ${names.join(', ')}`);
+	if (names.includes(readyFolder))
+		throw new ConfigError(`[tasks] name must not be ${readyFolder}, the folder of ready label sets; choose another`);
+	const lifeCodes = new LifeCodes(config.lifeCodes);
 	return writeWholeFolder(out, async (folder) => {
-		const dataset = await openMeds(meds, config.seed);
+		const dataset = await openMeds(meds);
 		return withDatabase({}, async (database) => {
 			operation.onProgress?.({ stage: 'index dates', done: 0, total: config.tasks.length + 1, unit: 'tasks' });
-			await loadEvents(database, dataset);
+			await loadEvents(database, dataset, lifeCodes);
+			const notes = [...dataset.notes, ...(await birthNotes(database, lifeCodes))];
 			await drawIndexDates(database, dataset, config, operation.signal);
+			const subjectsWithoutIndexDates = await countWithout(database, dataset);
 			const entries: TaskListEntry[] = [];
 			for (const [i, task] of config.tasks.entries()) {
-				entries.push(...(await writeLabels(database, folder, task, config.bufferDays)));
+				entries.push(...(await writeHorizonLabels(database, folder, task, config.bufferDays, lifeCodes)));
 				operation.onProgress?.({ stage: 'labels', done: i + 1, total: config.tasks.length + 1, unit: 'tasks' });
 			}
 			if (config.externalLabels !== undefined) {
-				entries.push(...(await copyExternalLabels(database, folder, config.externalLabels)));
+				const shards = dataset.files.map((file) => relative(join(meds, 'data'), file).split(sep).join('/'));
+				entries.push(...(await addReadyLabels(database, folder, config.externalLabels, shards)));
 			}
 			await database.run(
-				`COPY (SELECT subject_id, make_timestamp(t) AS prediction_time, split FROM index_dates ORDER BY subject_id, t)
-				TO ${quoted(join(folder, 'index_dates.parquet'))} (FORMAT parquet)`,
+				copyToParquet(
+					'SELECT subject_id, make_timestamp(t) AS prediction_time, split FROM index_dates ORDER BY subject_id, t',
+					join(folder, 'index_dates.parquet'),
+				),
 			);
+			notes.push(...answerNotes(entries));
+			for (const note of notes.slice(dataset.notes.length)) operation.onWarning?.(note);
 			const counts = await database.rows('SELECT split, count(*)::INTEGER AS n FROM index_dates GROUP BY split');
 			const countOf = (split: Split) => Number(counts.find((row) => row.split === split)?.n ?? 0);
 			const list: TaskList = {
 				format: 'ehr-jepa/tasks',
-				version: 1,
+				version: 2,
 				dataFingerprint: dataset.fingerprint,
+				splitting: dataset.splits,
+				indexDatesFingerprint: indexDatesFingerprint(await readIndexDates(folder)),
+				lifeCodes: lifeCodes.given,
 				rule:
 					`up to ${config.perPatient} days with events per patient, drawn with seed ${config.seed}, after at least ${config.minHistoryDays} such days, ` +
-					'before the day of death and the last day of the record; prediction time is the last event of the day, inclusive',
+					`before the day of death and the last day of the record; prediction time is the last event of the day, inclusive${
+						config.bufferDays === 0
+							? ''
+							: `; events on that day and ${config.bufferDays} days after it belong to no target`
+					}`,
 				indexDates: { train: countOf('train'), tuning: countOf('tuning'), held_out: countOf('held_out') },
+				subjectsWithoutIndexDates,
 				tasks: entries,
+				notes,
 			};
 			await writeWhole(join(folder, 'tasks.json'), `${JSON.stringify(list, undefined, '\t')}\n`);
 			return list;
@@ -83,11 +109,12 @@ export async function buildTasks(
 	});
 }
 
-async function loadEvents(database: Database, dataset: MedsDataset): Promise<void> {
+async function loadEvents(database: Database, dataset: MedsDataset, lifeCodes: LifeCodes): Promise<void> {
+	await database.run(`CREATE TABLE all_events AS SELECT subject_id, time, code FROM (${eventsSql(dataset)})`);
 	await database.run(
-		`CREATE TABLE events AS SELECT subject_id, time, code FROM (${eventsSql(dataset)})
-		WHERE time IS NOT NULL AND NOT (code = 'MEDS_BIRTH' OR code LIKE 'MEDS_BIRTH//%')`,
+		`CREATE VIEW events AS SELECT subject_id, time, code FROM all_events WHERE time IS NOT NULL AND NOT ${lifeCodes.birthSql()}`,
 	);
+	await createFirstSeen(database);
 	await database.run('CREATE TABLE subject_splits (subject_id BIGINT, split VARCHAR)');
 	const appender = await database.connection.createAppender('subject_splits');
 	for (const split of splits) {
@@ -100,167 +127,38 @@ async function loadEvents(database: Database, dataset: MedsDataset): Promise<voi
 	appender.closeSync();
 	await database.run(
 		`CREATE TABLE subjects AS SELECT e.subject_id, any_value(s.split) AS split, max(e.time) AS last_time,
-			min(e.time) FILTER (e.code = 'MEDS_DEATH' OR e.code LIKE 'MEDS_DEATH//%') AS death_time
+			min(e.time) FILTER (${lifeCodes.deathSql()}) AS death_time
 		FROM events e JOIN subject_splits s USING (subject_id) GROUP BY e.subject_id`,
 	);
 }
 
-async function drawIndexDates(
-	database: Database,
-	dataset: MedsDataset,
-	config: z.output<typeof BuildTasksOptions>,
-	signal: AbortSignal | undefined,
-): Promise<void> {
-	await database.run('CREATE TABLE index_dates (subject_id BIGINT, t BIGINT, split VARCHAR)');
-	const day = (column: string) => `date_trunc('day', make_timestamp(${column}))`;
-	const candidates = `SELECT subject_id, t FROM (
-			SELECT e.subject_id, max(e.time) AS t, row_number() OVER (PARTITION BY e.subject_id ORDER BY max(e.time)) AS days
-			FROM events e JOIN subjects s USING (subject_id)
-			WHERE ${day('e.time')} < ${day('s.last_time')} AND (s.death_time IS NULL OR ${day('e.time')} < ${day('s.death_time')})
-			GROUP BY e.subject_id, ${day('e.time')})
-		WHERE days >= ${config.minHistoryDays} ORDER BY subject_id, t`;
-	const splitOf = new Map<bigint, Split>(
-		splits.flatMap((split) => dataset.subjects[split].map((id): [bigint, Split] => [id, split])),
+async function birthNotes(database: Database, lifeCodes: LifeCodes): Promise<string[]> {
+	const [found] = await database.rows(
+		`SELECT count(*)::DOUBLE AS subjects, (count(*) FILTER (NOT born))::DOUBLE AS without FROM (
+			SELECT bool_or(time IS NOT NULL AND ${lifeCodes.birthSql()}) AS born FROM all_events GROUP BY subject_id)`,
 	);
-	const appender = await database.connection.createAppender('index_dates');
-	const take = (subjectId: bigint, times: bigint[]) => {
-		const random = new RandomStream(
-			config.seed,
-			'indexDate',
-			Number(BigInt.asUintN(32, subjectId)),
-			Number(BigInt.asUintN(24, subjectId >> 32n)),
-		);
-		for (const time of random.shuffle(times).slice(0, config.perPatient)) {
-			appender.appendBigInt(subjectId);
-			appender.appendBigInt(time);
-			appender.appendVarchar(splitOf.get(subjectId)!);
-			appender.endRow();
-		}
-	};
-	let current: bigint | undefined;
-	let times: bigint[] = [];
-	for await (const chunk of database.stream(candidates, signal)) {
-		const subjects = chunk.getColumnVector(0) as DuckDBBigIntVector;
-		const moments = chunk.getColumnVector(1) as DuckDBBigIntVector;
-		for (let row = 0; row < chunk.rowCount; row++) {
-			const subject = subjects.getItem(row)!;
-			if (subject !== current) {
-				if (current !== undefined) take(current, times);
-				current = subject;
-				times = [];
-			}
-			times.push(moments.getItem(row)!);
-		}
-	}
-	if (current !== undefined) take(current, times);
-	appender.closeSync();
+	const [subjects, without] = [Number(found?.subjects), Number(found?.without)];
+	if (without === 0) return [];
+	return [withoutBirthNote(without, subjects, await birthCandidates(database, 'SELECT * FROM all_events', lifeCodes))];
 }
 
-function matches(task: TaskDefinition): string {
-	return [
-		...task.codes.exact.map((code) => `code = ${quoted(code)}`),
-		...task.codes.prefix.map((prefix) => `starts_with(code, ${quoted(prefix)})`),
-	].join(' OR ');
+/** Subjects with events for whom the rule left no index date. */
+async function countWithout(database: Database, dataset: MedsDataset): Promise<Record<Split, number>> {
+	const rows = await database.rows(
+		'SELECT split, count(DISTINCT subject_id)::DOUBLE AS n FROM index_dates GROUP BY split',
+	);
+	const without = (split: Split) =>
+		dataset.subjects[split].length - Number(rows.find((row) => row.split === split)?.n ?? 0);
+	return { train: without('train'), tuning: without('tuning'), held_out: without('held_out') };
 }
 
-async function writeLabels(
-	database: Database,
-	folder: string,
-	task: TaskDefinition,
-	bufferDays: number,
-): Promise<TaskListEntry[]> {
-	if (task.codes.exact.length + task.codes.prefix.length === 0) {
-		throw new ConfigError(`[tasks] ${task.name}: codes must name at least one code or prefix but names none`);
-	}
-	await database.run(`CREATE OR REPLACE TEMP TABLE hits AS SELECT subject_id, time FROM events WHERE ${matches(task)}`);
-	const [hits] = await database.rows('SELECT count(*)::INTEGER AS n FROM hits');
-	const entries: TaskListEntry[] = [];
-	for (const horizon of task.horizonsDays) {
-		const dayUs = 86_400_000_000n;
-		const from = `(i.t // ${dayUs} + 1 + ${bufferDays}) * ${dayUs}`;
-		const until = `i.t + ${BigInt(horizon) * dayUs}`;
-		await database.run(
-			`CREATE OR REPLACE TEMP TABLE samples AS SELECT i.subject_id, i.t, i.split,
-				EXISTS (SELECT 1 FROM hits h WHERE h.subject_id = i.subject_id AND h.time <= i.t) AS before,
-				EXISTS (SELECT 1 FROM hits h WHERE h.subject_id = i.subject_id AND h.time > i.t AND h.time < ${from}) AS in_buffer,
-				EXISTS (SELECT 1 FROM hits h WHERE h.subject_id = i.subject_id AND h.time >= ${from} AND h.time <= ${until}) AS hit,
-				s.last_time >= ${until} AS followed,
-				coalesce(s.death_time > i.t AND s.death_time <= ${until}, false) AS died
-			FROM index_dates i JOIN subjects s USING (subject_id)`,
+/** What of the history may hold the answer. */
+function answerNotes(entries: readonly TaskListEntry[]): string[] {
+	return entries
+		.filter(({ decidingCodes }) => decidingCodes.length > 0)
+		.map(
+			({ label, horizonDays, decidingCodes }) =>
+				`the answer may stand in the history of ${label}${horizonDays === null ? '' : `, ${horizonDays} days`}: ` +
+				`${decidingCodes.map(describeDecidingCode).join('; ')}; a buffer between history and target (bufferDays, --buffer-days) keeps out what is written down with the event`,
 		);
-		const incident = task.kind === 'incident';
-		const prevalent = incident ? 'before' : 'false';
-		const usable = `NOT ${prevalent} AND NOT in_buffer AND (hit OR followed OR died)`;
-		const directory = join(task.name, `${horizon}d`);
-		await mkdir(join(folder, directory), { recursive: true });
-		await database.run(
-			`COPY (SELECT subject_id, make_timestamp(t) AS prediction_time, hit AS boolean_value FROM samples WHERE ${usable} ORDER BY subject_id, t)
-			TO ${quoted(join(folder, directory, '0.parquet'))} (FORMAT parquet)`,
-		);
-		const [counts] = await database.rows(
-			`SELECT (count(*) FILTER (${usable}))::INTEGER AS samples, (count(*) FILTER (${usable} AND hit))::INTEGER AS positives,
-				(count(DISTINCT subject_id) FILTER (${usable}))::INTEGER AS patients,
-				(count(*) FILTER (${prevalent}))::INTEGER AS prevalent, (count(*) FILTER (NOT ${prevalent} AND in_buffer))::INTEGER AS buffered,
-				(count(*) FILTER (NOT ${prevalent} AND NOT in_buffer AND NOT (hit OR followed OR died)))::INTEGER AS censored FROM samples`,
-		);
-		entries.push({
-			name: task.name,
-			label: task.label,
-			definition: describeTask(task),
-			horizonDays: horizon,
-			directory,
-			matchingEvents: Number(hits?.n ?? 0),
-			samples: Number(counts?.samples ?? 0),
-			positives: Number(counts?.positives ?? 0),
-			patients: Number(counts?.patients ?? 0),
-			excluded: {
-				censored: Number(counts?.censored ?? 0),
-				prevalent: Number(counts?.prevalent ?? 0),
-				inBuffer: Number(counts?.buffered ?? 0),
-			},
-		});
-	}
-	return entries;
-}
-
-async function copyExternalLabels(database: Database, folder: string, source: string): Promise<TaskListEntry[]> {
-	const names = (await readdir(source, { withFileTypes: true }).catch(() => []))
-		.filter((entry) => entry.isDirectory())
-		.map(({ name }) => name)
-		.sort();
-	if (names.length === 0)
-		throw new DataError('tasks', { file: source, rule: 'must hold label folders', value: 'none' });
-	const entries: TaskListEntry[] = [];
-	for (const name of names) {
-		const files = quoted(join(source, name, '**', '*.parquet'));
-		await database.run(
-			`CREATE OR REPLACE TEMP TABLE labels AS SELECT l.subject_id::BIGINT AS subject_id, epoch_us(l.prediction_time::TIMESTAMP) AS t,
-				l.boolean_value::BOOLEAN AS boolean_value, s.split FROM read_parquet(${files}) l JOIN subject_splits s ON s.subject_id = l.subject_id`,
-		);
-		await database.run(
-			'INSERT INTO index_dates SELECT DISTINCT subject_id, t, split FROM labels WHERE (subject_id, t) NOT IN (SELECT subject_id, t FROM index_dates)',
-		);
-		const directory = join('external', name);
-		await mkdir(join(folder, directory), { recursive: true });
-		await database.run(
-			`COPY (SELECT subject_id, make_timestamp(t) AS prediction_time, boolean_value FROM labels ORDER BY subject_id, t)
-			TO ${quoted(join(folder, directory, '0.parquet'))} (FORMAT parquet)`,
-		);
-		const [counts] = await database.rows(
-			'SELECT count(*)::INTEGER AS samples, (count(*) FILTER (boolean_value))::INTEGER AS positives, count(DISTINCT subject_id)::INTEGER AS patients FROM labels',
-		);
-		entries.push({
-			name: `external/${name}`,
-			label: name.replaceAll('_', ' '),
-			definition: 'label set that came with the data',
-			horizonDays: null,
-			directory,
-			matchingEvents: null,
-			samples: Number(counts?.samples ?? 0),
-			positives: Number(counts?.positives ?? 0),
-			patients: Number(counts?.patients ?? 0),
-			excluded: { censored: 0, prevalent: 0, inBuffer: 0 },
-		});
-	}
-	return entries;
 }

@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { diseaseAxes } from '../cohort/disease-axes.js';
+import { cohortName } from '../cohort/simulate.js';
 import { positiveInteger } from '../config.js';
+import type { MedsDataset } from '../data/meds.js';
 
 /** What is predicted: whether one of some codes occurs within a horizon. */
 export const TaskDefinition = z.strictObject({
@@ -57,6 +59,11 @@ export const simulatedTasks: readonly TaskDefinition[] = [
 		};
 	}),
 ];
+
+/** The tasks that fit a data set. */
+export function definitionsFor(dataset: MedsDataset): TaskDefinition[] {
+	return [...(dataset.name === cohortName ? simulatedTasks : commonTasks)];
+}
 
 /** One sentence for the report. */
 export function describeTask(task: TaskDefinition): string {

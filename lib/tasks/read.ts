@@ -1,11 +1,18 @@
-import { readFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { DuckDBBigIntVector, DuckDBBooleanVector, DuckDBVarCharVector } from '@duckdb/node-api';
 import { z } from 'zod';
 import { parseConfig } from '../config.js';
-import { quoted, withDatabase } from '../data/query.js';
+import { LifeCodeOptions } from '../data/life-codes.js';
+import { withDatabase } from '../data/query.js';
+import { splitSources } from '../data/splits.js';
 import { DataError } from '../errors.js';
-import type { IndexDate, Split } from '../types.js';
+import { parquetFiles } from '../files/duckdb-files.js';
+import { readJson } from '../files/json.js';
+import { type IndexDate, type Split, splits } from '../types.js';
+import { DecidingCode } from './deciding-codes.js';
+import { labelFiles } from './label-sets.js';
+import { loadLabels } from './load-labels.js';
 
 const TaskListEntry = z.strictObject({
 	name: z.string(),
@@ -20,30 +27,64 @@ const TaskListEntry = z.strictObject({
 	samples: z.int(),
 	positives: z.int(),
 	patients: z.int(),
-	excluded: z.strictObject({ censored: z.int(), prevalent: z.int(), inBuffer: z.int() }),
+	/** Samples that were left out, by reason; of a ready label set its rows. */
+	excluded: z.strictObject({
+		censored: z.int(),
+		prevalent: z.int(),
+		inBuffer: z.int(),
+		/** The label is null. */
+		unlabelled: z.int(),
+		/** The row says again what another says. */
+		repeated: z.int(),
+		/** The subject has events and is in none of the splits. */
+		withoutSplit: z.int(),
+		/** The subject has no event in the data set. */
+		withoutEvents: z.int(),
+	}),
+	/** Codes of the history whose presence nearly decides the label. */
+	decidingCodes: z.array(DecidingCode),
 });
 export type TaskListEntry = z.infer<typeof TaskListEntry>;
+
+const splitCounts = z.strictObject({ train: z.int(), tuning: z.int(), held_out: z.int() });
 
 /** `tasks.json` of a task folder. */
 export const TaskList = z.strictObject({
 	format: z.literal('ehr-jepa/tasks'),
-	version: z.literal(1),
+	version: z.literal(2),
 	dataFingerprint: z.string(),
+	/** The splits of the index dates, as a token store holds them. */
+	splitting: z.strictObject({ source: z.enum(splitSources), fingerprint: z.string() }),
+	/** SHA-256 over the index dates and their splits. */
+	indexDatesFingerprint: z.string(),
+	/** Codes of birth and death beside the usual ones. */
+	lifeCodes: LifeCodeOptions,
 	/** How index dates were chosen, in words. */
 	rule: z.string(),
-	indexDates: z.strictObject({ train: z.int(), tuning: z.int(), held_out: z.int() }),
+	indexDates: splitCounts,
+	/** Subjects with events for whom the rule left no index date. */
+	subjectsWithoutIndexDates: splitCounts,
 	tasks: z.array(TaskListEntry),
+	/** What to know about the data and the tasks. */
+	notes: z.array(z.string()),
 });
-export type TaskList = z.infer<typeof TaskList>;
+export type TaskList = z.output<typeof TaskList>;
 
 /** @throws {DataError} {ConfigError} */
 export async function readTaskList(directory: string): Promise<TaskList> {
 	const file = join(directory, 'tasks.json');
-	let json: unknown;
-	try {
-		json = JSON.parse(await readFile(file, 'utf8'));
-	} catch (cause) {
-		throw new DataError('tasks', { file, rule: 'must be a task list', value: (cause as Error).message }, { cause });
+	const json = await readJson(file, {
+		scope: 'tasks',
+		rule: 'must be a task list',
+		fix: 'give the folder that tasks wrote',
+	});
+	if ((json as { readonly version?: unknown } | null)?.version === 1) {
+		throw new DataError('tasks', {
+			file,
+			rule: 'must have version 2, which holds the splits',
+			value: '1',
+			fix: 'build the tasks again',
+		});
 	}
 	return parseConfig(`tasks ${file}`, TaskList, json);
 }
@@ -52,40 +93,64 @@ export interface IndexDateRow extends IndexDate {
 	readonly split: Split;
 }
 
-/** Rows of `index_dates.parquet` in file order. */
+/**
+ * Rows of `index_dates.parquet` in file order.
+ *
+ * @throws {DataError} A null, a split with another name, a sample that occurs twice.
+ */
 export async function readIndexDates(directory: string): Promise<IndexDateRow[]> {
+	const file = join(directory, 'index_dates.parquet');
 	return withDatabase({}, async (database) => {
 		const rows: IndexDateRow[] = [];
-		const file = quoted(join(directory, 'index_dates.parquet'));
+		const seen = new Set<string>();
+		const refuse = (column: string, rule: string, value: string): never => {
+			throw new DataError('tasks', { file, column, rule, value, fix: 'build the tasks again' });
+		};
 		for await (const chunk of database.stream(
-			`SELECT subject_id, epoch_us(prediction_time), split FROM read_parquet(${file})`,
+			`SELECT subject_id, epoch_us(prediction_time), split FROM ${parquetFiles(file)}`,
 		)) {
 			const subjects = chunk.getColumnVector(0) as DuckDBBigIntVector;
 			const times = chunk.getColumnVector(1) as DuckDBBigIntVector;
 			const names = chunk.getColumnVector(2) as DuckDBVarCharVector;
 			for (let row = 0; row < chunk.rowCount; row++) {
-				rows.push({
-					subjectId: subjects.getItem(row)!,
-					predictionTime: times.getItem(row)!,
-					split: names.getItem(row)! as Split,
-				});
+				const place = `row ${rows.length}`;
+				const subjectId = subjects.getItem(row) ?? refuse('subject_id', 'must not be null', place);
+				const predictionTime = times.getItem(row) ?? refuse('prediction_time', 'must not be null', place);
+				const split = splits.find((name) => name === names.getItem(row));
+				if (split === undefined) return refuse('split', `must be one of ${splits.join(', ')}`, place);
+				const date = { subjectId, predictionTime, split };
+				const key = sampleKey(date);
+				if (seen.has(key)) refuse('prediction_time', 'must occur once for a subject', `${place}, subject ${subjectId}`);
+				seen.add(key);
+				rows.push(date);
 			}
 		}
 		return rows;
 	});
 }
 
+/** SHA-256 over index dates and their splits, whatever their order. */
+export function indexDatesFingerprint(dates: readonly IndexDateRow[]): string {
+	const hash = createHash('sha256');
+	for (const key of dates.map((date) => `${sampleKey(date)} ${date.split}\n`).sort()) hash.update(key);
+	return hash.digest('hex');
+}
+
 export interface LabelRow extends IndexDate {
 	readonly value: boolean;
 }
 
-/** Labels of one task and horizon (MEDS label schema). */
+/**
+ * Labels of one task and horizon (MEDS label schema), by subject and time; null labels are left out.
+ *
+ * @throws {DataError} Another schema, two labels for one sample, no file.
+ */
 export async function readLabels(directory: string): Promise<LabelRow[]> {
+	const files = await labelFiles(directory);
 	return withDatabase({}, async (database) => {
+		await loadLabels(database, files, { mayBeEmpty: true });
 		const rows: LabelRow[] = [];
-		const files = quoted(join(directory, '**', '*.parquet'));
-		const sql = `SELECT subject_id::BIGINT, epoch_us(prediction_time::TIMESTAMP), boolean_value::BOOLEAN FROM read_parquet(${files})`;
-		for await (const chunk of database.stream(sql)) {
+		for await (const chunk of database.stream('SELECT subject_id, t, value FROM labels ORDER BY subject_id, t')) {
 			const subjects = chunk.getColumnVector(0) as DuckDBBigIntVector;
 			const times = chunk.getColumnVector(1) as DuckDBBigIntVector;
 			const values = chunk.getColumnVector(2) as DuckDBBooleanVector;

@@ -1,3 +1,5 @@
+import { LifeCodes } from '../data/life-codes.js';
+
 /**
  * Groups of events in the order in which they are written within a day (paper.md 1.5 rule 5). They are also the tag
  * names of the tagged format.
@@ -15,7 +17,7 @@ export const categories = [
 export type Category = (typeof categories)[number];
 
 /** Category of a source table, in lower case: the list of the released serialisers, which drop every other table, and ours. */
-export const tableCategories: Readonly<Record<string, Category>> = {
+const tableCategories: Readonly<Record<string, Category>> = {
 	person: 'demographics',
 	condition: 'conditions',
 	diagnosis: 'conditions',
@@ -62,7 +64,7 @@ export const tableCategories: Readonly<Record<string, Category>> = {
  * Category of a code that comes without a table, by its beginning. Ours: the released code has no such list, and the
  * mapping of the authors' quickstart makes nearly every row of MIMIC a condition.
  */
-export const prefixCategories: Readonly<Record<string, Category>> = {
+const prefixCategories: Readonly<Record<string, Category>> = {
 	// MEDS itself
 	MEDS_BIRTH: 'demographics',
 	MEDS_DEATH: 'death',
@@ -106,8 +108,6 @@ export const prefixCategories: Readonly<Record<string, Category>> = {
 	ICDO3: 'conditions',
 	// SNOMED holds every kind of concept; conditions are its most frequent use in OMOP. Give the table to be exact.
 	SNOMED: 'conditions',
-	// meds_etl writes birth with this concept where the source has none of its own
-	'SNOMED/3950001': 'demographics',
 	LOINC: 'measurements',
 	ICD9PROC: 'procedures',
 	ICD10PCS: 'procedures',
@@ -133,13 +133,17 @@ export interface CategoryOverrides {
 
 /** Finds the category of a row: by its table when it has one, else by its code. */
 export class CategoryMap {
+	readonly #lifeCodes: LifeCodes;
+	readonly #overrides: ReadonlyMap<string, Category>;
 	readonly #tables: ReadonlyMap<string, Category>;
 	readonly #prefixes: ReadonlyMap<string, Category>;
 	readonly #longest: number;
 	readonly #byTable = new Map<string, Category | undefined>();
 	readonly #byCode = new Map<string, Category | undefined>();
 
-	constructor(overrides: CategoryOverrides = { tables: {}, prefixes: {} }) {
+	constructor(overrides: CategoryOverrides = { tables: {}, prefixes: {} }, lifeCodes = new LifeCodes()) {
+		this.#lifeCodes = lifeCodes;
+		this.#overrides = folded(overrides.prefixes);
 		this.#tables = folded(tableCategories, overrides.tables);
 		this.#prefixes = folded(prefixCategories, overrides.prefixes);
 		this.#longest = Math.max(...[...this.#prefixes.keys()].map(({ length }) => length));
@@ -160,9 +164,16 @@ export class CategoryMap {
 	ofCode(code: string): Category | undefined {
 		const known = this.#byCode.get(code);
 		if (known !== undefined || this.#byCode.has(code)) return known;
-		const category = this.#longestPrefix(code.toLowerCase());
+		const folded = code.toLowerCase();
+		const category = this.#overrides.get(folded) ?? this.ofLife(code) ?? this.#longestPrefix(folded);
 		this.#byCode.set(code, category);
 		return category;
+	}
+
+	/** Category of a code that is the birth or the death of the patient. */
+	ofLife(code: string): Category | undefined {
+		if (this.#lifeCodes.isBirth(code)) return 'demographics';
+		return this.#lifeCodes.isDeath(code) ? 'death' : undefined;
 	}
 
 	#longestPrefix(code: string): Category | undefined {

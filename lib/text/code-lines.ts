@@ -11,6 +11,8 @@ export interface LineStyle {
 	/** Which codes with "birth" in their name print `Birth: <date>`. */
 	readonly birthLines: 'demographics' | 'any-code';
 	readonly number: (value: number) => string;
+	/** Whether a code is the birth of the patient, whatever its name. */
+	readonly isBirth: (code: string) => boolean;
 }
 
 /** An event with its category and its place in the caller's array. */
@@ -115,7 +117,9 @@ function byTime(a: PlacedEvent, b: PlacedEvent): number {
 }
 
 function isBirth(event: TextEvent, category: Category, style: LineStyle): boolean {
-	if (event.time === null || (category !== 'demographics' && style.birthLines === 'demographics')) return false;
+	if (event.time === null) return false;
+	if (style.isBirth(event.code)) return true;
+	if (category !== 'demographics' && style.birthLines === 'demographics') return false;
 	return /birth/i.test(event.code) || (style.label === 'description' && /birth/i.test(event.description ?? ''));
 }
 

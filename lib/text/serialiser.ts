@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { parseConfig, positiveInteger } from '../config.js';
+import { LifeCodes } from '../data/life-codes.js';
 import { ConfigError } from '../errors.js';
 import { type EpochDay, type Microseconds, microsecondsPerDay } from '../types.js';
 import { dayOf, isoDate } from './calendar.js';
@@ -90,13 +91,16 @@ export class Serialiser {
 	readonly #style: LineStyle;
 	readonly #format: TextFormat;
 
-	/** @throws {ConfigError} Lists every violation; an unknown option is one. */
-	constructor(options: SerialiserOptionsInput = {}) {
+	/**
+	 * @param lifeCodes - Birth and death of the data set.
+	 * @throws {ConfigError} Lists every violation; an unknown option is one.
+	 */
+	constructor(options: SerialiserOptionsInput = {}, lifeCodes = new LifeCodes()) {
 		this.options = parseConfig('serialiser', SerialiserOptions, options);
 		const { label, valuesPerLine, birthLines, numbers, significantDigits } = this.options;
 		const number = numbers === 'two-decimal' ? twoDecimal : (value: number) => significant(value, significantDigits);
-		this.#style = { label, valuesPerLine, birthLines, number };
-		this.#categories = new CategoryMap(this.options.categories);
+		this.#style = { label, valuesPerLine, birthLines, number, isBirth: (code) => lifeCodes.isBirth(code) };
+		this.#categories = new CategoryMap(this.options.categories, lifeCodes);
 		this.#format = this.options.format === 'tagged' ? tagged : byDay;
 	}
 
@@ -187,7 +191,7 @@ export class Serialiser {
 
 	#category({ code, table }: TextEvent, counts: TextCounts): Category | undefined {
 		if (isText(table)) {
-			const category = this.#categories.ofTable(table);
+			const category = this.#categories.ofTable(table) ?? this.#categories.ofLife(code);
 			if (category === undefined) countOne(counts.unmappedTables, table);
 			return category;
 		}

@@ -1,3 +1,4 @@
+import type { LifeCodes } from '../data/life-codes.js';
 import { BottomSample } from './bottom-sample.js';
 import type { CodeStatisticsData, UnitValues } from './code-statistics.js';
 import { ageTokens, gapTokens } from './time-gaps.js';
@@ -9,6 +10,8 @@ export interface FitOptions {
 	/** Quantile bins per code. */
 	readonly bins: number;
 	readonly sampleSize: number;
+	/** A birth gives the age, not a token. */
+	readonly lifeCodes: LifeCodes;
 }
 
 /** What a vocabulary file says about its origin. */
@@ -41,7 +44,8 @@ export function fitVocabulary(
 	options: FitOptions,
 ): Vocabulary {
 	const { patients } = statistics;
-	const kept = names.code.filter((code, i) => patients[i]! >= options.minPatients && !isBirth(code));
+	const { lifeCodes } = options;
+	const kept = names.code.filter((code, i) => patients[i]! >= options.minPatients && !lifeCodes.isBirth(code));
 	const keptSet = new Set(kept);
 	const cuts: Record<string, number[]> = {};
 	const units: Record<string, string> = {};
@@ -72,16 +76,11 @@ export function fitVocabulary(
 			...gapTokens,
 			...Array.from({ length: options.bins }, (_, bin) => binToken(bin)),
 			...kept,
-			...groupTokens(statistics, names.code, options.minPatients),
+			...groupTokens(statistics, names.code, options),
 		],
 		cuts,
 		units,
 	});
-}
-
-/** MEDS_BIRTH gives the age, not a token. */
-export function isBirth(code: string): boolean {
-	return code === 'MEDS_BIRTH' || code.startsWith('MEDS_BIRTH//');
 }
 
 function valuesByCode(values: readonly UnitValues[]): Map<number, UnitValues[]> {
@@ -112,11 +111,15 @@ function quantiles(values: Float32Array, bins: number): number[] {
 }
 
 /** Groups of rare codes: each rare code goes to its longest prefix that enough patients share. */
-function groupTokens({ rare }: CodeStatisticsData, codes: readonly string[], minPatients: number): string[] {
+function groupTokens(
+	{ rare }: CodeStatisticsData,
+	codes: readonly string[],
+	{ minPatients, lifeCodes }: FitOptions,
+): string[] {
 	const subjectsOf = new Map<number, string[]>();
 	for (let i = 0; i < rare.length; i += 3) {
 		const code = rare[i]!;
-		if (isBirth(codes[code]!)) continue;
+		if (lifeCodes.isBirth(codes[code]!)) continue;
 		const list = subjectsOf.get(code) ?? [];
 		list.push(`${rare[i + 1]} ${rare[i + 2]}`);
 		subjectsOf.set(code, list);

@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { parseConfig } from '../config.js';
 import { VocabularyError } from '../errors.js';
+import { exists } from '../files/exists.js';
+import { sha256 } from '../files/hash.js';
+import { readJson, readJsonAs } from '../files/json.js';
 import { SerialiserOptions } from '../text/serialiser.js';
 import type { QwenTokenizer } from './qwen-tokenizer.js';
 import type { TokenVocabulary } from './token-vocabulary.js';
@@ -43,25 +43,13 @@ export class TextVocabulary implements TokenVocabulary {
 			);
 		this.file = file;
 		const { tokenizer, size, maskTokenId, serialiser } = file;
-		this.fingerprint = createHash('sha256')
-			.update(JSON.stringify({ tokenizer, size, maskTokenId, serialiser }))
-			.digest('hex');
+		this.fingerprint = sha256(JSON.stringify({ tokenizer, size, maskTokenId, serialiser }));
 	}
 
 	/** @throws {ConfigError} {VocabularyError} */
 	static async read(path: string): Promise<TextVocabulary> {
-		try {
-			return new TextVocabulary(
-				parseConfig(`vocabulary ${path}`, TextVocabularyFile, JSON.parse(await readFile(path, 'utf8'))),
-			);
-		} catch (cause) {
-			if (!(cause instanceof SyntaxError) && (cause as NodeJS.ErrnoException).code === undefined) throw cause;
-			if (cause instanceof Error && 'code' in cause && String(cause.code).startsWith('EHR_')) throw cause;
-			throw new VocabularyError(
-				`[vocabulary] ${path} must be a JSON file but cannot be read: ${(cause as Error).message}`,
-				{ cause },
-			);
-		}
+		const about = { scope: 'vocabulary', rule: 'must be a JSON file', error: VocabularyError };
+		return new TextVocabulary(await readJsonAs(path, TextVocabularyFile, about));
 	}
 
 	get size(): number {
@@ -95,16 +83,16 @@ export async function embeddingRows(tokenizer: QwenTokenizer, asked: number | un
 	return rows;
 }
 
+const rows = z.int().optional().catch(undefined);
+const ModelRows = z.looseObject({
+	vocab_size: rows,
+	text_config: z.looseObject({ vocab_size: rows }).nullish().catch(undefined),
+});
+
 async function rowsOfConfig(directory: string): Promise<number | undefined> {
-	try {
-		const config = JSON.parse(await readFile(join(directory, 'config.json'), 'utf8')) as {
-			readonly vocab_size?: unknown;
-			readonly text_config?: { readonly vocab_size?: unknown };
-		};
-		const rows = config.text_config?.vocab_size ?? config.vocab_size;
-		return typeof rows === 'number' && Number.isInteger(rows) ? rows : undefined;
-	} catch {
-		// A tokenizer alone has no configuration of a model.
-		return undefined;
-	}
+	const file = join(directory, 'config.json');
+	// A tokenizer alone has no configuration of a model.
+	if (!(await exists(file))) return undefined;
+	const config = ModelRows.safeParse(await readJson(file, { scope: 'vocabulary', error: VocabularyError }));
+	return config.success ? (config.data.text_config?.vocab_size ?? config.data.vocab_size) : undefined;
 }

@@ -1,8 +1,9 @@
 import { isUtf8 } from 'node:buffer';
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { OutputError, VocabularyError } from '../errors.js';
-import { writeWhole } from '../files/whole.js';
+import { VocabularyError } from '../errors.js';
+import { parseJson } from '../files/json.js';
+import { makeFolder, writeWhole } from '../files/whole.js';
 
 /** Files of a model's folder that belong to its tokenizer; the same that an export copies. */
 export const tokenizerFileNames = [
@@ -61,10 +62,10 @@ export function tokenizerJson(files: TokenizerFiles, name: TokenizerFileName): R
 	const text = tokenizerText(files, name);
 	let found = 'is none';
 	try {
-		const json: unknown = JSON.parse(text);
+		const json: unknown = parseJson(text);
 		if (typeof json === 'object' && json !== null && !Array.isArray(json)) return json as Record<string, unknown>;
 	} catch (cause) {
-		found = `cannot be read: ${(cause as Error).message.slice(0, 200)}`;
+		found = `cannot be read: ${(cause as Error).message}`;
 	}
 	throw new VocabularyError(
 		`[tokenizer] ${join(files.directory, name)} must be a JSON object but ${found}; the file is damaged, fetch it again`,
@@ -78,14 +79,7 @@ export function tokenizerJson(files: TokenizerFiles, name: TokenizerFileName): R
  * @throws {OutputError} When the folder cannot be made or written to.
  */
 export async function writeTokenizerFiles(files: TokenizerFiles, directory: string): Promise<TokenizerFileName[]> {
-	try {
-		await mkdir(directory, { recursive: true });
-	} catch (cause) {
-		throw new OutputError(`[tokenizer] ${directory} must be a folder that can be made: ${(cause as Error).message}`, {
-			cause,
-		});
-	}
-	// Reading made sure that they are UTF-8, so the text has the same bytes.
-	for (const [name, content] of files.contents) await writeWhole(join(directory, name), content.toString('utf8'));
+	await makeFolder(directory);
+	for (const [name, content] of files.contents) await writeWhole(join(directory, name), content);
 	return [...files.contents.keys()];
 }

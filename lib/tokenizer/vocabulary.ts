@@ -1,8 +1,7 @@
-import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
-import { parseConfig } from '../config.js';
 import { VocabularyError } from '../errors.js';
+import { sha256 } from '../files/hash.js';
+import { readJsonAs } from '../files/json.js';
 import type { EpochDay } from '../types.js';
 import { ageBand, ageTokens, gapTokens } from './time-gaps.js';
 import type { TokenVocabulary } from './token-vocabulary.js';
@@ -59,7 +58,7 @@ export class Vocabulary implements TokenVocabulary {
 		this.#cuts = new Map(Object.entries(file.cuts).map(([code, cuts]) => [code, Float32Array.from(cuts)]));
 		const { tokens, cuts, units } = file;
 		const read = Object.keys(units).length === 0 ? { tokens, cuts } : { tokens, cuts, units };
-		this.fingerprint = createHash('sha256').update(JSON.stringify(read)).digest('hex');
+		this.fingerprint = sha256(JSON.stringify(read));
 		this.maskTokenId = this.#required(maskToken);
 		this.unknownTokenId = this.#required(unknownToken);
 		this.#bins = Array.from({ length: file.bins }, (_, bin) => this.#required(binToken(bin)));
@@ -69,16 +68,8 @@ export class Vocabulary implements TokenVocabulary {
 
 	/** @throws {ConfigError} {VocabularyError} For a file that is no vocabulary. */
 	static async read(path: string): Promise<Vocabulary> {
-		let json: unknown;
-		try {
-			json = JSON.parse(await readFile(path, 'utf8'));
-		} catch (cause) {
-			throw new VocabularyError(
-				`[vocabulary] ${path} must be a JSON file but cannot be read: ${(cause as Error).message}`,
-				{ cause },
-			);
-		}
-		return new Vocabulary(parseConfig(`vocabulary ${path}`, VocabularyFile, json));
+		const about = { scope: 'vocabulary', rule: 'must be a JSON file', error: VocabularyError };
+		return new Vocabulary(await readJsonAs(path, VocabularyFile, about));
 	}
 
 	get size(): number {

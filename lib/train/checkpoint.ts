@@ -1,11 +1,11 @@
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
-import { CheckpointError, OutputError } from '../errors.js';
-import { writeWhole } from '../files/whole.js';
+import { CheckpointError, DataError, OutputError } from '../errors.js';
+import { sha256OfFile } from '../files/hash.js';
+import { readJson } from '../files/json.js';
+import { removeUnfinishedIn } from '../files/names.js';
+import { makeFolder, replaceFolder, writeWhole } from '../files/whole.js';
 import type { NativeStateKind } from '../native.js';
 import { packageVersion } from '../package-version.js';
 import type { RunConfig } from './run-config.js';
@@ -47,7 +47,7 @@ const allKinds: readonly NativeStateKind[] = [
 	'optimizer',
 ];
 const fileOf = (kind: NativeStateKind) => `${kind}.safetensors`;
-export const checkpointName = (step: number) => `step-${String(step).padStart(8, '0')}`;
+const checkpointName = (step: number) => `step-${String(step).padStart(8, '0')}`;
 export const checkpointFile = ({ directory }: Checkpoint, kind: NativeStateKind) => join(directory, fileOf(kind));
 
 /**
@@ -60,11 +60,12 @@ export async function readCheckpoint(
 	directory: string,
 	run: RunConfig,
 ): Promise<Checkpoint | { readonly damage: string }> {
-	let json: { readonly version?: unknown };
+	let json: { readonly version?: unknown } | null;
 	try {
-		json = JSON.parse(await readFile(join(directory, 'state.json'), 'utf8'));
+		json = (await readJson(join(directory, 'state.json'), { scope: 'checkpoint' })) as typeof json;
 	} catch (cause) {
-		return { damage: `state.json cannot be read (${(cause as Error).message})` };
+		if (!(cause instanceof DataError)) throw cause;
+		return { damage: `state.json cannot be read (${cause.value})` };
 	}
 	if (typeof json?.version === 'number' && json.version > formatVersion) {
 		throw new CheckpointError(
@@ -97,7 +98,7 @@ export async function readCheckpoint(
 /** Reads every file and compares its sha256. @returns Why the checkpoint is damaged, or undefined. */
 export async function verifyCheckpoint({ directory, files }: Checkpoint): Promise<string | undefined> {
 	for (const [name, { sha256 }] of Object.entries(files)) {
-		const found = await sha256Of(join(directory, name));
+		const found = await sha256OfFile(join(directory, name));
 		if (found !== sha256) return `${name} must have sha256 ${sha256.slice(0, 12)} but has ${found.slice(0, 12)}`;
 	}
 	return undefined;
@@ -118,56 +119,29 @@ export async function writeCheckpoint(
 	save: (kind: NativeStateKind, path: string) => Promise<void>,
 ): Promise<void> {
 	const target = join(parent, checkpointName(step));
-	const temporary = join(parent, `.${checkpointName(step)}.${process.pid}.tmp`);
 	try {
-		await removeUnfinished(parent);
-		await mkdir(temporary, { recursive: true });
-		const files: CheckpointState['files'] = {};
-		for (const kind of parts) {
-			const path = join(temporary, fileOf(kind));
-			await save(kind, path);
-			files[fileOf(kind)] = { bytes: (await stat(path)).size, sha256: await sha256Of(path) };
-		}
-		const state: CheckpointState = {
-			format: 'ehr-jepa/checkpoint',
-			version: formatVersion,
-			step,
-			package: packageVersion,
-			torch: run.torch,
-			run,
-			files,
-		};
-		await writeWhole(join(temporary, 'state.json'), `${JSON.stringify(state, undefined, '\t')}\n`);
-		await syncFolder(temporary);
-		await rm(target, { recursive: true, force: true });
-		await rename(temporary, target);
-		await syncFolder(parent);
+		await makeFolder(parent);
+		await removeUnfinishedIn(parent);
+		await replaceFolder(target, async (temporary) => {
+			const files: CheckpointState['files'] = {};
+			for (const kind of parts) {
+				const path = join(temporary, fileOf(kind));
+				await save(kind, path);
+				files[fileOf(kind)] = { bytes: (await stat(path)).size, sha256: await sha256OfFile(path) };
+			}
+			const state: CheckpointState = {
+				format: 'ehr-jepa/checkpoint',
+				version: formatVersion,
+				step,
+				package: packageVersion,
+				torch: run.torch,
+				run,
+				files,
+			};
+			await writeWhole(join(temporary, 'state.json'), `${JSON.stringify(state, undefined, '\t')}\n`);
+		});
 	} catch (cause) {
-		// The first error counts, not a failure to clean up after it.
-		await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
 		throw new OutputError(`[checkpoint] ${target} could not be written: ${(cause as Error).message}`, { cause });
-	}
-}
-
-/** What a killed process left: a run folder has one writer. */
-async function removeUnfinished(parent: string): Promise<void> {
-	for (const name of await readdir(parent)) {
-		if (/^\.step-\d+\.\d+\.tmp$/.test(name)) await rm(join(parent, name), { recursive: true, force: true });
-	}
-}
-
-async function sha256Of(path: string): Promise<string> {
-	const hash = createHash('sha256');
-	await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
-	return hash.digest('hex');
-}
-
-async function syncFolder(path: string): Promise<void> {
-	const folder = await open(path, 'r');
-	try {
-		await folder.sync();
-	} finally {
-		await folder.close();
 	}
 }
 

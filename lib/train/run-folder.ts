@@ -1,9 +1,13 @@
-import { constants, createWriteStream } from 'node:fs';
-import { access, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { createWriteStream } from 'node:fs';
+import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseConfig } from '../config.js';
 import { CheckpointError, DataError, OutputError } from '../errors.js';
-import { requireEmptyFolder, writeWhole } from '../files/whole.js';
+import { exists } from '../files/exists.js';
+import { parseJson, readJsonAs } from '../files/json.js';
+import { lockFolder, lockNewFolder, type WriteLock } from '../files/lock.js';
+import { removeUnfinishedIn } from '../files/names.js';
+import { writeWhole } from '../files/whole.js';
 import type { NativeStateKind } from '../native.js';
 import { type Checkpoint, readCheckpoint, verifyCheckpoint, writeCheckpoint } from './checkpoint.js';
 import { MetricsLine } from './metrics.js';
@@ -21,39 +25,51 @@ export class RunFolder {
 	readonly path: string;
 	readonly config: RunConfig;
 
-	private constructor(path: string, config: RunConfig) {
+	readonly #lock: WriteLock | undefined;
+
+	private constructor(path: string, config: RunConfig, lock?: WriteLock) {
 		this.path = path;
 		this.config = config;
+		this.#lock = lock;
 	}
 
-	/** @throws {OutputError} When the folder is not empty. */
+	/**
+	 * A new run folder, of which the caller is the one writer until {@link RunFolder.release}. On any failure nothing is left.
+	 *
+	 * @throws {OutputError} When the folder is not empty, or another is writing it.
+	 */
 	static async create(path: string, config: RunConfig): Promise<RunFolder> {
-		await requireEmptyFolder(path);
-		await mkdir(join(path, 'checkpoints'), { recursive: true });
-		await writeWhole(join(path, 'config.json'), `${JSON.stringify(config, undefined, '\t')}\n`);
-		return new RunFolder(path, config);
+		const lock = await lockNewFolder(path);
+		try {
+			await removeUnfinishedIn(path);
+			await writeWhole(join(path, 'config.json'), `${JSON.stringify(config, undefined, '\t')}\n`);
+		} catch (cause) {
+			lock.remove();
+			throw cause;
+		}
+		return new RunFolder(path, config, lock);
+	}
+
+	/**
+	 * As {@link RunFolder.open}, to be written to: the caller is the one writer until {@link RunFolder.release}.
+	 *
+	 * @throws {OutputError} When another is writing it.
+	 */
+	static async openToWrite(path: string): Promise<RunFolder> {
+		const { config } = await RunFolder.open(path);
+		return new RunFolder(path, config, lockFolder(path));
+	}
+
+	/** Lets another write the folder. */
+	release(): void {
+		this.#lock?.release();
 	}
 
 	/** @throws {DataError} When it is no run folder; {ConfigError} when its configuration breaks the schema. */
 	static async open(path: string): Promise<RunFolder> {
 		const file = join(path, 'config.json');
-		let text: string;
-		try {
-			text = await readFile(file, 'utf8');
-		} catch (cause) {
-			throw new DataError(
-				'run',
-				{ file, rule: 'must exist in a run folder', fix: 'give the folder that `train` wrote' },
-				{ cause },
-			);
-		}
-		let json: unknown;
-		try {
-			json = JSON.parse(text);
-		} catch (cause) {
-			throw new DataError('run', { file, rule: 'must be JSON', value: (cause as Error).message }, { cause });
-		}
-		return new RunFolder(path, parseConfig(`run ${file}`, RunConfig, json));
+		const about = { scope: 'run', rule: 'must be the JSON of a run', fix: 'give the folder that `train` wrote' };
+		return new RunFolder(path, await readJsonAs(file, RunConfig, about));
 	}
 
 	get metricsPath(): string {
@@ -147,18 +163,14 @@ export class RunFolder {
 
 	/** Every line of `metrics.jsonl`; a last line cut off by a crash is passed over. */
 	async metrics(): Promise<MetricsLine[]> {
-		const exists = await access(this.metricsPath, constants.R_OK).then(
-			() => true,
-			() => false,
-		);
-		if (!exists) return [];
+		if (!(await exists(this.metricsPath))) return [];
 		const lines = (await readFile(this.metricsPath, 'utf8')).split('\n');
 		const parsed: MetricsLine[] = [];
 		for (const [index, line] of lines.entries()) {
 			if (line === '') continue;
 			let json: unknown;
 			try {
-				json = JSON.parse(line);
+				json = parseJson(line);
 			} catch (cause) {
 				if (index === lines.length - 1) break;
 				throw new DataError('run', { file: this.metricsPath, rule: `line ${index + 1} must be JSON` }, { cause });

@@ -1,16 +1,15 @@
 import { AbortedError, CheckpointError } from '../errors.js';
 import type { WorldModel } from '../model/world-model.js';
-import type { NativeCollapseMonitors, NativeLosses } from '../native.js';
-import { predictionCount } from '../sample/branches.js';
+import type { NativeLosses } from '../native.js';
 import { prefetchBatches } from '../sample/prefetch.js';
-import { Sampler } from '../sample/sampler.js';
 import type { TokenStore } from '../store/token-store.js';
 import type { LongOperation, Split, TrainingBatch } from '../types.js';
+import { batchLosses, meanLosses } from './batch-losses.js';
 import { CheckpointWriter } from './checkpoint-writer.js';
 import { CollapseWatch } from './collapse-warning.js';
 import { checkpointModel, initialModel, planRun, type RunModelOptions } from './initial-model.js';
 import { lossOptionsAt, samplerOptions, targetRestartsAt } from './loss-options.js';
-import type { CollapseMonitors, StepMetrics, TuningMetrics } from './metrics.js';
+import type { StepMetrics, TuningMetrics } from './metrics.js';
 import type { RunConfig } from './run-config.js';
 import { RunFolder } from './run-folder.js';
 import { learningRateAt } from './schedule.js';
@@ -70,12 +69,17 @@ export class Trainer {
 		store: TokenStore,
 		{ onWarning }: Pick<LongOperation, 'onWarning'> = {},
 	): Promise<Trainer> {
-		const folder = await RunFolder.open(path);
-		requireSameData(folder.config, store);
-		if (await folder.isUntrained()) return new Trainer(folder, await initialModel(folder.config), 0);
-		const checkpoint = await folder.newestCheckpoint(onWarning);
-		const model = await checkpointModel(folder.config, checkpoint, { withOptimizer: true });
-		return new Trainer(folder, model, checkpoint.step);
+		const folder = await RunFolder.openToWrite(path);
+		try {
+			requireSameData(folder.config, store);
+			if (await folder.isUntrained()) return new Trainer(folder, await initialModel(folder.config), 0);
+			const checkpoint = await folder.newestCheckpoint(onWarning);
+			const model = await checkpointModel(folder.config, checkpoint, { withOptimizer: true });
+			return new Trainer(folder, model, checkpoint.step);
+		} catch (cause) {
+			folder.release();
+			throw cause;
+		}
 	}
 
 	/** Updates made so far. */
@@ -149,43 +153,19 @@ export class Trainer {
 	/** Mean losses over `config.tuningBatches` fixed batches of a split. */
 	async evaluateLosses(store: TokenStore, split: Split, signal?: AbortSignal): Promise<TuningMetrics> {
 		const { config } = this;
-		const sampler = new Sampler(store, split, {
-			...samplerOptions(config, config.seed + tuningSeedOffset),
-			poolBatches: config.tuningBatches,
+		const batches = batchLosses(this.model, store, config, {
+			split,
+			seed: config.seed + tuningSeedOffset,
+			step: Math.max(1, this.#step),
+			batches: config.tuningBatches,
+			signal,
 		});
-		const options = lossOptionsAt(config, Math.max(1, this.#step), { collapse: true, interference: false });
-		let tokens = 0;
-		const next = new WeightedMean();
-		const latent = new WeightedMean();
-		const collapse = new Map<keyof NativeCollapseMonitors, WeightedMean>();
-		for await (const batch of sampler.batches(1, config.tuningBatches)) {
-			const losses = await this.model.losses(batch, options, signal);
-			tokens += batch.tokens.length;
-			next.add(losses.nextTokenLoss, losses.scoredTokens);
-			latent.add(losses.latentLoss, predictionCount(batch.branches));
-			for (const [name, value] of Object.entries(losses.collapse ?? {}) as [keyof NativeCollapseMonitors, number][]) {
-				let mean = collapse.get(name);
-				if (mean === undefined) {
-					mean = new WeightedMean();
-					collapse.set(name, mean);
-				}
-				mean.add(value, predictionCount(batch.branches));
-			}
-		}
-		const monitors = Object.fromEntries(
-			[...collapse].map(([name, mean]) => [name, mean.value]),
-		) as unknown as CollapseMonitors;
-		return {
-			kind: 'tuning',
-			step: this.#step,
-			nextTokenLoss: next.value,
-			latentLoss: latent.value,
-			tokens,
-			...(collapse.size === 0 ? {} : { collapse: monitors }),
-		};
+		return { kind: 'tuning', step: this.#step, ...(await meanLosses(batches)) };
 	}
 
+	/** Frees the model's memory and lets another process write the run folder. */
 	async close(): Promise<void> {
+		this.folder.release();
 		await this.model.close();
 	}
 
@@ -318,17 +298,4 @@ function progressNote(line: StepMetrics): string {
 		`${Math.round(line.tokensPerSecond)} tokens/s`,
 	];
 	return parts.filter((part) => part !== undefined).join(', ');
-}
-
-class WeightedMean {
-	#sum = 0;
-	#weight = 0;
-	add(value: number | null, weight: number): void {
-		if (value === null) return;
-		this.#sum += value * weight;
-		this.#weight += weight;
-	}
-	get value(): number | null {
-		return this.#weight === 0 ? null : this.#sum / this.#weight;
-	}
 }

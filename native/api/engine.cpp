@@ -16,6 +16,7 @@
 #include "infer/score.h"
 #include "io/safetensors.h"
 #include "memory/caching_allocator.h"
+#include "model/layout.h"
 #include "model/packed.h"
 #include "train/batch.h"
 #include "train/step.h"
@@ -37,7 +38,7 @@ model::Qwen3Config model_config(const EngineOptions& options) {
       .tie_word_embeddings = options.tie_word_embeddings,
       .initializer_range = options.initializer_range,
   };
-  config.check();
+  model::check(config);
   return config;
 }
 
@@ -64,7 +65,7 @@ model::PredictorOptions predictor_options(const PredictorOptions& options) {
                                  .layers = options.layers,
                                  .heads = options.heads,
                                  .from_state = options.from_state};
-  result.check();
+  model::check(result);
   return result;
 }
 
@@ -379,14 +380,14 @@ std::int64_t Engine::parameter_count(const EngineOptions& options) {
   const model::Qwen3Config config = model_config(options);
   parse_compute_dtype(options.compute_dtype);
   parse_compute_dtype(options.parameter_dtype, "parameterDtype");
-  const std::int64_t predictor = predictor_options(options.predictor).parameter_count(config.hidden_size);
+  const std::int64_t predictor = model::parameter_count(predictor_options(options.predictor), config.hidden_size);
   if (options.lora) return model::lora_parameter_count(config, *lora_options(options)) + predictor;
-  std::int64_t frozen = 0;
-  for (const model::NamedTensor& weight : model::shapes_of_qwen3(config).named(config)) {
-    const bool named = std::find(options.frozen.begin(), options.frozen.end(), weight.name) != options.frozen.end();
-    if (named) frozen += weight.tensor.numel();
+  std::int64_t encoder = 0;
+  for (const model::Weight& weight : model::qwen3_layout(config)) {
+    const auto& frozen = options.frozen;
+    if (std::find(frozen.begin(), frozen.end(), weight.name()) == frozen.end()) encoder += weight.count(config);
   }
-  return config.parameter_count() - frozen + predictor;
+  return encoder + predictor;
 }
 
 }  // namespace ehrjepa::api

@@ -18,7 +18,7 @@
 namespace ehrjepa::memory {
 namespace {
 
-/// In front of the data, and as far away as its alignment.
+/// Lies in front of the data, `alignment` bytes before it.
 struct Header {
   CachingAllocator* owner;  ///< null: a small block, which is not kept
   std::size_t size;         ///< of the block, header included
@@ -29,7 +29,7 @@ static_assert(sizeof(Header) <= alignment);
 constexpr std::size_t smallest = std::size_t{64} << 10;
 constexpr std::size_t page = std::size_t{4} << 10;
 constexpr std::size_t huge_page = std::size_t{2} << 20;
-/// Blocks that huge pages waste little of.
+/// From this size on huge pages waste little of a block.
 constexpr std::size_t large = 2 * huge_page;
 
 std::size_t round_up(std::size_t size, std::size_t unit) { return (size + unit - 1) / unit * unit; }

@@ -8,18 +8,19 @@
 
 namespace ehrjepa::memory {
 
-/// Memory of CPU tensors that is used again instead of given back after each op. A training step frees and takes the
-/// same gigabytes over and over, and the page faults of that were up to 40 % of its time (docs/adr/0006).
+/// Keeps the memory of freed CPU tensors and hands it out again, instead of giving it back after each op. A training
+/// step frees and takes the same gigabytes over and over; the page faults of that were up to 40 % of its time
+/// (docs/adr/0006).
 ///
-/// Blocks from 64 KiB on are kept when they are freed and given to the next tensor that fills at least four fifths of
-/// one. What is held, in use or not, never exceeds seventeen sixteenths of the most that was in use at one time; the
-/// blocks that lay idle longest go first. Thread-safe.
+/// Blocks of 64 KiB and more are kept when they are freed, and given to the next tensor that fills at least four fifths
+/// of one. What is held, in use or idle, never exceeds seventeen sixteenths of the most that was in use at one time;
+/// the blocks that have been idle longest go first. Thread-safe.
 class CachingAllocator final : public at::Allocator {
  public:
   struct Use {
-    std::size_t live;    ///< bytes in blocks of tensors, of those that are kept at all
+    std::size_t live;    ///< bytes in blocks that tensors use; blocks too small to be kept do not count
     std::size_t cached;  ///< bytes in idle blocks
-    std::size_t peak;    ///< most that was live since the last release
+    std::size_t peak;    ///< highest `live` since the last release
   };
 
   at::DataPtr allocate(std::size_t bytes) override;
@@ -48,11 +49,11 @@ class CachingAllocator final : public at::Allocator {
   std::uint64_t clock_ = 0;
 };
 
-/// Makes one allocator the one of all CPU tensors from now on. Nothing under AddressSanitizer, which must see every
-/// free.
+/// Installs one such allocator for all CPU tensors made from now on. Does nothing under AddressSanitizer, which must
+/// see every free.
 void use_caching_allocator();
 
-/// Gives back what no tensor uses; nothing when the allocator is not in use.
+/// Gives idle blocks back to the system; does nothing when the allocator is not installed.
 void release_cached_memory();
 
 }  // namespace ehrjepa::memory

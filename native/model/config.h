@@ -16,11 +16,12 @@ struct Qwen3Config {
   double rope_theta = 1e6;
   bool tie_word_embeddings = true;
   double initializer_range = 0.02;
-
-  /// @throws Error naming the first rule that is broken.
-  void check() const;
-  /// Unique trainable scalars: a tied head counts once.
-  std::int64_t parameter_count() const;
 };
+
+/// @throws Error naming the first rule that is broken.
+void check(const Qwen3Config& config);
+
+/// Unique scalars: a tied head counts once.
+std::int64_t parameter_count(const Qwen3Config& config);
 
 }  // namespace ehrjepa::model

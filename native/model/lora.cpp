@@ -8,40 +8,19 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <unordered_map>
 
 #include "core/error.h"
 #include "core/random.h"
+#include "model/layout.h"
 
 namespace ehrjepa::model {
 namespace {
 
-constexpr std::array<const char*, linear_maps> map_names = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
-                                                            "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
-                                                            "mlp.down_proj"};
-
-// Far from the decoder's and the predictor's parameter indices, so that neither changes the adapters' draws.
+// Far above the streams of the decoder and the predictor, so that neither changes the adapters' draws.
 constexpr std::uint32_t first_stream = 2'000'000;
-
-std::string weight_name(std::size_t layer, std::size_t map) {
-  return "model.layers." + std::to_string(layer) + "." + map_names[map];
-}
-
-/// (out, in) of each linear map.
-std::array<std::pair<std::int64_t, std::int64_t>, linear_maps> map_shapes(const Qwen3Config& config) {
-  const std::int64_t query = config.num_attention_heads * config.head_dim;
-  const std::int64_t key_value = config.num_key_value_heads * config.head_dim;
-  const std::int64_t hidden = config.hidden_size;
-  const std::int64_t inner = config.intermediate_size;
-  return {{{query, hidden},
-           {key_value, hidden},
-           {key_value, hidden},
-           {hidden, query},
-           {inner, hidden},
-           {inner, hidden},
-           {hidden, inner}}};
-}
 
 /// Which maps have an adapter.
 std::array<bool, linear_maps> checked_targets(const LoraOptions& options) {
@@ -53,16 +32,24 @@ std::array<bool, linear_maps> checked_targets(const LoraOptions& options) {
   if (options.targets.empty()) throw Error("[lora] targets must name at least one linear map but name none");
   std::array<bool, linear_maps> chosen{};
   for (const std::string& target : options.targets) {
-    const auto found = std::find_if(map_names.begin(), map_names.end(),
-                                    [&](const std::string& name) { return name.ends_with("." + target); });
-    if (found == map_names.end()) {
-      throw Error(
-          "[lora] targets must be of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj and down_proj but hold " +
-          target);
+    std::string known;
+    bool found = false;
+    for (std::size_t map = 0; map < linear_maps; ++map) {
+      const std::string name(module_name(static_cast<LinearMap>(map)));
+      known += (map == 0 ? "" : map + 1 == linear_maps ? " and " : ", ") + name;
+      if (name == target) chosen[map] = found = true;
     }
-    chosen[static_cast<std::size_t>(found - map_names.begin())] = true;
+    if (!found) throw Error("[lora] targets must be of " + known + " but hold " + target);
   }
   return chosen;
+}
+
+std::vector<Weight> adapted_weights(const Qwen3Config& config, const LoraOptions& options) {
+  const std::array<bool, linear_maps> chosen = checked_targets(options);
+  std::vector<Weight> result = qwen3_layout(config);
+  std::erase_if(
+      result, [&](const Weight& weight) { return !weight.map() || !chosen[static_cast<std::size_t>(*weight.map())]; });
+  return result;
 }
 
 /// Words below the threshold are dropped: the probability is a multiple of 2^-32.
@@ -118,44 +105,44 @@ class LoraLinear : public torch::autograd::Function<LoraLinear> {
 
 std::vector<NamedTensor> LoraAdapters::named() const {
   std::vector<NamedTensor> result;
-  for (std::size_t layer = 0; layer < layers.size(); ++layer) {
-    for (std::size_t map = 0; map < linear_maps; ++map) {
-      const LoraAdapter& adapter = layers[layer][map];
-      if (!adapter.a.defined()) continue;
-      const std::string prefix = "base_model.model." + weight_name(layer, map);
-      result.push_back({prefix + ".lora_A.weight", adapter.a});
-      result.push_back({prefix + ".lora_B.weight", adapter.b});
-    }
+  for (const Weight& weight : qwen3_layout(layers.size(), /*has_tied_head=*/true)) {
+    const LoraAdapter* const adapter = of(weight);
+    if (adapter == nullptr) continue;
+    const std::string module = "base_model.model." + weight.module();
+    result.push_back({module + ".lora_A.weight", adapter->a});
+    result.push_back({module + ".lora_B.weight", adapter->b});
   }
   return result;
 }
 
+const LoraAdapter* LoraAdapters::of(const Weight& weight) const {
+  if (empty() || !weight.map()) return nullptr;
+  const LoraAdapter& adapter = layers.at(weight.layer())[static_cast<std::size_t>(*weight.map())];
+  return adapter.a.defined() ? &adapter : nullptr;
+}
+
 LoraAdapters initialise_lora(const Qwen3Config& config, const LoraOptions& options, std::uint64_t seed) {
-  const std::array<bool, linear_maps> chosen = checked_targets(options);
-  const auto shapes = map_shapes(config);
   LoraAdapters result{options.alpha / static_cast<double>(options.rank), options.dropout, {}};
   result.layers.resize(static_cast<std::size_t>(config.num_hidden_layers));
-  for (std::size_t layer = 0; layer < result.layers.size(); ++layer) {
-    for (std::size_t map = 0; map < linear_maps; ++map) {
-      if (!chosen[map]) continue;
-      const auto [out, in] = shapes[map];
-      const auto stream = first_stream + static_cast<std::uint32_t>(layer * linear_maps + map);
-      result.layers[layer][map] = {
-          uniform_parameter({options.rank, in}, 1.0 / std::sqrt(static_cast<double>(in)), seed, stream),
-          at::zeros({out, options.rank}, at::kFloat)};
-    }
+  for (const Weight& weight : adapted_weights(config, options)) {
+    const std::vector<std::int64_t> shape = weight.shape(config);
+    const std::int64_t out = shape[0], in = shape[1];
+    const auto map = static_cast<std::size_t>(*weight.map());
+    const auto stream = first_stream + static_cast<std::uint32_t>(weight.layer() * linear_maps + map);
+    result.layers[weight.layer()][map] = {
+        uniform_parameter({options.rank, in}, 1.0 / std::sqrt(static_cast<double>(in)), seed, stream),
+        at::zeros({out, options.rank}, at::kFloat)};
   }
   return result;
 }
 
 std::int64_t lora_parameter_count(const Qwen3Config& config, const LoraOptions& options) {
-  const std::array<bool, linear_maps> chosen = checked_targets(options);
-  const auto shapes = map_shapes(config);
-  std::int64_t per_layer = 0;
-  for (std::size_t map = 0; map < linear_maps; ++map) {
-    if (chosen[map]) per_layer += options.rank * (shapes[map].first + shapes[map].second);
+  std::int64_t result = 0;
+  for (const Weight& weight : adapted_weights(config, options)) {
+    const std::vector<std::int64_t> shape = weight.shape(config);
+    result += options.rank * (shape[0] + shape[1]);
   }
-  return config.num_hidden_layers * per_layer;
+  return result;
 }
 
 at::Tensor dropout_mask(at::IntArrayRef shape, double dropout, const DropoutKey& key, std::uint32_t map) {
@@ -189,11 +176,8 @@ at::Tensor lora_linear(const at::Tensor& x, const LoraAdapter& adapter, double s
 
 std::vector<NamedTensor> merge_lora(std::vector<NamedTensor> weights, const LoraAdapters& adapters) {
   std::unordered_map<std::string, const LoraAdapter*> by_name;
-  for (std::size_t layer = 0; layer < adapters.layers.size(); ++layer) {
-    for (std::size_t map = 0; map < linear_maps; ++map) {
-      const LoraAdapter& adapter = adapters.layers[layer][map];
-      if (adapter.a.defined()) by_name.emplace(weight_name(layer, map) + ".weight", &adapter);
-    }
+  for (const Weight& weight : qwen3_layout(adapters.layers.size(), /*has_tied_head=*/true)) {
+    if (const LoraAdapter* const adapter = adapters.of(weight)) by_name.emplace(weight.name(), adapter);
   }
   for (NamedTensor& weight : weights) {
     const auto found = by_name.find(weight.name);

@@ -8,13 +8,12 @@
 #include <vector>
 
 #include "model/config.h"
+#include "model/linear_map.h"
 #include "model/parameters.h"
 
 namespace ehrjepa::model {
 
-/// The linear maps of a decoder block, in the order of the files.
-enum class LinearMap { kQ, kK, kV, kO, kGate, kUp, kDown };
-inline constexpr std::size_t linear_maps = 7;
+class Weight;
 
 struct LoraOptions {
   std::int64_t rank = 64;
@@ -43,6 +42,8 @@ struct LoraAdapters {
   std::vector<std::array<LoraAdapter, linear_maps>> layers;  ///< empty: no LoRA
 
   bool empty() const { return layers.empty(); }
+  /// The adapter of a weight; null when it has none.
+  const LoraAdapter* of(const Weight& weight) const;
   /// As PEFT names them: `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`.
   std::vector<NamedTensor> named() const;
 

@@ -2,11 +2,13 @@
 
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/linear.h>
-#include <ATen/ops/zeros.h>
 
-#include <cmath>
+#include <array>
+#include <string>
+#include <utility>
 
 #include "core/error.h"
+#include "model/predictor_layout.h"
 
 namespace ehrjepa::model {
 namespace {
@@ -18,31 +20,47 @@ void require(bool holds, const std::string& rule, std::int64_t found) {
   if (!holds) throw Error("[predictor] " + rule + " but is " + std::to_string(found));
 }
 
-}  // namespace
+// In the order in which the initial values are drawn.
+constexpr std::array mlp_rows = {
+    PredictorRow<MlpPredictor>{"fc1.weight", &MlpPredictor::fc1_weight, PredictorSize::kWidth, PredictorSize::kHidden,
+                               PredictorInitial::kMatrix},
+    PredictorRow<MlpPredictor>{"fc1.bias", &MlpPredictor::fc1_bias, PredictorSize::kWidth, PredictorSize::kOne,
+                               PredictorInitial::kZeros},
+    PredictorRow<MlpPredictor>{"fc2.weight", &MlpPredictor::fc2_weight, PredictorSize::kHidden, PredictorSize::kWidth,
+                               PredictorInitial::kMatrix},
+    PredictorRow<MlpPredictor>{"fc2.bias", &MlpPredictor::fc2_bias, PredictorSize::kHidden, PredictorSize::kOne,
+                               PredictorInitial::kZeros},
+};
 
-void PredictorOptions::check() const {
-  if (kind == PredictorKind::kIdentity) return;
-  require(width > 0, "width must be positive", width);
-  if (kind == PredictorKind::kMlp) return;
-  require(layers > 0, "layers must be positive", layers);
-  require(heads > 0, "heads must be positive", heads);
-  require(width % 2 == 0, "width must be even, for the sines and cosines of the time,", width);
-  require(width % heads == 0, "heads must divide width (" + std::to_string(width) + ")", heads);
+TransformerPredictorShape transformer_shape(const PredictorOptions& options, std::int64_t hidden_size) {
+  return {.hidden_size = hidden_size,
+          .width = options.width,
+          .layers = options.layers,
+          .heads = options.heads,
+          .from_state = options.from_state};
 }
 
-std::int64_t PredictorOptions::parameter_count(std::int64_t hidden_size) const {
-  switch (kind) {
+}  // namespace
+
+void check(const PredictorOptions& options) {
+  if (options.kind == PredictorKind::kIdentity) return;
+  require(options.width > 0, "width must be positive", options.width);
+  if (options.kind == PredictorKind::kMlp) return;
+  require(options.layers > 0, "layers must be positive", options.layers);
+  require(options.heads > 0, "heads must be positive", options.heads);
+  require(options.width % 2 == 0, "width must be even, for the sines and cosines of the time,", options.width);
+  require(options.width % options.heads == 0, "heads must divide width (" + std::to_string(options.width) + ")",
+          options.heads);
+}
+
+std::int64_t parameter_count(const PredictorOptions& options, std::int64_t hidden_size) {
+  switch (options.kind) {
     case PredictorKind::kIdentity:
       return 0;
     case PredictorKind::kMlp:
-      return 2 * hidden_size * width + width + hidden_size;
-    case PredictorKind::kTransformer: {
-      const std::int64_t projection = width * hidden_size + width;
-      const std::int64_t query = from_state ? width : projection;
-      const std::int64_t time = width * width + width;
-      const std::int64_t layer = 12 * width * width + 5 * width + 2 * width;
-      return projection + query + time + layers * layer + width + hidden_size * width + hidden_size;
-    }
+      return count_of(mlp_rows, {hidden_size, options.width});
+    case PredictorKind::kTransformer:
+      return parameter_count(transformer_shape(options, hidden_size));
   }
   throw Error("[predictor] unknown kind");
 }
@@ -52,20 +70,19 @@ at::Tensor MlpPredictor::forward(const at::Tensor& hidden_MD) const {
 }
 
 std::vector<NamedTensor> Predictor::named() const {
+  std::vector<NamedTensor> result;
   if (const auto* mlp = std::get_if<MlpPredictor>(&network_)) {
-    return {{"predictor.fc1.weight", mlp->fc1_weight},
-            {"predictor.fc1.bias", mlp->fc1_bias},
-            {"predictor.fc2.weight", mlp->fc2_weight},
-            {"predictor.fc2.bias", mlp->fc2_bias}};
+    for (const auto& row : mlp_rows) result.push_back({"predictor." + std::string(row.name), mlp->*row.field});
   }
   if (const auto* transformer = std::get_if<TransformerPredictor>(&network_)) return transformer->named();
-  return {};
+  return result;
 }
 
 Predictor Predictor::cast(at::ScalarType dtype) const {
   if (const auto* mlp = std::get_if<MlpPredictor>(&network_)) {
-    return Predictor(MlpPredictor{mlp->fc1_weight.to(dtype), mlp->fc1_bias.to(dtype), mlp->fc2_weight.to(dtype),
-                                  mlp->fc2_bias.to(dtype)});
+    MlpPredictor result;
+    cast_rows(result, *mlp, mlp_rows, dtype);
+    return Predictor(std::move(result));
   }
   if (const auto* transformer = std::get_if<TransformerPredictor>(&network_)) {
     return Predictor(transformer->cast(dtype));
@@ -91,30 +108,18 @@ at::Tensor Predictor::forward(const PredictedRows& rows) const {
 }
 
 Predictor initialise_predictor(std::int64_t hidden_size, const PredictorOptions& options, std::uint64_t seed) {
-  options.check();
-  std::uint32_t index = first_stream;
-  const auto matrix = [&](std::int64_t out, std::int64_t in) {
-    return normal_parameter({out, in}, 1.0 / std::sqrt(static_cast<double>(in)), seed, index++);
-  };
-  const auto bias = [](std::int64_t size) { return at::zeros({size}, at::kFloat); };
+  check(options);
+  std::uint32_t stream = first_stream;
   switch (options.kind) {
     case PredictorKind::kIdentity:
       return {};
     case PredictorKind::kMlp: {
       MlpPredictor mlp;
-      mlp.fc1_weight = matrix(options.width, hidden_size);
-      mlp.fc1_bias = bias(options.width);
-      mlp.fc2_weight = matrix(hidden_size, options.width);
-      mlp.fc2_bias = bias(hidden_size);
+      initialise_rows(mlp, mlp_rows, {hidden_size, options.width}, seed, stream);
       return Predictor(std::move(mlp));
     }
     case PredictorKind::kTransformer:
-      return Predictor(initialise_transformer_predictor({.hidden_size = hidden_size,
-                                                         .width = options.width,
-                                                         .layers = options.layers,
-                                                         .heads = options.heads,
-                                                         .from_state = options.from_state},
-                                                        seed, index));
+      return Predictor(initialise_transformer_predictor(transformer_shape(options, hidden_size), seed, stream));
   }
   throw Error("[predictor] unknown kind");
 }

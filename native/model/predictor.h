@@ -21,12 +21,12 @@ struct PredictorOptions {
   std::int64_t heads = 0;   ///< transformer; divides the width
   /// Transformer: predictions start from the context's state and the time ahead alone, without a branch row.
   bool from_state = false;
-
-  /// @throws Error naming the field that breaks a rule.
-  void check() const;
-  /// Scalars of a predictor for states of D features.
-  std::int64_t parameter_count(std::int64_t hidden_size) const;
 };
+
+/// @throws Error naming the field that breaks a rule.
+void check(const PredictorOptions& options);
+/// Scalars of a predictor for states of D features.
+std::int64_t parameter_count(const PredictorOptions& options, std::int64_t hidden_size);
 
 /// d -> width -> d with GELU (exact), position by position: data2vec's regression head, which fits the paper's reported
 /// parameter count (paper notes 1.3).

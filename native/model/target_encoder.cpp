@@ -48,7 +48,7 @@ double TargetEncoder::relative_distance(const Qwen3Weights& encoder) const {
   const at::NoGradGuard no_grad;
   const std::vector<at::Tensor> online = tensors(encoder, config_);
   const std::vector<at::Tensor> target = tensors(weights_, config_);
-  // Piece by piece: the difference of whole models would be fresh memory of their size at every reading.
+  // Piece by piece: the difference of two whole models would take memory of their size at every reading.
   constexpr std::int64_t piece = 1 << 20;
   double squares = 0.0;
   for (std::size_t i = 0; i < online.size(); ++i) {

@@ -5,15 +5,13 @@
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/linspace.h>
-#include <ATen/ops/ones.h>
-#include <ATen/ops/zeros.h>
 
 #include <array>
 #include <cmath>
 #include <numbers>
 #include <string>
-#include <utility>
 
+#include "model/predictor_layout.h"
 #include "ops/rms_norm/rms_norm.h"
 
 namespace ehrjepa::model {
@@ -21,31 +19,44 @@ namespace {
 
 constexpr double norm_eps = 1e-6;
 
-// Names and places, once for listing and casting.
-constexpr std::array<std::pair<const char*, at::Tensor TransformerPredictor::*>, 10> outer_fields = {{
-    {"context_proj.weight", &TransformerPredictor::context_weight},
-    {"context_proj.bias", &TransformerPredictor::context_bias},
-    {"branch_proj.weight", &TransformerPredictor::branch_weight},
-    {"branch_proj.bias", &TransformerPredictor::branch_bias},
-    {"query_token", &TransformerPredictor::query_token},
-    {"time_proj.weight", &TransformerPredictor::time_weight},
-    {"time_proj.bias", &TransformerPredictor::time_bias},
-    {"norm.weight", &TransformerPredictor::norm},
-    {"output_proj.weight", &TransformerPredictor::output_weight},
-    {"output_proj.bias", &TransformerPredictor::output_bias},
-}};
-constexpr std::array<std::pair<const char*, at::Tensor TransformerPredictorLayer::*>, 10> layer_fields = {{
-    {"attention_norm.weight", &TransformerPredictorLayer::attention_norm},
-    {"q_proj.weight", &TransformerPredictorLayer::q_proj},
-    {"k_proj.weight", &TransformerPredictorLayer::k_proj},
-    {"v_proj.weight", &TransformerPredictorLayer::v_proj},
-    {"o_proj.weight", &TransformerPredictorLayer::o_proj},
-    {"mlp_norm.weight", &TransformerPredictorLayer::mlp_norm},
-    {"fc1.weight", &TransformerPredictorLayer::fc1_weight},
-    {"fc1.bias", &TransformerPredictorLayer::fc1_bias},
-    {"fc2.weight", &TransformerPredictorLayer::fc2_weight},
-    {"fc2.bias", &TransformerPredictorLayer::fc2_bias},
-}};
+using Outer = PredictorRow<TransformerPredictor>;
+using Layer = PredictorRow<TransformerPredictorLayer>;
+using Size = PredictorSize;
+using Initial = PredictorInitial;
+using Start = PredictorStart;
+
+// The layout, in the order in which the initial values are drawn: rows before the layers, of each layer, behind them.
+constexpr std::array rows_before = {
+    Outer{"context_proj.weight", &TransformerPredictor::context_weight, Size::kWidth, Size::kHidden, Initial::kMatrix},
+    Outer{"context_proj.bias", &TransformerPredictor::context_bias, Size::kWidth, Size::kOne, Initial::kZeros},
+    Outer{"branch_proj.weight", &TransformerPredictor::branch_weight, Size::kWidth, Size::kHidden, Initial::kMatrix,
+          Start::kBranch},
+    Outer{"branch_proj.bias", &TransformerPredictor::branch_bias, Size::kWidth, Size::kOne, Initial::kZeros,
+          Start::kBranch},
+    Outer{"query_token", &TransformerPredictor::query_token, Size::kWidth, Size::kOne, Initial::kToken, Start::kState},
+    Outer{"time_proj.weight", &TransformerPredictor::time_weight, Size::kWidth, Size::kWidth, Initial::kMatrix},
+    Outer{"time_proj.bias", &TransformerPredictor::time_bias, Size::kWidth, Size::kOne, Initial::kZeros},
+};
+constexpr std::array rows_of_layer = {
+    Layer{"attention_norm.weight", &TransformerPredictorLayer::attention_norm, Size::kWidth, Size::kOne,
+          Initial::kOnes},
+    Layer{"q_proj.weight", &TransformerPredictorLayer::q_proj, Size::kWidth, Size::kWidth, Initial::kMatrix},
+    Layer{"k_proj.weight", &TransformerPredictorLayer::k_proj, Size::kWidth, Size::kWidth, Initial::kMatrix},
+    Layer{"v_proj.weight", &TransformerPredictorLayer::v_proj, Size::kWidth, Size::kWidth, Initial::kMatrix},
+    Layer{"o_proj.weight", &TransformerPredictorLayer::o_proj, Size::kWidth, Size::kWidth, Initial::kMatrix},
+    Layer{"mlp_norm.weight", &TransformerPredictorLayer::mlp_norm, Size::kWidth, Size::kOne, Initial::kOnes},
+    Layer{"fc1.weight", &TransformerPredictorLayer::fc1_weight, Size::kInner, Size::kWidth, Initial::kMatrix},
+    Layer{"fc1.bias", &TransformerPredictorLayer::fc1_bias, Size::kInner, Size::kOne, Initial::kZeros},
+    Layer{"fc2.weight", &TransformerPredictorLayer::fc2_weight, Size::kWidth, Size::kInner, Initial::kMatrix},
+    Layer{"fc2.bias", &TransformerPredictorLayer::fc2_bias, Size::kWidth, Size::kOne, Initial::kZeros},
+};
+constexpr std::array rows_behind = {
+    Outer{"norm.weight", &TransformerPredictor::norm, Size::kWidth, Size::kOne, Initial::kOnes},
+    Outer{"output_proj.weight", &TransformerPredictor::output_weight, Size::kHidden, Size::kWidth, Initial::kMatrix},
+    Outer{"output_proj.bias", &TransformerPredictor::output_bias, Size::kHidden, Size::kOne, Initial::kZeros},
+};
+
+Start start_of(const TransformerPredictorShape& shape) { return shape.from_state ? Start::kState : Start::kBranch; }
 
 at::Tensor mlp(const at::Tensor& x, const TransformerPredictorLayer& layer) {
   const at::Tensor normed = ops::rms_norm(x, layer.mlp_norm, norm_eps);
@@ -57,12 +68,16 @@ at::Tensor mlp(const at::Tensor& x, const TransformerPredictorLayer& layer) {
 
 std::vector<NamedTensor> TransformerPredictor::named() const {
   std::vector<NamedTensor> result;
-  for (const auto& [name, field] : outer_fields) {
-    if ((this->*field).defined()) result.push_back({std::string("predictor.") + name, this->*field});
-  }
+  const auto list = [&](const std::string& prefix, const auto& owner, const auto& rows) {
+    for (const auto& row : rows) {
+      if ((owner.*row.field).defined()) result.push_back({prefix + std::string(row.name), owner.*row.field});
+    }
+  };
+  // Files hold the layers last.
+  list("predictor.", *this, rows_before);
+  list("predictor.", *this, rows_behind);
   for (std::size_t i = 0; i < layers.size(); ++i) {
-    const std::string prefix = "predictor.layers." + std::to_string(i) + ".";
-    for (const auto& [name, field] : layer_fields) result.push_back({prefix + name, layers[i].*field});
+    list("predictor.layers." + std::to_string(i) + ".", layers[i], rows_of_layer);
   }
   return result;
 }
@@ -70,13 +85,10 @@ std::vector<NamedTensor> TransformerPredictor::named() const {
 TransformerPredictor TransformerPredictor::cast(at::ScalarType dtype) const {
   TransformerPredictor result;
   result.heads = heads;
-  for (const auto& [name, field] : outer_fields) {
-    if ((this->*field).defined()) result.*field = (this->*field).to(dtype);
-  }
-  for (const TransformerPredictorLayer& layer : layers) {
-    TransformerPredictorLayer& mapped = result.layers.emplace_back();
-    for (const auto& [name, field] : layer_fields) mapped.*field = (layer.*field).to(dtype);
-  }
+  cast_rows(result, *this, rows_before, dtype);
+  cast_rows(result, *this, rows_behind, dtype);
+  for (const TransformerPredictorLayer& layer : layers)
+    cast_rows(result.layers.emplace_back(), layer, rows_of_layer, dtype);
   return result;
 }
 
@@ -87,7 +99,7 @@ at::Tensor TransformerPredictor::forward(const PredictedRows& rows) const {
   const auto split = [&](const at::Tensor& x, const at::Tensor& projection) {
     return at::linear(x, projection).view({x.size(0), heads, head_size});
   };
-  // The encoding is made in at least float32: in bfloat16 a year and a year and a day would be one.
+  // The encoding is made in at least float32: in bfloat16 a year, and a year and a day, would be the same.
   const at::ScalarType dtype = norm.scalar_type();
   const at::Tensor days_M = rows.days_M.to(dtype == at::kDouble ? at::kDouble : at::kFloat);
   at::Tensor c_CW = at::linear(rows.context_CD, context_weight, context_bias);
@@ -116,42 +128,22 @@ at::Tensor TransformerPredictor::forward(const PredictedRows& rows) const {
 
 TransformerPredictor initialise_transformer_predictor(const TransformerPredictorShape& shape, std::uint64_t seed,
                                                       std::uint32_t first_stream) {
-  std::uint32_t index = first_stream;
-  const auto matrix = [&](std::int64_t out, std::int64_t in) {
-    return normal_parameter({out, in}, 1.0 / std::sqrt(static_cast<double>(in)), seed, index++);
-  };
-  const auto zeros = [](std::int64_t size) { return at::zeros({size}, at::kFloat); };
-  const auto ones = [](std::int64_t size) { return at::ones({size}, at::kFloat); };
-  const std::int64_t width = shape.width;
+  std::uint32_t stream = first_stream;
+  const PredictorSizes sizes{shape.hidden_size, shape.width};
   TransformerPredictor result;
   result.heads = shape.heads;
-  result.context_weight = matrix(width, shape.hidden_size);
-  result.context_bias = zeros(width);
-  if (shape.from_state) {
-    result.query_token = normal_parameter({width}, 0.02, seed, index++);
-  } else {
-    result.branch_weight = matrix(width, shape.hidden_size);
-    result.branch_bias = zeros(width);
-  }
-  result.time_weight = matrix(width, width);
-  result.time_bias = zeros(width);
+  initialise_rows(result, rows_before, sizes, seed, stream, start_of(shape));
   for (std::int64_t i = 0; i < shape.layers; ++i) {
-    TransformerPredictorLayer& layer = result.layers.emplace_back();
-    layer.attention_norm = ones(width);
-    layer.q_proj = matrix(width, width);
-    layer.k_proj = matrix(width, width);
-    layer.v_proj = matrix(width, width);
-    layer.o_proj = matrix(width, width);
-    layer.mlp_norm = ones(width);
-    layer.fc1_weight = matrix(4 * width, width);
-    layer.fc1_bias = zeros(4 * width);
-    layer.fc2_weight = matrix(width, 4 * width);
-    layer.fc2_bias = zeros(width);
+    initialise_rows(result.layers.emplace_back(), rows_of_layer, sizes, seed, stream);
   }
-  result.norm = ones(width);
-  result.output_weight = matrix(shape.hidden_size, width);
-  result.output_bias = zeros(shape.hidden_size);
+  initialise_rows(result, rows_behind, sizes, seed, stream);
   return result;
+}
+
+std::int64_t parameter_count(const TransformerPredictorShape& shape) {
+  const PredictorSizes sizes{shape.hidden_size, shape.width};
+  return count_of(rows_before, sizes, start_of(shape)) + shape.layers * count_of(rows_of_layer, sizes) +
+         count_of(rows_behind, sizes);
 }
 
 at::Tensor time_encoding(const at::Tensor& days_M, std::int64_t width) {

@@ -60,6 +60,9 @@ struct TransformerPredictorShape {
 TransformerPredictor initialise_transformer_predictor(const TransformerPredictorShape& shape, std::uint64_t seed,
                                                       std::uint32_t first_stream);
 
+/// Scalars that `initialise_transformer_predictor` makes.
+std::int64_t parameter_count(const TransformerPredictorShape& shape);
+
 /// Sines and cosines of log(1 + days), at width / 2 frequencies whose periods fall geometrically from 22 to 0.5:
 /// a century is half a turn of the slowest, and a day more or less is seen at a month (0.4 rad of the fastest).
 /// Log-time, because a week matters next to a day and not next to a decade.

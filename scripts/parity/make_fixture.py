@@ -10,7 +10,7 @@
 Needs torch, transformers 4.51 or newer and, with --lora, peft. A fixture is a folder:
 
     config.json, model.safetensors   the model, as save_pretrained writes it, float32
-    adapter_config.json, adapter_model.safetensors   with --lora: as peft's save_pretrained writes them
+    adapter/                         with --lora: as peft's save_pretrained writes them
     inputs.json                      {"sequences": [[token ids]], "steps": 3, optimiser's options}
     expected.safetensors             per dtype (float32, bfloat16): logits, hidden (after the final norm), loss,
                                      grad.<parameter>, step3.<parameter> (after three AdamW steps), losses of the steps;
@@ -166,8 +166,8 @@ def write_fixture(out, overrides, lengths, seed, lora):
     (out / "generation_config.json").unlink(missing_ok=True)
     if lora is not None:
         adapted = make_model(overrides, seed, lora)
-        adapted.save_pretrained(out)
-        (out / "README.md").unlink(missing_ok=True)
+        adapted.save_pretrained(out / "adapter")
+        (out / "adapter" / "README.md").unlink(missing_ok=True)
     generator = torch.Generator().manual_seed(seed + 1000)
     vocabulary = model.config.vocab_size
     sequences = [torch.randint(vocabulary, (length,), generator=generator).tolist() for length in lengths]

@@ -1,7 +1,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { withLock } from '../folder-lock.mjs';
 import { buildAddon, cmakeCacheValue } from './build-addon.mjs';
-import { withLock } from './cache-lock.mjs';
 import { SetupError } from './errors.mjs';
 import { fetchLibtorch, findLibtorch } from './libtorch.mjs';
 import { missingParts } from './libtorch-folder.mjs';
@@ -22,7 +22,12 @@ async function nodePackages() {
 	await stage('node packages', () => runCommand('npm', args, { cwd: root }));
 }
 
-/** The libtorch of the last build stays in use while it is there: looking again could find another one and rebuild. */
+/**
+ * The libtorch of the last build stays in use while it is there: looking again could find another one and rebuild.
+ *
+ * @param {string} preset
+ * @param {boolean} cuda
+ */
 function libtorchOfLastBuild(preset, cuda) {
 	if (process.env.LIBTORCH) return undefined;
 	const folder = join(root, 'build', preset);

@@ -26,9 +26,9 @@ const order = [
 	'tasks',
 	'evaluate',
 	'export',
+	'pipeline',
 	'study',
 	'report',
-	'pipeline',
 	'cli',
 ];
 

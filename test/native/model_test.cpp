@@ -113,7 +113,7 @@ TEST("qwen3: same seed, same weights; another seed, other weights; parameter cou
       count += one[i].tensor.numel();
     }
     EXPECT(!one[0].tensor.equal(other[0].tensor));
-    EXPECT(count == config.parameter_count());
+    EXPECT(count == model::parameter_count(config));
     EXPECT(one.size() == (tied ? 24u : 25u));
   }
 }
@@ -126,7 +126,7 @@ TEST("qwen3: the published shape has the published number of parameters") {
                                   .num_attention_heads = 16,
                                   .num_key_value_heads = 8,
                                   .head_dim = 128};
-  EXPECT(config.parameter_count() == 1'720'574'976);
+  EXPECT(model::parameter_count(config) == 1'720'574'976);
 }
 
 TEST("qwen3: shapes that cannot be are refused by name") {

@@ -22,7 +22,7 @@ TEST("predictor: a transformer of its own width, gradients in float64, told of t
     std::int64_t scalars = 0;
     std::vector<at::Tensor> inputs;
     for (const model::NamedTensor& parameter : predictor.named()) scalars += parameter.tensor.numel();
-    EXPECT(scalars == options.parameter_count(features));
+    EXPECT(scalars == model::parameter_count(options, features));
     const at::Tensor branch = at::randn({5, features}, at::kDouble), context = at::randn({2, features}, at::kDouble);
     const at::Tensor which = at::tensor({0, 1, 0, 1, 1}, at::kLong);
     const at::Tensor days = at::tensor({0.0, 1.0, 30.5, 365.0, 20000.0}, at::kFloat);

@@ -91,7 +91,7 @@ async function computed(
 	const lora = await adapterOptions(directory);
 	const model = await WorldModel.fromPretrained(directory, { computeDtype, ...(lora === undefined ? {} : { lora }) });
 	try {
-		if (lora !== undefined) await model.load('adapters', join(directory, 'adapter_model.safetensors'));
+		if (lora !== undefined) await model.load('adapters', join(directory, 'adapter', 'adapter_model.safetensors'));
 		const batch = packed(inputs.sequences);
 		const tracePath = join(scratch, 'trace.safetensors');
 		await model.trace(batch, lossOptions, tracePath);
@@ -126,7 +126,7 @@ async function computed(
 
 /** What peft wrote about the fixture's adapter; undefined without one. */
 async function adapterOptions(directory: string): Promise<LoraOptions | undefined> {
-	const text = await readFile(join(directory, 'adapter_config.json'), 'utf8').catch(() => undefined);
+	const text = await readFile(join(directory, 'adapter', 'adapter_config.json'), 'utf8').catch(() => undefined);
 	if (text === undefined) return undefined;
 	const { r, lora_alpha, lora_dropout, target_modules } = JSON.parse(text);
 	return LoraOptions.parse({ rank: r, alpha: lora_alpha, dropout: lora_dropout, targets: target_modules });

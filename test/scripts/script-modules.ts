@@ -8,15 +8,7 @@ export function scriptUrl(name: string): string {
 	return pathToFileURL(join(root, 'scripts', name)).href;
 }
 
-interface LockOwner {
-	readonly pid: number;
-	readonly host: string;
-	readonly started: string;
-	readonly token: string;
-}
-export const { withLock } = (await import(scriptUrl('setup/cache-lock.mjs'))) as {
-	withLock<T>(lock: string, work: () => Promise<T>, onWait?: (owner: LockOwner) => void): Promise<T>;
-};
+export { withLock } from '#folder-lock';
 export const { TapCounter } = (await import(scriptUrl('check/count-tap.mjs'))) as {
 	TapCounter: new () => {
 		push(line: string): void;

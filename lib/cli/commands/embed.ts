@@ -1,12 +1,8 @@
-import { access } from 'node:fs/promises';
 import type { Argv } from 'yargs';
-import { OutputError } from '../../errors.js';
-import { type EmbeddedStates, embed, writeEmbeddings } from '../../evaluate/embeddings.js';
-import { rollout, rolloutTarget } from '../../evaluate/rollout.js';
-import { writeRollout } from '../../evaluate/rollout-file.js';
+import { lockNewFile } from '../../files/lock.js';
+import { embedRun } from '../../pipeline/embed-run.js';
 import { openTokenStore } from '../../store/token-store.js';
 import { readIndexDates } from '../../tasks/read.js';
-import { openModel, requireSameData } from '../../train/trainer.js';
 import { withContext } from '../context.js';
 
 export const command = 'embed <run> <store> <tasks> <out>';
@@ -42,70 +38,36 @@ export const builder = (yargs: Argv) =>
 
 export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>): Promise<void> {
 	await withContext(Boolean(args.json), async (context) => {
-		for (const file of [args.out, ...(args.rollout === undefined ? [] : [args.rollout])]) {
-			const taken = await access(file).then(
-				() => true,
-				() => false,
-			);
-			if (taken) throw new OutputError(`[embed] ${file} must not exist but does; choose another name or remove it`);
-		}
+		using _lock = await lockNewFile(args.out);
+		using _rolloutLock = args.rollout === undefined ? undefined : await lockNewFile(args.rollout);
 		const store = await openTokenStore(args.store);
-		const { model, run, step } = await openModel(args.run, { weights: args.weights });
 		try {
-			requireSameData(run.config, store, 'vocabulary');
-			const contextTokens = args.contextTokens ?? run.config.train.contextTokens;
-			const indexDates = await readIndexDates(args.tasks);
-			const states =
-				args.rollout === undefined
-					? undefined
-					: await rollout(model, store, indexDates, {
-							...context.operation(),
-							contextTokens,
-							...rolloutTarget(run.config.train.objective),
-						});
-			const table = await embed(model, store, indexDates, {
+			const { table, metadata } = await embedRun(args.out, args.run, store, await readIndexDates(args.tasks), {
 				...context.operation(),
-				contextTokens,
+				weights: args.weights,
 				pooling: args.pooling,
 				encoder: args.encoder,
+				contextTokens: args.contextTokens,
+				rollout: args.rollout,
 			});
-			const metadata = {
-				run: args.run,
-				step: String(step),
-				pooling: args.pooling,
-				encoder: args.encoder,
-				context_tokens: String(contextTokens),
-				store: store.manifest.fingerprint,
-			};
-			await writeEmbeddings(args.out, table, metadata);
-			if (args.rollout !== undefined && states !== undefined) {
-				const { run, step, context_tokens } = metadata;
-				await writeRollout(args.rollout, states, { run, step, context_tokens, store: metadata.store });
-			}
-			const lines = [`${args.out}: ${table.rows} states of ${table.columns} numbers`, ...leftOut(table.counts)];
-			context.result(lines.join('\n'), {
+			const { rows, columns, counts } = table;
+			const later =
+				counts.withLaterRuns === 0
+					? []
+					: [
+							`${counts.laterRuns} runs of ${counts.withLaterRuns} index days became known later that day and are not in the context`,
+						];
+			context.result([`${args.out}: ${rows} states of ${columns} numbers`, ...later].join('\n'), {
 				out: args.out,
 				...(args.rollout === undefined ? {} : { rollout: args.rollout }),
-				rows: table.rows,
-				columns: table.columns,
-				counts: table.counts,
+				rows,
+				columns,
+				counts,
 				...metadata,
+				run: args.run,
 			});
 		} finally {
-			await model.close();
 			await store.close();
 		}
 	});
-}
-
-/** What was left out, in words; empty when nothing was. */
-function leftOut({ withoutTokens, withLaterRuns, laterRuns }: EmbeddedStates['counts']): string[] {
-	return [
-		...(withoutTokens === 0
-			? []
-			: [`${withoutTokens} index dates have no token (an unknown subject, or nothing is known yet) and no state`]),
-		...(withLaterRuns === 0
-			? []
-			: [`${laterRuns} runs of ${withLaterRuns} index days became known later that day and are not in the context`]),
-	];
 }

@@ -1,9 +1,11 @@
-import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Argv } from 'yargs';
 import { openMeds } from '../../data/meds.js';
 import { DataError } from '../../errors.js';
+import { exists } from '../../files/exists.js';
+import { adapterConfigName, adapterWeightsName, readAdapterConfig } from '../../model/adapter-config.js';
 import { openPretrained } from '../../model/pretrained.js';
+import { readSafetensorsHeader } from '../../model/safetensors.js';
 import { nativeAddon } from '../../native.js';
 import { packageVersion } from '../../package-version.js';
 import { openTokenStore } from '../../store/token-store.js';
@@ -28,6 +30,7 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 		const kind = await modelFolderKind(args.path);
 		if (kind === 'run') return run(context, args.path);
 		if (kind === 'huggingface') return pretrained(context, args.path);
+		if (kind === 'adapter') return adapter(context, args.path);
 		if (await exists(join(args.path, 'data'))) return meds(context, args.path);
 		throw new DataError('info', {
 			file: args.path,
@@ -112,7 +115,7 @@ async function run(context: CommandContext, path: string): Promise<void> {
 }
 
 async function pretrained(context: CommandContext, path: string): Promise<void> {
-	const { config, vocabSize, entries, unread, prefix } = await openPretrained(path);
+	const { config, vocabSize, entries, unread, prefix, notes } = await openPretrained(path);
 	const parameters = entries.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
 	const bytes = entries.reduce((sum, { begin, end }) => sum + end - begin, 0);
 	const dtypes = [...new Set(entries.map(({ dtype }) => dtype))];
@@ -121,11 +124,24 @@ async function pretrained(context: CommandContext, path: string): Promise<void> 
 		[
 			`${config.modelType}: Qwen3 decoder of ${parameters.toLocaleString('en-US')} parameters, ${dtypes.join(' and ')}`,
 			`${shape.numHiddenLayers} layers of ${shape.hiddenSize}, ${shape.numAttentionHeads} heads (${shape.numKeyValueHeads} key/value) of ${shape.headDim}, SwiGLU ${shape.intermediateSize}, head ${shape.tieWordEmbeddings ? 'tied' : 'untied'}`,
-			`vocabulary of ${vocabSize}${vocabSize === config.vocabSize ? '' : ` (config.json says ${config.vocabSize})`}, RoPE theta ${shape.ropeTheta}, mask token ${config.maskTokenId ?? 'not recorded'}`,
-			`${entries.length} tensors, ${bytes.toLocaleString('en-US')} bytes${prefix === '' ? '' : `, behind the prefix ${prefix}`}: every rule checked`,
+			`vocabulary of ${vocabSize}, up to ${config.maxPositionEmbeddings ?? 'an unknown number of'} positions, RoPE theta ${shape.ropeTheta}, mask token ${config.maskTokenId ?? 'not recorded'}`,
+			`${entries.length} tensors, ${bytes.toLocaleString('en-US')} bytes${prefix === 'model.' ? '' : `, ${prefix === '' ? 'without a prefix' : `behind the prefix ${prefix}`}`}: every rule of names, shapes and configuration checked`,
+			...notes.map((note) => `note: ${note}`),
 			...unread.map(({ name, reason }) => `not read: ${name} (${reason})`),
 		].join('\n'),
-		{ config, vocabSize, parameters, bytes, dtypes, tensors: entries.length, unread, prefix },
+		{ config, vocabSize, parameters, bytes, dtypes, tensors: entries.length, unread, prefix, notes },
+	);
+}
+
+async function adapter(context: CommandContext, path: string): Promise<void> {
+	const { lora, base } = await readAdapterConfig(join(path, adapterConfigName));
+	const { entries } = await readSafetensorsHeader(join(path, adapterWeightsName));
+	context.result(
+		[
+			`PEFT adapter over ${base ?? 'a base that it does not name'}: LoRA of rank ${lora.rank}, alpha ${lora.alpha}, on ${lora.targets.join(', ')}`,
+			`${entries.length} tensors; no model by itself: merge it into its base before train --from, score, embed or export`,
+		].join('\n'),
+		{ lora, base, tensors: entries.length },
 	);
 }
 
@@ -148,12 +164,5 @@ async function meds(context: CommandContext, path: string): Promise<void> {
 			...dataset.notes.map((note) => `note: ${note}`),
 		].join('\n'),
 		data,
-	);
-}
-
-async function exists(path: string): Promise<boolean> {
-	return access(path).then(
-		() => true,
-		() => false,
 	);
 }

@@ -1,16 +1,17 @@
-import { readFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
 import { ConfigError } from '../../errors.js';
+import { readJson } from '../../files/json.js';
 import { type PrepareOptions, prepareStore } from '../../prepare/prepare.js';
 import type { StoreManifest } from '../../store/manifest.js';
 import type { SerialiserOptionsInput } from '../../text/serialiser.js';
 import { withContext } from '../context.js';
+import { lifeCodesOf, withLifeCodes } from '../life-code-options.js';
 
 export const command = 'prepare <meds> <out>';
 export const describe = 'Tokenise a MEDS data set into a token store';
 
 export const builder = (yargs: Argv) =>
-	yargs
+	withLifeCodes(yargs)
 		.positional('meds', {
 			type: 'string',
 			demandOption: true,
@@ -34,7 +35,6 @@ export const builder = (yargs: Argv) =>
 			type: 'number',
 			describe: 'Structured: largest share of events that a given vocabulary may not know; default 0.2',
 		})
-		.option('seed', { type: 'number', default: 1, describe: 'Draws splits where the data set brings none' })
 		.option('threads', { type: 'number', describe: 'Default: as many as the machine runs at once' })
 		.example('$0 prepare cohort store', 'Writes store/{train,tuning,held_out}/, vocabulary.json, manifest.json')
 		.example('$0 prepare cohort store --tokens text --tokenizer Qwen3-1.7B', 'The same records as text');
@@ -43,10 +43,10 @@ type Arguments = Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>;
 
 export async function handler(args: Arguments): Promise<void> {
 	await withContext(Boolean(args.json), async (context) => {
-		const { meds, out, seed, threads } = args;
+		const { meds, out, threads } = args;
 		const options: PrepareOptions = {
 			tokens: await tokensOf(args),
-			seed,
+			lifeCodes: lifeCodesOf(args),
 			...(threads === undefined ? {} : { threads }),
 		};
 		const manifest = await prepareStore(meds, out, options, context.operation());
@@ -111,9 +111,6 @@ async function tokensOf(args: Arguments): Promise<NonNullable<PrepareOptions['to
 
 /** The schema of the options is checked where they are used. */
 async function readOptions(file: string): Promise<SerialiserOptionsInput> {
-	try {
-		return JSON.parse(await readFile(file, 'utf8'));
-	} catch (cause) {
-		throw new ConfigError(`[prepare] --serialiser must be a JSON file but ${(cause as Error).message}`, { cause });
-	}
+	const about = { scope: 'prepare --serialiser', rule: 'must be a JSON file', error: ConfigError };
+	return (await readJson(file, about)) as SerialiserOptionsInput;
 }

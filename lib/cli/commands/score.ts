@@ -1,9 +1,9 @@
-import { access } from 'node:fs/promises';
 import type { Argv } from 'yargs';
-import { ConfigError, OutputError, VocabularyError } from '../../errors.js';
+import { ConfigError, VocabularyError } from '../../errors.js';
 import { scoreSequences, surpriseByDay } from '../../evaluate/score.js';
 import { writeDaySurprise, writeTokenScores } from '../../evaluate/score-file.js';
 import { readTokenSequences } from '../../evaluate/token-sequences.js';
+import { lockNewFile } from '../../files/lock.js';
 import { openTokenStore } from '../../store/token-store.js';
 import { splits } from '../../types.js';
 import { type CommandContext, withContext } from '../context.js';
@@ -47,11 +47,7 @@ export async function handler(args: Arguments): Promise<void> {
 		if (args.tokens === undefined && args.store === undefined) {
 			throw new ConfigError('[score] one of --tokens and --store must be given but neither is');
 		}
-		const taken = await access(args.out).then(
-			() => true,
-			() => false,
-		);
-		if (taken) throw new OutputError(`[score] ${args.out} must not exist but does; choose another name or remove it`);
+		using _lock = await lockNewFile(args.out);
 		const opened = await openAnyModel(args.model, {
 			parameterDtype: args.dtype,
 			computeDtype: args.dtype,

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Argv } from 'yargs';
 import { ConfigError } from '../../errors.js';
+import { readJson } from '../../files/json.js';
 import { type ModelSize, modelSizes } from '../../model/qwen3-config.js';
 import { type StudyOptions, variantNames } from '../../study/options.js';
 import { runStudy } from '../../study/study.js';
@@ -63,12 +63,9 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 }
 
 async function configOf(file: string): Promise<StudyOptions> {
-	try {
-		return JSON.parse(await readFile(file, 'utf8')) as StudyOptions;
-	} catch (cause) {
-		throw new ConfigError(
-			`[study] --config must be a JSON file but ${file} cannot be read: ${(cause as Error).message}`,
-			{ cause },
-		);
-	}
+	return (await readJson(file, {
+		scope: 'study --config',
+		rule: 'must be a JSON file',
+		error: ConfigError,
+	})) as StudyOptions;
 }

@@ -1,24 +1,31 @@
-import { readFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
-import { cohortName } from '../../cohort/simulate.js';
 import { openMeds } from '../../data/meds.js';
 import { ConfigError } from '../../errors.js';
+import { readJson } from '../../files/json.js';
 import { buildTasks } from '../../tasks/build.js';
-import { commonTasks, simulatedTasks, type TaskDefinition } from '../../tasks/definitions.js';
+import { definitionsFor, type TaskDefinition } from '../../tasks/definitions.js';
+import type { TaskListEntry } from '../../tasks/read.js';
 import { withContext } from '../context.js';
+import { lifeCodesOf, withLifeCodes } from '../life-code-options.js';
 
 export const command = 'tasks <meds> <out>';
 export const describe = 'Draw index dates and label what happens after them';
 
 export const builder = (yargs: Argv) =>
-	yargs
+	withLifeCodes(yargs)
 		.positional('meds', { type: 'string', demandOption: true, describe: 'Root of a MEDS data set' })
 		.positional('out', { type: 'string', demandOption: true, describe: 'New folder for index dates and labels' })
 		.option('definitions', {
 			type: 'string',
 			describe: 'JSON file with an array of task definitions; see docs/evaluation.md',
 		})
-		.option('labels', { type: 'string', describe: 'Folder of ready MEDS label sets to add' })
+		.option('labels', { type: 'string', describe: 'Folder of ready MEDS label sets to add: <task>/**.parquet' })
+		.option('buffer-days', {
+			type: 'number',
+			default: 0,
+			describe:
+				'Days after the index day whose events belong to no target: keeps what foretells an event out of its history',
+		})
 		.option('per-patient', { type: 'number', default: 4, describe: 'Index dates per patient' })
 		.option('min-history-days', { type: 'number', default: 3, describe: 'Days with events up to an index date' })
 		.option('seed', { type: 'number', default: 1, describe: 'Draws the index dates' })
@@ -26,14 +33,17 @@ export const builder = (yargs: Argv) =>
 
 export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>): Promise<void> {
 	await withContext(Boolean(args.json), async (context) => {
-		const { meds, out, perPatient, minHistoryDays, seed } = args;
+		const { meds, out, perPatient, minHistoryDays, bufferDays, seed } = args;
 		const list = await buildTasks(
 			meds,
 			out,
 			{
-				tasks: await definitionsOf(meds, args.definitions),
+				tasks:
+					args.definitions === undefined ? definitionsFor(await openMeds(meds)) : await definitionsIn(args.definitions),
 				perPatient,
 				minHistoryDays,
+				bufferDays,
+				lifeCodes: lifeCodesOf(args),
 				seed,
 				...(args.labels === undefined ? {} : { externalLabels: args.labels }),
 			},
@@ -42,21 +52,39 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 		const lines = list.tasks.map(
 			({ name, horizonDays, samples, positives, excluded, matchingEvents }) =>
 				`${name.padEnd(32)} ${horizonDays === null ? '' : `${horizonDays} d`}`.padEnd(42) +
-				`${samples} samples, ${positives} positive, ${excluded.censored} censored${matchingEvents === 0 ? '  (no event matches!)' : ''}`,
+				`${samples} samples, ${positives} positive${leftOut(excluded)}${matchingEvents === 0 ? '  (no event matches!)' : ''}`,
 		);
-		context.result([`${out}: ${list.rule}`, ...lines].join('\n'), list);
+		const { train, tuning, held_out } = list.subjectsWithoutIndexDates;
+		context.result(
+			[
+				`${out}: ${list.rule}`,
+				...lines,
+				`subjects without an index date (too few days with events): ${train} train, ${tuning} tuning, ${held_out} held out`,
+			].join('\n'),
+			list,
+		);
 	});
 }
 
-/** Tasks from a file, or those that fit the data set. */
-export async function definitionsOf(meds: string, file?: string): Promise<TaskDefinition[]> {
-	if (file === undefined) return [...((await openMeds(meds)).name === cohortName ? simulatedTasks : commonTasks)];
-	try {
-		return JSON.parse(await readFile(file, 'utf8')) as TaskDefinition[];
-	} catch (cause) {
-		throw new ConfigError(
-			`[tasks] --definitions must be a JSON file but ${file} cannot be read: ${(cause as Error).message}`,
-			{ cause },
-		);
-	}
+/** What of the samples was left out, in words. */
+function leftOut(excluded: TaskListEntry['excluded']): string {
+	const words: Readonly<Record<keyof typeof excluded, string>> = {
+		censored: 'censored',
+		prevalent: 'with it before',
+		inBuffer: 'with it in the buffer',
+		unlabelled: 'without a label',
+		repeated: 'repeated',
+		withoutSplit: 'of subjects in no split',
+		withoutEvents: 'of subjects without events',
+	};
+	const parts = Object.entries(words).flatMap(([reason, text]) => {
+		const count = excluded[reason as keyof typeof excluded];
+		return count > 0 ? [`${count} ${text}`] : [];
+	});
+	return parts.length === 0 ? '' : `; left out: ${parts.join(', ')}`;
+}
+
+async function definitionsIn(file: string): Promise<TaskDefinition[]> {
+	const about = { scope: 'tasks --definitions', rule: 'must be a JSON file', error: ConfigError };
+	return (await readJson(file, about)) as TaskDefinition[];
 }

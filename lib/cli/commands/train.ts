@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Argv } from 'yargs';
 import { ConfigError } from '../../errors.js';
+import { readJson } from '../../files/json.js';
 import { type ModelSize, modelSizes } from '../../model/qwen3-config.js';
 import { type ObjectivePreset, objectivePresets } from '../../objective/objective.js';
 import { openTokenStore } from '../../store/token-store.js';
@@ -70,17 +70,8 @@ async function configOf(args: {
 	readonly steps?: number | undefined;
 	readonly seed?: number | undefined;
 }): Promise<TrainConfigInput> {
-	let config: TrainConfigInput = {};
-	if (args.config !== undefined) {
-		try {
-			config = JSON.parse(await readFile(args.config, 'utf8')) as TrainConfigInput;
-		} catch (cause) {
-			throw new ConfigError(
-				`[train] --config must be a JSON file but ${args.config} cannot be read: ${(cause as Error).message}`,
-				{ cause },
-			);
-		}
-	}
+	const about = { scope: 'train --config', rule: 'must be a JSON file', error: ConfigError };
+	const config = args.config === undefined ? {} : ((await readJson(args.config, about)) as TrainConfigInput);
 	return {
 		...config,
 		...(args.objective === undefined ? {} : { objective: objectivePresets[args.objective] }),

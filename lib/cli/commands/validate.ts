@@ -3,12 +3,13 @@ import type { Finding, Offender } from '../../data/validate/rule.js';
 import { type ValidationReport, validateMeds } from '../../data/validate.js';
 import { withContext } from '../context.js';
 import { exitCodes } from '../exit-codes.js';
+import { lifeCodesOf, withLifeCodes } from '../life-code-options.js';
 
 export const command = 'validate <meds>';
 export const describe = 'Check a folder against every rule of MEDS 0.4';
 
 export const builder = (yargs: Argv) =>
-	yargs
+	withLifeCodes(yargs)
 		.positional('meds', {
 			type: 'string',
 			demandOption: true,
@@ -19,7 +20,8 @@ export const builder = (yargs: Argv) =>
 
 export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>): Promise<void> {
 	await withContext(Boolean(args.json), async (context) => {
-		const report = await validateMeds(args.meds, { maxCodeLength: args.maxCodeLength }, context.operation());
+		const options = { maxCodeLength: args.maxCodeLength, lifeCodes: lifeCodesOf(args) };
+		const report = await validateMeds(args.meds, options, context.operation());
 		context.result(validationText(args.meds, report), report);
 		if (!report.valid) process.exitCode = exitCodes.data;
 	});

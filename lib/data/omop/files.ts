@@ -1,9 +1,10 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { DataError } from '../../errors.js';
+import { isHidden, visibleFiles } from '../../files/visible-files.js';
 import { knownTables } from './tables.js';
 
-export type TableFormat = 'csv' | 'parquet';
+type TableFormat = 'csv' | 'parquet';
 
 /** The files of one CDM table. */
 export interface TableFiles {
@@ -19,11 +20,16 @@ const extension = /\.(csv|csv\.gz|parquet)$/i;
  * Finds the tables of a CDM folder, upper or lower case: `<table>.csv`, `<table>.csv.gz`, `<table>.parquet`, or a folder
  * `<table>/` (or `<table>.parquet/`) of such files.
  *
+ * @param hidden - Receives the files that would be tables but are hidden.
  * @throws {DataError} When the folder cannot be read, or a table is there twice.
  */
-export async function findTables(directory: string): Promise<Map<string, TableFiles>> {
+export async function findTables(directory: string, hidden: string[]): Promise<Map<string, TableFiles>> {
 	const candidates = new Map<string, string[]>();
 	for (const name of await entries(directory)) {
+		if (isHidden(name)) {
+			if (extension.test(name)) hidden.push(name);
+			continue;
+		}
 		const table = name.replace(extension, '').toLowerCase();
 		if (knownTables.includes(table)) candidates.set(table, [...(candidates.get(table) ?? []), name]);
 	}
@@ -37,7 +43,7 @@ export async function findTables(directory: string): Promise<Map<string, TableFi
 				fix: 'keep one of them: its rows would be read twice',
 			});
 		}
-		const files = await tableFiles(directory, table, names[0]!);
+		const files = await tableFiles(directory, table, names[0]!, hidden);
 		if (files !== undefined) tables.set(table, files);
 	}
 	return tables;
@@ -55,15 +61,18 @@ async function entries(directory: string): Promise<string[]> {
 	}
 }
 
-async function tableFiles(directory: string, table: string, name: string): Promise<TableFiles | undefined> {
+async function tableFiles(
+	directory: string,
+	table: string,
+	name: string,
+	hidden: string[],
+): Promise<TableFiles | undefined> {
 	const path = join(directory, name);
 	if (!(await stat(path)).isDirectory()) {
 		return extension.test(name) ? { table, format: formatOf(name), paths: [path] } : undefined;
 	}
-	// Spark and BigQuery write shards with markers such as _SUCCESS beside them.
-	const shards = (await readdir(path, { recursive: true }))
-		.filter((shard) => extension.test(shard) && !/(^|[/\\])[._]/.test(shard))
-		.sort();
+	const { files: shards, hidden: passedOver } = await visibleFiles(path, extension);
+	hidden.push(...passedOver.map((shard) => `${name}/${shard}`));
 	const formats = new Set(shards.map(formatOf));
 	if (formats.size > 1) {
 		throw new DataError('omop', {

@@ -2,6 +2,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseConfig } from '../../config.js';
 import { AbortedError, DataError } from '../../errors.js';
+import { hiddenNote } from '../../files/visible-files.js';
 import { writeWholeFolder } from '../../files/whole.js';
 import type { LongOperation } from '../../types.js';
 import { interruptible } from '../interrupt.js';
@@ -61,6 +62,7 @@ class OmopImport {
 	readonly #out: string;
 	readonly #staging: Staging;
 	readonly #operation: LongOperation;
+	readonly #hidden: string[] = [];
 
 	constructor(database: Database, options: ImportOmopOptions, out: string, operation: LongOperation) {
 		this.#database = database;
@@ -93,7 +95,7 @@ class OmopImport {
 		await writeSplits(this.#database, this.#out);
 		await writeDatasetJson(this.#out, cdm);
 		const { memoryLimit: _memory, threads: _threads, ...options } = this.#options;
-		const notes = lossNotes(counts);
+		const notes = [hiddenNote(this.#hidden), ...lossNotes(counts)].filter((note) => note !== undefined);
 		for (const note of notes) this.#operation.onWarning?.(note);
 		const report: OmopImportReport = {
 			cdm,
@@ -116,9 +118,9 @@ class OmopImport {
 
 	/** The CDM's tables; those of the vocabulary from their own folder where one is given. */
 	async #openTables(directory: string): Promise<Map<string, SourceTable>> {
-		const found = await findTables(directory);
+		const found = await findTables(directory, this.#hidden);
 		if (this.#options.vocabulary !== undefined) {
-			const vocabulary = await findTables(this.#options.vocabulary);
+			const vocabulary = await findTables(this.#options.vocabulary, this.#hidden);
 			for (const table of vocabularyTables) {
 				const files = vocabulary.get(table);
 				if (files !== undefined) found.set(table, files);

@@ -1,8 +1,9 @@
 import { setImmediate } from 'node:timers/promises';
 import { BIGINT, type DuckDBBigIntVector, UTINYINT } from '@duckdb/node-api';
 import { DataError } from '../../errors.js';
+import { parquetFiles } from '../../files/duckdb-files.js';
 import { type Split, splits } from '../../types.js';
-import { type Database, quoted } from '../query.js';
+import type { Database } from '../query.js';
 import { drawSplit } from '../splits.js';
 import { TableWriter } from '../table-writer.js';
 import { Columns } from './columns.js';
@@ -76,7 +77,7 @@ export async function countPersons(database: Database, files: readonly string[])
 	const count = (name: Split) => Number(rows.find(({ split }) => split === name)?.n ?? 0);
 	const [row] = await database.rows(
 		`SELECT count(*)::DOUBLE AS n FROM persons ANTI JOIN (
-			SELECT DISTINCT subject_id FROM read_parquet([${files.map(quoted).join(', ')}])) USING (subject_id)`,
+			SELECT DISTINCT subject_id FROM ${parquetFiles(files)}) USING (subject_id)`,
 	);
 	return {
 		persons: rows.reduce((sum, { n }) => sum + Number(n), 0),

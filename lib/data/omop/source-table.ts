@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import { DataError } from '../../errors.js';
+import { csvFiles, parquetFiles } from '../../files/duckdb-files.js';
 import { type Database, quoted } from '../query.js';
 import { readCsvHeader } from './csv-header.js';
 import type { TableFiles } from './files.js';
@@ -31,7 +32,7 @@ export async function openSourceTable(
 }
 
 function parquetSql({ paths }: TableFiles): string {
-	return `SELECT * FROM read_parquet([${paths.map(quoted).join(', ')}], union_by_name = true, hive_partitioning = false)`;
+	return `SELECT * FROM ${parquetFiles(paths, { unionByName: true })}`;
 }
 
 /** Every column as text: a guess from the first rows would break on the row that is different. */
@@ -48,8 +49,7 @@ async function csvSql({ paths }: TableFiles, encoding: CsvEncoding): Promise<str
 	return [...dialects]
 		.map(
 			([dialect, files]) =>
-				`SELECT * FROM read_csv([${files.map(quoted).join(', ')}], ${dialect}, header = true, auto_detect = false,
-				nullstr = ['', 'NULL', '\\N'], encoding = ${quoted(encoding)}, hive_partitioning = false)`,
+				`SELECT * FROM ${csvFiles(files, [dialect, 'header = true', `nullstr = ['', 'NULL', '\\N']`, `encoding = ${quoted(encoding)}`])}`,
 		)
 		.join(' UNION ALL BY NAME ');
 }

@@ -1,4 +1,5 @@
 import { mkdir } from 'node:fs/promises';
+import { copyToParquet } from '../../files/duckdb-files.js';
 import { type Database, quoted } from '../query.js';
 import { Columns } from './columns.js';
 import type { ImportOmopOptions } from './options.js';
@@ -9,7 +10,7 @@ import type { Moment, OmopEvents } from './tables.js';
 import { earliestTime, latestTime } from './time-range.js';
 
 /** Shard of the rows that become no event. */
-export const droppedShard = -1;
+const droppedShard = -1;
 
 /** Typed one by one: what a table does not have is a null without a type to DuckDB, and the parts are read as one. */
 const stagedColumns = Object.entries({
@@ -54,13 +55,15 @@ export async function stageEvents(
 	const rows = sourceSql(source, events, options);
 	await readableTable(source.files, () =>
 		database.run(
-			`COPY (
-				SELECT CASE WHEN reason IS NULL THEN shard ELSE ${droppedShard} END AS shard, ${stagedColumns}
+			copyToParquet(
+				`SELECT CASE WHEN reason IS NULL THEN shard ELSE ${droppedShard} END AS shard, ${stagedColumns}
 				FROM (SELECT * REPLACE (CASE WHEN ${withinRange('"end"')} THEN "end" END AS "end"), ${order} AS part, person AS subject_id,
 						${reasonSql(events)} AS reason, ${remarksSql(events)} AS remarks FROM (
 					SELECT s.*, p.shard, p.birth, p.death, ${nth(events)} AS nth
-					FROM (${rows}) s LEFT JOIN persons p ON p.subject_id = s.person))
-			) TO ${quoted(folder)} (FORMAT parquet, COMPRESSION snappy, PARTITION_BY (shard), OVERWRITE_OR_IGNORE)`,
+					FROM (${rows}) s LEFT JOIN persons p ON p.subject_id = s.person))`,
+				folder,
+				['COMPRESSION snappy', 'PARTITION_BY (shard)', 'OVERWRITE_OR_IGNORE'],
+			),
 		),
 	);
 }

@@ -1,6 +1,6 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { quoted } from '../query.js';
+import { parquetFiles } from '../../files/duckdb-files.js';
 
 /** Folder of the rows between the CDM and MEDS: `<part>/shard=<id>/*.parquet`. */
 export class Staging {
@@ -27,11 +27,10 @@ export class Staging {
 	/** SQL of the rows of a part or of a shard, or of all; undefined when there are none. */
 	rows(which: { readonly part?: number; readonly shard?: number } = {}): string | undefined {
 		const { part, shard } = which;
-		// Paths one by one: a glob would trip over brackets in the name of the output.
 		const paths = this.#files
 			.filter((file) => (part === undefined || file.part === part) && (shard === undefined || file.shard === shard))
-			.map(({ path }) => quoted(path));
-		return paths.length === 0 ? undefined : `read_parquet([${paths.join(', ')}], hive_partitioning = false)`;
+			.map(({ path }) => path);
+		return paths.length === 0 ? undefined : parquetFiles(paths);
 	}
 
 	async remove(): Promise<void> {

@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Int64, TimestampMicrosecond, Utf8 } from 'apache-arrow';
+import { copyToParquet } from '../../files/duckdb-files.js';
 import { arrowSchemaOption, medsEventTypes } from '../meds-arrow-schema.js';
 import { type Database, quoted } from '../query.js';
 import { codedRows } from './concepts.js';
@@ -44,10 +45,16 @@ export async function writeShard(
 		WHERE e.code IS NOT NULL`;
 	const columns = ['subject_id', 'time', 'code', 'numeric_value', 'text_value', 'visit_id', '"table"', 'unit', '"end"'];
 	await database.run(
-		`COPY (SELECT ${columns.join(', ')} FROM (${rows})
-			ORDER BY subject_id, time NULLS FIRST, part, key, hash(code, numeric_value, text_value, visit_id, unit, "end"))
-		TO ${quoted(file)} (FORMAT parquet, COMPRESSION zstd,
-			ROW_GROUP_SIZE ${rowsPerGroup}, ${arrowSchemaOption({ ...medsEventTypes, ...extensionColumns })})`,
+		copyToParquet(
+			`SELECT ${columns.join(', ')} FROM (${rows})
+			ORDER BY subject_id, time NULLS FIRST, part, key, hash(code, numeric_value, text_value, visit_id, unit, "end")`,
+			file,
+			[
+				'COMPRESSION zstd',
+				`ROW_GROUP_SIZE ${rowsPerGroup}`,
+				arrowSchemaOption({ ...medsEventTypes, ...extensionColumns }),
+			],
+		),
 	);
 	return file;
 }

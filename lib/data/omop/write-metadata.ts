@@ -1,8 +1,9 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { copyToParquet, parquetFiles } from '../../files/duckdb-files.js';
 import { writeWhole } from '../../files/whole.js';
 import { packageVersion } from '../../package-version.js';
-import { type Database, quoted } from '../query.js';
+import type { Database } from '../query.js';
 import { splitOfShard } from './persons.js';
 import type { OmopCdm, OmopImportReport } from './report.js';
 import { extensionColumns } from './write-events.js';
@@ -18,7 +19,7 @@ export async function writeCodes(
 	await mkdir(join(out, 'metadata'), { recursive: true });
 	await database.run(
 		`CREATE TABLE codes AS SELECT code, coalesce(description, CASE code WHEN 'MEDS_BIRTH' THEN 'Birth' WHEN 'MEDS_DEATH' THEN 'Death' END) AS description, parent_codes
-		FROM (SELECT DISTINCT code FROM read_parquet([${files.map(quoted).join(', ')}]))
+		FROM (SELECT DISTINCT code FROM ${parquetFiles(files)})
 		LEFT JOIN (SELECT code, min(name) AS description FROM concepts GROUP BY code) USING (code)
 		LEFT JOIN (
 			SELECT c.code, list_sort(list(DISTINCT p.code)) AS parent_codes
@@ -59,5 +60,5 @@ export async function writeReport(out: string, report: OmopImportReport): Promis
 }
 
 async function copySorted(database: Database, select: string, file: string): Promise<void> {
-	await database.run(`COPY (${select}) TO ${quoted(file)} (FORMAT parquet, COMPRESSION zstd)`);
+	await database.run(copyToParquet(select, file, ['COMPRESSION zstd']));
 }

@@ -1,5 +1,6 @@
 import { type DataType, RecordBatchReader } from 'apache-arrow';
-import { type Database, quoted } from '../query.js';
+import { parquetFiles, parquetFooters } from '../../files/duckdb-files.js';
+import type { Database } from '../query.js';
 
 /**
  * Types of a parquet file's columns under the names that pyarrow prints, by which MEDS is defined: `timestamp[us]`,
@@ -7,11 +8,12 @@ import { type Database, quoted } from '../query.js';
  * footer (`ARROW:schema`) does, as it does for pyarrow.
  */
 export async function arrowTypes(database: Database, path: string): Promise<Map<string, string>> {
-	const file = quoted(path);
-	const described = await database.rows(`DESCRIBE SELECT * FROM read_parquet(${file})`);
-	const elements = await database.rows(`SELECT name, type, converted_type, logical_type FROM parquet_schema(${file})`);
+	const described = await database.rows(`DESCRIBE SELECT * FROM ${parquetFiles(path)}`);
+	const elements = await database.rows(
+		`SELECT name, type, converted_type, logical_type FROM ${parquetFooters('schema', path)}`,
+	);
 	const [stored] = await database.rows(
-		`SELECT decode(value) AS schema FROM parquet_kv_metadata(${file}) WHERE decode(key) = 'ARROW:schema'`,
+		`SELECT decode(value) AS schema FROM ${parquetFooters('kv_metadata', path)} WHERE decode(key) = 'ARROW:schema'`,
 	);
 	const textForms = typeof stored?.schema === 'string' ? textTypes(stored.schema) : new Map<string, string>();
 	const types = new Map<string, string>();

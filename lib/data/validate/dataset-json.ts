@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { parseJson } from '../../files/json.js';
 import type { Findings, Rule } from './rule.js';
 
 const text = z.string().optional();
@@ -87,7 +88,7 @@ export async function validateDatasetJson(
 export function parseDatasetJson(content: string, findings: Findings): DatasetJson {
 	let value: unknown;
 	try {
-		value = JSON.parse(content);
+		value = parseJson(content);
 	} catch (cause) {
 		findings.add(notJson, 1, { file, value: (cause as Error).message });
 		return {};

@@ -1,7 +1,10 @@
 import type { DuckDBValue } from '@duckdb/node-api';
 import { DataError } from '../../errors.js';
-import { type Database, identifier, quoted } from '../query.js';
+import { parquetFiles } from '../../files/duckdb-files.js';
+import type { LifeCodes } from '../life-codes.js';
+import { type Database, identifier } from '../query.js';
 import { arrowTypes } from './arrow-types.js';
+import { checkBirths } from './births.js';
 import { duplicateRule, type EventRule, type EventSource, encodingRule, readableRule } from './event-rules.js';
 import type { Findings } from './rule.js';
 import { checkSchema, schemas } from './schemas.js';
@@ -28,6 +31,7 @@ export async function validateEventFile(
 	database: Database,
 	file: EventFile,
 	rules: readonly EventRule[],
+	lifeCodes: LifeCodes,
 	findings: Findings,
 ): Promise<EventFileResult> {
 	let names: string[] = [];
@@ -39,7 +43,7 @@ export async function validateEventFile(
 		if (columns === undefined) return { columns: names, unchecked: 'a required column is missing or of another type' };
 		if (unreadable.has(columns.get('code')!)) return { columns: names, unchecked: 'code is not UTF-8' };
 		const rows = rowsSql(file.path, columns);
-		const count = await checkRules(database, file, rows, rules, findings);
+		const count = await checkRules(database, file, rows, rules, lifeCodes, findings);
 		await checkDuplicates(
 			database,
 			file,
@@ -48,6 +52,7 @@ export async function validateEventFile(
 			findings,
 		);
 		await keepRuns(database, file, rows);
+		await checkBirths(database, file.name, rows, lifeCodes, findings);
 		await keepCodes(database, file, rows);
 		return { columns: names, rows: count };
 	} catch (error) {
@@ -77,28 +82,26 @@ function rowsSql(path: string, columns: ReadonlyMap<string, string>): string {
 		CASE WHEN isfinite(${time}) THEN epoch_us(${time}) END AS time, ${time} IS NULL AS is_static,
 		${identifier(columns.get('code')!)}::VARCHAR AS code,
 		${value === undefined ? 'NULL' : identifier(value)}::DOUBLE AS numeric_value
-		FROM read_parquet(${quoted(path)}, file_row_number = true)`;
+		FROM ${parquetFiles(path, { rowNumbers: true })}`;
+}
+
+function ordered(rows: string): string {
+	return `SELECT *, lag(subject_id) OVER () AS previous_subject, lag(is_static) OVER () AS previous_static FROM (${rows})`;
 }
 
 // lag() over the whole file in its own order is a streaming operator in DuckDB: no sort, no memory.
-const beside: Readonly<Record<EventSource, (rows: string) => string>> = {
+const beside: Readonly<Record<EventSource, (rows: string, lifeCodes: LifeCodes) => string>> = {
 	rows: (rows) => rows,
-	ordered: (rows) =>
-		`SELECT *, lag(subject_id) OVER () AS previous_subject, lag(is_static) OVER () AS previous_static FROM (${rows})`,
+	ordered,
 	timed: (rows) =>
 		`SELECT *, lag(subject_id) OVER () AS previous_subject, lag(time) OVER () AS previous_time
 		FROM (SELECT * FROM (${rows}) WHERE time IS NOT NULL)`,
-	lived: (rows) =>
+	lived: (rows, lifeCodes) =>
 		`SELECT e.*, birth, death FROM (${rows}) e JOIN (
-			SELECT subject_id, min(time) FILTER (${is('MEDS_BIRTH')}) AS birth, min(time) FILTER (${is('MEDS_DEATH')}) AS death
-			FROM (${rows}) WHERE ${is('MEDS_BIRTH')} OR ${is('MEDS_DEATH')} GROUP BY subject_id
+			SELECT subject_id, min(time) FILTER (${lifeCodes.birthSql()}) AS birth, min(time) FILTER (${lifeCodes.deathSql()}) AS death
+			FROM (${rows}) WHERE ${lifeCodes.birthSql()} OR ${lifeCodes.deathSql()} GROUP BY subject_id
 		) life USING (subject_id)`,
 };
-
-/** MEDS allows a suffix: `MEDS_DEATH//in hospital`. */
-function is(code: string): string {
-	return `(code = '${code}' OR starts_with(code, '${code}//'))`;
-}
 
 /** One pass per source counts the violations of all its rules; the first row is looked for only where there is one. */
 async function checkRules(
@@ -106,12 +109,13 @@ async function checkRules(
 	file: EventFile,
 	rows: string,
 	rules: readonly EventRule[],
+	lifeCodes: LifeCodes,
 	findings: Findings,
 ): Promise<number> {
 	let count = 0;
 	for (const source of Object.keys(beside) as EventSource[]) {
 		const own = rules.filter((rule) => rule.source === source);
-		const from = beside[source](rows);
+		const from = beside[source](rows, lifeCodes);
 		const columns = own.map(({ condition }, i) => `(count(*) FILTER (${condition}))::DOUBLE AS n${i}`);
 		const [found] = await database.rows(`SELECT count(*)::DOUBLE AS n, ${columns.join(', ')} FROM (${from})`);
 		if (source === 'rows') count = Number(found?.n);
@@ -141,7 +145,7 @@ async function checkDuplicates(
 	const subject = identifier(columns.get('subject_id')!);
 	const code = identifier(columns.get('code')!);
 	const list = all.map(identifier).join(', ');
-	const source = `read_parquet(${quoted(file.path)}, file_row_number = true)`;
+	const source = parquetFiles(file.path, { rowNumbers: true });
 	await database.run(
 		`CREATE OR REPLACE TEMP TABLE repeated AS
 		SELECT h FROM (SELECT hash(${list}) AS h FROM ${source}) GROUP BY h HAVING count(*) > 1`,
@@ -166,7 +170,7 @@ async function columnsWithBadText(
 	const texts = [...types].filter(([, type]) => /string/.test(type)).map(([name]) => name);
 	const read = (names: readonly string[]) =>
 		database.rows(
-			`SELECT ${names.map((name) => `max(hash(${identifier(name)}))`).join(', ')} FROM read_parquet(${quoted(file.path)})`,
+			`SELECT ${names.map((name) => `max(hash(${identifier(name)}))`).join(', ')} FROM ${parquetFiles(file.path)}`,
 		);
 	if (texts.length === 0 || (await read(texts).catch(badText)) !== undefined) return bad;
 	for (const column of texts) {
@@ -184,7 +188,7 @@ function badText(error: unknown): undefined {
 
 async function keepRuns(database: Database, file: EventFile, rows: string): Promise<void> {
 	await database.run(
-		`INSERT INTO runs SELECT subject_id, ${file.id}, "row" FROM (${beside.ordered(rows)})
+		`INSERT INTO runs SELECT subject_id, ${file.id}, "row" FROM (${ordered(rows)})
 		WHERE subject_id IS NOT NULL AND subject_id IS DISTINCT FROM previous_subject`,
 	);
 }

@@ -128,7 +128,7 @@ export function eventRules(maxCodeLength: number): readonly EventRule[] {
 			severity: 'warning',
 			basis: 'data-quality',
 			unit: 'rows',
-			message: "time is before the subject's MEDS_BIRTH",
+			message: "time is before the subject's birth (MEDS_BIRTH, or another code of it)",
 			source: 'lived',
 			condition: 'time < birth',
 			value: `${time} || ' before ' || make_timestamp(birth)::VARCHAR`,
@@ -138,7 +138,8 @@ export function eventRules(maxCodeLength: number): readonly EventRule[] {
 			severity: 'warning',
 			basis: 'data-quality',
 			unit: 'rows',
-			message: "time is after the subject's MEDS_DEATH (a death that is only a date lies at its midnight)",
+			message:
+				"time is after the subject's death (MEDS_DEATH, or another code of it; a death that is only a date lies at its midnight)",
 			source: 'lived',
 			condition: 'time > death',
 			value: `${time} || ' after ' || make_timestamp(death)::VARCHAR`,
@@ -161,6 +162,15 @@ export const encodingRule: Rule = {
 	unit: 'columns',
 	message: 'text must be UTF-8; a column that is not cannot be read, nor its further rows be counted',
 	fix: 'convert the text where the file is written',
+};
+
+export const hiddenRule: Rule = {
+	name: 'hidden-file',
+	severity: 'warning',
+	basis: 'data-quality',
+	unit: 'files',
+	message: 'a parquet file is hidden (its name or a folder of it begins with . or _) and is not read',
+	fix: 'remove it, or rename it if it holds data',
 };
 
 export const readableRule: Rule = {

@@ -1,7 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DataError } from '../../errors.js';
-import { type Database, identifier, quoted } from '../query.js';
+import { parquetFiles } from '../../files/duckdb-files.js';
+import { type Database, identifier } from '../query.js';
 import { arrowTypes } from './arrow-types.js';
 import { readableRule } from './event-rules.js';
 import type { Findings, Rule } from './rule.js';
@@ -56,7 +57,7 @@ async function load(
 		if (columns === undefined) return false;
 		await database.run(
 			`INSERT INTO ${table} SELECT ${select(columns).join(', ')}, file_row_number
-			FROM read_parquet(${quoted(path)}, file_row_number = true)`,
+			FROM ${parquetFiles(path, { rowNumbers: true })}`,
 		);
 		return true;
 	} catch (error) {

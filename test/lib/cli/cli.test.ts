@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
@@ -8,6 +8,8 @@ import { commands } from '../../../lib/cli/main.js';
 import { probeTable } from '../../../lib/cli/probe-table.js';
 import { duration, progressText } from '../../../lib/cli/progress-line.js';
 import { EvaluationFile } from '../../../lib/evaluate/evaluation-file.js';
+import { openTokenStore, readIndexDates } from '../../../lib/index.js';
+import { embedRun } from '../../../lib/pipeline/embed-run.js';
 import { generateReportInput } from '../../fixtures/report-input.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
 
@@ -84,6 +86,16 @@ t.test('each command works alone on what the one before wrote', async (t) => {
 	t.match(JSON.parse(ok('info', '--json')), { package: /^\d/, torch: /^2/ });
 });
 
+t.test('an embedding file is the same by whichever way it is made, wherever the run lies', async (t) => {
+	cpSync(join(folder, 'runs/both'), join(folder, 'elsewhere'), { recursive: true });
+	const store = await openTokenStore(join(folder, 'store'));
+	const again = join(folder, 'again.parquet');
+	const indexDates = await readIndexDates(join(folder, 'tasks'));
+	await embedRun(again, join(folder, 'elsewhere'), store, indexDates, { pooling: 'mean' });
+	await store.close();
+	t.ok(readFileSync(again).equals(readFileSync(join(folder, 'both.parquet'))));
+});
+
 t.test('what is wrong is said in one message, with its exit code', async (t) => {
 	const fails = (status: number, message: RegExp, ...args: string[]) => {
 		const result = run(...args);
@@ -148,14 +160,15 @@ t.test('the options of every command are frozen: a knob that changes results bel
 			'vocabulary',
 		],
 		study: ['config', 'out', 'patients', 'seeds', 'size', 'steps', 'variants'],
-		'validate <meds>': ['max-code-length', 'meds'],
+		'validate <meds>': ['birth-code', 'death-code', 'max-code-length', 'meds'],
 		'prepare <meds> <out>': [
 			'bins',
+			'birth-code',
+			'death-code',
 			'max-unknown',
 			'meds',
 			'min-patients',
 			'out',
-			'seed',
 			'serialiser',
 			'threads',
 			'tokenizer',
@@ -163,7 +176,18 @@ t.test('the options of every command are frozen: a knob that changes results bel
 			'vocabulary',
 		],
 		'train <store> <run>': ['config', 'from', 'objective', 'resume', 'run', 'seed', 'size', 'steps', 'store'],
-		'tasks <meds> <out>': ['definitions', 'labels', 'meds', 'min-history-days', 'out', 'per-patient', 'seed'],
+		'tasks <meds> <out>': [
+			'birth-code',
+			'buffer-days',
+			'death-code',
+			'definitions',
+			'labels',
+			'meds',
+			'min-history-days',
+			'out',
+			'per-patient',
+			'seed',
+		],
 		'embed <run> <store> <tasks> <out>': [
 			'context-tokens',
 			'encoder',

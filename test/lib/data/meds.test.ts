@@ -16,13 +16,6 @@ t.test('a valid data set opens with its splits', async (t) => {
 	t.equal(dataset.fingerprint, (await openMeds(folder)).fingerprint);
 });
 
-t.test('missing splits are drawn by seed and reported', async (t) => {
-	const folder = await writeTinyMeds(temporaryFolder(t), good);
-	const dataset = await openMeds(folder, 3);
-	t.same(dataset.subjects, (await openMeds(folder, 3)).subjects);
-	t.match(dataset.notes.join(), /splits were drawn with seed 3/);
-});
-
 t.test('bad input: file, column, rule and value are named', async (t) => {
 	const refused = async (
 		name: string,

@@ -1,68 +1,20 @@
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { type PackedBatch, WorldModel } from '../../../lib/index.js';
 import { openPretrained } from '../../../lib/model/pretrained.js';
+import { type Change, checkpointVariant, parityFixture as fixture } from '../../fixtures/checkpoint-variant.js';
 import { nativeBatch, plainLoss, plainStep } from '../../fixtures/native-batch.js';
-import { encode, type RawTensor, writeSafetensors } from '../../fixtures/safetensors-file.js';
+import { encode, type RawTensor } from '../../fixtures/safetensors-file.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
-import { readFloatTensors } from '../../parity/float-tensors.js';
 
 const folder = temporaryFolder(t);
-const fixture = (name: string) => fileURLToPath(new URL(`../../../../test/fixtures/parity/${name}`, import.meta.url));
 const batch: PackedBatch = {
 	tokens: Int32Array.of(3, 1, 4, 1, 5, 9),
 	cuSeqlens: Int32Array.of(0, 6),
 	positionIds: Int32Array.of(0, 1, 2, 3, 4, 5),
 };
-const readConfig = (directory: string): Record<string, unknown> =>
-	JSON.parse(readFileSync(join(directory, 'config.json'), 'utf8'));
-
-type Dtype = 'F32' | 'F16' | 'BF16';
-/** A copy of a fixture with its tensors renamed, added to, cast or put in shards. */
-async function variant(
-	name: string,
-	from: string,
-	change: {
-		readonly rename?: (name: string) => string | undefined;
-		readonly add?: (tensors: ReadonlyMap<string, Float32Array>) => readonly RawTensor[];
-		readonly dtype?: Dtype;
-		readonly shards?: number;
-		readonly config?: (config: Record<string, unknown>) => unknown;
-	},
-): Promise<string> {
-	const directory = join(folder, name);
-	rmSync(directory, { recursive: true, force: true });
-	mkdirSync(directory);
-	const shapes = new Map(
-		(await openPretrained(fixture(from))).entries.map(({ name: tensor, shape }) => [tensor, shape]),
-	);
-	const values = await readFloatTensors(join(fixture(from), 'model.safetensors'));
-	const dtype = change.dtype ?? 'F32';
-	const tensors: RawTensor[] = [];
-	for (const [tensor, data] of values) {
-		const renamed = (change.rename ?? ((same) => same))(tensor);
-		if (renamed !== undefined)
-			tensors.push({ name: renamed, dtype, shape: shapes.get(tensor)!, bytes: encode(data, dtype) });
-	}
-	tensors.push(...(change.add?.(values) ?? []));
-	const config = readConfig(fixture(from));
-	writeFileSync(join(directory, 'config.json'), JSON.stringify(change.config?.(config) ?? config));
-	const shards = change.shards ?? 1;
-	if (shards === 1) writeSafetensors(join(directory, 'model.safetensors'), tensors);
-	else {
-		const map: Record<string, string> = {};
-		for (let shard = 0; shard < shards; shard++) {
-			const members = tensors.filter((_, i) => i % shards === shard);
-			const file = `model-${shard}.safetensors`;
-			writeSafetensors(join(directory, file), members);
-			for (const { name: tensor } of members) map[tensor] = file;
-		}
-		writeFileSync(join(directory, 'model.safetensors.index.json'), JSON.stringify({ metadata: {}, weight_map: map }));
-	}
-	return directory;
-}
+const variant = (name: string, from: string, change: Change) => checkpointVariant(join(folder, name), from, change);
 
 async function logProbabilities(directory: string, options: Parameters<typeof WorldModel.fromPretrained>[1] = {}) {
 	const model = await WorldModel.fromPretrained(directory, options);
@@ -184,16 +136,22 @@ t.test('what is not a Qwen3 decoder is refused by name', async (t) => {
 	await refused(/attention_dropout must be 0/, set({ attention_dropout: 0.1 }));
 	await refused(/hidden_act must be silu/, set({ hidden_act: 'gelu' }));
 	await refused(/head_dim must be even/, set({ head_dim: 7 }));
-	await refused(/num_key_value_heads must divide num_attention_heads \(4\) but is 3/, set({ num_key_value_heads: 3 }));
+	await refused(
+		/num_key_value_heads \(32 where absent\) must divide num_attention_heads \(4\) but is 3/,
+		set({ num_key_value_heads: 3 }),
+	);
 	await refused(/hidden_size must be valid .* but is null/, set({ hidden_size: undefined }));
 	await refused(/rope_theta must be given/, set({ rope_parameters: null }));
 	await refused(/dtype must be float32, float16 or bfloat16 but is "float8"/, set({ dtype: 'float8' }));
 	// Absent in the file: transformers takes 128.
 	await refused(/k_norm.weight must have shape \[128\] by config.json but has \[8\]/, set({ head_dim: undefined }));
-	await refused(/lacks 11, the first is model.layers.2.input_layernorm.weight/, set({ num_hidden_layers: 3 }));
+	await refused(
+		/lacks 11, the first is model.layers.2.input_layernorm.weight/,
+		set({ num_hidden_layers: 3, layer_types: undefined }),
+	);
 	await refused(
 		/tensor model.layers.1.* does not belong to a Qwen3 decoder of 1 layers/,
-		set({ num_hidden_layers: 1 }),
+		set({ num_hidden_layers: 1, layer_types: undefined }),
 	);
 	await refused(/lacks 1, the first is lm_head.weight/, set({ tie_word_embeddings: false }));
 });

@@ -291,7 +291,10 @@ t.test('a run and another data set do not go together', async (t) => {
 		message: /the store must be the one the run was made with/,
 	});
 	await other.close();
-	await t.rejects(RunFolder.open(folder), { code: 'EHR_JEPA_DATA', message: /must exist in a run folder/ });
+	await t.rejects(RunFolder.open(folder), {
+		code: 'EHR_JEPA_DATA',
+		message: /must be the JSON of a run but found it is not there/,
+	});
 	writeFileSync(join(folder, 'config.json'), '{"format":"ehr-jepa/run","version":2}');
 	await t.rejects(RunFolder.open(folder), { code: 'EHR_JEPA_CONFIG' });
 });

@@ -40,6 +40,11 @@ const spoilText = (root: string, file: string, text: string) => {
 };
 
 const cases: Readonly<Record<string, Case>> = {
+	'hidden-file': {
+		spoil: (root) => writeFileSync(join(root, 'data/train/._0.parquet'), 'Mac OS X'),
+		count: 1,
+		first: { file: 'data/train/._0.parquet' },
+	},
 	'file-readable': {
 		spoil: (root) => writeFileSync(join(root, tuning), 'PAR1 no parquet file PAR1'),
 		count: 1,

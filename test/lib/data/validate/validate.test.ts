@@ -46,7 +46,7 @@ t.test('shards may be nested; what is no folder of parquet files is an error', a
 	mkdirSync(join(empty, 'data'));
 	writeFileSync(join(empty, 'data', '0.csv'), 'a,b');
 	await t.rejects(validateMeds(empty), {
-		message: /must hold at least one \.parquet file but found none among 1 entries/,
+		message: /must hold at least one \.parquet file but found none/,
 	});
 	await t.rejects(validateMeds(root, { maxCodeLength: 0 }), { code: 'EHR_JEPA_CONFIG' });
 	await t.rejects(validateMeds(root, { strict: true } as never), { code: 'EHR_JEPA_CONFIG' });

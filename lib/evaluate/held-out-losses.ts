@@ -1,13 +1,9 @@
 import { z } from 'zod';
-import { parseConfig } from '../config.js';
 import { writeWhole } from '../files/whole.js';
-import { predictionCount } from '../sample/branches.js';
-import { Sampler } from '../sample/sampler.js';
 import type { TokenStore } from '../store/token-store.js';
-import { lossOptionsAt, samplerOptions } from '../train/loss-options.js';
+import { batchLosses } from '../train/batch-losses.js';
 import { CollapseMonitors } from '../train/metrics.js';
 import { openModel } from '../train/trainer.js';
-import { readJson } from './readings.js';
 
 /** Losses of one trained model on batches of held-out patients; no patient is in two of them. */
 export const HeldOutLosses = z.strictObject({
@@ -44,28 +40,18 @@ export async function writeHeldOutLosses(
 	const { model, run: opened } = await openModel(run);
 	try {
 		const { train } = opened.config;
-		const sampler = new Sampler(store, 'held_out', { ...samplerOptions(train, seed), poolBatches: 1 });
-		const options = lossOptionsAt(train, train.steps, { collapse: true, interference: false });
 		const batches: HeldOutLosses['batches'] = [];
-		for await (const batch of sampler.batches(1, Math.max(1, await sampler.batchesPerEpoch()))) {
-			const losses = await model.losses(batch, options, signal);
-			batches.push({
-				patients: new Set(batch.subjectIds).size,
-				scoredTokens: losses.nextTokenLoss === null ? 0 : losses.scoredTokens,
-				nextTokenLoss: losses.nextTokenLoss,
-				predictions: losses.latentLoss === null ? 0 : predictionCount(batch.branches),
-				latentLoss: losses.latentLoss,
-				collapse: losses.collapse ?? null,
-			});
-		}
+		for await (const { tokens: _, ...losses } of batchLosses(model, store, train, {
+			split: 'held_out',
+			seed,
+			step: train.steps,
+			batches: 'epoch',
+			signal,
+		}))
+			batches.push(losses);
 		const content: HeldOutLosses = { format: 'ehr-jepa/study-losses', version: 1, batches };
 		await writeWhole(file, `${JSON.stringify(content, undefined, '\t')}\n`);
 	} finally {
 		await model.close();
 	}
-}
-
-/** @throws {DataError} {ConfigError} */
-export async function readHeldOutLosses(file: string): Promise<HeldOutLosses> {
-	return parseConfig(`study ${file}`, HeldOutLosses, await readJson(file));
 }

@@ -20,7 +20,7 @@ for (let round = 0; round < Number(rounds); round++) {
 }`;
 
 function contender(lock: string, file: string, rounds: number) {
-	const args = ['--input-type=module', '-e', increment, lock, file, String(rounds), scriptUrl('setup/cache-lock.mjs')];
+	const args = ['--input-type=module', '-e', increment, lock, file, String(rounds), scriptUrl('folder-lock.mjs')];
 	return startNode(args, process.env).ended;
 }
 
@@ -57,7 +57,7 @@ await withLock(lock, async () => {
 });`;
 	const marker = join(folder, 'held');
 	const { child, ended } = startNode(
-		['--input-type=module', '-e', hold, lock, marker, scriptUrl('setup/cache-lock.mjs')],
+		['--input-type=module', '-e', hold, lock, marker, scriptUrl('folder-lock.mjs')],
 		process.env,
 	);
 	await appearance(marker);

@@ -1,0 +1,83 @@
+import { z } from 'zod';
+import type { FeatureTable } from './features.js';
+import { fitLatentProbe, type LatentTargets } from './latent-state.js';
+import { fitProbe, rowsByKey } from './probe.js';
+import type { EvaluationSamples, TaskSamples } from './samples.js';
+
+const undefinedReading = z.strictObject({ undefinedReason: z.string() });
+
+export const TaskReading = z.union([
+	undefinedReading,
+	z.strictObject({
+		l2: z.number(),
+		/** (held-out samples,) */
+		probabilities: z.array(z.number()),
+	}),
+]);
+export type TaskReading = z.infer<typeof TaskReading>;
+
+export const LatentReading = z.union([
+	undefinedReading,
+	z.strictObject({
+		l2: z.number(),
+		/** (held-out samples x axes) */
+		predicted: z.array(z.number()),
+	}),
+]);
+export type LatentReading = z.infer<typeof LatentReading>;
+
+/** What the probes of one model say of the held-out samples, in the order of the tasks and of the latent horizons. */
+export interface Reading {
+	readonly tasks: TaskReading[];
+	readonly latents: LatentReading[];
+}
+
+/** Probes that are fitted on the frozen states of one model. */
+export class ModelReader {
+	readonly #table: FeatureTable;
+	readonly #rowOf: ReadonlyMap<string, number>;
+
+	constructor(table: FeatureTable) {
+		this.#table = table;
+		this.#rowOf = rowsByKey(table);
+	}
+
+	/** Samples that have features. */
+	get samples(): ReadonlyMap<string, number> {
+		return this.#rowOf;
+	}
+
+	/** @throws {NativeError} */
+	async task({ labels, tooFew }: TaskSamples): Promise<TaskReading> {
+		const probe = await fitProbe(this.#table, this.#rowOf, labels);
+		const undefinedReason = 'undefinedReason' in probe ? probe.undefinedReason : tooFew;
+		if ('undefinedReason' in probe || undefinedReason !== undefined)
+			return { undefinedReason: undefinedReason as string };
+		return { l2: probe.l2, probabilities: [...probe.probabilities] };
+	}
+
+	/** @throws {NativeError} */
+	async latentState(targets: LatentTargets): Promise<LatentReading> {
+		const probe = await fitLatentProbe(this.#table, this.#rowOf, targets);
+		return 'undefinedReason' in probe ? probe : { l2: probe.l2, predicted: [...probe.predicted] };
+	}
+
+	/**
+	 * Every probe.
+	 *
+	 * @param check - Called before each, so that it can stop the work.
+	 */
+	async all(samples: EvaluationSamples, check: () => void = () => {}): Promise<Reading> {
+		const tasks: TaskReading[] = [];
+		for (const task of samples.tasks) {
+			check();
+			tasks.push(await this.task(task));
+		}
+		const latents: LatentReading[] = [];
+		for (const targets of samples.latents) {
+			check();
+			latents.push(await this.latentState(targets));
+		}
+		return { tasks, latents };
+	}
+}

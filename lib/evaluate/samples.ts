@@ -1,0 +1,116 @@
+import { join } from 'node:path';
+import {
+	type IndexDateRow,
+	type LabelRow,
+	readIndexDates,
+	readLabels,
+	readTaskList,
+	sampleKey,
+	type TaskList,
+	type TaskListEntry,
+} from '../tasks/read.js';
+import type { Split } from '../types.js';
+import { type LatentTargets, readLatents } from './latent-state.js';
+import { tooFewPatients } from './probe.js';
+
+/** Samples of one task and horizon. */
+export interface TaskSamples {
+	readonly task: TaskListEntry;
+	readonly labels: Readonly<Record<Split, readonly LabelRow[]>>;
+	/** Why the held-out samples cannot carry a metric. */
+	readonly tooFew: string | undefined;
+}
+
+/** What models are read on: the same samples for each, so that differences are paired. */
+export interface EvaluationSamples {
+	readonly taskList: TaskList;
+	readonly indexDates: readonly IndexDateRow[];
+	readonly tasks: readonly TaskSamples[];
+	/** True latent states now and ahead; empty unless the cohort is simulated. */
+	readonly latents: readonly LatentTargets[];
+}
+
+/**
+ * Reads a task folder: labels by the split of their index date.
+ *
+ * @param latents - Folder of the true states of a simulated cohort.
+ * @throws {DataError} {ConfigError}
+ */
+export async function readSamples(tasks: string, latents?: string): Promise<EvaluationSamples> {
+	const taskList = await readTaskList(tasks);
+	const indexDates = await readIndexDates(tasks);
+	const splitOf = new Map(indexDates.map((row) => [sampleKey(row), row.split]));
+	const read: TaskSamples[] = [];
+	for (const task of taskList.tasks) {
+		const labels: Record<Split, LabelRow[]> = { train: [], tuning: [], held_out: [] };
+		for (const label of await readLabels(join(tasks, task.directory))) {
+			const split = splitOf.get(sampleKey(label));
+			if (split !== undefined) labels[split].push(label);
+		}
+		read.push({ task, labels, tooFew: tooFewPatients(labels.held_out) });
+	}
+	return {
+		taskList,
+		indexDates,
+		tasks: read,
+		latents: latents === undefined ? [] : await readLatents(latents, indexDates),
+	};
+}
+
+/** The samples that every model has features for. */
+export function commonSamples(
+	samples: EvaluationSamples,
+	models: readonly ReadonlyMap<string, unknown>[],
+): EvaluationSamples {
+	const isCommon = (key: string) => models.every((rowOf) => rowOf.has(key));
+	return {
+		...samples,
+		tasks: samples.tasks.map(({ task, labels }) => {
+			const kept = (split: Split) => labels[split].filter((label) => isCommon(sampleKey(label)));
+			const common = { train: kept('train'), tuning: kept('tuning'), held_out: kept('held_out') };
+			return { task, labels: common, tooFew: tooFewPatients(common.held_out) };
+		}),
+		latents: samples.latents.map((targets) => ({
+			...targets,
+			samples: targets.samples.filter(({ sample }) => isCommon(sampleKey(sample))),
+		})),
+	};
+}
+
+/** The outcomes of samples in numbers, with the patient of each. */
+export interface Outcomes {
+	readonly truth: Uint8Array;
+	readonly patients: readonly bigint[];
+	readonly nSamples: number;
+	readonly nPatients: number;
+	readonly nPositives: number;
+}
+
+export function outcomesOf(labels: readonly LabelRow[]): Outcomes {
+	const truth = Uint8Array.from(labels, ({ value }) => (value ? 1 : 0));
+	const patients = labels.map(({ subjectId }) => subjectId);
+	return {
+		truth,
+		patients,
+		nSamples: truth.length,
+		nPatients: new Set(patients).size,
+		nPositives: truth.reduce((sum, label) => sum + label, 0),
+	};
+}
+
+/** True states of held-out samples, (samples x axes) row-major, with the patient of each. */
+export function heldOutStates({ samples }: LatentTargets): {
+	readonly truth: Float32Array;
+	readonly patients: readonly bigint[];
+	readonly nSamples: number;
+	readonly nPatients: number;
+} {
+	const heldOut = samples.filter(({ sample }) => sample.split === 'held_out');
+	const patients = heldOut.map(({ sample }) => sample.subjectId);
+	return {
+		truth: Float32Array.from(heldOut.flatMap(({ state }) => [...state])),
+		patients,
+		nSamples: heldOut.length,
+		nPatients: new Set(patients).size,
+	};
+}

@@ -1,0 +1,75 @@
+import { readFile } from 'node:fs/promises';
+import type { z } from 'zod';
+import { parseConfig } from '../config.js';
+import { DataError, type EhrJepaError } from '../errors.js';
+
+/** Why a text is no JSON: where, never what stands there, which may be a patient's. */
+class JsonFault extends Error {
+	constructor(text: string, cause: SyntaxError) {
+		const position = /position (\d+)/.exec(cause.message)?.[1];
+		const end = /Unexpected end|Unterminated/.test(cause.message);
+		const before = text.slice(0, position === undefined ? undefined : Number(position)).split('\n');
+		super(
+			end
+				? 'it ends early'
+				: position === undefined
+					? 'it is no JSON'
+					: `it is no JSON at line ${before.length}, column ${before.at(-1)!.length + 1}`,
+		);
+	}
+}
+
+/** @throws {JsonFault} */
+export function parseJson(text: string): unknown {
+	try {
+		return JSON.parse(text);
+	} catch (cause) {
+		throw new JsonFault(text, cause as SyntaxError);
+	}
+}
+
+/** What is said of a file that is not there or no JSON. */
+export interface JsonFile {
+	/** Who reads it, for the message. */
+	readonly scope: string;
+	/** Default: `must be JSON`. */
+	readonly rule?: string;
+	readonly fix?: string;
+	/** Class of the error; default: {@link DataError}. */
+	readonly error?: new (
+		message: string,
+		options: ErrorOptions,
+	) => EhrJepaError;
+}
+
+/**
+ * Reads a JSON file.
+ *
+ * @throws {DataError} Or another class, naming file, rule, fault and fix.
+ */
+export async function readJson(file: string, about: JsonFile): Promise<unknown> {
+	try {
+		return parseJson(await readFile(file, 'utf8'));
+	} catch (cause) {
+		const { scope, rule = 'must be JSON', fix, error: Refusal } = about;
+		const value = cause instanceof JsonFault ? cause.message : fileFault(cause);
+		if (Refusal === undefined)
+			throw new DataError(scope, { file, rule, value, ...(fix === undefined ? {} : { fix }) }, { cause });
+		throw new Refusal(`[${scope}] ${file} ${rule} but ${value}${fix === undefined ? '' : `; ${fix}`}`, { cause });
+	}
+}
+
+/** As {@link readJson}, checked by a schema. @throws {ConfigError} Lists every violation. */
+export async function readJsonAs<Schema extends z.ZodType>(
+	file: string,
+	schema: Schema,
+	about: JsonFile,
+): Promise<z.output<Schema>> {
+	return parseConfig(`${about.scope} ${file}`, schema, await readJson(file, about));
+}
+
+function fileFault(cause: unknown): string {
+	const { code, message } = cause as NodeJS.ErrnoException;
+	if (code === 'ENOENT' || code === 'ENOTDIR') return 'it is not there';
+	return `it cannot be read: ${message}`;
+}

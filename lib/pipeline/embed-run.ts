@@ -1,0 +1,79 @@
+import { createHash } from 'node:crypto';
+import { type EmbeddedStates, embed, writeEmbeddings } from '../evaluate/embeddings.js';
+import { rollout, rolloutTarget } from '../evaluate/rollout.js';
+import { writeRollout } from '../evaluate/rollout-file.js';
+import type { EncoderChoice, Pooling } from '../model/world-model.js';
+import type { TokenStore } from '../store/token-store.js';
+import type { IndexDateRow } from '../tasks/read.js';
+import { openModel, requireSameData } from '../train/trainer.js';
+import type { LongOperation } from '../types.js';
+
+export interface EmbedRunOptions extends LongOperation {
+	/** `initial` for the encoder that the run started from. */
+	readonly weights?: 'newest' | 'initial' | undefined;
+	readonly pooling: Pooling;
+	readonly encoder?: EncoderChoice | undefined;
+	/** Tokens of history; absent: those of training. */
+	readonly contextTokens?: number | undefined;
+	/** Also write the predicted states of a run whose predictor maps (state, time ahead): path of that file. */
+	readonly rollout?: string | undefined;
+}
+
+export interface EmbeddedRun {
+	readonly table: EmbeddedStates;
+	/** What the file says of itself in its key-value pairs. */
+	readonly metadata: Readonly<Record<string, string>>;
+}
+
+/**
+ * Writes the frozen states of a run at index dates. The file says what it was made from, the same whichever command made
+ * it and wherever the run lies.
+ *
+ * @throws {CheckpointError} When run and store have other vocabularies. {AbortedError} {NativeError} {OutputError}
+ */
+export async function embedRun(
+	file: string,
+	run: string,
+	store: TokenStore,
+	indexDates: readonly IndexDateRow[],
+	options: EmbedRunOptions,
+): Promise<EmbeddedRun> {
+	const { pooling, encoder = 'encoder', signal, onProgress, onWarning } = options;
+	const { model, run: opened, step } = await openModel(run, { weights: options.weights ?? 'newest' });
+	try {
+		const { config } = opened;
+		requireSameData(config, store, 'vocabulary');
+		const contextTokens = options.contextTokens ?? config.train.contextTokens;
+		const about = {
+			// The configuration, data and step of a run decide its weights.
+			run: createHash('sha256').update(JSON.stringify(config)).digest('hex'),
+			step: String(step),
+			context_tokens: String(contextTokens),
+			store: store.manifest.fingerprint,
+		};
+		const operation = { signal, onProgress, contextTokens };
+		const states =
+			options.rollout === undefined
+				? undefined
+				: await rollout(model, store, indexDates, { ...operation, ...rolloutTarget(config.train.objective) });
+		const table = await embed(model, store, indexDates, { ...operation, pooling, encoder });
+		const { withoutTokens, laterRuns } = table.counts;
+		if (withoutTokens > 0) {
+			onWarning?.(
+				`${withoutTokens} index dates have no token (an unknown subject, or nothing is known yet) and no state`,
+			);
+		}
+		const metadata = {
+			...about,
+			pooling,
+			encoder,
+			index_dates_without_tokens: String(withoutTokens),
+			later_runs_left_out: String(laterRuns),
+		};
+		await writeEmbeddings(file, table, metadata);
+		if (options.rollout !== undefined && states !== undefined) await writeRollout(options.rollout, states, about);
+		return { table, metadata };
+	} finally {
+		await model.close();
+	}
+}

@@ -1,0 +1,71 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Database } from '../data/query.js';
+import { DataError } from '../errors.js';
+import { copyToParquet } from '../files/duckdb-files.js';
+import { decidingCodes } from './deciding-codes.js';
+import { findLabelSets } from './label-sets.js';
+import { labelColumns, loadLabels } from './load-labels.js';
+import type { TaskListEntry } from './read.js';
+
+/** Folder of the ready label sets below that of the tasks, and the beginning of their names. */
+export const readyFolder = 'external';
+
+/**
+ * Adds label sets that came with the data: each is read strictly, its index dates join the others, and what is left out is
+ * counted. Needs the tables all_events, subject_splits, index_dates and first_seen.
+ *
+ * @param shards - Files of the data set relative to its data folder.
+ * @throws {DataError} As {@link findLabelSets} and {@link loadLabels}, and for a set with no subject of this data set.
+ */
+export async function addReadyLabels(
+	database: Database,
+	folder: string,
+	source: string,
+	shards: readonly string[],
+): Promise<TaskListEntry[]> {
+	const entries: TaskListEntry[] = [];
+	await database.run('CREATE TEMP TABLE known_subjects AS SELECT DISTINCT subject_id FROM all_events');
+	for (const { name, files } of await findLabelSets(source, shards)) {
+		const { unlabelled, repeated } = await loadLabels(database, files);
+		const [left] = await database.rows(
+			`SELECT (count(*) FILTER (k.subject_id IS NULL))::DOUBLE AS eventless,
+				(count(*) FILTER (k.subject_id IS NOT NULL AND s.subject_id IS NULL))::DOUBLE AS splitless
+			FROM labels l LEFT JOIN known_subjects k USING (subject_id) LEFT JOIN subject_splits s USING (subject_id)`,
+		);
+		await database.run('DELETE FROM labels WHERE subject_id NOT IN (SELECT subject_id FROM subject_splits)');
+		const [counts] = await database.rows(
+			'SELECT count(*)::INTEGER AS samples, (count(*) FILTER (value))::INTEGER AS positives, count(DISTINCT subject_id)::INTEGER AS patients FROM labels',
+		);
+		const [withoutEvents, withoutSplit] = [Number(left?.eventless), Number(left?.splitless)];
+		if (Number(counts?.samples) === 0) {
+			throw new DataError('labels', {
+				file: source,
+				rule: `must label subjects of this data set's splits in ${name}`,
+				value: `${withoutEvents} labels of subjects without events, ${withoutSplit} of subjects in no split`,
+				fix: 'give the labels of this data set',
+			});
+		}
+		await database.run(
+			`INSERT INTO index_dates SELECT l.subject_id, l.t, s.split FROM labels l JOIN subject_splits s USING (subject_id)
+			ANTI JOIN index_dates i ON i.subject_id = l.subject_id AND i.t = l.t`,
+		);
+		const directory = join(readyFolder, name);
+		await mkdir(join(folder, directory), { recursive: true });
+		await database.run(copyToParquet(labelColumns, join(folder, directory, '0.parquet')));
+		entries.push({
+			name: `${readyFolder}/${name}`,
+			label: name.replaceAll('_', ' '),
+			definition: 'label set that came with the data',
+			horizonDays: null,
+			directory,
+			matchingEvents: null,
+			samples: Number(counts?.samples ?? 0),
+			positives: Number(counts?.positives ?? 0),
+			patients: Number(counts?.patients ?? 0),
+			excluded: { censored: 0, prevalent: 0, inBuffer: 0, unlabelled, repeated, withoutSplit, withoutEvents },
+			decidingCodes: await decidingCodes(database),
+		});
+	}
+	return entries;
+}

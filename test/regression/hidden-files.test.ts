@@ -1,0 +1,94 @@
+import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import t from 'tap';
+import { readLatents } from '../../lib/evaluate/latent-state.js';
+import {
+	buildTasks,
+	commonTasks,
+	importOmop,
+	openMeds,
+	prepareStore,
+	readLabels,
+	simulateCohort,
+	validateMeds,
+} from '../../lib/index.js';
+import { soundMeds, writeMeds } from '../fixtures/meds-folder.js';
+import { folderHashes, medsRows } from '../fixtures/meds-rows.js';
+import { temporaryFolder } from '../fixtures/temporary-folder.js';
+import { tinyOmop, writeOmopParquet } from '../fixtures/tiny-omop.js';
+
+const litter = [
+	'.ipynb_checkpoints/0-checkpoint.parquet',
+	'.hidden/0.parquet',
+	'_temporary/0/0.parquet',
+	'._0.parquet',
+	'.0.parquet',
+	'_metadata.parquet',
+];
+
+/** Puts copies of a file, and files that are none, under hidden names beside it. */
+function litterBeside(file: string): void {
+	for (const [i, name] of litter.entries()) {
+		const path = join(dirname(file), name);
+		mkdirSync(dirname(path), { recursive: true });
+		if (i % 2 === 0) cpSync(file, path);
+		else writeFileSync(path, 'Mac OS X        \u0000\u0005\u0016\u0007');
+	}
+}
+
+t.test('hidden files of a MEDS folder are not read, and it is said', async (t) => {
+	const meds = await writeMeds(temporaryFolder(t), soundMeds());
+	const clean = await openMeds(meds);
+	litterBeside(join(meds, 'data/train/0.parquet'));
+	mkdirSync(join(meds, 'data/.Trash'));
+	cpSync(join(meds, 'data/held_out/0.parquet'), join(meds, 'data/.Trash/0.parquet'));
+	const dataset = await openMeds(meds);
+	t.match(dataset, { events: clean.events, subjects: clean.subjects, fingerprint: clean.fingerprint });
+	t.match(dataset.notes, [/^7 hidden files are not read .*first data\/\.Trash\/0\.parquet/]);
+	const report = await validateMeds(meds);
+	t.match(report, { valid: true, files: 3, events: clean.events });
+	t.match(
+		report.findings.find(({ name }) => name === 'hidden-file'),
+		{ count: 7, severity: 'warning', first: { file: 'data/.Trash/0.parquet' } },
+	);
+	const store = await prepareStore(meds, join(temporaryFolder(t), 'store'), {
+		tokens: { kind: 'structured', minPatients: 1 },
+	});
+	t.match(store.notes.join('\n'), /7 hidden files are not read/);
+	t.equal(store.coverage.events, clean.events);
+});
+
+t.test('a data set in a folder that is itself hidden is read', async (t) => {
+	const meds = await writeMeds(join(temporaryFolder(t), '.cache/_cohort'), soundMeds());
+	t.equal((await openMeds(meds)).events, 20);
+});
+
+t.test('hidden labels and latent states are not read', async (t) => {
+	const folder = temporaryFolder(t);
+	const cohort = join(folder, 'cohort');
+	await simulateCohort(cohort, { patients: 20, threads: 1 });
+	await buildTasks(cohort, join(folder, 'tasks'), { tasks: [...commonTasks] });
+	const labels = await readLabels(join(folder, 'tasks/death/365d'));
+	t.ok(labels.length > 0);
+	litterBeside(join(folder, 'tasks/death/365d/0.parquet'));
+	t.same(await readLabels(join(folder, 'tasks/death/365d')), labels);
+	const indexDates = labels.map((label) => ({ ...label, split: 'train' as const }));
+	const latents = await readLatents(join(cohort, 'latents'), indexDates);
+	litterBeside(join(cohort, 'latents/0.parquet'));
+	t.same(await readLatents(join(cohort, 'latents'), indexDates), latents);
+});
+
+t.test('hidden files of an OMOP CDM are not read, and it is said', async (t) => {
+	const folder = temporaryFolder(t);
+	const cdm = await writeOmopParquet(join(folder, 'cdm'), tinyOmop(), 2);
+	await importOmop(cdm, join(folder, 'clean'));
+	for (const table of ['measurement', 'concept', 'person']) litterBeside(join(cdm, table, 'part-0.parquet'));
+	cpSync(join(cdm, 'death/part-0.parquet'), join(cdm, '._death.parquet'));
+	cpSync(join(cdm, 'death'), join(cdm, '.death'), { recursive: true });
+	const warnings: string[] = [];
+	await importOmop(cdm, join(folder, 'littered'), {}, { onWarning: (text) => warnings.push(text) });
+	t.match(warnings.join('\n'), /hidden files are not read/);
+	t.same(await medsRows(join(folder, 'littered')), await medsRows(join(folder, 'clean')));
+	const [clean, littered] = ['clean', 'littered'].map((name) => folderHashes(join(folder, name, 'data')));
+	t.same(littered, clean);
+});
