@@ -112,6 +112,18 @@ t.test('what is wrong is said in one message, with its exit code', async (t) => 
 	fails(2, /Unknown argument: seed/, 'study', '--out', 'x', '--seed', '3');
 	fails(2, /Invalid values/, 'study', '--out', 'x', '--variants', 'sft', 'lejepa');
 	fails(2, /options has no option "step"/, 'train', 'store', 'runs/x', '--config', 'wrong.json');
+	fails(2, /the nearest is steps/, 'train', '--set', 'stesp=3', 'store', 'runs/x');
+	fails(
+		2,
+		/--steps and --set steps are the same option/,
+		'train',
+		'store',
+		'runs/x',
+		'--steps',
+		'3',
+		'--set',
+		'steps=4',
+	);
 	fails(
 		2,
 		/--rollout must name a --model but names y/,
@@ -144,7 +156,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 		}),
 	);
 	t.same(options, {
-		demo: ['meds', 'out', 'patients', 'seed', 'steps'],
+		demo: ['meds', 'out', 'patients', 'seed', 'set', 'steps'],
 		'simulate <out>': ['latent-patients', 'max-years', 'min-years', 'out', 'patients', 'seed', 'threads'],
 		'import-omop <cdm> <out>': [
 			'cdm',
@@ -159,7 +171,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 			'unmapped',
 			'vocabulary',
 		],
-		study: ['config', 'out', 'patients', 'seeds', 'size', 'steps', 'variants'],
+		study: ['config', 'out', 'patients', 'seeds', 'set', 'size', 'steps', 'variants'],
 		'validate <meds>': ['birth-code', 'death-code', 'max-code-length', 'meds'],
 		'prepare <meds> <out>': [
 			'bins',
@@ -175,7 +187,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 			'tokens',
 			'vocabulary',
 		],
-		'train <store> <run>': ['config', 'from', 'objective', 'resume', 'run', 'seed', 'size', 'steps', 'store'],
+		'train <store> <run>': ['config', 'from', 'objective', 'resume', 'run', 'seed', 'set', 'size', 'steps', 'store'],
 		'tasks <meds> <out>': [
 			'birth-code',
 			'buffer-days',
