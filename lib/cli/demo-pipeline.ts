@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { simulateCohort } from '../cohort/simulate.js';
-import { parseConfig } from '../config.js';
+import { filePath, parseConfig } from '../config.js';
 import { openMeds } from '../data/meds.js';
 import { ConfigError, OutputError } from '../errors.js';
 import { evaluate } from '../evaluate/evaluate.js';
@@ -20,7 +20,7 @@ import { writeReport } from '../report/report.js';
 import { openTokenStore, type TokenStore } from '../store/token-store.js';
 import { buildTasks } from '../tasks/build.js';
 import { definitionsFor } from '../tasks/definitions.js';
-import { readIndexDates } from '../tasks/read.js';
+import { readTasks } from '../tasks/read.js';
 import { TrainConfig, type TrainConfigInput } from '../train/train-config.js';
 import type { CommandContext } from './context.js';
 import { duration } from './progress-line.js';
@@ -29,7 +29,7 @@ import { applySettings } from './settings.js';
 /** Options of the demo; kept in `demo.json`, so that an interrupted one is continued with the same. */
 export const DemoOptions = z.strictObject({
 	/** Absolute path of a MEDS data set; null simulates a cohort. */
-	meds: z.string().nullable(),
+	meds: filePath.nullable(),
 	patients: z.int().positive(),
 	steps: z.int().positive(),
 	seed: z.int().nonnegative(),
@@ -174,7 +174,7 @@ async function embedAll(
 	tasks: string,
 	context: CommandContext,
 ): Promise<(EvaluatedModel & { readonly embeddings: string })[]> {
-	const indexDates = await readIndexDates(tasks);
+	const folderOfTasks = await readTasks(tasks);
 	await makeFolder(join(folder, 'embeddings'));
 	const result: (EvaluatedModel & { embeddings: string })[] = [];
 	const encoders = [
@@ -196,7 +196,7 @@ async function embedAll(
 	for (const { name, label, description, run, kind } of encoders) {
 		const embeddings = join(folder, 'embeddings', `${name}.parquet`);
 		if (!(await exists(embeddings))) {
-			await embedRun(embeddings, join(folder, 'runs', run), store, indexDates, {
+			await embedRun(embeddings, join(folder, 'runs', run), store, folderOfTasks, {
 				...context.operation(`embed ${label}`),
 				pooling,
 				weights: kind === 'untrained' ? 'initial' : 'newest',

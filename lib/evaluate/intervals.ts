@@ -4,6 +4,9 @@ import { RandomStream } from '../random.js';
 import type { Estimate } from './evaluation-file.js';
 import { isDefined, type Metric } from './metrics.js';
 
+/** Resamples that an interval of 95 % needs: one at least lies beyond each of its ends. */
+export const smallestDraws = 40;
+
 export interface BootstrapOptions {
 	readonly draws: number;
 	/** Coverage of the percentile interval, such as 0.95. */

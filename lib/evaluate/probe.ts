@@ -47,7 +47,10 @@ export async function fitProbe(
 	const nTrainPositives = trainLabels.reduce((sum, label) => sum + label, 0);
 	if (nTrainPositives === 0 || nTrainPositives === nTrainSamples) {
 		return {
-			undefinedReason: `one class only in train (${nTrainPositives} of ${nTrainSamples} positive)`,
+			undefinedReason:
+				nTrainSamples === 0
+					? 'no samples in train'
+					: `one class only in train (${nTrainPositives} of ${nTrainSamples} positive)`,
 			nTrainSamples,
 			nTrainPositives,
 		};
@@ -59,7 +62,7 @@ export async function fitProbe(
 			rows: nTrainSamples,
 			columns: table.columns,
 			labels: trainLabels,
-			l2: [...l2Grid],
+			l2: Float64Array.from(l2Grid),
 		}),
 	);
 	const solution = (i: number) => weights.subarray(i * (table.columns + 1), (i + 1) * (table.columns + 1));
@@ -83,6 +86,7 @@ export async function fitProbe(
 
 /** Why a held-out set cannot carry a metric; undefined when it can. */
 export function tooFewPatients(labels: readonly LabelRow[]): string | undefined {
+	if (labels.length === 0) return 'no samples in held-out';
 	for (const [value, name] of [
 		[true, 'positive'],
 		[false, 'negative'],

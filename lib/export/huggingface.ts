@@ -1,8 +1,9 @@
 import { copyFile, open, readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
-import { parseConfig } from '../config.js';
+import { filePath, parseConfig } from '../config.js';
 import { ConfigError } from '../errors.js';
+import { requirePath } from '../files/path.js';
 import { writeWhole, writeWholeFolder } from '../files/whole.js';
 import { predictorOf } from '../model/predictor.js';
 import { tensorShapes } from '../model/pretrained.js';
@@ -33,9 +34,9 @@ export const ExportOptions = z.strictObject({
 	/** With `peft`: folder or hub name of the base, as `from_pretrained` takes it. */
 	baseModel: z.string().min(1).optional(),
 	/** Folder whose tokenizer files are copied. */
-	tokenizer: z.string().optional(),
+	tokenizer: filePath.optional(),
 	/** Other files to be copied beside the weights, such as the vocabulary of a token store. */
-	files: z.array(z.string()).default([]),
+	files: z.array(filePath).default([]),
 	/** What training adds to the encoder, each in a file of its own; with `peft` the target encoder is its adapter. */
 	parts: z.array(z.enum(['predictor', 'target_encoder'])).default([]),
 	/** README.md of the folder (Markdown). */
@@ -73,6 +74,7 @@ export async function exportHuggingFace(
 	directory: string,
 	options: ExportOptions = {},
 ): Promise<ExportSummary> {
+	requirePath('export', 'directory', directory);
 	const config = parseConfig('export', ExportOptions, options);
 	const peft = config.adapters === 'peft';
 	if (!peft && config.baseModel !== undefined) {

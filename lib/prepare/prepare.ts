@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { fraction, parseConfig, positiveInteger } from '../config.js';
+import { filePath, fraction, parseConfig, positiveInteger } from '../config.js';
 import { birthCandidates } from '../data/birth-candidates.js';
 import { type EventPart, type EventSource, planParts, presentColumns } from '../data/event-parts.js';
 import { LifeCodeOptions, LifeCodes } from '../data/life-codes.js';
@@ -16,6 +16,7 @@ import { copyToParquet } from '../files/duckdb-files.js';
 import { exists } from '../files/exists.js';
 import { sha256 } from '../files/hash.js';
 import { writePartialFolder } from '../files/partial.js';
+import { requirePath } from '../files/path.js';
 import { writeWhole } from '../files/whole.js';
 import { packageVersion } from '../package-version.js';
 import type { StoreManifest } from '../store/manifest.js';
@@ -28,6 +29,7 @@ import { embeddingRows, TextVocabulary } from '../tokenizer/text-vocabulary.js';
 import { Vocabulary } from '../tokenizer/vocabulary.js';
 import type { LongOperation } from '../types.js';
 import { assembleStore } from './assemble.js';
+import { lostValueNotes, type ValueForm, valueForms } from './lost-values.js';
 import { makePartFolders, readPartSummary } from './part-files.js';
 import { PartPool } from './part-pool.js';
 import type { TokenisePlan } from './prepare-tasks.js';
@@ -36,7 +38,7 @@ import { prefixRows } from './summary.js';
 const StructuredTokens = z.strictObject({
 	kind: z.literal('structured'),
 	/** An existing vocabulary.json; absent: one is fitted on the train split. */
-	vocabulary: z.string().optional(),
+	vocabulary: filePath.optional(),
 	/** Codes that fewer training patients have are grouped by prefix. */
 	minPatients: positiveInteger.default(5),
 	bins: z.int().min(2).max(100).default(10),
@@ -47,7 +49,7 @@ const StructuredTokens = z.strictObject({
 const TextTokens = z.strictObject({
 	kind: z.literal('text'),
 	/** Folder with the tokenizer of a Qwen model. */
-	tokenizer: z.string(),
+	tokenizer: filePath,
 	serialiser: SerialiserOptions.prefault({}),
 	/** Rows of the embedding; absent: as config.json beside the tokenizer says, else 151,936 for Qwen. */
 	vocabSize: positiveInteger.optional(),
@@ -81,6 +83,8 @@ export async function prepareStore(
 	options: PrepareOptions = {},
 	operation: LongOperation = {},
 ): Promise<StoreManifest> {
+	requirePath('prepare', 'meds', meds);
+	requirePath('prepare', 'out', out);
 	const config = parseConfig('prepare', PrepareOptions, options);
 	const dataset = await openMedsFiles(meds);
 	const given = await givenTokens(config);
@@ -138,6 +142,7 @@ interface Survey {
 	readonly codesWithValues: number;
 	readonly values: number;
 	readonly textOnly: number;
+	readonly forms: readonly ValueForm[];
 }
 
 class Preparation {
@@ -179,6 +184,7 @@ class Preparation {
 		let vocabulary: Vocabulary | TextVocabulary;
 		try {
 			vocabulary = await this.#vocabulary(survey, pool, source);
+			notes.push(...lostValueNotes(survey.forms, vocabulary));
 			await this.#tokenise(survey, pool, await this.#plan(vocabulary));
 		} finally {
 			await pool.close();
@@ -218,6 +224,7 @@ class Preparation {
 			`CREATE TABLE codes AS SELECT code AS name, count(*)::DOUBLE AS events, count(value)::DOUBLE AS valued,
 				(${textOnly})::DOUBLE AS text_only FROM (${eventsSql(this.#dataset, present.text ? ['text_value'] : [])}) GROUP BY code`,
 		);
+		const forms = await valueForms(database, this.#dataset, present);
 		const distinct = async (kind: 'unit' | 'table', wanted: boolean) => {
 			const select = wanted
 				? `SELECT DISTINCT "${kind}" AS name FROM (${eventsSql(this.#dataset, [kind])})`
@@ -242,6 +249,7 @@ class Preparation {
 			codesWithValues: rows.filter(({ valued }) => Number(valued) > 0).length,
 			values: total('valued'),
 			textOnly: total('text_only'),
+			forms,
 		};
 	}
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { positiveInteger, seed } from '../config.js';
+import { smallestDraws } from '../evaluate/intervals.js';
 import { modelSizes, Qwen3Shape } from '../model/qwen3-config.js';
 import type { ObjectivePreset } from '../objective/objective.js';
 import { OptimizerConfig } from '../train/train-config.js';
@@ -47,7 +48,7 @@ export const StudyOptions = z.strictObject({
 	/** How a window becomes one state. */
 	pooling: z.enum(['mean', 'last']).default('mean'),
 	/** Bootstrap resamples. */
-	draws: positiveInteger.default(1000),
+	draws: z.int().min(smallestDraws).default(1000),
 	/** Cohort, index dates, held-out windows and resamples; the runs have seeds of their own. */
 	seed: seed.default(1),
 });

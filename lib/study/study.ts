@@ -12,6 +12,7 @@ import { readSamples } from '../evaluate/samples.js';
 import { exists, requireEmptyFolder } from '../files/exists.js';
 import { readJson } from '../files/json.js';
 import { lockFolder } from '../files/lock.js';
+import { requirePath } from '../files/path.js';
 import { makeFolder, writeWhole } from '../files/whole.js';
 import { objectivePresets } from '../objective/objective.js';
 import { embedRun } from '../pipeline/embed-run.js';
@@ -43,6 +44,7 @@ export async function runStudy(
 	options: StudyOptions = {},
 	operation: LongOperation = {},
 ): Promise<StudyFile> {
+	requirePath('study', 'folder', folder);
 	const config = parseConfig('study', StudyOptions, options);
 	const files = new StudyFolder(folder);
 	using _lock = lockFolder(folder);
@@ -147,12 +149,18 @@ async function planWork(
 				cost: readingCost,
 				isWhole: () => exists(embeddings),
 				make: async (operation, report) => {
-					await embedRun(await placeFor(embeddings), run, store, samples.indexDates, {
-						...operation,
-						pooling,
-						weights: kind === 'encoder' ? 'newest' : 'initial',
-						onProgress: ({ done, total }) => report(done / (total ?? done)),
-					});
+					await embedRun(
+						await placeFor(embeddings),
+						run,
+						store,
+						{ list: samples.taskList, indexDates: samples.indexDates },
+						{
+							...operation,
+							pooling,
+							weights: kind === 'encoder' ? 'newest' : 'initial',
+							onProgress: ({ done, total }) => report(done / (total ?? done)),
+						},
+					);
 				},
 			});
 			work.push({

@@ -9,6 +9,7 @@ import { splitSources } from '../data/splits.js';
 import { DataError } from '../errors.js';
 import { parquetFiles } from '../files/duckdb-files.js';
 import { readJson } from '../files/json.js';
+import { requirePath } from '../files/path.js';
 import { type IndexDate, type Split, splits } from '../types.js';
 import { DecidingCode } from './deciding-codes.js';
 import { labelFiles } from './label-sets.js';
@@ -72,6 +73,7 @@ export type TaskList = z.output<typeof TaskList>;
 
 /** @throws {DataError} {ConfigError} */
 export async function readTaskList(directory: string): Promise<TaskList> {
+	requirePath('tasks', 'directory', directory);
 	const file = join(directory, 'tasks.json');
 	const json = await readJson(file, {
 		scope: 'tasks',
@@ -99,6 +101,7 @@ export interface IndexDateRow extends IndexDate {
  * @throws {DataError} A null, a split with another name, a sample that occurs twice.
  */
 export async function readIndexDates(directory: string): Promise<IndexDateRow[]> {
+	requirePath('tasks', 'directory', directory);
 	const file = join(directory, 'index_dates.parquet');
 	return withDatabase({}, async (database) => {
 		const rows: IndexDateRow[] = [];
@@ -129,6 +132,28 @@ export async function readIndexDates(directory: string): Promise<IndexDateRow[]>
 	});
 }
 
+/** A task folder: its list and its index dates, which belong together. */
+export interface TaskFolder {
+	readonly list: TaskList;
+	readonly indexDates: readonly IndexDateRow[];
+}
+
+/** @throws {DataError} {ConfigError} Also when the index dates are not those that the list was written with. */
+export async function readTasks(directory: string): Promise<TaskFolder> {
+	const list = await readTaskList(directory);
+	const indexDates = await readIndexDates(directory);
+	const found = indexDatesFingerprint(indexDates);
+	if (found !== list.indexDatesFingerprint) {
+		throw new DataError('tasks', {
+			file: join(directory, 'index_dates.parquet'),
+			rule: `must hold the index dates of tasks.json (${list.indexDatesFingerprint.slice(0, 12)})`,
+			value: `${found.slice(0, 12)}, ${indexDates.length} index dates`,
+			fix: 'build the tasks again',
+		});
+	}
+	return { list, indexDates };
+}
+
 /** SHA-256 over index dates and their splits, whatever their order. */
 export function indexDatesFingerprint(dates: readonly IndexDateRow[]): string {
 	const hash = createHash('sha256');
@@ -146,6 +171,7 @@ export interface LabelRow extends IndexDate {
  * @throws {DataError} Another schema, two labels for one sample, no file.
  */
 export async function readLabels(directory: string): Promise<LabelRow[]> {
+	requirePath('tasks', 'directory', directory);
 	const files = await labelFiles(directory);
 	return withDatabase({}, async (database) => {
 		await loadLabels(database, files, { mayBeEmpty: true });

@@ -1,6 +1,7 @@
 import { AbortedError, CheckpointError } from '../errors.js';
-import type { WorldModel } from '../model/world-model.js';
-import type { NativeLosses } from '../native.js';
+import { requirePath } from '../files/path.js';
+import type { Losses, WorldModel } from '../model/world-model.js';
+import { weightsAt } from '../objective/objective.js';
 import { prefetchBatches } from '../sample/prefetch.js';
 import type { TokenStore } from '../store/token-store.js';
 import type { LongOperation, Split, TrainingBatch } from '../types.js';
@@ -8,7 +9,7 @@ import { batchLosses, meanLosses } from './batch-losses.js';
 import { CheckpointWriter } from './checkpoint-writer.js';
 import { CollapseWatch } from './collapse-warning.js';
 import { checkpointModel, initialModel, planRun, type RunModelOptions } from './initial-model.js';
-import { lossOptionsAt, samplerOptions, targetRestartsAt } from './loss-options.js';
+import { lossOptionsAt, samplerOptions } from './loss-options.js';
 import type { StepMetrics, TuningMetrics } from './metrics.js';
 import type { RunConfig } from './run-config.js';
 import { RunFolder } from './run-folder.js';
@@ -47,6 +48,7 @@ export class Trainer {
 	 * @throws {ConfigError} {CheckpointError} {VocabularyError} {OutputError} {NativeError} {SetupError}
 	 */
 	static async create(path: string, store: TokenStore, config: TrainConfigInput = {}): Promise<Trainer> {
+		requirePath('train', 'run', path);
 		const run = await planRun(store, config);
 		const model = await initialModel(run);
 		try {
@@ -105,9 +107,10 @@ export class Trainer {
 	async *run(store: TokenStore, operation: LongOperation = {}): AsyncGenerator<StepMetrics> {
 		requireSameData(this.folder.config, store);
 		const { config } = this;
-		const metrics = await this.folder.openMetrics(this.#step);
+		const { writer: metrics, kept } = await this.folder.openMetrics(this.#step);
 		const writer = new CheckpointWriter(this.folder, this.model, operation.onWarning ?? (() => {}));
 		const watch = new CollapseWatch(operation.onWarning ?? (() => {}));
+		for (const line of kept) if (line.kind === 'train' && line.collapse !== undefined) watch.recall(line.collapse);
 		let savedAt = this.#step;
 		const save = async () => {
 			if (savedAt === this.#step) return undefined;
@@ -183,24 +186,20 @@ export class Trainer {
 		const step = this.#step + 1;
 		const learningRate = learningRateAt(step, config.steps, config.optimizer);
 		const { latent } = config.objective;
+		const { momentum } = weightsAt(config.objective, step, config.steps);
 		const { beta1, beta2, epsilon, weightDecay, gradientClip } = config.optimizer;
 		const started = performance.now();
-		const { weights, ...losses } = lossOptionsAt(config, step, {
-			collapse: isDue(step, config.collapseEvery, config.steps),
-			interference: latent !== null && latent.interferenceEvery > 0 && step % latent.interferenceEvery === 0,
-		});
 		const result = await this.model.step(
 			batches,
 			{
-				...losses,
+				...lossOptionsAt(config, step, { collapse: isDue(step, config.collapseEvery, config.steps) }),
+				interference: latent !== null && latent.interferenceEvery > 0 && step % latent.interferenceEvery === 0,
 				learningRate,
 				beta1,
 				beta2,
 				epsilon,
 				weightDecay,
 				gradientClip,
-				momentum: weights.momentum ?? 1,
-				restartTarget: targetRestartsAt(config, step),
 			},
 			signal,
 		);
@@ -212,7 +211,7 @@ export class Trainer {
 			step,
 			...pickLosses(result),
 			learningRate,
-			momentum: weights.momentum,
+			momentum,
 			gradientNorm: result.gradientNorm,
 			...(result.regulariser === null ? {} : { regulariser: result.regulariser }),
 			...(result.interference === null ? {} : { interference: result.interference }),
@@ -222,7 +221,7 @@ export class Trainer {
 			waitMs,
 			...(checkpointMs === undefined ? {} : { checkpointMs }),
 			peakRssBytes: process.resourceUsage().maxRSS * 1024,
-			...(result.collapse === undefined ? {} : { collapse: result.collapse }),
+			...(result.collapse === null ? {} : { collapse: result.collapse }),
 		};
 	}
 
@@ -283,11 +282,20 @@ export function requireSameData(run: RunConfig, store: TokenStore, what: 'store'
 	}
 }
 
+/** @throws {CheckpointError} When held-out subjects of a store were among those that a run was trained on. */
+export function requireSameSplits(run: RunConfig, { manifest, directory }: TokenStore): void {
+	const { dataset, splits } = run.data;
+	if (dataset !== manifest.dataset.fingerprint || splits === manifest.splitting.fingerprint) return;
+	throw new CheckpointError(
+		`[run] the splits must be those that the run was trained with (${splits?.slice(0, 12)}), or held-out subjects were trained on, but are ${manifest.splitting.fingerprint.slice(0, 12)} (${directory}); embed with the store of the run, or train again`,
+	);
+}
+
 function isDue(step: number, every: number, last: number): boolean {
 	return step === last || (every > 0 && step % every === 0);
 }
 
-function pickLosses({ loss, nextTokenLoss, latentLoss }: NativeLosses) {
+function pickLosses({ loss, nextTokenLoss, latentLoss }: Losses) {
 	return { loss, nextTokenLoss, latentLoss };
 }
 

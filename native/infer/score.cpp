@@ -10,12 +10,12 @@
 
 namespace ehrjepa::infer {
 
-Scores score(const model::Qwen3Weights& weights, const model::Qwen3Config& config, at::ScalarType compute_dtype,
-             const model::PackedTokens& batch, bool with_hidden, const std::atomic<bool>& cancelled) {
+ScoreTensors score(const model::Qwen3Weights& weights, const Qwen3Config& config, at::ScalarType compute_dtype,
+                   const model::PackedTokens& batch, bool with_hidden, const std::atomic<bool>& cancelled) {
   const at::NoGradGuard no_grad;
   const model::Qwen3Weights cast = model::cast_weights(weights, compute_dtype);
   const at::Tensor hidden_TD = model::qwen3_forward(cast, config, batch, cancelled);
-  Scores result;
+  ScoreTensors result;
   result.log_probabilities =
       at::full({hidden_TD.size(0)}, std::numeric_limits<float>::quiet_NaN(), at::TensorOptions().dtype(at::kFloat));
   for (std::size_t s = 0; s + 1 < batch.layout.cu_seqlens.size(); ++s) {

@@ -8,8 +8,9 @@ import { commands } from '../../../lib/cli/main.js';
 import { probeTable } from '../../../lib/cli/probe-table.js';
 import { duration, progressText } from '../../../lib/cli/progress-line.js';
 import { EvaluationFile } from '../../../lib/evaluate/evaluation-file.js';
-import { openTokenStore, readIndexDates } from '../../../lib/index.js';
+import { openTokenStore } from '../../../lib/index.js';
 import { embedRun } from '../../../lib/pipeline/embed-run.js';
+import { readTasks } from '../../../lib/tasks/read.js';
 import { generateReportInput } from '../../fixtures/report-input.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
 
@@ -90,8 +91,8 @@ t.test('an embedding file is the same by whichever way it is made, wherever the 
 	cpSync(join(folder, 'runs/both'), join(folder, 'elsewhere'), { recursive: true });
 	const store = await openTokenStore(join(folder, 'store'));
 	const again = join(folder, 'again.parquet');
-	const indexDates = await readIndexDates(join(folder, 'tasks'));
-	await embedRun(again, join(folder, 'elsewhere'), store, indexDates, { pooling: 'mean' });
+	const tasks = await readTasks(join(folder, 'tasks'));
+	await embedRun(again, join(folder, 'elsewhere'), store, tasks, { pooling: 'mean' });
 	await store.close();
 	t.ok(readFileSync(again).equals(readFileSync(join(folder, 'both.parquet'))));
 });
@@ -162,6 +163,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 			'cdm',
 			'encoding',
 			'max-dropped',
+			'max-unknown-concepts',
 			'memory-limit',
 			'midnight',
 			'missing-concept',
