@@ -1,7 +1,7 @@
 import { omopEvents } from './tables.js';
 
 /** Columns that are read from a table about persons, under all their names. */
-export function knownColumns(table: string): ReadonlySet<string> {
+function knownColumns(table: string): ReadonlySet<string> {
 	const names = new Set<string>(['person_id']);
 	const add = (...columns: readonly (string | undefined)[]) => {
 		for (const column of columns) if (column !== undefined) names.add(column);
