@@ -12,6 +12,7 @@
 
 #include "core/error.h"
 #include "io/file.h"
+#include "memory/scalar_type.h"
 
 namespace ehrjepa::io {
 namespace {
@@ -46,11 +47,8 @@ const char* dtype_name(const std::string& path, const std::string& tensor, at::S
   fail(path, "tensor " + tensor + " must be float32, float16 or bfloat16");
 }
 
-at::ScalarType scalar_type(const TensorEntry& entry) {
-  if (entry.dtype == "F32") return at::kFloat;
-  if (entry.dtype == "F16") return at::kHalf;
-  if (entry.dtype == "BF16") return at::kBFloat16;
-  fail(entry.path, "tensor " + entry.name + " must be F32, F16 or BF16 but is " + entry.dtype);
+at::ScalarType stored_dtype(const NamedTensor& entry, std::optional<Dtype> dtype) {
+  return dtype ? memory::scalar_type(*dtype) : entry.tensor.scalar_type();
 }
 
 std::string shape_text(at::IntArrayRef shape) {
@@ -60,7 +58,7 @@ std::string shape_text(at::IntArrayRef shape) {
 }
 
 std::string header_of(const std::string& path, const std::vector<NamedTensor>& tensors,
-                      const std::map<std::string, std::string>& metadata, std::optional<at::ScalarType> dtype) {
+                      const std::map<std::string, std::string>& metadata, std::optional<Dtype> dtype) {
   std::string header = "{\"__metadata__\":{\"format\":\"pt\"";
   for (const auto& [key, value] : metadata) {
     header += ',';
@@ -71,7 +69,7 @@ std::string header_of(const std::string& path, const std::vector<NamedTensor>& t
   header += '}';
   std::uint64_t offset = 0;
   for (const NamedTensor& entry : tensors) {
-    const at::ScalarType stored = dtype.value_or(entry.tensor.scalar_type());
+    const at::ScalarType stored = stored_dtype(entry, dtype);
     const std::uint64_t end = offset + static_cast<std::uint64_t>(entry.tensor.numel()) * c10::elementSize(stored);
     header += ',';
     header += json_string(entry.name);
@@ -128,7 +126,7 @@ std::vector<const TensorEntry*> locate(const std::vector<TensorEntry>& entries, 
                            shape_text(entry.shape));
     }
     const std::uint64_t bytes =
-        static_cast<std::uint64_t>(target.tensor.numel()) * c10::elementSize(scalar_type(entry));
+        static_cast<std::uint64_t>(target.tensor.numel()) * c10::elementSize(memory::scalar_type(entry.dtype));
     const std::uint64_t size = files.open(entry.path).size();
     if (entry.end < entry.begin || entry.end > size || entry.end - entry.begin != bytes) {
       fail(entry.path, "tensor " + entry.name + " must span " + std::to_string(bytes) + " bytes inside the file of " +
@@ -145,10 +143,13 @@ at::Tensor mapped_tensor(const TensorEntry& entry, Files& files) {
   std::shared_ptr<Mapping> mapping = files.map(entry.path);
   char* const data = mapping->at(entry.begin);
   return at::from_blob(
-      data, entry.shape, [mapping = std::move(mapping)](void*) {}, at::TensorOptions().dtype(scalar_type(entry)));
+      data, entry.shape, [mapping = std::move(mapping)](void*) {},
+      at::TensorOptions().dtype(memory::scalar_type(entry.dtype)));
 }
 
-bool is_aligned(const TensorEntry& entry) { return entry.begin % c10::elementSize(scalar_type(entry)) == 0; }
+bool is_aligned(const TensorEntry& entry) {
+  return entry.begin % c10::elementSize(memory::scalar_type(entry.dtype)) == 0;
+}
 
 /// Reads bytes of equal dtype by all threads.
 void read_bytes(const TensorEntry& entry, const at::Tensor& destination, Files& files) {
@@ -166,12 +167,12 @@ void read_bytes(const TensorEntry& entry, const at::Tensor& destination, Files& 
 }
 
 void copy_values(const TensorEntry& entry, const at::Tensor& destination, Files& files) {
-  if (scalar_type(entry) == destination.scalar_type() && destination.is_contiguous()) {
+  if (memory::scalar_type(entry.dtype) == destination.scalar_type() && destination.is_contiguous()) {
     read_bytes(entry, destination, files);
   } else if (is_aligned(entry)) {
     destination.copy_(mapped_tensor(entry, files));
   } else {
-    const at::Tensor same = at::empty(entry.shape, at::TensorOptions().dtype(scalar_type(entry)));
+    const at::Tensor same = at::empty(entry.shape, at::TensorOptions().dtype(memory::scalar_type(entry.dtype)));
     read_bytes(entry, same, files);
     destination.copy_(same);
   }
@@ -180,7 +181,7 @@ void copy_values(const TensorEntry& entry, const at::Tensor& destination, Files&
 }  // namespace
 
 void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
-                       const std::map<std::string, std::string>& metadata, std::optional<at::ScalarType> dtype) {
+                       const std::map<std::string, std::string>& metadata, std::optional<Dtype> dtype) {
   const at::NoGradGuard no_grad;
   File file(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC);
   try {
@@ -189,7 +190,7 @@ void write_safetensors(const std::string& path, const std::vector<NamedTensor>& 
     file.write(&header_size, sizeof(header_size));  // little-endian, as is every machine libtorch is built for
     file.write(header.data(), header.size());
     for (const NamedTensor& entry : tensors) {
-      const at::Tensor values = entry.tensor.detach().to(dtype.value_or(entry.tensor.scalar_type())).contiguous();
+      const at::Tensor values = entry.tensor.detach().to(stored_dtype(entry, dtype)).contiguous();
       file.write(values.data_ptr(), values.nbytes());
     }
     file.sync();
@@ -213,7 +214,7 @@ std::vector<at::Tensor> read_safetensors(const std::vector<TensorEntry>& entries
   std::vector<at::Tensor> result;
   const at::NoGradGuard no_grad;
   for (const TensorEntry* const entry : locate(entries, wanted, files)) {
-    if (placement == Placement::kMapped && scalar_type(*entry) == dtype && is_aligned(*entry)) {
+    if (placement == Placement::kMapped && memory::scalar_type(entry->dtype) == dtype && is_aligned(*entry)) {
       result.push_back(mapped_tensor(*entry, files));
       continue;
     }

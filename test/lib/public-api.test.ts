@@ -52,6 +52,7 @@ t.test('the public API is frozen: a name is added on purpose, and taken away in 
 		'evaluate',
 		'exportHuggingFace',
 		'importOmop',
+		'learningRateAt',
 		'modelSizes',
 		'objectivePresets',
 		'openMeds',

@@ -8,8 +8,6 @@
 #include "model/target_encoder.h"
 #include "native/check.h"
 #include "native/gradcheck.h"
-#include "ops/attention/attention.h"
-#include "ops/rotary/rotary.h"
 #include "train/batch.h"
 
 namespace {
@@ -18,7 +16,7 @@ using namespace ehrjepa;
 
 const std::atomic<bool> running{false};
 
-model::Qwen3Config small_config() {
+Qwen3Config small_config() {
   return {.vocab_size = 37,
           .hidden_size = 24,
           .intermediate_size = 40,
@@ -45,50 +43,8 @@ std::vector<std::int32_t> positions_of(std::initializer_list<int> lengths) {
   return result;
 }
 
-/// The definition, sum by sum.
-at::Tensor plain_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                           const std::vector<std::int64_t>& cu_seqlens, double scale) {
-  const at::Tensor out = at::zeros_like(q);
-  const std::int64_t groups = q.size(1) / k.size(1);
-  for (std::size_t s = 0; s + 1 < cu_seqlens.size(); ++s) {
-    for (std::int64_t t = cu_seqlens[s]; t < cu_seqlens[s + 1]; ++t) {
-      for (std::int64_t n = 0; n < q.size(1); ++n) {
-        const at::Tensor keys = k.slice(0, cu_seqlens[s], t + 1).select(1, n / groups);
-        const at::Tensor values = v.slice(0, cu_seqlens[s], t + 1).select(1, n / groups);
-        const at::Tensor scores = keys.mv(q[t][n]) * scale;
-        out[t][n].copy_(values.t().mv(at::softmax(scores, 0)));
-      }
-    }
-  }
-  return out;
-}
-
-TEST("attention: packed, grouped and causal, as the definition says") {
-  at::manual_seed(5);
-  const std::vector<std::int64_t> cu_seqlens = {0, 1, 8, 13};
-  const at::Tensor q = at::randn({13, 4, 8}, at::kDouble);
-  const at::Tensor k = at::randn({13, 2, 8}, at::kDouble);
-  const at::Tensor v = at::randn({13, 2, 8}, at::kDouble);
-  const at::Tensor found = ops::attention(q, k, v, {cu_seqlens, {}, false}, 0.3);
-  EXPECT_LE((found - plain_attention(q, k, v, cu_seqlens, 0.3)).abs().max().item<double>(), 1e-12);
-}
-
-TEST("rotary: position 0 changes nothing, and scores depend on the distance alone") {
-  const at::Tensor x = at::randn({1, 1, 8}, at::kDouble);
-  const at::Tensor y = at::randn({1, 1, 8}, at::kDouble);
-  const auto at_position = [](const at::Tensor& values, std::int64_t position) {
-    return ops::apply_rotary(values, ops::rotary_tables(at::tensor({position}, at::kLong), 8, 1e4, at::kDouble));
-  };
-  EXPECT_LE((at_position(x, 0) - x).abs().max().item<double>(), 1e-15);
-  const auto score = [&](std::int64_t i, std::int64_t j) {
-    return (at_position(x, i) * at_position(y, j)).sum().item<double>();
-  };
-  EXPECT_CLOSE(score(7, 3), score(104, 100), 1e-10);
-  EXPECT(std::abs(score(7, 3) - score(7, 4)) > 1e-6);
-}
-
 TEST("qwen3: packed sequences give what separate sequences give") {
-  const model::Qwen3Config config = small_config();
+  const Qwen3Config config = small_config();
   const model::Qwen3Weights weights = model::initialise_qwen3(config, 11);
   const auto first = tokens_of(5, 1), second = tokens_of(9, 2);
   std::vector<std::int32_t> both = first;
@@ -103,7 +59,7 @@ TEST("qwen3: packed sequences give what separate sequences give") {
 }
 
 TEST("qwen3: a token changes no state before it") {
-  const model::Qwen3Config config = small_config();
+  const Qwen3Config config = small_config();
   const model::Qwen3Weights weights = model::initialise_qwen3(config, 11);
   auto tokens = tokens_of(12, 3);
   const auto run = [&] {
@@ -119,7 +75,7 @@ TEST("qwen3: a token changes no state before it") {
 }
 
 TEST("qwen3: gradients agree with central differences in float64") {
-  model::Qwen3Config config = small_config();
+  Qwen3Config config = small_config();
   config.vocab_size = 7;
   config.hidden_size = 6;
   config.intermediate_size = 8;
@@ -145,7 +101,7 @@ TEST("qwen3: gradients agree with central differences in float64") {
 }
 
 TEST("qwen3: same seed, same weights; another seed, other weights; parameter count is that of the tensors") {
-  model::Qwen3Config config = small_config();
+  Qwen3Config config = small_config();
   for (const bool tied : {true, false}) {
     config.tie_word_embeddings = tied;
     const auto one = model::initialise_qwen3(config, 4).named(config);
@@ -163,25 +119,25 @@ TEST("qwen3: same seed, same weights; another seed, other weights; parameter cou
 }
 
 TEST("qwen3: the published shape has the published number of parameters") {
-  const model::Qwen3Config config{.vocab_size = 151'936,
-                                  .hidden_size = 2048,
-                                  .intermediate_size = 6144,
-                                  .num_hidden_layers = 28,
-                                  .num_attention_heads = 16,
-                                  .num_key_value_heads = 8,
-                                  .head_dim = 128};
+  const Qwen3Config config{.vocab_size = 151'936,
+                           .hidden_size = 2048,
+                           .intermediate_size = 6144,
+                           .num_hidden_layers = 28,
+                           .num_attention_heads = 16,
+                           .num_key_value_heads = 8,
+                           .head_dim = 128};
   EXPECT(model::parameter_count(config) == 1'720'574'976);
 }
 
 TEST("qwen3: shapes that cannot be are refused by name") {
-  model::Qwen3Config config = small_config();
+  Qwen3Config config = small_config();
   config.num_key_value_heads = 3;
   EXPECT_THROWS(model::initialise_qwen3(config, 1),
                 "num_key_value_heads must divide num_attention_heads (4) but it is 3");
 }
 
 TEST("target encoder: moves by 1 - momentum, starts equal, refuses a momentum outside [0, 1]") {
-  const model::Qwen3Config config = small_config();
+  const Qwen3Config config = small_config();
   const model::Qwen3Weights encoder = model::initialise_qwen3(config, 1);
   model::TargetEncoder target(encoder, config);
   EXPECT(target.relative_distance(encoder) == 0.0);
@@ -195,13 +151,13 @@ TEST("target encoder: moves by 1 - momentum, starts equal, refuses a momentum ou
 }
 
 TEST("encoder: last and mean pooling, per sequence") {
-  const model::Qwen3Config config = small_config();
+  const Qwen3Config config = small_config();
   const model::Qwen3Weights weights = model::initialise_qwen3(config, 9);
   const model::PackedTokens batch =
       model::packed_tokens(tokens_of(11, 4), std::vector<std::int32_t>{0, 4, 11}, positions_of({4, 7}), 37);
   const at::Tensor hidden = model::qwen3_forward(weights, config, batch, running);
-  const at::Tensor last = infer::embed(weights, config, at::kFloat, batch, infer::Pooling::kLast, running);
-  const at::Tensor mean = infer::embed(weights, config, at::kFloat, batch, infer::Pooling::kMean, running);
+  const at::Tensor last = infer::embed(weights, config, at::kFloat, batch, Pooling::kLast, running);
+  const at::Tensor mean = infer::embed(weights, config, at::kFloat, batch, Pooling::kMean, running);
   EXPECT_LE((last - hidden.index_select(0, at::tensor({3, 10}, at::kLong))).abs().max().item<double>(), 1e-6);
   EXPECT_LE((mean[1] - hidden.slice(0, 4, 11).mean(0)).abs().max().item<double>(), 1e-6);
 }
@@ -219,7 +175,7 @@ TEST("batch: every rule is checked and named") {
                          const V& positions, const V& targets) {
     const std::vector<float> days(targets.size());
     return train::world_model_batch(clean(), contexts, {sequences, cuts, cu_rows, tokens, positions, targets, days},
-                                    false, 9);
+                                    ScoredLabels::kFuture, 9);
   };
   EXPECT_THROWS(batch({4}, {}, {}, {0}, {}, {}, {}), "context_lengths must lie in [1, sequence length)");
   EXPECT_THROWS(batch({2, 2}, {}, {}, {0}, {}, {}, {}), "context_lengths must have one entry per sequence (1)");
@@ -239,12 +195,12 @@ TEST("batch: every rule is checked and named") {
 TEST("batch: future tokens carry loss, or all but the first of a sequence") {
   using V = std::vector<std::int32_t>;
   const auto clean = [] { return model::packed_tokens(V{1, 2, 3, 4, 5, 6}, V{0, 4, 6}, V{0, 1, 2, 3, 0, 1}, 9); };
-  const auto batch = [&](bool score_all) {
+  const auto batch = [&](ScoredLabels labels) {
     const std::vector<float> days = {1, 4, 30};
     return train::world_model_batch(
-        clean(), V{2, 1}, {V{0, 1}, V{2, 1}, V{0, 2, 3}, V{3, 8, 8}, V{2, 3, 1}, V{-1, 3, 5}, days}, score_all, 9);
+        clean(), V{2, 1}, {V{0, 1}, V{2, 1}, V{0, 2, 3}, V{3, 8, 8}, V{2, 3, 1}, V{-1, 3, 5}, days}, labels, 9);
   };
-  const train::WorldModelBatch future = batch(false);
+  const train::WorldModelBatch future = batch(ScoredLabels::kFuture);
   EXPECT(future.scored_rows.equal(at::tensor({1, 2, 4}, at::kLong)));
   EXPECT(future.labels.equal(at::tensor({3, 4, 6}, at::kLong)));
   EXPECT(future.packed.tokens.equal(at::tensor({1, 2, 3, 4, 5, 6, 3, 8, 8}, at::kLong)));
@@ -253,7 +209,7 @@ TEST("batch: future tokens carry loss, or all but the first of a sequence") {
   EXPECT(future.days.equal(at::tensor({4.0F, 30.0F}, at::kFloat)));
   EXPECT((future.context_rows == std::vector<std::int64_t>{1, 4}));
   EXPECT(future.packed.trunk().tokens.equal(clean().tokens));
-  EXPECT(batch(true).scored_rows.equal(at::tensor({0, 1, 2, 4}, at::kLong)));
+  EXPECT(batch(ScoredLabels::kAll).scored_rows.equal(at::tensor({0, 1, 2, 4}, at::kLong)));
 }
 
 }  // namespace
