@@ -1,5 +1,5 @@
 /** Promise: what is not read is said: near-misses of columns, ids that cannot be read, hidden labels; units keep their size. */
-import { cpSync, mkdirSync } from 'node:fs';
+import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { withDatabase } from '../../lib/data/query.js';
@@ -122,4 +122,13 @@ t.test('hidden label files are not read, and it is said', async (t) => {
 	});
 	t.equal(list.tasks.at(-1)!.samples, 1);
 	t.match(list.notes.join('\n'), /^labels: 1 hidden file is not read/m);
+});
+
+t.test('cells apart by blanks are refused with the way to export them', async (t) => {
+	const cdm = writeOmopCsv(join(folder, 'blanks'), { concept });
+	writeFileSync(join(cdm, 'PERSON.csv'), '"person_id" "year_of_birth"\n"1" 1 1950\n');
+	await t.rejects(importOmop(cdm, join(folder, 'blanks-meds'), { threads: 1 }), {
+		code: 'EHR_JEPA_DATA',
+		message: /PERSON\.csv: must have cells apart by commas.*write\.csv/,
+	});
 });
