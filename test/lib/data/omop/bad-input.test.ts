@@ -45,7 +45,11 @@ t.test('what cannot be read is refused, with file, rule, value and fix', async (
 	await refused(t, cdm({}), /must hold PERSON but found no table of the CDM/);
 	await refused(t, join(folder, 'nowhere'), /must be a folder with the tables of an OMOP CDM/);
 	const { concept: __, ...withoutConcept } = tinyOmop();
-	await refused(t, cdm(withoutConcept), /must hold CONCEPT.*option vocabulary.*missingConcept: concept-id/);
+	await refused(
+		t,
+		cdm(withoutConcept),
+		/must hold CONCEPT.*--vocabulary.*missingConcept: concept-id, --missing-concept concept-id/,
+	);
 	await refused(
 		t,
 		cdm(few({ person: [{ person_id: 1 }, { person_id: 2 }, { person_id: 1 }] })),
@@ -147,7 +151,7 @@ t.test('every row that is lost has a reason, every oddity that is kept a count',
 	await refused(
 		t,
 		cdm,
-		/must not lose more than 20\.0 % of its rows \(maxDropped\).*condition_occurrence: 1 null-person/,
+		/must not lose more than 20\.0 % of its rows \(maxDropped, --max-dropped\).*condition_occurrence: 1 null-person/,
 	);
 	const meds = join(folder, 'meds');
 	const warnings: string[] = [];
