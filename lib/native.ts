@@ -172,7 +172,7 @@ export interface NativeSaveOptions {
 export type Placement = 'owned' | 'mapped';
 
 export interface NativeScores {
-	/** (tokens) natural log; NaN for the first token of a sequence, which nothing predicts. */
+	/** (tokens - sequences) natural log; sequence after sequence, of every token but the first, which nothing predicts. */
 	readonly logProbabilities: Float32Array;
 	/** (tokens x hiddenSize) after the final norm; empty unless asked for. */
 	readonly hidden: Float32Array;

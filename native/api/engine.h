@@ -103,7 +103,7 @@ struct TensorEntry {
 enum class StateKind { kEncoder, kTargetEncoder, kAdapters, kTargetAdapters, kPredictor, kOptimizer };
 enum class Placement { kOwned, kMapped };
 struct Scores {
-  std::vector<float> log_probabilities;  ///< (T); NaN for the first token of a sequence
+  std::vector<float> log_probabilities;  ///< (T - S); none for the first token of a sequence
   std::vector<float> hidden;             ///< (T x hidden_size), empty unless asked for
 };
 struct SaveOptions {

@@ -1,13 +1,12 @@
 #include "infer/score.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/full.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/logsumexp.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
-#include <limits>
 
 #include "core/error.h"
 
@@ -19,8 +18,8 @@ Scores score(const model::Qwen3Weights& weights, const model::Qwen3Config& confi
   const model::Qwen3Weights cast = model::cast_weights(weights, compute_dtype);
   const at::Tensor hidden_TD = model::qwen3_forward(cast, config, batch, cancelled);
   Scores result;
-  result.log_probabilities =
-      at::full({hidden_TD.size(0)}, std::numeric_limits<float>::quiet_NaN(), at::TensorOptions().dtype(at::kFloat));
+  const auto sequences = static_cast<std::int64_t>(batch.layout.cu_seqlens.size()) - 1;
+  result.log_probabilities = at::empty({hidden_TD.size(0) - sequences}, at::TensorOptions().dtype(at::kFloat));
   // 256 MiB of float32 logits at a time.
   const std::int64_t block = std::max<std::int64_t>(1, (std::int64_t{64} << 20) / config.vocab_size);
   for (std::size_t s = 0; s + 1 < batch.layout.cu_seqlens.size(); ++s) {
@@ -31,7 +30,9 @@ Scores score(const model::Qwen3Weights& weights, const model::Qwen3Config& confi
       const at::Tensor logits_RV = at::linear(hidden_TD.narrow(0, row, count), cast.lm_head).to(at::kFloat);
       const at::Tensor labels_R1 = batch.tokens.narrow(0, row + 1, count).unsqueeze(1);
       const at::Tensor chosen_R = logits_RV.gather(1, labels_R1).squeeze(1);
-      result.log_probabilities.narrow(0, row + 1, count).copy_(chosen_R - at::logsumexp(logits_RV, {{1}}));
+      // One fewer than rows for each sequence before this one.
+      result.log_probabilities.narrow(0, row - static_cast<std::int64_t>(s), count)
+          .copy_(chosen_R - at::logsumexp(logits_RV, {{1}}));
     }
   }
   if (with_hidden) result.hidden = hidden_TD.to(at::kFloat).contiguous();
