@@ -1,10 +1,9 @@
 /**
  * How fast does Qwen's tokenizer read records as text? `npm run bench -- tokenizer --meds DIR --tokenizer DIR [--json FILE]`.
- * The text is that of all patients (UT2). Threads that are ready encode all texts, with empty caches and again with full ones;
+ * The text is that of all patients (UT2). One thread encodes all texts, with empty caches and again with full ones;
  * the figures are printed only when the ids of every fifth patient are those of the encoder without caches.
  */
 import { writeFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { eventsSql, openMedsFiles } from '../lib/data/meds.js';
@@ -12,13 +11,11 @@ import { quoted, withDatabase } from '../lib/data/query.js';
 import { Serialiser } from '../lib/text/serialiser.js';
 import type { TextEvent } from '../lib/text/text-event.js';
 import { QwenTokenizer } from '../lib/tokenizer/qwen-tokenizer.js';
-import { TokenizerPool } from '../lib/tokenizer/tokenizer-pool.js';
 
 const options = await yargs(hideBin(process.argv))
 	.scriptName('npm run bench -- tokenizer')
 	.option('meds', { type: 'string', demandOption: true, describe: 'A MEDS data set, such as the MIMIC-IV demo' })
 	.option('tokenizer', { type: 'string', demandOption: true, describe: 'Folder of a Qwen tokenizer' })
-	.option('threads', { type: 'number', default: availableParallelism(), describe: 'Of the pool' })
 	.option('json', { type: 'string', describe: 'File for the rows' })
 	.strict()
 	.parseAsync();
@@ -55,21 +52,17 @@ async function patientTexts(meds: string): Promise<string[]> {
 
 const texts = await patientTexts(options.meds);
 const tokenizer = await QwenTokenizer.fromPretrained(options.tokenizer);
-const pool = new TokenizerPool(tokenizer, options.threads);
-// Threads start with the first texts.
-await pool.encodeAll(Array.from({ length: 4 * options.threads }, () => 'ready'));
 const rows: { name: string; tokens: number; seconds: number; tokensPerSecond: number }[] = [];
-const timed = async (name: string) => {
+const timed = (name: string) => {
 	const started = performance.now();
-	const ids = await pool.encodeAll(texts);
+	const ids = texts.map((text) => tokenizer.encode(text));
 	const seconds = (performance.now() - started) / 1000;
 	const tokens = ids.reduce((sum, { length }) => sum + length, 0);
 	rows.push({ name, tokens, seconds, tokensPerSecond: tokens / seconds });
 	return ids;
 };
-const cold = await timed('empty caches');
-for (let repeat = 0; repeat < 5; repeat++) await timed('full caches');
-await pool.close();
+const cold = timed('empty caches');
+for (let repeat = 0; repeat < 5; repeat++) timed('full caches');
 
 let compared = 0;
 for (let patient = 0; patient < texts.length; patient += 5) {
@@ -79,7 +72,7 @@ for (let patient = 0; patient < texts.length; patient += 5) {
 	compared += expected.length;
 }
 console.log(
-	`${texts.length} patients, ${options.threads} threads; ${compared} ids of every fifth patient are those of the encoder without caches`,
+	`${texts.length} patients, one thread; ${compared} ids of every fifth patient are those of the encoder without caches`,
 );
 for (const { name, tokens, seconds, tokensPerSecond } of rows)
 	console.log(

@@ -19,7 +19,7 @@ function multiplyHigh(a: number, b: number): number {
 	return (aHigh * bHigh + (middle1 >>> 16) + (middle2 >>> 16)) >>> 0;
 }
 
-/** Philox4x32-10 blocks: `words` holds four 32-bit words for each of the counters (first, c1, c2, c3), (first + 1, ...), ... */
+/** Philox4x32-10 blocks: `words` holds four 32-bit words for each of the counters (first, c1, c2, c3), (first + 1, ...), ... @internal */
 export function philox4x32(
 	words: Uint32Array,
 	first: number,
@@ -53,7 +53,7 @@ export function philox4x32(
 }
 
 /** What a stream of draws is for. Each purpose has its own numbers, so a new use never shifts an old one. */
-export const purposes = {
+const purposes = {
 	cohort: 1,
 	split: 2,
 	epoch: 3,

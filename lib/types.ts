@@ -1,6 +1,5 @@
 /** Names for units, and the shapes that several rooms share. Imports nothing. */
 
-export type Milliseconds = number;
 export type TokenCount = number;
 /** Microseconds since 1970-01-01T00:00:00, without time zone (MEDS `timestamp[us]`). BigInt: MEDS times exceed 2^53. */
 export type Microseconds = bigint;

@@ -18,7 +18,7 @@ try {
 		: [];
 	if (name === 'ops')
 		process.exitCode = spawnSync(join(root, 'build/release/ehrjepa_bench'), rest, { stdio: 'inherit' }).status ?? 1;
-	else if (scripts.includes(name))
+	else if (name !== undefined && scripts.includes(name))
 		process.exitCode =
 			spawnSync(process.execPath, [join(folder, `${name}.js`), ...rest], { stdio: 'inherit' }).status ?? 1;
 	else {

@@ -30,10 +30,12 @@ if (nvcc === undefined) {
 	process.exit(0);
 }
 
-const sources = readdirSync(join(root, 'native'), { recursive: true })
+const sources = readdirSync(join(root, 'native'), { recursive: true, encoding: 'utf8' })
 	.filter((name) => name.endsWith('.cu'))
 	.sort();
 const folder = mkdtempSync(join(tmpdir(), 'ehr-jepa-cuda-'));
+/** @typedef {{ source: string, architecture: string, kernel: string, registers: number, spilledBytes: number, sharedBytes: number }} KernelRow */
+/** @type {KernelRow[]} */
 const rows = [];
 let failed = false;
 try {
@@ -67,14 +69,29 @@ try {
 	rmSync(folder, { recursive: true, force: true });
 }
 
-/** Rows of ptxas' report: one per kernel. */
+/**
+ * Rows of ptxas' report: one per kernel.
+ *
+ * @param {string} report
+ * @param {string} source
+ * @param {string} architecture
+ */
 function parse(report, source, architecture) {
+	/** @type {KernelRow[]} */
 	const found = [];
+	/** @type {KernelRow | undefined} */
 	let row;
 	for (const line of report.split('\n')) {
 		const entry = /Compiling entry function '(\w+)'/.exec(line);
 		if (entry) {
-			row = { source, architecture, kernel: demangled(entry[1]), registers: 0, spilledBytes: 0, sharedBytes: 0 };
+			row = {
+				source,
+				architecture,
+				kernel: demangled(/** @type {string} */ (entry[1])),
+				registers: 0,
+				spilledBytes: 0,
+				sharedBytes: 0,
+			};
 			found.push(row);
 		}
 		const spills = /(\d+) bytes spill stores, (\d+) bytes spill loads/.exec(line);
@@ -87,6 +104,7 @@ function parse(report, source, architecture) {
 	return found;
 }
 
+/** @param {string} name */
 function demangled(name) {
 	try {
 		const text = execFileSync('c++filt', [name], { encoding: 'utf8' }).trim();

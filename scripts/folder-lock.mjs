@@ -37,14 +37,18 @@ function processNamespace() {
 	}
 }
 
-/** When a process started, to tell it from a later one with the same number; '' where that cannot be known. */
+/**
+ * When a process started, to tell it from a later one with the same number; '' where that cannot be known.
+ *
+ * @param {number} pid
+ */
 function startOf(pid) {
 	if (process.platform !== 'linux')
 		return spawnSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8' }).stdout?.trim() ?? '';
 	try {
 		// Field 22 of proc_pid_stat(5); the second one is in brackets and may hold spaces.
 		const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-		return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+		return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
 	} catch {
 		return '';
 	}
@@ -69,6 +73,11 @@ function isSilent(path) {
 	}
 }
 
+/** The system's name of an error; '' when it has none. @param {unknown} error */
+function codeOf(error) {
+	return /** @type {NodeJS.ErrnoException} */ (error).code ?? '';
+}
+
 /** @param {string} lock @param {Owner} owner */
 function isStale(lock, owner) {
 	if (owner.host !== hostname() || (owner.processes ?? processNamespace()) !== processNamespace())
@@ -77,13 +86,18 @@ function isStale(lock, owner) {
 		process.kill(owner.pid, 0);
 	} catch (error) {
 		// EPERM: another user's process, alive.
-		if (error.code === 'ESRCH') return true;
+		if (codeOf(error) === 'ESRCH') return true;
 	}
 	const started = startOf(owner.pid);
 	return started !== '' && owner.started !== '' && started !== owner.started;
 }
 
-/** Takes the lock by one rename of a folder that names its owner already: no moment at which the lock has none. */
+/**
+ * Takes the lock by one rename of a folder that names its owner already: no moment at which the lock has none.
+ *
+ * @param {string} lock
+ * @param {Owner} owner
+ */
 function tryTake(lock, owner) {
 	const ticket = `${lock}.ticket-${owner.token}`;
 	try {
@@ -93,7 +107,7 @@ function tryTake(lock, owner) {
 		return true;
 	} catch (error) {
 		rmSync(ticket, { recursive: true, force: true });
-		if (error.code === 'ENOTEMPTY' || error.code === 'EEXIST') return false;
+		if (['ENOTEMPTY', 'EEXIST'].includes(codeOf(error))) return false;
 		throw error;
 	}
 }
@@ -101,15 +115,19 @@ function tryTake(lock, owner) {
 /**
  * Moves a dead owner's lock aside, under a name made of its token. A second process that judged the same owner dead finds
  * that name taken, so it cannot move away the lock that a third one took meanwhile.
+ *
+ * @param {string} lock
+ * @param {{ token: string }} owner
  */
 function moveAside(lock, owner) {
 	try {
 		renameSync(lock, `${lock}.stale-${owner.token}`);
 	} catch (error) {
-		if (!['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(error.code)) throw error;
+		if (!['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(codeOf(error))) throw error;
 	}
 }
 
+/** @param {string} lock */
 function sweep(lock) {
 	for (const name of readdirSync(dirname(lock))) {
 		if (!/^\.(stale|ticket|released)-/.test(name.slice(basename(lock).length)) || !name.startsWith(basename(lock)))

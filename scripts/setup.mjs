@@ -11,6 +11,7 @@ Finds or fetches libtorch and builds the addon; in a checkout also node packages
 the native tests and benchmarks.
 Environment: LIBTORCH, EHR_JEPA_CACHE, EHR_JEPA_CUDA, EHR_JEPA_LIBTORCH_SHA256, CXX; see docs/setup.md.`;
 
+/** @returns {{ preset?: string, help: boolean, only: boolean } | { problem: string }} */
 function parse() {
 	try {
 		const options = /** @type {const} */ ({ preset: { type: 'string' }, help: { type: 'boolean', short: 'h' } });
@@ -18,24 +19,23 @@ function parse() {
 		const [verb, ...rest] = positionals;
 		if ((verb !== undefined && verb !== 'build') || rest.length > 0)
 			return { problem: `unexpected: ${positionals.join(' ')}` };
-		return { values, only: verb === 'build' };
+		const { preset, help = false } = values;
+		return { ...(preset === undefined ? {} : { preset }), help, only: verb === 'build' };
 	} catch (error) {
-		return { problem: error.message };
+		return { problem: /** @type {Error} */ (error).message };
 	}
 }
 
-const { values, only, problem } = parse();
-if (problem !== undefined) {
-	console.error(`${problem}\n\n${usage}`);
+const options = parse();
+if ('problem' in options) {
+	console.error(`${options.problem}\n\n${usage}`);
 	process.exitCode = 2;
-} else if (values.help) {
+} else if (options.help) {
 	console.log(usage);
 } else {
 	try {
-		await setUp({
-			...(values.preset === undefined ? {} : { preset: values.preset }),
-			...(only ? { only: 'addon', nativeTests: true } : {}),
-		});
+		const { help: _, only, ...preset } = options;
+		await setUp({ ...preset, ...(only ? { only: 'addon', nativeTests: true } : {}) });
 	} catch (error) {
 		reportFailure(error);
 	}

@@ -20,14 +20,14 @@ async function typesPass() {
 		return true;
 	} catch (error) {
 		if (error instanceof InterruptedError) throw error;
-		console.error(error.message);
+		console.error(/** @type {Error} */ (error).message);
 		return false;
 	}
 }
 
 /** Compiled test files. Named by their sources: the output of a deleted test is no test. @param {string} word */
 function testFiles(word) {
-	return readdirSync(join(root, 'test'), { recursive: true })
+	return readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })
 		.filter((name) => name.endsWith('.test.ts') && join('test', name).includes(word))
 		.map((name) => join('dist/test', name.replace(/\.ts$/, '.js')))
 		.sort();

@@ -2,8 +2,9 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { simulateCohort } from '../cohort/simulate.js';
+import { parseConfig } from '../config.js';
 import { openMeds } from '../data/meds.js';
-import { OutputError } from '../errors.js';
+import { ConfigError, OutputError } from '../errors.js';
 import { evaluate } from '../evaluate/evaluate.js';
 import type { EvaluatedModel, EvaluationFile } from '../evaluate/evaluation-file.js';
 import { exists } from '../files/exists.js';
@@ -19,10 +20,11 @@ import { writeReport } from '../report/report.js';
 import { openTokenStore, type TokenStore } from '../store/token-store.js';
 import { buildTasks } from '../tasks/build.js';
 import { definitionsFor } from '../tasks/definitions.js';
-import { readIndexDates } from '../tasks/read.js';
-import type { TrainConfigInput } from '../train/train-config.js';
+import { readTasks } from '../tasks/read.js';
+import { TrainConfig, type TrainConfigInput } from '../train/train-config.js';
 import type { CommandContext } from './context.js';
 import { duration } from './progress-line.js';
+import { applySettings } from './settings.js';
 
 /** Options of the demo; kept in `demo.json`, so that an interrupted one is continued with the same. */
 export const DemoOptions = z.strictObject({
@@ -31,6 +33,8 @@ export const DemoOptions = z.strictObject({
 	patients: z.int().positive(),
 	steps: z.int().positive(),
 	seed: z.int().nonnegative(),
+	/** Training options that were set by their path. */
+	train: z.record(z.string(), z.unknown()).default({}),
 });
 export type DemoOptions = z.infer<typeof DemoOptions>;
 
@@ -48,6 +52,24 @@ const trained = [
 		description: 'next-token and latent prediction (EMA target encoder) from step 0',
 	},
 ] as const;
+
+/**
+ * Training options of both runs from `--set`, over the demo's own windows.
+ *
+ * @throws {ConfigError} For what is no option, breaks its rule, or is the demo's to decide.
+ */
+export function demoTraining(settings?: readonly string[]): TrainConfigInput {
+	const train = applySettings('demo', TrainConfig, {} as TrainConfigInput, settings);
+	for (const [name, instead] of [
+		['steps', 'use --steps'],
+		['seed', 'use --seed'],
+		['objective', 'the demo compares two; train takes any'],
+	] as const) {
+		if (name in train) throw new ConfigError(`[demo] --set must leave ${name} to the demo but sets it; ${instead}`);
+	}
+	parseConfig('demo', TrainConfig, { ...windows, ...train });
+	return train;
+}
 
 /** Chooses the folder of a demo: an unfinished one with the same options is continued, a finished one is never touched. */
 export async function demoFolder(wanted: string, explicit: boolean, options: DemoOptions): Promise<string> {
@@ -114,7 +136,13 @@ export async function runDemo(folder: string, options: DemoOptions, context: Com
 	try {
 		for (const model of trained) {
 			// The same seed: both start from the same weights and see the same windows.
-			const config = { ...windows, seed: options.seed, steps: options.steps, objective: model.objective };
+			const config = {
+				...windows,
+				...options.train,
+				seed: options.seed,
+				steps: options.steps,
+				objective: model.objective,
+			};
 			const operation = context.operation(`train ${model.label}`);
 			await stage(`train ${model.label}`, () => trainRun(join(folder, 'runs', model.name), store, config, operation));
 		}
@@ -146,7 +174,7 @@ async function embedAll(
 	tasks: string,
 	context: CommandContext,
 ): Promise<(EvaluatedModel & { readonly embeddings: string })[]> {
-	const indexDates = await readIndexDates(tasks);
+	const folderOfTasks = await readTasks(tasks);
 	await makeFolder(join(folder, 'embeddings'));
 	const result: (EvaluatedModel & { embeddings: string })[] = [];
 	const encoders = [
@@ -168,7 +196,7 @@ async function embedAll(
 	for (const { name, label, description, run, kind } of encoders) {
 		const embeddings = join(folder, 'embeddings', `${name}.parquet`);
 		if (!(await exists(embeddings))) {
-			await embedRun(embeddings, join(folder, 'runs', run), store, indexDates, {
+			await embedRun(embeddings, join(folder, 'runs', run), store, folderOfTasks, {
 				...context.operation(`embed ${label}`),
 				pooling,
 				weights: kind === 'untrained' ? 'initial' : 'newest',

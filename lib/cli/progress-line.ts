@@ -49,7 +49,7 @@ export class ProgressLine {
 	}
 }
 
-/** `train SFT   120/500 steps   2.1 steps/s   3m 01s left   next-token 1.98` */
+/** `train SFT   120/500 steps   2.1 steps/s   3m 01s left   next-token 1.98` @internal */
 export function progressText(progress: Progress, elapsedSeconds: number, startedAtDone: number): string {
 	const { stage, done, total, unit, note } = progress;
 	const rate = elapsedSeconds > 0 ? (done - startedAtDone) / elapsedSeconds : 0;

@@ -13,7 +13,7 @@ export interface Readout {
 }
 
 /** Diagnosis that is made at a visit once severity has crossed its threshold. */
-export interface Stage {
+interface Stage {
 	readonly threshold: number;
 	readonly code: string;
 	readonly description: string;

@@ -9,7 +9,7 @@ import { diseaseAxes } from './disease-axes.js';
 /** Folder of the true states within a simulated data set. */
 export const latentsFolder = 'latents';
 /** Patients of one file: about a million days, what a writer holds in memory. */
-export const patientsPerLatentFile = 512;
+const patientsPerLatentFile = 512;
 
 /**
  * Writes the true state of every patient and day: `latents/<n>.parquet` with subject_id, day (days since 1970-01-01) and one

@@ -39,7 +39,7 @@ export type FollowUp = readonly [fewest: number, most: number];
 const scales = [1, 10, 100];
 
 /** One simulated patient: events in MEDS order and the latent state of every day. */
-export interface SimulatedPatient {
+interface SimulatedPatient {
 	/** Microseconds since 1970-01-01, in order; -Infinity for a static row. */
 	readonly times: Float64Array;
 	readonly codes: Int32Array;
@@ -52,7 +52,7 @@ export interface SimulatedPatient {
 	readonly died: boolean;
 }
 
-/** Patient `index` of a cohort: a function of (seed, index, years) alone, whoever else is simulated. */
+/** Patient `index` of a cohort: a function of (seed, index, years) alone, whoever else is simulated. @internal */
 export function simulatePatient(seed: number, index: number, years: FollowUp): SimulatedPatient {
 	const simulation = new PatientSimulation(seed, years);
 	simulation.run(index);

@@ -33,9 +33,6 @@ export interface DatasetMetadata {
 	readonly created_at: string;
 }
 
-/** Stands for a null time in columns of microseconds. */
-export const staticTime = -(2n ** 63n);
-
 /**
  * Writes the data files of a strict MEDS 0.4 folder, one shard at a time: `data/<split>/<shard>.parquet`. Rows keep the
  * order in which they came. `text_value` is optional in MEDS and left out. Holds one shard in memory; several writers, each

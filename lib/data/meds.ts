@@ -22,7 +22,7 @@ import { Findings } from './validate/rule.js';
 import { checkSchema, schemas } from './validate/schemas.js';
 import { findingNotes, refuseErrors } from './validate/to-reader.js';
 
-export { eventsSql, layoutsOf } from './event-columns.js';
+export { eventsSql } from './event-columns.js';
 
 /** A MEDS data set on disk whose rules were checked. */
 export interface MedsDataset {

@@ -4,7 +4,7 @@ import { RandomStream } from '../random.js';
 import { type Split, splits } from '../types.js';
 
 /** Shares of the splits that are drawn where a data set brings none. */
-export const splitShares: Readonly<Record<Split, number>> = { train: 0.7, tuning: 0.15, held_out: 0.15 };
+const splitShares: Readonly<Record<Split, number>> = { train: 0.7, tuning: 0.15, held_out: 0.15 };
 
 /** What decides a data set's splits: its splits file, else the folders of its data files, else a hash of subject_id alone. */
 export const splitSources = ['file', 'folders', 'hash'] as const;

@@ -8,6 +8,7 @@ import { type ContextCounts, indexBatches } from '../sample/index-windows.js';
 import type { TokenStore } from '../store/token-store.js';
 import { type IndexDate, type LongOperation, splits } from '../types.js';
 import type { FeatureTable } from './features.js';
+import { checkStateColumns, finiteNumbers, finiteTimeSql, sampleOf, UniqueSamples } from './state-rows.js';
 
 export interface EmbedOptions extends LongOperation {
 	/** Tokens of history before the index date; the same as in training fits best. */
@@ -78,12 +79,11 @@ export async function writeEmbeddings(
 				await database.run('CREATE TABLE e (subject_id BIGINT, t BIGINT, embedding FLOAT[])');
 				const appender = await database.connection.createAppender('e');
 				for (const [row, { subjectId, predictionTime }] of table.samples.entries()) {
+					const numbers = table.values.subarray(row * table.columns, (row + 1) * table.columns);
 					appender.appendBigInt(subjectId);
 					appender.appendBigInt(predictionTime);
-					appender.appendList(
-						listValue([...table.values.subarray(row * table.columns, (row + 1) * table.columns)]),
-						LIST(FLOAT),
-					);
+					finiteNumbers({ scope: 'embed', file: path, row, subjectId }, 'embedding', [...numbers]);
+					appender.appendList(listValue([...numbers]), LIST(FLOAT));
 					appender.endRow();
 				}
 				appender.closeSync();
@@ -96,22 +96,28 @@ export async function writeEmbeddings(
 			}),
 		);
 	} catch (cause) {
-		if (cause instanceof DataError)
+		if (cause instanceof DataError && cause.column === undefined)
 			throw new OutputError(`[embed] ${path} could not be written: ${cause.message}`, { cause });
 		throw cause;
 	}
 }
 
-/** @throws {DataError} For a file without embeddings, or rows of different widths. */
+/**
+ * Reads embeddings: any list of numbers, each row checked.
+ *
+ * @throws {DataError} For a file without embeddings, rows of different widths, a null, NaN or infinity, a sample that occurs
+ * twice; names file, row and subject.
+ */
 export async function readEmbeddings(path: string): Promise<FeatureTable> {
 	return withDatabase({}, async (database) => {
-		const file = parquetFiles(path);
+		await checkStateColumns(database, 'embeddings', path, ['embedding']);
+		const file = parquetFiles(path, { rowNumbers: true });
 		const [shape] = await database.rows(
 			`SELECT count(*)::INTEGER AS n, min(len(embedding))::INTEGER AS low, max(len(embedding))::INTEGER AS high FROM ${file}`,
 		);
 		const rows = Number(shape?.n ?? 0);
 		const columns = Number(shape?.low ?? 0);
-		if (rows === 0 || columns === 0 || columns !== Number(shape?.high)) {
+		if (rows === 0 || (shape?.low !== null && (columns === 0 || columns !== Number(shape?.high)))) {
 			throw new DataError('embeddings', {
 				file: path,
 				column: 'embedding',
@@ -121,13 +127,19 @@ export async function readEmbeddings(path: string): Promise<FeatureTable> {
 		}
 		const values = new Float32Array(rows * columns);
 		const samples: IndexDate[] = [];
-		for await (const chunk of database.stream(`SELECT subject_id, epoch_us(prediction_time), embedding FROM ${file}`)) {
-			const subjects = chunk.getColumnVector(0) as DuckDBBigIntVector;
-			const times = chunk.getColumnVector(1) as DuckDBBigIntVector;
-			const vectors = chunk.getColumnVector(2) as DuckDBListVector;
+		const unique = new UniqueSamples();
+		for await (const chunk of database.stream(
+			`SELECT subject_id::BIGINT, ${finiteTimeSql}, file_row_number, embedding::DOUBLE[] FROM ${file}`,
+		)) {
+			const [subjects, times, numbers] = [0, 1, 2].map((c) => chunk.getColumnVector(c) as DuckDBBigIntVector);
+			const vectors = chunk.getColumnVector(3) as DuckDBListVector;
 			for (let row = 0; row < chunk.rowCount; row++) {
-				values.set(vectors.getItem(row)!.items as number[], samples.length * columns);
-				samples.push({ subjectId: subjects.getItem(row)!, predictionTime: times.getItem(row)! });
+				const subjectId = subjects!.getItem(row);
+				const place = { scope: 'embeddings', file: path, row: numbers!.getItem(row)!, subjectId };
+				const sample = sampleOf(place, subjectId, times!.getItem(row));
+				unique.add(place, sample);
+				values.set(finiteNumbers(place, 'embedding', vectors.getItem(row)?.items), samples.length * columns);
+				samples.push(sample);
 			}
 		}
 		return { values, rows, columns, samples };

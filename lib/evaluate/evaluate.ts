@@ -2,23 +2,28 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { latentsFolder } from '../cohort/latent-writer.js';
 import { cohortName } from '../cohort/simulate.js';
-import { parseConfig, positiveInteger, seed } from '../config.js';
+import { parseConfig, seed } from '../config.js';
 import { LifeCodes } from '../data/life-codes.js';
 import { type MedsDataset, openMeds } from '../data/meds.js';
-import { DataError } from '../errors.js';
+import { ConfigError, DataError } from '../errors.js';
 import { exists } from '../files/exists.js';
 import { writeWhole } from '../files/whole.js';
 import { readStoreManifest, type StoreManifest, storeSummary } from '../store/manifest.js';
-import { readTaskList } from '../tasks/read.js';
+import { describeDecidingCode } from '../tasks/deciding-codes.js';
+import { readTasks, type TaskListEntry } from '../tasks/read.js';
 import type { CohortFlowRow, LongOperation } from '../types.js';
 import { countFeatures, countsModel } from './count-features.js';
 import { readEmbeddings } from './embeddings.js';
 import { EvaluatedModel, EvaluationFile } from './evaluation-file.js';
+import { smallestDraws } from './intervals.js';
+import { readProvenance, requireProvenance, requireSameSource } from './provenance.js';
 import { type LatentReading, ModelReader, type TaskReading } from './reading.js';
 import { latentStateResults, taskResults } from './results.js';
+import type { RolloutTable } from './rollout.js';
 import { evaluateRollout } from './rollout-evaluation.js';
 import { readRollout } from './rollout-file.js';
 import { commonSamples, type EvaluationSamples, readSamples } from './samples.js';
+import { coverageNote, stateCoverage } from './state-coverage.js';
 
 export const EvaluateOptions = z.strictObject({
 	/** MEDS folder: labels' history, count features, true latent states. */
@@ -26,12 +31,14 @@ export const EvaluateOptions = z.strictObject({
 	/** Folder written by `buildTasks`. */
 	tasks: z.string(),
 	/** Encoders with their embeddings (parquet written by `writeEmbeddings`) and rollouts (`writeRollout`), if any. The count baseline is always added. */
-	models: z.array(EvaluatedModel.extend({ embeddings: z.string(), rollout: z.string().optional() })).min(1),
+	models: z
+		.array(EvaluatedModel.omit({ states: true }).extend({ embeddings: z.string(), rollout: z.string().optional() }))
+		.min(1),
 	/** Where evaluation.json is written. */
 	out: z.string(),
 	seed: seed.default(1),
-	/** Bootstrap resamples. */
-	draws: positiveInteger.default(1000),
+	/** Bootstrap resamples; fewer than 40 hold no 2.5 % at either end. */
+	draws: z.int().min(smallestDraws).default(1000),
 	/** Token store of the embeddings: its cohort flow and summary go into the file, for the report. */
 	store: z.string().optional(),
 });
@@ -48,20 +55,31 @@ const level = 0.95;
  */
 export async function evaluate(options: EvaluateOptions, operation: LongOperation = {}): Promise<EvaluationFile> {
 	const config = parseConfig('evaluate', EvaluateOptions, options);
+	requireNames(config.models.map(({ name }) => name));
 	const dataset = await openMeds(config.meds);
 	const manifest = config.store === undefined ? undefined : await readStoreManifest(config.store);
 	if (manifest !== undefined) {
 		const file = join(config.store!, 'manifest.json');
 		requireDataset(dataset, file, manifest.dataset.fingerprint, 'give the token store of the embeddings');
 	}
-	const taskList = await readTaskList(config.tasks);
-	requireDataset(dataset, join(config.tasks, 'tasks.json'), taskList.dataFingerprint, 'build the tasks again');
+	const { list: taskList } = await readTasks(config.tasks);
+	const tasksFile = join(config.tasks, 'tasks.json');
+	requireDataset(dataset, tasksFile, taskList.dataFingerprint, 'build the tasks again');
+	requireSplits(dataset, tasksFile, taskList.splitting.fingerprint);
+	if (manifest !== undefined) requireSameSource(config.store!, manifest, taskList, 'evaluate');
 	const latents = join(config.meds, latentsFolder);
 	const simulated = dataset.name === cohortName && (await exists(latents));
 	const all = await readSamples(config.tasks, simulated ? latents : undefined);
 	const models: { readonly about: EvaluatedModel; readonly reader: ModelReader }[] = [];
-	for (const { embeddings, rollout: _, ...about } of config.models)
-		models.push({ about, reader: new ModelReader(await readEmbeddings(embeddings)) });
+	for (const { embeddings, rollout: _, ...about } of config.models) {
+		const table = await readEmbeddings(embeddings);
+		const source = await readProvenance(embeddings);
+		if (source !== undefined) requireProvenance(embeddings, source, taskList, manifest);
+		const states = stateCoverage(embeddings, table.samples, all.indexDates, source);
+		const note = coverageNote(about.name, states);
+		if (note !== undefined) operation.onWarning?.(note);
+		models.push({ about: { ...about, states }, reader: new ModelReader(table) });
+	}
 	const counts = await countFeatures(dataset, all.indexDates, new LifeCodes(taskList.lifeCodes), operation.signal);
 	models.push({ about: countsModel, reader: new ModelReader(counts) });
 	const samples = commonSamples(
@@ -90,14 +108,59 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 		file.differences.push(...differences);
 		report();
 	}
-	for (const { name, rollout } of rolledOut) {
+	for (const { name, rollout, embeddings } of rolledOut) {
 		const table = await readRollout(rollout!);
+		await checkRollout(rollout!, table, embeddings, all, manifest);
 		file.rollout.push(...(await evaluateRollout(name, table, all.indexDates, all.latents, bootstrap)));
 		report();
 	}
 	const checked = EvaluationFile.parse(file);
 	await writeWhole(config.out, `${JSON.stringify(checked, undefined, '\t')}\n`);
 	return checked;
+}
+
+/** @throws {ConfigError} When two models have one name: their results could not be told apart. */
+function requireNames(names: readonly string[]): void {
+	const all = [...names, countsModel.name];
+	const twice = all.find((name, i) => all.indexOf(name) !== i);
+	if (twice === undefined) return;
+	throw new ConfigError(
+		`[evaluate] models must have different names (${countsModel.name} is the baseline's) but two are called ${twice}`,
+	);
+}
+
+/** @throws {DataError} When predicted states are of another run, of other data or not of every sample. */
+async function checkRollout(
+	file: string,
+	{ samples }: RolloutTable,
+	embeddings: string,
+	{ taskList, indexDates }: EvaluationSamples,
+	manifest: StoreManifest | undefined,
+): Promise<void> {
+	const source = await readProvenance(file);
+	const dates = samples.map(({ sample }) => sample);
+	stateCoverage(file, dates, indexDates, source);
+	if (source === undefined) return;
+	requireProvenance(file, source, taskList, manifest);
+	const states = await readProvenance(embeddings);
+	if (states === undefined || (states.run === source.run && states.step === source.step)) return;
+	throw new DataError('evaluate', {
+		file,
+		rule: `must be made with the weights of ${embeddings} (${states.run.slice(0, 12)}, step ${states.step})`,
+		value: `${source.run.slice(0, 12)}, step ${source.step}`,
+		fix: 'write both with one embed --rollout',
+	});
+}
+
+/** @throws {DataError} When subjects have changed their split. */
+function requireSplits({ splits }: MedsDataset, file: string, found: string): void {
+	if (found === splits.fingerprint) return;
+	throw new DataError('evaluate', {
+		file,
+		rule: `must have the splits of the data set (${splits.fingerprint.slice(0, 12)}, by ${splits.source})`,
+		value: found.slice(0, 12),
+		fix: 'the splits have changed: run prepare and tasks again',
+	});
 }
 
 /** @throws {DataError} When a file was made from other data. */
@@ -109,6 +172,21 @@ function requireDataset({ fingerprint }: MedsDataset, file: string, found: strin
 		value: found.slice(0, 12),
 		fix,
 	});
+}
+
+/** What else was left out of a task, and what to know of it. */
+function furtherNotes({ excluded, matchingEvents, decidingCodes }: TaskListEntry): string {
+	const left: readonly (readonly [count: number, what: string])[] = [
+		[excluded.unlabelled, 'without a label'],
+		[excluded.repeated, 'repeated'],
+		[excluded.withoutSplit, 'of subjects in no split'],
+		[excluded.withoutEvents, 'of subjects without events'],
+	];
+	const parts = left.filter(([count]) => count > 0).map(([count, what]) => `, ${count} ${what}`);
+	const decided = decidingCodes.map(describeDecidingCode).join('; ');
+	return `${parts.join('')}${matchingEvents === 0 ? '. No event of the data matches this task' : ''}${
+		decided === '' ? '' : `. The answer may stand in the history: ${decided}`
+	}`;
 }
 
 /** The file without results. */
@@ -124,7 +202,7 @@ function describe(
 		(task): CohortFlowRow => ({
 			stage: `${task.label}${task.horizonDays === null ? '' : `, ${task.horizonDays} days`}`,
 			patients: task.patients,
-			note: `${task.samples} samples, ${task.positives} positive; left out: ${task.excluded.censored} censored, ${task.excluded.prevalent} with the diagnosis before, ${task.excluded.inBuffer} with the event on the index day${task.matchingEvents === 0 ? '. No event of the data matches this task' : ''}`,
+			note: `${task.samples} samples, ${task.positives} positive; left out: ${task.excluded.censored} censored, ${task.excluded.prevalent} with the diagnosis before, ${task.excluded.inBuffer} with the event on the index day${furtherNotes(task)}`,
 		}),
 	);
 	const tasks = new Map(taskList.tasks.map(({ name, label, definition }) => [name, { name, label, definition }]));

@@ -17,6 +17,28 @@ const sampleCounts = {
 	nPatients: z.int(),
 };
 
+/** What became of the rows of a file of states. */
+export const StatesRead = z.strictObject({
+	/** Index dates with a state. */
+	rows: z.int(),
+	/** Index dates without one: no model is read on them. */
+	withoutState: z.int(),
+	/** Rows that are at no index date; they are not read. */
+	otherRows: z.int(),
+	/** What the states were made from, as their file says; null when it says nothing. */
+	source: z
+		.strictObject({
+			run: z.string(),
+			step: z.string(),
+			store: z.string(),
+			pooling: z.string().nullable(),
+			encoder: z.string().nullable(),
+			contextTokens: z.number(),
+		})
+		.nullable(),
+});
+export type StatesRead = z.infer<typeof StatesRead>;
+
 export const EvaluatedModel = z.strictObject({
 	/** Key that the rows below use: `sft`, `sft+jepa`, `untrained`, `counts`. */
 	name: z.string(),
@@ -26,6 +48,8 @@ export const EvaluatedModel = z.strictObject({
 	description: z.string(),
 	/** Run folder relative to the evaluation file, for trained encoders. */
 	run: z.string().optional(),
+	/** Of its embeddings; absent for counts. */
+	states: StatesRead.optional(),
 });
 export type EvaluatedModel = z.infer<typeof EvaluatedModel>;
 

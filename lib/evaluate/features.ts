@@ -29,11 +29,17 @@ export class Standardiser {
 		const rows = values.length / columns;
 		this.#mean = new Float64Array(columns);
 		this.#scale = new Float64Array(columns);
+		const [low, high] = [values.slice(0, columns), values.slice(0, columns)];
+		for (let i = 0; i < values.length; i++) {
+			const column = i % columns;
+			low[column] = Math.min(low[column]!, values[i]!);
+			high[column] = Math.max(high[column]!, values[i]!);
+		}
 		for (let i = 0; i < values.length; i++) this.#mean[i % columns]! += values[i]! / rows;
 		for (let i = 0; i < values.length; i++)
 			this.#scale[i % columns]! += (values[i]! - this.#mean[i % columns]!) ** 2 / rows;
-		// A constant column says nothing: it becomes 0 instead of a division by zero.
-		this.#scale = this.#scale.map((variance) => (variance > 1e-12 ? 1 / Math.sqrt(variance) : 0));
+		// A constant column says nothing: it becomes 0 instead of a division by zero. However small, others count.
+		this.#scale = this.#scale.map((variance, column) => (low[column] === high[column] ? 0 : 1 / Math.sqrt(variance)));
 	}
 
 	apply(values: Float32Array): Float32Array {

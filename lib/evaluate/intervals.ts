@@ -4,6 +4,9 @@ import { RandomStream } from '../random.js';
 import type { Estimate } from './evaluation-file.js';
 import { isDefined, type Metric } from './metrics.js';
 
+/** Resamples that an interval of 95 % needs: one at least lies beyond each of its ends. */
+export const smallestDraws = 40;
+
 export interface BootstrapOptions {
 	readonly draws: number;
 	/** Coverage of the percentile interval, such as 0.95. */
@@ -94,7 +97,7 @@ function estimate(metric: Metric, resamples: Float64Array, level: number): Estim
 	return { value: metric.value, low: percentile(defined, (1 - level) / 2), high: percentile(defined, (1 + level) / 2) };
 }
 
-/** Linear interpolation between order statistics (NumPy's default). @param sorted - Ascending, not empty. */
+/** Linear interpolation between order statistics (NumPy's default). @param sorted - Ascending, not empty. @internal */
 export function percentile(sorted: Float64Array, share: number): number {
 	const position = share * (sorted.length - 1);
 	const below = Math.floor(position);

@@ -1,5 +1,6 @@
 import type { DuckDBFloatVector, DuckDBIntegerVector } from '@duckdb/node-api';
 import { withDatabase } from '../data/query.js';
+import { DataError } from '../errors.js';
 import { parquetFiles } from '../files/duckdb-files.js';
 import { parquetPaths } from '../files/visible-files.js';
 import { nativeAddon, nativeCall } from '../native.js';
@@ -52,10 +53,17 @@ export async function readLatents(folder: string, indexDates: readonly IndexDate
 				const rows = chunk.getColumnVector(0) as DuckDBIntegerVector;
 				const vectors = axes.map((_, k) => chunk.getColumnVector(k + 1) as DuckDBFloatVector);
 				for (let row = 0; row < chunk.rowCount; row++) {
-					samples.push({
-						sample: indexDates[rows.getItem(row)!]!,
-						state: Float32Array.from(vectors, (vector) => vector.getItem(row)!),
-					});
+					const sample = indexDates[rows.getItem(row)!]!;
+					const state = Float32Array.from(vectors, (vector) => vector.getItem(row) ?? Number.NaN);
+					if (!state.every(Number.isFinite)) {
+						throw new DataError('evaluate', {
+							file: folder,
+							rule: 'must hold a finite true state',
+							value: `none for subject ${sample.subjectId}, ${horizonDays} days after day ${dayOf(sample.predictionTime)}`,
+							fix: 'simulate the cohort again',
+						});
+					}
+					samples.push({ sample, state });
 				}
 			}
 			targets.push({ axes, horizonDays, samples });

@@ -1,3 +1,5 @@
+import { DataError } from '../errors.js';
+
 /**
  * Weighted metrics of binary predictions and of regressions. Each gives a number or says why it is undefined; none gives
  * NaN. Weights are counts of a bootstrap resample, or 1.
@@ -19,7 +21,14 @@ export class RankedPredictions {
 	/** (samples,) where each ranked sample was in the caller's order. */
 	readonly order: Int32Array;
 
+	/** @throws {DataError} For a score that is not finite, or a label that is neither 0 nor 1. */
 	constructor(scores: ArrayLike<number>, labels: ArrayLike<number>) {
+		if (scores.length !== labels.length)
+			refuse('scores', `must be as many as the ${labels.length} labels`, `${scores.length}`);
+		for (let i = 0; i < scores.length; i++) {
+			if (!Number.isFinite(scores[i]!)) refuse('scores', 'must be finite', `${scores[i]} at place ${i}`);
+			if (labels[i] !== 0 && labels[i] !== 1) refuse('labels', 'must be 0 or 1', `${labels[i]} at place ${i}`);
+		}
 		this.order = Int32Array.from({ length: scores.length }, (_, i) => i).sort((a, b) => scores[b]! - scores[a]!);
 		this.scores = Float64Array.from(this.order, (i) => scores[i]!);
 		this.labels = Uint8Array.from(this.order, (i) => labels[i]!);
@@ -74,7 +83,9 @@ export class RankedPredictions {
 			const score = scores[rank]!;
 			let positives = 0;
 			let negatives = 0;
-			for (; rank < scores.length && scores[rank] === score; rank++) {
+			// A first score is always its own tie, so that the walk ends whatever the scores are.
+			const start = rank;
+			for (; rank < scores.length && (rank === start || scores[rank] === score); rank++) {
 				const weight = weights[order[rank]!]!;
 				if (labels[rank] === 1) positives += weight;
 				else negatives += weight;
@@ -82,6 +93,10 @@ export class RankedPredictions {
 			visit(positives, negatives);
 		}
 	}
+}
+
+function refuse(name: string, rule: string, value: string): never {
+	throw new DataError('metrics', { file: name, rule, value });
 }
 
 function oneClass(positives: number, negatives: number): Metric {
@@ -119,5 +134,6 @@ export function rSquared(
 			spread += weights[row]! * (value - mean) ** 2;
 		}
 	}
+	if (!Number.isFinite(error + spread)) refuse('predicted and truth', 'must be finite', `a squared error of ${error}`);
 	return spread > 0 ? { value: 1 - error / spread } : undefinedMetric('constant target');
 }

@@ -6,7 +6,7 @@ import { type FeatureTable, linear, Standardiser, selectRows } from './features.
 import { isDefined, RankedPredictions } from './metrics.js';
 
 /** Strengths that are tried; the one with the best AUROC on tuning is taken. */
-export const l2Grid = [1e-4, 1e-3, 1e-2, 1e-1, 1, 10] as const;
+const l2Grid = [1e-4, 1e-3, 1e-2, 1e-1, 1, 10] as const;
 /** Taken when tuning cannot tell them apart: it has no patients of one class. */
 const l2Default = 0.1;
 
@@ -47,7 +47,10 @@ export async function fitProbe(
 	const nTrainPositives = trainLabels.reduce((sum, label) => sum + label, 0);
 	if (nTrainPositives === 0 || nTrainPositives === nTrainSamples) {
 		return {
-			undefinedReason: `one class only in train (${nTrainPositives} of ${nTrainSamples} positive)`,
+			undefinedReason:
+				nTrainSamples === 0
+					? 'no samples in train'
+					: `one class only in train (${nTrainPositives} of ${nTrainSamples} positive)`,
 			nTrainSamples,
 			nTrainPositives,
 		};
@@ -83,6 +86,7 @@ export async function fitProbe(
 
 /** Why a held-out set cannot carry a metric; undefined when it can. */
 export function tooFewPatients(labels: readonly LabelRow[]): string | undefined {
+	if (labels.length === 0) return 'no samples in held-out';
 	for (const [value, name] of [
 		[true, 'positive'],
 		[false, 'negative'],

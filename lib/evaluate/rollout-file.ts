@@ -11,6 +11,9 @@ import { DataError, OutputError } from '../errors.js';
 import { copyToParquet, keyValueMetadata, parquetFiles } from '../files/duckdb-files.js';
 import { writeWholeFile } from '../files/whole.js';
 import { type RolloutSample, type RolloutTable, rolloutHorizons } from './rollout.js';
+import { checkStateColumns, finiteNumbers, finiteTimeSql, sampleOf, UniqueSamples } from './state-rows.js';
+
+const listNames = ['state', 'record_state', 'record_prediction'] as const;
 
 /**
  * Writes rollouts as parquet, one row for each sample and horizon: subject_id BIGINT, prediction_time TIMESTAMP,
@@ -66,21 +69,27 @@ export async function writeRollout(
 /** @throws {DataError} For a file without rollouts, or rows in another order than they were written in. */
 export async function readRollout(path: string): Promise<RolloutTable> {
 	return withDatabase({ threads: 1 }, async (database) => {
+		await checkStateColumns(database, 'rollout', path, listNames);
+		const unique = new UniqueSamples();
 		const samples: (RolloutSample & { ahead: RolloutSample['ahead'][number][] })[] = [];
 		let columns = 0;
 		for await (const chunk of database.stream(
-			`SELECT subject_id, epoch_us(prediction_time), horizon_days, state, record_state, record_prediction FROM ${parquetFiles(path)}`,
+			`SELECT subject_id::BIGINT, ${finiteTimeSql}, horizon_days::INTEGER, state::DOUBLE[], record_state::DOUBLE[], record_prediction::DOUBLE[], file_row_number
+			FROM ${parquetFiles(path, { rowNumbers: true })}`,
 		)) {
 			const subjects = chunk.getColumnVector(0) as DuckDBBigIntVector;
 			const times = chunk.getColumnVector(1) as DuckDBBigIntVector;
 			const horizons = chunk.getColumnVector(2) as DuckDBIntegerVector;
+			const numbers = chunk.getColumnVector(6) as DuckDBBigIntVector;
 			const lists = [3, 4, 5].map((i) => chunk.getColumnVector(i) as DuckDBListVector);
 			for (let row = 0; row < chunk.rowCount; row++) {
-				const [state, recordState, recordPrediction] = lists.map((vector) => {
-					const items = vector.getItem(row)?.items as number[] | undefined;
-					return items === undefined ? undefined : Float32Array.from(items);
+				const subjectId = subjects.getItem(row);
+				const place = { scope: 'rollout', file: path, row: numbers.getItem(row)!, subjectId };
+				const [state, recordState, recordPrediction] = lists.map((vector, i) => {
+					const items = vector.getItem(row)?.items;
+					return items === undefined && i > 0 ? undefined : finiteNumbers(place, listNames[i]!, items);
 				});
-				const sample = { subjectId: subjects.getItem(row)!, predictionTime: times.getItem(row)! };
+				const sample = sampleOf(place, subjectId, times.getItem(row));
 				const horizonDays = horizons.getItem(row)!;
 				const last = samples.at(-1);
 				if (columns === 0) columns = state?.length ?? 0;
@@ -94,8 +103,10 @@ export async function readRollout(path: string): Promise<RolloutTable> {
 						value: `${state?.length ?? 0} numbers at horizon ${horizonDays} of subject ${sample.subjectId}`,
 					});
 				}
-				if (horizonDays === 0) samples.push({ sample, now: state, ahead: [] });
-				else {
+				if (horizonDays === 0) {
+					unique.add(place, sample);
+					samples.push({ sample, now: state, ahead: [] });
+				} else {
 					const record =
 						recordState === undefined || recordPrediction === undefined
 							? null

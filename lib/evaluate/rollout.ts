@@ -153,7 +153,7 @@ async function lastEventDays(store: TokenStore, dates: readonly IndexDate[]): Pr
 	return result;
 }
 
-/** Layer norm without affine, as the targets of training have it. */
+/** Layer norm without affine, as the targets of training have it. @internal */
 export function normalised(state: Float32Array): Float32Array {
 	const mean = state.reduce((sum, value) => sum + value, 0) / state.length;
 	const variance = state.reduce((sum, value) => sum + (value - mean) ** 2, 0) / state.length;

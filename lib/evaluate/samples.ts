@@ -1,10 +1,10 @@
 import { join } from 'node:path';
+import { DataError } from '../errors.js';
 import {
 	type IndexDateRow,
 	type LabelRow,
-	readIndexDates,
 	readLabels,
-	readTaskList,
+	readTasks,
 	sampleKey,
 	type TaskList,
 	type TaskListEntry,
@@ -37,15 +37,22 @@ export interface EvaluationSamples {
  * @throws {DataError} {ConfigError}
  */
 export async function readSamples(tasks: string, latents?: string): Promise<EvaluationSamples> {
-	const taskList = await readTaskList(tasks);
-	const indexDates = await readIndexDates(tasks);
+	const { list: taskList, indexDates } = await readTasks(tasks);
 	const splitOf = new Map(indexDates.map((row) => [sampleKey(row), row.split]));
 	const read: TaskSamples[] = [];
 	for (const task of taskList.tasks) {
 		const labels: Record<Split, LabelRow[]> = { train: [], tuning: [], held_out: [] };
 		for (const label of await readLabels(join(tasks, task.directory))) {
 			const split = splitOf.get(sampleKey(label));
-			if (split !== undefined) labels[split].push(label);
+			if (split === undefined) {
+				throw new DataError('evaluate', {
+					file: join(tasks, task.directory),
+					rule: 'must label index dates of index_dates.parquet',
+					value: `subject ${label.subjectId} at ${label.predictionTime} microseconds, which is none`,
+					fix: 'build the tasks again, with ready labels as --labels',
+				});
+			}
+			labels[split].push(label);
 		}
 		read.push({ task, labels, tooFew: tooFewPatients(labels.held_out) });
 	}

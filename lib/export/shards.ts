@@ -40,7 +40,7 @@ export async function writeShards(
 	}
 }
 
-/** Tensors in file order, cut where the next one would exceed the limit; a tensor beyond the limit has its own file. */
+/** Tensors in file order, cut where the next one would exceed the limit; a tensor beyond the limit has its own file. @internal */
 export function planShards(bytes: ReadonlyMap<string, number>, maxBytes: number): string[][] {
 	const shards: string[][] = [];
 	let room = 0;

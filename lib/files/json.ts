@@ -4,7 +4,7 @@ import { parseConfig } from '../config.js';
 import { DataError, type EhrJepaError } from '../errors.js';
 
 /** Why a text is no JSON: where, never what stands there, which may be a patient's. */
-export class JsonFault extends Error {
+class JsonFault extends Error {
 	constructor(text: string, cause: SyntaxError) {
 		const position = /position (\d+)/.exec(cause.message)?.[1];
 		const end = /Unexpected end|Unterminated/.test(cause.message);

@@ -94,7 +94,7 @@ export async function readHuggingFaceConfig(file: string): Promise<HuggingFaceCo
 }
 
 /** As {@link readHuggingFaceConfig}, of what was read. */
-export function parseHuggingFaceConfig(json: unknown, file: string): HuggingFaceConfig {
+function parseHuggingFaceConfig(json: unknown, file: string): HuggingFaceConfig {
 	const refuse = (key: string, rule: string, found: unknown): never => {
 		throw new CheckpointError(`[huggingface] ${file}: ${key} ${rule} but is ${JSON.stringify(found)}`);
 	};

@@ -5,7 +5,7 @@ import { LatentBranch } from '../sample/branch-options.js';
 const weight = z.number().nonnegative();
 
 /** Distance of a prediction z from its target y, which is layer-normalised. */
-export const LatentLoss = z.discriminatedUnion('kind', [
+const LatentLoss = z.discriminatedUnion('kind', [
 	/** Mean of (z - y)^2; reported second-hand for the paper. */
 	z.strictObject({ kind: z.literal('mse') }),
 	/** Huber; I-JEPA takes beta 1. */
@@ -17,7 +17,7 @@ export const LatentLoss = z.discriminatedUnion('kind', [
 ]);
 
 /** g: from a state in the branch to a target state. Discarded by exports unless asked for. */
-export const LatentPredictor = z.discriminatedUnion('kind', [
+const LatentPredictor = z.discriminatedUnion('kind', [
 	/** d -> width -> d with GELU; width 2 d fits the reported parameter count and is data2vec's head. */
 	z.strictObject({ kind: z.literal('mlp'), width: positiveInteger.optional() }),
 	/**
@@ -38,7 +38,7 @@ export const LatentPredictor = z.discriminatedUnion('kind', [
 ]);
 
 /** Whose states are predicted; without a gradient but for `views`. */
-export const LatentTarget = z.discriminatedUnion('kind', [
+const LatentTarget = z.discriminatedUnion('kind', [
 	/** An exponential moving average of the encoder: f' <- momentum f' + (1 - momentum) f after each update. */
 	z.strictObject({
 		kind: z.literal('ema'),
@@ -62,7 +62,7 @@ export const LatentTarget = z.discriminatedUnion('kind', [
 ]);
 
 /** Terms that keep predictions spread out, added to the latent loss. */
-export const AntiCollapse = z.strictObject({
+const AntiCollapse = z.strictObject({
 	/** VICReg's hinge on the standard deviation of each feature; VICReg takes 25 beside an invariance weight of 25. */
 	variance: weight.default(0),
 	/** VICReg's penalty on covariances; VICReg takes 1. */

@@ -4,7 +4,7 @@ import { LatentObjective } from './latent.js';
 import { NextTokenObjective } from './next-token.js';
 
 /** When each loss is on. */
-export const Schedule = z.discriminatedUnion('kind', [
+const Schedule = z.discriminatedUnion('kind', [
 	/** Both from the first step. */
 	z.strictObject({ kind: z.literal('simultaneous') }),
 	/** Next-token loss alone, then the latent loss with the next-token loss as an anchor (paper notes, row 11). */

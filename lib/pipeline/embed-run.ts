@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import { type EmbeddedStates, embed, writeEmbeddings } from '../evaluate/embeddings.js';
+import { requireSameSource } from '../evaluate/provenance.js';
 import { rollout, rolloutTarget } from '../evaluate/rollout.js';
 import { writeRollout } from '../evaluate/rollout-file.js';
 import type { EncoderChoice, Pooling } from '../model/world-model.js';
 import type { TokenStore } from '../store/token-store.js';
-import type { IndexDateRow } from '../tasks/read.js';
-import { openModel, requireSameData } from '../train/trainer.js';
+import type { TaskFolder } from '../tasks/read.js';
+import { openModel, requireSameData, requireSameSplits } from '../train/trainer.js';
 import type { LongOperation } from '../types.js';
 
 export interface EmbedRunOptions extends LongOperation {
@@ -29,20 +30,23 @@ export interface EmbeddedRun {
  * Writes the frozen states of a run at index dates. The file says what it was made from, the same whichever command made
  * it and wherever the run lies.
  *
- * @throws {CheckpointError} When run and store have other vocabularies. {AbortedError} {NativeError} {OutputError}
+ * @throws {CheckpointError} When run and store have other vocabularies or splits. {DataError} When store and tasks are of
+ * other data. {AbortedError} {NativeError} {OutputError}
  */
 export async function embedRun(
 	file: string,
 	run: string,
 	store: TokenStore,
-	indexDates: readonly IndexDateRow[],
+	{ list, indexDates }: TaskFolder,
 	options: EmbedRunOptions,
 ): Promise<EmbeddedRun> {
+	requireSameSource(store.directory, store.manifest, list, 'embed');
 	const { pooling, encoder = 'encoder', signal, onProgress, onWarning } = options;
 	const { model, run: opened, step } = await openModel(run, { weights: options.weights ?? 'newest' });
 	try {
 		const { config } = opened;
 		requireSameData(config, store, 'vocabulary');
+		requireSameSplits(config, store);
 		const contextTokens = options.contextTokens ?? config.train.contextTokens;
 		const about = {
 			// The configuration, data and step of a run decide its weights.
@@ -50,6 +54,9 @@ export async function embedRun(
 			step: String(step),
 			context_tokens: String(contextTokens),
 			store: store.manifest.fingerprint,
+			data: list.dataFingerprint,
+			splits: list.splitting.fingerprint,
+			index_dates: list.indexDatesFingerprint,
 		};
 		const operation = { signal, onProgress, contextTokens };
 		const states =
@@ -71,7 +78,11 @@ export async function embedRun(
 			later_runs_left_out: String(laterRuns),
 		};
 		await writeEmbeddings(file, table, metadata);
-		if (options.rollout !== undefined && states !== undefined) await writeRollout(options.rollout, states, about);
+		if (options.rollout !== undefined && states !== undefined)
+			await writeRollout(options.rollout, states, {
+				...about,
+				index_dates_without_tokens: String(indexDates.length - states.samples.length),
+			});
 		return { table, metadata };
 	} finally {
 		await model.close();

@@ -16,7 +16,7 @@ const countedByCode = [
 	/** Finite values in another unit than the code's usual one. */
 	'otherUnit',
 ] as const;
-export type CountedByCode = (typeof countedByCode)[number];
+type CountedByCode = (typeof countedByCode)[number];
 
 /** Counts of a part as JSON. */
 export type StructuredPartCounts = { readonly kind: 'structured' } & Readonly<Record<CountedByCode, SparseCounts>>;

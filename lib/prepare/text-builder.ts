@@ -6,8 +6,9 @@ import { nextCut } from '../tokenizer/line-cuts.js';
 import { type EpochDay, type Microseconds, noTime } from '../types.js';
 import { type SparseCounts, sparse } from './sparse-counts.js';
 
-/** What stands behind the demographics and behind each day, so that tokens of days laid end to end are those of the text. */
+/** What stands behind the demographics and behind each day, so that tokens of days laid end to end are those of the text. @internal */
 export const headSeparator = '\n\n\n';
+/** @internal */
 export const daySeparator = '\n\n';
 
 /** Lines that are encoded together, and when all of them were known. */
@@ -19,7 +20,7 @@ interface Run {
 }
 
 /** A day of a text with the runs of its lines. */
-export interface TextRuns {
+interface TextRuns {
 	/** The serialised text with a separator behind its last block. */
 	readonly text: string;
 	readonly head: readonly Run[];
@@ -32,6 +33,8 @@ export interface TextRuns {
  * A run is known from the time of the newest value it shows, or from the first event when it shows none: up to then the
  * line would have been another one, and from then on later events do not change it. Labels and tags are known with the
  * first of their lines.
+ *
+ * @internal
  */
 export function textRuns(serialiser: Serialiser, events: readonly TextEvent[]): TextRuns {
 	const { text: body, lines, blocks } = serialiser.serialise(events);

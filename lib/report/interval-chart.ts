@@ -8,7 +8,7 @@ import { linearScale } from './scales.js';
 const height = 258;
 const area: PlotArea = { left: 46, right: plotWidth - 12, top: 30, bottom: height - 42 };
 
-export interface IntervalPoint {
+interface IntervalPoint {
 	/** Place on the x axis; places appear in the order of their first point. */
 	readonly category: string;
 	readonly name: string;
@@ -28,7 +28,7 @@ export interface IntervalChart {
 }
 
 /** `0.712 [0.640, 0.781]` as plain text. */
-export function estimateText({ value, low, high, undefinedReason }: Estimate): string {
+function estimateText({ value, low, high, undefinedReason }: Estimate): string {
 	if (value === null) return `not defined (${undefinedReason ?? 'no reason given'})`;
 	return low === null || high === null
 		? `${formatMetric(value)} [no interval]`

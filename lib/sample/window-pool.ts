@@ -21,12 +21,12 @@ export interface PoolOptions {
 }
 
 /** A drawn window and whose it is. */
-export interface DrawnWindow extends TrainingWindow {
+interface DrawnWindow extends TrainingWindow {
 	readonly subjectId: bigint;
 }
 
 /** What became of the draws of a pool: drawn = used + unplaced. */
-export interface PoolCounts {
+interface PoolCounts {
 	/** Windows that were cut. */
 	readonly drawn: number;
 	/** Of these, cut again with smaller budgets to fill what was left open. */

@@ -96,7 +96,7 @@ function newestRuns({ tokens, times, timeOffsets }: Timeline, runs: readonly num
 	return tokens.slice(end - room, end);
 }
 
-/** Context at a prediction time: nothing that became known later is in it. */
+/** Context at a prediction time: nothing that became known later is in it. @internal */
 export function contextAt(
 	timeline: Timeline,
 	vocabulary: TokenVocabulary,

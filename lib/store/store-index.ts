@@ -37,7 +37,7 @@ export interface IndexColumns {
 }
 
 /** Rows of each record batch but the last: the place of a row in the file follows from its number. */
-export const indexBatchRows = 8192;
+const indexBatchRows = 8192;
 
 const int32 = (name: string) => new Field(name, new Int32(), false);
 const indexSchema = new Schema([

@@ -6,7 +6,7 @@ import { GrowingInt32 } from './growing-array.js';
 const listOf = (type: Int32 | Int64) => new List(new Field('item', type, false));
 const int32List = (name: string) => new Field(name, listOf(new Int32()), false);
 const int64List = (name: string) => new Field(name, listOf(new Int64()), false);
-export const timelineSchema = new Schema([
+const timelineSchema = new Schema([
 	new Field('subject_id', new Int64(), false),
 	int32List('static_tokens'),
 	int64List('static_times'),

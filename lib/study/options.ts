@@ -1,11 +1,12 @@
 import { z } from 'zod';
 import { positiveInteger, seed } from '../config.js';
+import { smallestDraws } from '../evaluate/intervals.js';
 import { modelSizes, Qwen3Shape } from '../model/qwen3-config.js';
 import type { ObjectivePreset } from '../objective/objective.js';
 import { OptimizerConfig } from '../train/train-config.js';
 
 /** What is compared: objectives by the name of their preset. */
-export const studyVariants = {
+const studyVariants = {
 	sft: { label: 'SFT', description: 'next-token prediction alone' },
 	'smb-structure': { label: 'Simultaneous', description: 'next-token and latent prediction from the first step' },
 	curriculum: {
@@ -47,7 +48,7 @@ export const StudyOptions = z.strictObject({
 	/** How a window becomes one state. */
 	pooling: z.enum(['mean', 'last']).default('mean'),
 	/** Bootstrap resamples. */
-	draws: positiveInteger.default(1000),
+	draws: z.int().min(smallestDraws).default(1000),
 	/** Cohort, index dates, held-out windows and resamples; the runs have seeds of their own. */
 	seed: seed.default(1),
 });

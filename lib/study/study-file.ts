@@ -4,7 +4,7 @@ import { CollapseMonitors } from '../train/metrics.js';
 import { StudyOptions } from './options.js';
 
 /** What a row measures. Losses are nats per token and mean squares per position; the two ratios are to a null model. */
-export const quantities = [
+const quantities = [
 	'auroc',
 	'r2',
 	'next-token-loss',

@@ -147,12 +147,18 @@ async function planWork(
 				cost: readingCost,
 				isWhole: () => exists(embeddings),
 				make: async (operation, report) => {
-					await embedRun(await placeFor(embeddings), run, store, samples.indexDates, {
-						...operation,
-						pooling,
-						weights: kind === 'encoder' ? 'newest' : 'initial',
-						onProgress: ({ done, total }) => report(done / (total ?? done)),
-					});
+					await embedRun(
+						await placeFor(embeddings),
+						run,
+						store,
+						{ list: samples.taskList, indexDates: samples.indexDates },
+						{
+							...operation,
+							pooling,
+							weights: kind === 'encoder' ? 'newest' : 'initial',
+							onProgress: ({ done, total }) => report(done / (total ?? done)),
+						},
+					);
 				},
 			});
 			work.push({

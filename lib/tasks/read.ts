@@ -129,6 +129,28 @@ export async function readIndexDates(directory: string): Promise<IndexDateRow[]>
 	});
 }
 
+/** A task folder: its list and its index dates, which belong together. */
+export interface TaskFolder {
+	readonly list: TaskList;
+	readonly indexDates: readonly IndexDateRow[];
+}
+
+/** @throws {DataError} {ConfigError} Also when the index dates are not those that the list was written with. */
+export async function readTasks(directory: string): Promise<TaskFolder> {
+	const list = await readTaskList(directory);
+	const indexDates = await readIndexDates(directory);
+	const found = indexDatesFingerprint(indexDates);
+	if (found !== list.indexDatesFingerprint) {
+		throw new DataError('tasks', {
+			file: join(directory, 'index_dates.parquet'),
+			rule: `must hold the index dates of tasks.json (${list.indexDatesFingerprint.slice(0, 12)})`,
+			value: `${found.slice(0, 12)}, ${indexDates.length} index dates`,
+			fix: 'build the tasks again',
+		});
+	}
+	return { list, indexDates };
+}
+
 /** SHA-256 over index dates and their splits, whatever their order. */
 export function indexDatesFingerprint(dates: readonly IndexDateRow[]): string {
 	const hash = createHash('sha256');

@@ -17,7 +17,7 @@ export const categories = [
 export type Category = (typeof categories)[number];
 
 /** Category of a source table, in lower case: the list of the released serialisers, which drop every other table, and ours. */
-export const tableCategories: Readonly<Record<string, Category>> = {
+const tableCategories: Readonly<Record<string, Category>> = {
 	person: 'demographics',
 	condition: 'conditions',
 	diagnosis: 'conditions',
@@ -64,7 +64,7 @@ export const tableCategories: Readonly<Record<string, Category>> = {
  * Category of a code that comes without a table, by its beginning. Ours: the released code has no such list, and the
  * mapping of the authors' quickstart makes nearly every row of MIMIC a condition.
  */
-export const prefixCategories: Readonly<Record<string, Category>> = {
+const prefixCategories: Readonly<Record<string, Category>> = {
 	// MEDS itself
 	MEDS_BIRTH: 'demographics',
 	MEDS_DEATH: 'death',

@@ -1,6 +1,3 @@
-/** How numbers are written. */
-export type NumberFormat = 'significant' | 'two-decimal';
-
 /**
  * Six significant digits: what float32, the type of MEDS values, carries in every case (FLT_DIG). A value that was
  * written with up to six digits comes back as it was: 7.2, not 7.199999809.

@@ -1,7 +1,7 @@
 import { type Category, categories } from './categories.js';
 
 /** Why an event is not in the text. */
-export const dropReasons = [
+const dropReasons = [
 	/** Later than the index date. */
 	'after-index-date',
 	/** Earlier than the start that was asked for. */
@@ -15,7 +15,7 @@ export const dropReasons = [
 	/** A value that newer ones of the same line took the place of. */
 	'older-value',
 ] as const;
-export type DropReason = (typeof dropReasons)[number];
+type DropReason = (typeof dropReasons)[number];
 
 /** What became of the events, so that nothing is dropped unseen: `events` is `written` and all of `dropped`. */
 export interface TextCounts {

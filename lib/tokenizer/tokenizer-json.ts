@@ -15,7 +15,7 @@ export const AddedToken = z.looseObject({
 });
 export type AddedToken = z.output<typeof AddedToken>;
 
-export type Merge = string | readonly [string, string];
+type Merge = string | readonly [string, string];
 
 const isObject = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value);
 const none = z.literal('').nullish();

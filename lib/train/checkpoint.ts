@@ -47,7 +47,7 @@ const allKinds: readonly NativeStateKind[] = [
 	'optimizer',
 ];
 const fileOf = (kind: NativeStateKind) => `${kind}.safetensors`;
-export const checkpointName = (step: number) => `step-${String(step).padStart(8, '0')}`;
+const checkpointName = (step: number) => `step-${String(step).padStart(8, '0')}`;
 export const checkpointFile = ({ directory }: Checkpoint, kind: NativeStateKind) => join(directory, fileOf(kind));
 
 /**

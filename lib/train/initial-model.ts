@@ -29,6 +29,8 @@ export async function planRun(store: TokenStore, input: TrainConfigInput): Promi
 		torch: nativeAddon().buildInfo().torch,
 		data: {
 			store: manifest.fingerprint,
+			dataset: manifest.dataset.fingerprint,
+			splits: manifest.splitting.fingerprint,
 			vocabulary: vocabulary.fingerprint,
 			vocabSize: vocabulary.size,
 			maskTokenId: vocabulary.maskTokenId,

@@ -14,6 +14,9 @@ export const RunConfig = z.strictObject({
 	data: z.strictObject({
 		/** Fingerprint of the token store. */
 		store: z.string(),
+		/** Fingerprints of the data set and of its splits; absent in runs from before they were kept. */
+		dataset: z.string().optional(),
+		splits: z.string().optional(),
 		/** Fingerprint of the vocabulary: which token a row of the embedding is. */
 		vocabulary: z.string(),
 		vocabSize: z.int().positive(),

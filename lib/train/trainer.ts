@@ -283,6 +283,15 @@ export function requireSameData(run: RunConfig, store: TokenStore, what: 'store'
 	}
 }
 
+/** @throws {CheckpointError} When held-out subjects of a store were among those that a run was trained on. */
+export function requireSameSplits(run: RunConfig, { manifest, directory }: TokenStore): void {
+	const { dataset, splits } = run.data;
+	if (dataset !== manifest.dataset.fingerprint || splits === manifest.splitting.fingerprint) return;
+	throw new CheckpointError(
+		`[run] the splits must be those that the run was trained with (${splits?.slice(0, 12)}), or held-out subjects were trained on, but are ${manifest.splitting.fingerprint.slice(0, 12)} (${directory}); embed with the store of the run, or train again`,
+	);
+}
+
 function isDue(step: number, every: number, last: number): boolean {
 	return step === last || (every > 0 && step % every === 0);
 }

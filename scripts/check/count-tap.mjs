@@ -1,4 +1,4 @@
-const indentOf = (line) => line.length - line.trimStart().length;
+import { Parser } from 'tap-parser';
 
 /** @typedef {{ passed: number, failed: number, skipped: number }} TapCount */
 
@@ -7,51 +7,56 @@ const indentOf = (line) => line.length - line.trimStart().length;
  * than its assertions did: it has none, or it failed and none of them did (a crash, a timeout, a plan that was not met).
  */
 export class TapCounter {
-	/** @type {Map<number, { points: number, failures: number }>} By indentation: the blocks that are open. */
-	#blocks = new Map();
-	/** Indentation of the diagnostics that are being skipped. @type {number | undefined} */
-	#diagnostics;
+	#parser = new Parser();
 	#planned = 0;
 	#files = 0;
 	/** @type {TapCount} */
 	#count = { passed: 0, failed: 0, skipped: 0 };
 
+	constructor() {
+		this.#watch(this.#parser);
+		this.#parser.on('plan', ({ end }) => {
+			this.#planned = end;
+		});
+		this.#parser.on('assert', () => this.#files++);
+	}
+
 	/** @param {string} line */
 	push(line) {
-		const indent = indentOf(line);
-		if (this.#diagnostics !== undefined) {
-			if (indent === this.#diagnostics && line.trim() === '...') this.#diagnostics = undefined;
-			return;
-		}
-		const text = line.trim();
-		if (text === '---') this.#diagnostics = indent;
-		else if (text.startsWith('# Subtest')) this.#blocks.set(indent, { points: 0, failures: 0 });
-		else if (indent === 0 && /^1\.\.\d+/.test(text)) this.#planned = Number(/^1\.\.(\d+)/.exec(text)[1]);
-		else this.#point(indent, text);
+		this.#parser.write(`${line}\n`);
 	}
 
-	/** @param {number} indent @param {string} text */
-	#point(indent, text) {
-		const match = /^(not )?ok\b(.*)$/.exec(text);
-		if (match === null) return;
-		const directive = /[^\\]# (SKIP|TODO)\b(.*)$/i.exec(match[2]);
-		const failed = (match[1] !== undefined && directive === null) || /no tests found/.test(directive?.[2] ?? '');
-		const own = this.#blocks.get(indent);
-		this.#blocks.delete(indent);
-		if (own === undefined || own.points === 0 || (failed && own.failures === 0)) {
-			if (failed) this.#count.failed++;
-			else if (directive !== null) this.#count.skipped++;
-			else this.#count.passed++;
-		}
-		if (indent === 0) this.#files++;
-		const parent = this.#blocks.get(indent - 4);
-		if (parent === undefined) return;
-		parent.points++;
-		if (failed) parent.failures++;
+	/**
+	 * @param {Parser} parser
+	 * @returns {{ points: number, failures: number }} Results of the block so far.
+	 */
+	#watch(parser) {
+		const block = { points: 0, failures: 0 };
+		/** Of the subtest whose own line comes next. @type {{ points: number, failures: number } | undefined} */
+		let own;
+		parser.on('child', (child) => {
+			own = this.#watch(child);
+		});
+		parser.on('assert', ({ ok, skip, todo }) => {
+			// A file without tests passes for a skipped one.
+			const failed = (!ok && !skip && !todo) || (typeof skip === 'string' && skip.startsWith('no tests found'));
+			if (own === undefined || own.points === 0 || (failed && own.failures === 0)) {
+				if (failed) this.#count.failed++;
+				else if (skip || todo) this.#count.skipped++;
+				else this.#count.passed++;
+			}
+			own = undefined;
+			block.points++;
+			if (failed) block.failures++;
+		});
+		return block;
 	}
 
-	/** The sum so far; files that were planned and never reported are failures. @returns {TapCount} */
+	/** The sum of all lines; files that were planned and never reported are failures. @returns {TapCount} */
 	total() {
-		return { ...this.#count, failed: this.#count.failed + Math.max(0, this.#planned - this.#files) };
+		// The parser holds the last result back until it knows what follows.
+		this.#parser.end();
+		const { passed, failed, skipped } = this.#count;
+		return { passed, skipped, failed: failed + Math.max(0, this.#planned - this.#files) };
 	}
 }

@@ -6,7 +6,7 @@ import { root } from '../setup/paths.mjs';
 const nativeFolders = ['native', 'bindings', 'test/native', 'test/cases', 'bench/native'];
 
 /**
- * Biome for TypeScript, JavaScript and JSON; clang-format for C++ and CUDA.
+ * Biome for TypeScript, JavaScript and JSON; tsc for the types of scripts/; clang-format for C++ and CUDA.
  *
  * @param {{ fix: boolean }} options
  * @returns {{ name: string, passed: boolean }[]} One entry per linter.
@@ -14,12 +14,23 @@ const nativeFolders = ['native', 'bindings', 'test/native', 'test/cases', 'bench
 export function lintAll({ fix }) {
 	const sources = nativeFolders
 		.filter((folder) => existsSync(join(root, folder)))
-		.flatMap((folder) => readdirSync(join(root, folder), { recursive: true }).map((name) => join(folder, name)))
+		.flatMap((folder) =>
+			readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map((name) => join(folder, name)),
+		)
 		.filter((name) => /\.(cpp|h|cu)$/.test(name));
-	const passes = (command, args) =>
-		spawnSync(join(root, 'node_modules/.bin', command), args, { cwd: root, stdio: 'inherit' }).status === 0;
+	/** @param {string} command @param {readonly string[]} args */
+	const passes = (command, args) => {
+		const { status, error } = spawnSync(join(root, 'node_modules/.bin', command), args, {
+			cwd: root,
+			stdio: 'inherit',
+		});
+		if (error !== undefined)
+			console.error(`${command} must be in node_modules but cannot be run (${error.message}); run: npm ci`);
+		return status === 0;
+	};
 	return [
 		{ name: 'biome', passed: passes('biome', ['check', '--error-on-warnings', ...(fix ? ['--write'] : []), '.']) },
+		{ name: 'types of scripts', passed: passes('tsc', ['-p', 'scripts']) },
 		{
 			name: 'clang-format',
 			passed: passes('clang-format', [...(fix ? ['-i'] : ['--dry-run', '-Werror']), ...sources]),

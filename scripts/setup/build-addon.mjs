@@ -21,7 +21,12 @@ export function cmakeCacheValue(folder, name) {
 	return new RegExp(`^${name}:\\w+=(.*)$`, 'm').exec(readFileSync(file, 'utf8'))?.[1];
 }
 
-/** CMake keeps what it found: another libtorch, or a checkout that was moved, needs a fresh folder. */
+/**
+ * CMake keeps what it found: another libtorch, or a checkout that was moved, needs a fresh folder.
+ *
+ * @param {string} folder
+ * @param {string} libtorch
+ */
 function discardForeign(folder, libtorch) {
 	const known = cmakeCacheValue(folder, 'EHR_JEPA_LIBTORCH');
 	const home = cmakeCacheValue(folder, 'CMAKE_HOME_DIRECTORY');
@@ -44,7 +49,8 @@ async function configureAndBuild(preset, libtorch, cuda, target, note) {
 	// Not the preset's own generator: ninja may be missing, and a folder keeps the one it was made with.
 	const generator = cmakeCacheValue(folder, 'CMAKE_GENERATOR') ?? (ninja ? 'Ninja' : 'Unix Makefiles');
 	const jobs = Math.max(1, Math.min(availableParallelism(), Math.floor(freemem() / bytesPerJob)));
-	const onOff = (value) => (value ? 'ON' : 'OFF');
+	const onOff = (/** @type {boolean} */ value) => (value ? 'ON' : 'OFF');
+	/** @type {Record<string, string>} */
 	const variables = {
 		...cacheVariables(preset),
 		EHR_JEPA_LIBTORCH: libtorch,
@@ -61,7 +67,7 @@ async function configureAndBuild(preset, libtorch, cuda, target, note) {
 	await unlessDone(`configure-${preset}`, configuration, join('build', preset, 'CMakeCache.txt'), () =>
 		runCommand(cmakeJs, ['configure', ...where, ...settings], { cwd: root }),
 	);
-	const onLine = (line) => {
+	const onLine = (/** @type {string} */ line) => {
 		if (/^\[ *\d+[/%]/.test(line)) note(line);
 	};
 	const what = target === undefined ? [] : ['--target', target];

@@ -12,6 +12,7 @@ import { unpack } from './unpack.mjs';
  * @typedef {{ torch: string, wheels: { requirement: string, extraIndex?: string }[], extra: string[],
  *   archives: Record<string, { url: string, sha256?: string }> }} Variant
  */
+/** @typedef {Awaited<ReturnType<typeof downloadWheel>>} Download */
 /** @type {{ variants: Record<'cpu' | 'cu13', Variant>, wheels: Record<string, string> }} */
 const pins = JSON.parse(readFileSync(new URL('libtorch-pins.json', import.meta.url), 'utf8'));
 
@@ -26,7 +27,11 @@ export function cachedLibtorch(cuda) {
 	return join(cacheFolder(), 'libtorch', name);
 }
 
-/** Folder of the Python torch, found without importing it: that takes seconds. */
+/**
+ * Folder of the Python torch, found without importing it: that takes seconds.
+ *
+ * @returns {{ folder: string } | { reason: string }}
+ */
 function pythonTorch() {
 	// A python3 that prints a banner, as wrappers of module systems do, prints it before: the answer has a mark.
 	const script =
@@ -55,9 +60,11 @@ export function findLibtorch(cuda) {
 	}
 	const lookedAt = ['LIBTORCH: not set'];
 	const python = pythonTorch();
-	const reason = python.folder === undefined ? python.reason : whyUnusable(python.folder, cuda);
-	if (reason === undefined) return { folder: python.folder, source: 'Python torch' };
-	lookedAt.push(`Python: ${python.folder === undefined ? reason : `${python.folder} ${reason}`}`);
+	if ('folder' in python) {
+		const reason = whyUnusable(python.folder, cuda);
+		if (reason === undefined) return { folder: python.folder, source: 'Python torch' };
+		lookedAt.push(`Python: ${python.folder} ${reason}`);
+	} else lookedAt.push(`Python: ${python.reason}`);
 	const cached = cachedLibtorch(cuda);
 	if (existsSync(join(cached, 'complete')) && missingParts(join(cached, 'torch')).length === 0) {
 		return { folder: join(cached, 'torch'), source: 'cache' };
@@ -75,7 +82,9 @@ const checks = {
 /** @param {boolean} cuda @param {string} folder @param {(text: string) => void} say */
 async function fetchByPip(cuda, folder, say) {
 	const { torch, wheels, extra } = variantOf(cuda);
+	/** @type {Download[]} */
 	const downloads = [];
+	/** @param {string} requirement @param {string} [extraIndex] */
 	const add = async (requirement, extraIndex) => {
 		say(`pip download ${requirement}`);
 		const scratch = join(folder, 'download');
@@ -123,17 +132,15 @@ function lastLine(error) {
 /** @param {boolean} cuda @param {string} folder @param {readonly string[]} lookedAt @param {(text: string) => void} say */
 async function fetchInto(cuda, folder, lookedAt, say) {
 	const failures = [];
-	for (const [name, fetch] of [
-		['pip', fetchByPip],
-		['official archive', fetchOfficialArchive],
-	]) {
+	const ways = { pip: fetchByPip, 'official archive': fetchOfficialArchive };
+	for (const [name, fetch] of Object.entries(ways)) {
 		rmSync(folder, { recursive: true, force: true });
 		mkdirSync(folder, { recursive: true });
 		try {
 			const downloads = await fetch(cuda, folder, say);
 			const reason = whyUnusable(join(folder, 'torch'), cuda);
 			if (reason === undefined) return downloads;
-			failures.push(`${name}: ${downloads[0].file} ${reason}`);
+			failures.push(`${name}: ${downloads[0]?.file} ${reason}`);
 		} catch (error) {
 			if (!(error instanceof SetupError)) throw error;
 			failures.push(`${name}: ${lastLine(error)}`);

@@ -53,7 +53,7 @@ function cmakeVersion() {
 	return match === null ? undefined : [Number(match[1]), Number(match[2])];
 }
 
-/** Free bytes on the file system of a path that may not exist yet; infinite where it cannot be read. */
+/** Free bytes on the file system of a path that may not exist yet; infinite where it cannot be read. @param {string} path */
 function freeBytes(path) {
 	let existing = path;
 	while (!existsSync(existing) && dirname(existing) !== existing) existing = dirname(existing);
@@ -65,9 +65,10 @@ function freeBytes(path) {
 	}
 }
 
+/** @param {string} path @param {number} needed @param {string} what */
 function spaceProblem(path, needed, what) {
 	const free = freeBytes(path);
-	const gib = (bytes) => `${(bytes / gibibyte).toFixed(1)} GiB`;
+	const gib = (/** @type {number} */ bytes) => `${(bytes / gibibyte).toFixed(1)} GiB`;
 	return free < needed ? [`${gib(needed)} of disk space for ${what} in ${path} (${gib(free)} free)`] : [];
 }
 

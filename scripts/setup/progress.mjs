@@ -1,3 +1,5 @@
+import { InterruptedError } from './errors.mjs';
+
 const signOfLifeMs = 10_000;
 /** Step counts of Ninja `[12/34]` and Make `[ 35%]`. */
 const stepCount = /^\[ *(\d+)(?:\/(\d+)|%)\]/;
@@ -68,7 +70,7 @@ export async function stage(name, run) {
 		line.end('done');
 		return result;
 	} catch (error) {
-		line.end(error.exitCode === 130 ? 'stopped' : 'failed');
+		line.end(error instanceof InterruptedError ? 'stopped' : 'failed');
 		throw error;
 	}
 }

@@ -1,6 +1,8 @@
+import { InterruptedError, SetupError } from './errors.mjs';
+
 /** Prints a failure for people, without a stack when it is one of ours, and sets the exit code. @param {unknown} error */
 export function reportFailure(error) {
-	const known = error instanceof Error && 'exitCode' in error;
+	const known = error instanceof SetupError || error instanceof InterruptedError;
 	console.error(known ? `${error.name} (${error.code}): ${error.message}` : error);
 	process.exitCode = known ? error.exitCode : 1;
 }

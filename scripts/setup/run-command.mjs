@@ -17,6 +17,7 @@ const linesShown = 60;
 export function runCommand(command, args, { cwd, env = process.env, onLine } = {}) {
 	return new Promise((resolve, reject) => {
 		const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
+		/** @type {string[]} */
 		const tail = [];
 		for (const input of [child.stdout, child.stderr]) {
 			createInterface({ input }).on('line', (line) => {
@@ -26,8 +27,9 @@ export function runCommand(command, args, { cwd, env = process.env, onLine } = {
 				onLine?.(line.trim());
 			});
 		}
+		/** @type {NodeJS.Signals | undefined} */
 		let interruptedBy;
-		const stop = (signal) => {
+		const stop = (/** @type {NodeJS.Signals} */ signal) => {
 			interruptedBy = signal;
 			child.kill(signal);
 		};

@@ -22,7 +22,12 @@ async function nodePackages() {
 	await stage('node packages', () => runCommand('npm', args, { cwd: root }));
 }
 
-/** The libtorch of the last build stays in use while it is there: looking again could find another one and rebuild. */
+/**
+ * The libtorch of the last build stays in use while it is there: looking again could find another one and rebuild.
+ *
+ * @param {string} preset
+ * @param {boolean} cuda
+ */
 function libtorchOfLastBuild(preset, cuda) {
 	if (process.env.LIBTORCH) return undefined;
 	const folder = join(root, 'build', preset);

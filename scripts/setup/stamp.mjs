@@ -12,7 +12,7 @@ import { root } from './paths.mjs';
 export function fingerprint(paths, ...settings) {
 	const hash = createHash('sha256');
 	for (const setting of settings) hash.update(`${setting}\0`);
-	const visit = (path) => {
+	const visit = (/** @type {string} */ path) => {
 		const stats = statSync(join(root, path), { throwIfNoEntry: false });
 		if (stats?.isDirectory()) for (const name of readdirSync(join(root, path)).sort()) visit(join(path, name));
 		else hash.update(`${path}\0${stats?.size}\0${stats?.mtimeMs}\0`);

@@ -2,9 +2,10 @@ import { join, resolve } from 'node:path';
 import type { Argv } from 'yargs';
 import { parseConfig } from '../../config.js';
 import { withContext } from '../context.js';
-import { DemoOptions, demoFolder, runDemo } from '../demo-pipeline.js';
+import { DemoOptions, demoFolder, demoTraining, runDemo } from '../demo-pipeline.js';
 import { probeTable } from '../probe-table.js';
 import { duration } from '../progress-line.js';
+import { setOption } from '../settings.js';
 
 export const command = 'demo';
 export const describe = 'The whole method end to end: data, two trainings, probes, report';
@@ -17,6 +18,10 @@ export const builder = (yargs: Argv) =>
 		.option('out', {
 			type: 'string',
 			describe: `Folder of everything the demo makes (default: ${defaultFolder}, numbered when taken)`,
+		})
+		.option('set', {
+			...setOption,
+			describe: 'path=value: any training option by its path, such as optimizer.learningRate=1e-4; once per option',
 		})
 		.option('patients', { type: 'number', default: 2000, describe: 'Simulated patients' })
 		.option('steps', { type: 'number', default: 400, describe: 'Updates of each training' })
@@ -31,6 +36,7 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 			patients: args.patients,
 			steps: args.steps,
 			seed: args.seed,
+			train: demoTraining(args.set),
 		});
 		const folder = await demoFolder(args.out ?? defaultFolder, args.out !== undefined, options);
 		context.say(`writing to ${folder}; Ctrl-C stops at a safe point, the same command continues`);

@@ -2,7 +2,7 @@ import type { Argv } from 'yargs';
 import { lockNewFile } from '../../files/lock.js';
 import { embedRun } from '../../pipeline/embed-run.js';
 import { openTokenStore } from '../../store/token-store.js';
-import { readIndexDates } from '../../tasks/read.js';
+import { readTasks } from '../../tasks/read.js';
 import { withContext } from '../context.js';
 
 export const command = 'embed <run> <store> <tasks> <out>';
@@ -42,7 +42,7 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 		using _rolloutLock = args.rollout === undefined ? undefined : await lockNewFile(args.rollout);
 		const store = await openTokenStore(args.store);
 		try {
-			const { table, metadata } = await embedRun(args.out, args.run, store, await readIndexDates(args.tasks), {
+			const { table, metadata } = await embedRun(args.out, args.run, store, await readTasks(args.tasks), {
 				...context.operation(),
 				weights: args.weights,
 				pooling: args.pooling,

@@ -34,7 +34,13 @@ export const builder = (yargs: Argv) =>
 
 export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>): Promise<void> {
 	await withContext(Boolean(args.json), async (context) => {
-		const rollouts = new Map(args.rollout.map((text) => namedFile('rollout', text, 'rollout.parquet')));
+		const rollouts = new Map<string, string>();
+		for (const text of args.rollout) {
+			const [name, file] = namedFile('rollout', text, 'rollout.parquet');
+			if (rollouts.has(name))
+				throw new ConfigError(`[evaluate] --rollout must name a --model once but names ${name} twice`);
+			rollouts.set(name, file);
+		}
 		const models = args.model.map((text) => {
 			const [name, embeddings] = namedFile('model', text, 'embeddings.parquet');
 			const rollout = rollouts.get(name);

@@ -3,11 +3,12 @@ import type { Argv } from 'yargs';
 import { ConfigError } from '../../errors.js';
 import { readJson } from '../../files/json.js';
 import { type ModelSize, modelSizes } from '../../model/qwen3-config.js';
-import { type StudyOptions, variantNames } from '../../study/options.js';
+import { StudyOptions, variantNames } from '../../study/options.js';
 import { runStudy } from '../../study/study.js';
 import { studySummary } from '../../study/study-markdown.js';
 import { withContext } from '../context.js';
 import { duration } from '../progress-line.js';
+import { applySettings, setOption } from '../settings.js';
 
 export const command = 'study';
 export const describe = 'Compare the training objectives over seeds on simulated patients';
@@ -19,6 +20,7 @@ export const builder = (yargs: Argv) =>
 			type: 'string',
 			describe: 'JSON file with any option of a study; the options below win over it',
 		})
+		.option('set', setOption)
 		.option('seeds', {
 			type: 'number',
 			describe: 'Seeds; each gives every variant the same initial weights (default 5)',
@@ -42,7 +44,7 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 	await withContext(Boolean(args.json), async (context) => {
 		const started = performance.now();
 		context.say(`writing to ${args.out}; Ctrl-C stops at a safe point, the same command continues`);
-		const options = {
+		const options: StudyOptions = {
 			...(args.config === undefined ? {} : await configOf(args.config)),
 			...(args.seeds === undefined ? {} : { seeds: args.seeds }),
 			...(args.variants === undefined ? {} : { variants: [...args.variants] }),
@@ -50,7 +52,15 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 			...(args.steps === undefined ? {} : { steps: args.steps }),
 			...(args.size === undefined ? {} : { model: modelSizes[args.size] }),
 		};
-		const result = await runStudy(args.out, options, context.operation());
+		const flags = [
+			{ flag: '--seeds', path: 'seeds', value: args.seeds },
+			{ flag: '--variants', path: 'variants', value: args.variants },
+			{ flag: '--patients', path: 'patients', value: args.patients },
+			{ flag: '--steps', path: 'steps', value: args.steps },
+			{ flag: '--size', path: 'model', value: args.size },
+		].filter(({ value }) => value !== undefined);
+		const settled = applySettings('study', StudyOptions, options, args.set, flags);
+		const result = await runStudy(args.out, settled, context.operation());
 		context.result(
 			[
 				studySummary(result),

@@ -7,9 +7,10 @@ import { type ModelSize, modelSizes } from '../../model/qwen3-config.js';
 import { type ObjectivePreset, objectivePresets } from '../../objective/objective.js';
 import { openTokenStore } from '../../store/token-store.js';
 import type { StepMetrics } from '../../train/metrics.js';
-import type { TrainConfigInput } from '../../train/train-config.js';
+import { TrainConfig, type TrainConfigInput } from '../../train/train-config.js';
 import { Trainer } from '../../train/trainer.js';
 import { withContext } from '../context.js';
+import { applySettings, setOption } from '../settings.js';
 
 export const command = 'train <store> <run>';
 export const describe = 'Train a world model on a token store';
@@ -25,6 +26,7 @@ export const builder = (yargs: Argv) =>
 		})
 		.option('size', { choices: Object.keys(modelSizes) as ModelSize[], describe: 'Shape of the decoder' })
 		.option('from', { type: 'string', describe: 'HuggingFace folder whose weights training starts from' })
+		.option('set', setOption)
 		.option('steps', { type: 'number', describe: 'Updates to make' })
 		.option('seed', { type: 'number', describe: 'Initial weights, order, cuts and masks' })
 		.option('resume', {
@@ -34,22 +36,29 @@ export const builder = (yargs: Argv) =>
 		})
 		.example('$0 train store runs/sft --objective sft --steps 300', 'Next-token loss alone')
 		.example('$0 train store runs/both --config train.json', 'All options from a file; see docs/training.md')
+		.example(
+			'$0 train store runs/slow --set optimizer.learningRate=1e-4 --set computeDtype=bfloat16',
+			'Any one of them',
+		)
 		.example('$0 train store runs/both --resume', 'Go on after an interruption');
 
 export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>): Promise<void> {
 	await withContext(Boolean(args.json), async (context) => {
-		const store = await openTokenStore(args.store);
 		if (
 			args.resume &&
-			(args.config ?? args.objective ?? args.size ?? args.from ?? args.steps ?? args.seed) !== undefined
+			(args.config ?? args.objective ?? args.size ?? args.from ?? args.steps ?? args.seed ?? args.set?.[0]) !==
+				undefined
 		) {
 			throw new ConfigError(
 				'[train] --resume continues with the run’s own options but others were given; leave them out',
 			);
 		}
-		await using trainer = args.resume
-			? await Trainer.resume(args.run, store, context.operation())
-			: await Trainer.create(args.run, store, await configOf(args));
+		const config = args.resume ? undefined : await configOf(args);
+		const store = await openTokenStore(args.store);
+		await using trainer =
+			config === undefined
+				? await Trainer.resume(args.run, store, context.operation())
+				: await Trainer.create(args.run, store, config);
 		const { initialWeights, contextTokens, futureTokens } = trainer.folder.config.train;
 		const beyond =
 			initialWeights === null ? undefined : await beyondPositions(initialWeights, contextTokens + futureTokens);
@@ -74,10 +83,18 @@ async function configOf(args: {
 	readonly from?: string | undefined;
 	readonly steps?: number | undefined;
 	readonly seed?: number | undefined;
+	readonly set?: readonly string[] | undefined;
 }): Promise<TrainConfigInput> {
 	const about = { scope: 'train --config', rule: 'must be a JSON file', error: ConfigError };
 	const config = args.config === undefined ? {} : ((await readJson(args.config, about)) as TrainConfigInput);
-	return {
+	const flags = [
+		{ flag: '--objective', path: 'objective', value: args.objective },
+		{ flag: '--size', path: 'model', value: args.size },
+		{ flag: '--from', path: 'initialWeights', value: args.from },
+		{ flag: '--steps', path: 'steps', value: args.steps },
+		{ flag: '--seed', path: 'seed', value: args.seed },
+	].filter(({ value }) => value !== undefined);
+	const given: TrainConfigInput = {
 		...config,
 		...(args.objective === undefined ? {} : { objective: objectivePresets[args.objective] }),
 		...(args.size === undefined ? {} : { model: modelSizes[args.size] }),
@@ -85,4 +102,5 @@ async function configOf(args: {
 		...(args.steps === undefined ? {} : { steps: args.steps }),
 		...(args.seed === undefined ? {} : { seed: args.seed }),
 	};
+	return applySettings('train', TrainConfig, given, args.set, flags);
 }

@@ -4,7 +4,7 @@ import { DataError } from '../../errors.js';
 import { isHidden, visibleFiles } from '../../files/visible-files.js';
 import { knownTables } from './tables.js';
 
-export type TableFormat = 'csv' | 'parquet';
+type TableFormat = 'csv' | 'parquet';
 
 /** The files of one CDM table. */
 export interface TableFiles {

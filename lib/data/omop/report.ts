@@ -13,7 +13,7 @@ export const dropReasons = [
 	'no-concept',
 	'unmapped',
 ] as const;
-export type DropReason = (typeof dropReasons)[number];
+type DropReason = (typeof dropReasons)[number];
 
 /** What is odd about a row that was kept. */
 export const remarks = [

@@ -10,7 +10,7 @@ import type { Moment, OmopEvents } from './tables.js';
 import { earliestTime, latestTime } from './time-range.js';
 
 /** Shard of the rows that become no event. */
-export const droppedShard = -1;
+const droppedShard = -1;
 
 /** Typed one by one: what a table does not have is a null without a type to DuckDB, and the parts are read as one. */
 const stagedColumns = Object.entries({

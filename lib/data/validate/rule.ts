@@ -1,8 +1,8 @@
 /** `error`: the data must not be used as they are. `warning`: they are read, and what is odd about them is said. */
-export type Severity = 'error' | 'warning';
+type Severity = 'error' | 'warning';
 
 /** Where a rule comes from: MEDS 0.4 itself, a form that older MEDS or other writers use and we accept, or good sense. */
-export type Basis = 'meds-0.4' | 'older-meds' | 'data-quality';
+type Basis = 'meds-0.4' | 'older-meds' | 'data-quality';
 
 export interface Rule {
 	/** Stable identifier: `time-order`. */

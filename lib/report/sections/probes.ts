@@ -49,7 +49,7 @@ function pairClass(rows: readonly ProbeResult[]): string {
 }
 
 /** Marks of all models with what they are. */
-export function modelLegend(data: ReportData): Html {
+function modelLegend(data: ReportData): Html {
 	return legend(
 		data.evaluation.models.map(({ name, label, description }) => ({
 			label,

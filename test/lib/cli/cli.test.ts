@@ -8,8 +8,9 @@ import { commands } from '../../../lib/cli/main.js';
 import { probeTable } from '../../../lib/cli/probe-table.js';
 import { duration, progressText } from '../../../lib/cli/progress-line.js';
 import { EvaluationFile } from '../../../lib/evaluate/evaluation-file.js';
-import { openTokenStore, readIndexDates } from '../../../lib/index.js';
+import { openTokenStore } from '../../../lib/index.js';
 import { embedRun } from '../../../lib/pipeline/embed-run.js';
+import { readTasks } from '../../../lib/tasks/read.js';
 import { generateReportInput } from '../../fixtures/report-input.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
 
@@ -90,8 +91,8 @@ t.test('an embedding file is the same by whichever way it is made, wherever the 
 	cpSync(join(folder, 'runs/both'), join(folder, 'elsewhere'), { recursive: true });
 	const store = await openTokenStore(join(folder, 'store'));
 	const again = join(folder, 'again.parquet');
-	const indexDates = await readIndexDates(join(folder, 'tasks'));
-	await embedRun(again, join(folder, 'elsewhere'), store, indexDates, { pooling: 'mean' });
+	const tasks = await readTasks(join(folder, 'tasks'));
+	await embedRun(again, join(folder, 'elsewhere'), store, tasks, { pooling: 'mean' });
 	await store.close();
 	t.ok(readFileSync(again).equals(readFileSync(join(folder, 'both.parquet'))));
 });
@@ -112,6 +113,18 @@ t.test('what is wrong is said in one message, with its exit code', async (t) => 
 	fails(2, /Unknown argument: seed/, 'study', '--out', 'x', '--seed', '3');
 	fails(2, /Invalid values/, 'study', '--out', 'x', '--variants', 'sft', 'lejepa');
 	fails(2, /options has no option "step"/, 'train', 'store', 'runs/x', '--config', 'wrong.json');
+	fails(2, /the nearest is steps/, 'train', '--set', 'stesp=3', 'store', 'runs/x');
+	fails(
+		2,
+		/--steps and --set steps are the same option/,
+		'train',
+		'store',
+		'runs/x',
+		'--steps',
+		'3',
+		'--set',
+		'steps=4',
+	);
 	fails(
 		2,
 		/--rollout must name a --model but names y/,
@@ -144,7 +157,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 		}),
 	);
 	t.same(options, {
-		demo: ['meds', 'out', 'patients', 'seed', 'steps'],
+		demo: ['meds', 'out', 'patients', 'seed', 'set', 'steps'],
 		'simulate <out>': ['latent-patients', 'max-years', 'min-years', 'out', 'patients', 'seed', 'threads'],
 		'import-omop <cdm> <out>': [
 			'cdm',
@@ -159,7 +172,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 			'unmapped',
 			'vocabulary',
 		],
-		study: ['config', 'out', 'patients', 'seeds', 'size', 'steps', 'variants'],
+		study: ['config', 'out', 'patients', 'seeds', 'set', 'size', 'steps', 'variants'],
 		'validate <meds>': ['birth-code', 'death-code', 'max-code-length', 'meds'],
 		'prepare <meds> <out>': [
 			'bins',
@@ -177,7 +190,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 			'vocab-size',
 			'vocabulary',
 		],
-		'train <store> <run>': ['config', 'from', 'objective', 'resume', 'run', 'seed', 'size', 'steps', 'store'],
+		'train <store> <run>': ['config', 'from', 'objective', 'resume', 'run', 'seed', 'set', 'size', 'steps', 'store'],
 		'tasks <meds> <out>': [
 			'birth-code',
 			'buffer-days',

@@ -1,0 +1,150 @@
+import type { z } from 'zod';
+import { ConfigError } from '../errors.js';
+
+/** A flag of its own that names an option by its path in the schema. */
+export interface FlagOfOption {
+	/** `--steps`. */
+	readonly flag: string;
+	/** `steps`. */
+	readonly path: string;
+}
+
+/** The text of `--set`, for every command that has it. */
+export const setOption = {
+	type: 'string' as const,
+	requiresArg: true,
+	describe: 'path=value: any option by its path, such as optimizer.learningRate=1e-4; once per option',
+	// A list of words would swallow the positional arguments that follow.
+	coerce: (given: unknown): string[] => [given].flat().map(String),
+};
+
+/**
+ * Puts `--set path=value` into options. A value is JSON where it can be read as such, otherwise text. The schema is not
+ * applied here: whoever takes the options does.
+ *
+ * @param base - Options so far; left as they are.
+ * @param flags - Flags that were given: the same option twice is refused.
+ * @throws {ConfigError} For a path that is no option (the nearest is named), an option that is set twice, or a text without `=`.
+ */
+export function applySettings<Options extends object>(
+	scope: string,
+	schema: z.ZodType,
+	base: Options,
+	settings: readonly string[] = [],
+	flags: readonly FlagOfOption[] = [],
+): Options {
+	const parsed = settings.map((text) => parseSetting(scope, text));
+	const known = optionPaths(schema);
+	for (const [i, { path }] of parsed.entries()) {
+		if (!known.has(path)) {
+			throw new ConfigError(
+				`[${scope}] --set must name an option but ${JSON.stringify(path)} is none; the nearest is ${nearest(path, known)}`,
+			);
+		}
+		const flag = flags.find((one) => one.path === path);
+		if (flag !== undefined)
+			throw new ConfigError(`[${scope}] ${flag.flag} and --set ${path} are the same option; give one of them`);
+		if (parsed.findIndex((other) => other.path === path) !== i)
+			throw new ConfigError(`[${scope}] --set must name an option once but names ${path} twice`);
+	}
+	const result = structuredClone(base) as Record<string, unknown>;
+	// The kind of a part decides which other options it has; whole parts come before what is set inside of them.
+	const depth = (path: string) => path.split('.').length + (path.endsWith('.kind') ? -1 : 0);
+	for (const { path, value } of parsed.sort((a, b) => depth(a.path) - depth(b.path))) set(result, schema, path, value);
+	return result as Options;
+}
+
+function parseSetting(scope: string, text: string): { readonly path: string; readonly value: unknown } {
+	const at = text.indexOf('=');
+	if (at < 1) throw new ConfigError(`[${scope}] --set must be path=value but is ${JSON.stringify(text)}`);
+	const [path, value] = [text.slice(0, at), text.slice(at + 1)];
+	try {
+		return { path, value: JSON.parse(value) };
+	} catch {
+		return { path, value };
+	}
+}
+
+function set(options: Record<string, unknown>, schema: z.ZodType, path: string, value: unknown): void {
+	const names = path.split('.');
+	const last = names.pop()!;
+	let place = options;
+	let at: z.ZodType | undefined = schema;
+	for (const [i, name] of names.entries()) {
+		const next = names[i + 1] ?? last;
+		at = at === undefined ? undefined : fieldsOf(at).get(name)?.[0];
+		const found = place[name];
+		if (typeof found !== 'object' || found === null || Array.isArray(found))
+			place[name] = found === undefined && at !== undefined ? structuredClone(startOf(at, next)) : {};
+		place = place[name] as Record<string, unknown>;
+	}
+	// Another kind has other options: those of the one before it would be unknown.
+	if (last === 'kind' && place.kind !== value) for (const name of Object.keys(place)) delete place[name];
+	place[last] = value;
+}
+
+type Definition = {
+	readonly type: string;
+	readonly innerType?: z.ZodType;
+	readonly in?: z.ZodType;
+	readonly options?: readonly z.ZodType[];
+	readonly shape?: Readonly<Record<string, z.ZodType>>;
+	readonly defaultValue?: unknown;
+	readonly values?: readonly unknown[];
+};
+const definitionOf = (schema: z.ZodType) => schema.def as unknown as Definition;
+
+/** The named parts of an object, in any of the forms that it may have. */
+function fieldsOf(schema: z.ZodType): Map<string, z.ZodType[]> {
+	const fields = new Map<string, z.ZodType[]>();
+	const visit = (one: z.ZodType): void => {
+		const { innerType, in: input, options, shape } = definitionOf(one);
+		for (const [name, field] of Object.entries(shape ?? {})) fields.set(name, [...(fields.get(name) ?? []), field]);
+		for (const inner of [innerType, input, ...(options ?? [])]) if (inner !== undefined) visit(inner);
+	};
+	visit(schema);
+	return fields;
+}
+
+/** What a part that was not given starts from: its default, or the only kind that has the option. */
+function startOf(schema: z.ZodType, option: string): object {
+	const { innerType, in: input, options, defaultValue } = definitionOf(schema);
+	if (typeof defaultValue === 'object' && defaultValue !== null) return defaultValue;
+	const inner = innerType ?? input;
+	if (inner !== undefined) return startOf(inner, option);
+	const kinds = (options ?? []).map((one) => definitionOf(one).shape ?? {}).filter((shape) => option in shape);
+	const [kind] = kinds.length === 1 && kinds[0]!.kind !== undefined ? (definitionOf(kinds[0]!.kind).values ?? []) : [];
+	return kind === undefined ? {} : { kind };
+}
+
+/** Every option by its path, parts with options of their own as well. */
+function optionPaths(schema: z.ZodType): Set<string> {
+	const paths = new Set<string>();
+	const visit = (one: z.ZodType, prefix: string): void => {
+		for (const [name, fields] of fieldsOf(one)) {
+			paths.add(prefix + name);
+			for (const field of fields) visit(field, `${prefix}${name}.`);
+		}
+	};
+	visit(schema, '');
+	return paths;
+}
+
+function nearest(path: string, known: ReadonlySet<string>): string {
+	const last = (text: string) => text.slice(text.lastIndexOf('.') + 1);
+	// A name without its path is the likeliest slip.
+	const distance = (other: string) => Math.min(edits(path, other), edits(last(path), last(other)) + 0.5);
+	return [...known].reduce((best, other) => (distance(other) < distance(best) ? other : best));
+}
+
+/** Letters to insert, remove or change (Levenshtein). */
+function edits(a: string, b: string): number {
+	let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+	for (const [i, letter] of [...a].entries()) {
+		const next = [i + 1];
+		for (let j = 0; j < b.length; j++)
+			next.push(Math.min(next[j]! + 1, row[j + 1]! + 1, row[j]! + (letter === b[j] ? 0 : 1)));
+		row = next;
+	}
+	return row[b.length]!;
+}

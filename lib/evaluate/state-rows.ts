@@ -1,0 +1,107 @@
+import type { Database } from '../data/query.js';
+import { DataError } from '../errors.js';
+import { parquetFiles } from '../files/duckdb-files.js';
+import { sampleKey } from '../tasks/read.js';
+import type { IndexDate } from '../types.js';
+
+/** SQL of prediction_time in microseconds; null where it is null or infinite. */
+export const finiteTimeSql = 'CASE WHEN isfinite(prediction_time) THEN epoch_us(prediction_time) END';
+
+/**
+ * Checks the columns of a file of states.
+ *
+ * @param lists - Names of its lists of numbers.
+ * @throws {DataError} For a missing column or one of another type.
+ */
+export async function checkStateColumns(
+	database: Database,
+	scope: string,
+	file: string,
+	lists: readonly string[],
+): Promise<void> {
+	const rows = await database.rows(`DESCRIBE SELECT * FROM ${parquetFiles(file)}`);
+	const types = new Map(rows.map(({ column_name, column_type }) => [String(column_name), String(column_type)]));
+	const wanted: readonly (readonly [name: string, type: RegExp, words: string])[] = [
+		['subject_id', /^U?(BIG|SMALL|TINY)?INT(EGER)?$/, 'a whole number'],
+		['prediction_time', /^TIMESTAMP/, 'a timestamp'],
+		...lists.map((name) => [name, numberList, 'a list of numbers'] as const),
+	];
+	for (const [column, type, words] of wanted) {
+		const found = types.get(column);
+		if (found !== undefined && type.test(found)) continue;
+		throw new DataError(scope, {
+			file,
+			column,
+			rule: `must be ${words}`,
+			value: found === undefined ? `missing, beside ${[...types.keys()].join(', ')}` : found,
+		});
+	}
+}
+
+const numberList = /^(FLOAT|DOUBLE|U?(BIG|SMALL|TINY|HUGE)?INT(EGER)?|DECIMAL\(\d+,\d+\))\[\d*\]$/;
+
+/** Where a row of states lies. */
+export interface RowPlace {
+	readonly scope: string;
+	readonly file: string;
+	readonly row: number | bigint;
+	readonly subjectId?: bigint | null | undefined;
+}
+
+/** Refuses a row: names file, row and subject, and never a value. */
+export function refuseRow(
+	{ scope, file, row, subjectId }: RowPlace,
+	column: string,
+	rule: string,
+	value: string,
+): never {
+	const subject = subjectId === undefined || subjectId === null ? '' : `, subject ${subjectId}`;
+	throw new DataError(scope, { file, column, rule, value: `${value} in row ${row}${subject}` });
+}
+
+/** The sample of a row. @throws {DataError} For a null. */
+export function sampleOf(place: RowPlace, subjectId: bigint | null, predictionTime: bigint | null): IndexDate {
+	if (subjectId === null) return refuseRow(place, 'subject_id', 'must not be null', 'null');
+	if (predictionTime === null) return refuseRow(place, 'prediction_time', 'must not be null or infinite', 'neither');
+	return { subjectId, predictionTime };
+}
+
+/**
+ * The numbers of a list as float32: each is there and finite, so that nothing behind needs to ask again.
+ *
+ * @param items - Of a DOUBLE[] column.
+ */
+export function finiteNumbers(
+	place: RowPlace,
+	column: string,
+	items: readonly unknown[] | null | undefined,
+): Float32Array {
+	if (items === null || items === undefined) return refuseRow(place, column, 'must not be null', 'null');
+	const numbers = Float32Array.from(items as readonly number[]);
+	for (const [i, item] of items.entries()) {
+		if (item === null) refuseRow(place, column, 'must hold numbers', `null at place ${i}`);
+		if (!Number.isFinite(numbers[i]!)) {
+			refuseRow(place, column, 'must hold finite numbers that fit float32', `${beyond(Number(item))} at place ${i}`);
+		}
+	}
+	return numbers;
+}
+
+function beyond(value: number): string {
+	return Number.isNaN(value) ? 'NaN' : Number.isFinite(value) ? 'a larger number' : 'infinity';
+}
+
+/** Refuses the second row of a sample: nobody can tell which is right. */
+export class UniqueSamples {
+	readonly #rows = new Map<string, number | bigint>();
+
+	/** @throws {DataError} */
+	add(place: RowPlace, sample: IndexDate): void {
+		const key = sampleKey(sample);
+		const first = this.#rows.get(key);
+		if (first !== undefined) {
+			refuseRow(place, 'prediction_time', 'must occur once for a subject', `the sample of row ${first} again`);
+		}
+		this.#rows.set(key, place.row);
+	}
+}
