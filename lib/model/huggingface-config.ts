@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { CheckpointError } from '../errors.js';
 import { readJson } from '../files/json.js';
 import type { NativePredictorOptions, StorageDtype } from '../native.js';
-import { Qwen3Shape } from './qwen3-config.js';
+import { mostLayers, Qwen3Shape } from './qwen3-config.js';
 
 /** What a HuggingFace `config.json` says about a Qwen3 decoder. */
 export interface HuggingFaceConfig {
@@ -43,7 +43,7 @@ const Decoder = z.looseObject({
 	vocab_size: count,
 	hidden_size: count,
 	intermediate_size: count,
-	num_hidden_layers: count,
+	num_hidden_layers: count.max(mostLayers),
 	num_attention_heads: count,
 	// Where the file has none, what transformers' Qwen3Config takes, whatever hidden_size and heads are.
 	num_key_value_heads: count.nullable().default(32),

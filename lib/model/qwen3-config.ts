@@ -2,6 +2,9 @@ import { z } from 'zod';
 import { positiveInteger } from '../config.js';
 import type { NativeModelShape } from '../native.js';
 
+/** More than any model has: each layer has names and shapes of its own, and a damaged number must not fill the memory. */
+export const mostLayers = 10_000;
+
 /**
  * Shape of a Qwen3 decoder, without the vocabulary size, which comes from the data. Names are those of HuggingFace's
  * `config.json` in camel case. Defaults are the `demo` size: large enough to learn from a few thousand patients, small
@@ -12,7 +15,7 @@ export const Qwen3Shape = z
 		hiddenSize: positiveInteger.default(128),
 		/** Width of SwiGLU: down(silu(gate x) * up x). */
 		intermediateSize: positiveInteger.default(384),
-		numHiddenLayers: positiveInteger.default(4),
+		numHiddenLayers: positiveInteger.max(mostLayers).default(4),
 		numAttentionHeads: positiveInteger.default(4),
 		/** Grouped-query attention: each key/value head serves numAttentionHeads / numKeyValueHeads query heads. */
 		numKeyValueHeads: positiveInteger.default(2),

@@ -1,0 +1,136 @@
+/** Promise: a ready label is what its file says, and what is left out is counted. */
+import { mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import t from 'tap';
+import { withDatabase } from '../../lib/data/query.js';
+import { copyToParquet } from '../../lib/files/duckdb-files.js';
+import { buildTasks, readLabels } from '../../lib/index.js';
+import { temporaryFolder } from '../fixtures/temporary-folder.js';
+import { tinyPatient, writeTinyMeds } from '../fixtures/tiny-meds.js';
+
+const folder = temporaryFolder(t);
+const meds = join(folder, 'meds');
+const tasks = [
+	{ name: 'visit', label: 'Visit', kind: 'event' as const, codes: { exact: ['VISIT'], prefix: [] }, horizonsDays: [3] },
+];
+let sets = 0;
+
+t.before(() =>
+	writeTinyMeds(
+		meds,
+		{
+			'train/0.parquet': [...tinyPatient(1, [2, 4, 6, 8]), ...tinyPatient(2, [2, 4, 6, 8])],
+			'1.parquet': tinyPatient(3, [2, 4, 6]),
+		},
+		{ 1: 'train', 2: 'train', 3: 'other' },
+	),
+);
+
+const day = (n: number) => `TIMESTAMP '2020-01-0${n} 12:00:00'`;
+const label = (subject: number, n: number, value: string) => `(${subject}::BIGINT, ${day(n)}, ${value})`;
+const rows = (...values: string[]) =>
+	`SELECT * FROM (VALUES ${values.join(', ')}) AS l(subject_id, prediction_time, boolean_value)`;
+
+/** Writes label files by their path, and builds tasks with them. */
+async function built(files: Record<string, string>) {
+	const root = join(folder, `labels-${++sets}`);
+	await withDatabase({ threads: 1 }, async (database) => {
+		for (const [name, select] of Object.entries(files)) {
+			const path = join(root, name);
+			await mkdir(dirname(path), { recursive: true });
+			await database.run(copyToParquet(select, path));
+		}
+	});
+	const out = join(folder, `tasks-${sets}`);
+	const list = await buildTasks(meds, out, { tasks, externalLabels: root });
+	return { out, root, ready: list.tasks.filter(({ horizonDays }) => horizonDays === null) };
+}
+const yes = rows(label(1, 5, 'true'), label(2, 5, 'false'));
+const no = rows(label(1, 5, 'false'), label(2, 5, 'true'));
+
+t.test('each folder with files is a task, whatever the shards', async (t) => {
+	const { out, ready } = await built({
+		'mortality/in_icu/0.parquet': yes,
+		'mortality/in_hospital/0.parquet': no,
+		'mortality/0.parquet': yes,
+		'long_stay/train/0.parquet': yes,
+		'long_stay/held_out/1.parquet': rows(label(1, 7, 'true')),
+		'subject_id=7/0.parquet': yes,
+		'alone.parquet': no,
+	});
+	t.same(
+		ready.map(({ name, samples, positives }) => [name, samples, positives]),
+		[
+			['external/alone', 2, 1],
+			['external/long_stay', 3, 2],
+			['external/mortality', 2, 1],
+			['external/mortality/in_hospital', 2, 1],
+			['external/mortality/in_icu', 2, 1],
+			['external/subject_id=7', 2, 1],
+		],
+	);
+	for (const { directory, samples } of ready)
+		t.equal((await readLabels(join(out, directory))).length, samples, directory);
+});
+
+t.test('the folder of one task may be given itself', async (t) => {
+	const { root } = await built({ 'mortality/train/0.parquet': yes });
+	const out = join(folder, 'one');
+	const list = await buildTasks(meds, out, { tasks, externalLabels: join(root, 'mortality') });
+	t.equal(list.tasks.at(-1)!.name, 'external/mortality');
+});
+
+t.test('what is left out is counted: nulls, copies, subjects in no split or without events', async (t) => {
+	const { ready } = await built({
+		'a/0.parquet': rows(
+			label(1, 5, 'true'),
+			label(1, 5, 'true'),
+			label(2, 5, 'NULL'),
+			label(2, 7, 'false'),
+			label(3, 5, 'true'),
+			label(9, 5, 'true'),
+		),
+	});
+	t.match(ready[0], {
+		samples: 2,
+		positives: 1,
+		excluded: { unlabelled: 1, repeated: 1, withoutSplit: 1, withoutEvents: 1 },
+	});
+});
+
+t.test('other schemas, contradictions and empty sets are refused, with file and column', async (t) => {
+	const refused = (files: Record<string, string>, message: RegExp) =>
+		t.rejects(built(files), { code: 'EHR_JEPA_DATA', message }, String(message));
+	for (const value of ['0.4::DOUBLE', '3', '1', "'true'", '1::TINYINT'])
+		await refused(
+			{ 'a/0.parquet': rows(label(1, 5, value)) },
+			/a\/0\.parquet: column boolean_value must have type bool/,
+		);
+	await refused({ 'a/0.parquet': rows(label(1, 5, 'NULL::BOOLEAN')) }, /at least one label.*1 rows, each null/);
+	await refused({ 'a/0.parquet': `${yes} WHERE false` }, /at least one label.*no rows/);
+	await refused(
+		{ 'a/0.parquet': rows(label(1, 5, 'true')), 'a/1.parquet': rows(label(1, 5, 'false')) },
+		/one thing about a subject at a time.*subject 1 at 2020-01-05.*row 0 and false in row 0 of .*1\.parquet/,
+	);
+	await refused(
+		{ 'a/0.parquet': rows(`(NULL::BIGINT, ${day(5)}, true)`) },
+		/column subject_id must not be null.*row 0/,
+	);
+	await refused(
+		{ 'a/0.parquet': rows('(1::BIGINT, NULL::TIMESTAMP, true)') },
+		/column prediction_time must not be null/,
+	);
+	await refused(
+		{ 'a/0.parquet': `SELECT subject_id, prediction_time FROM (${yes})` },
+		/column boolean_value must be there/,
+	);
+	await refused({ 'a/0.parquet': `SELECT *, 1 AS fold FROM (${yes})` }, /column fold must not be there/);
+	await refused(
+		{ 'a/0.parquet': `SELECT * REPLACE (subject_id::DOUBLE AS subject_id) FROM (${yes})` },
+		/column subject_id/,
+	);
+	await refused({ 'a/0.parquet': rows(label(9, 5, 'true')) }, /must label subjects of this data set/);
+	await t.rejects(buildTasks(meds, join(folder, 'none'), { tasks, externalLabels: join(folder, 'absent') }), {
+		message: /must be a folder of label sets/,
+	});
+});
