@@ -5,6 +5,11 @@ import { ConfigError } from './errors.js';
 export const positiveInteger = z.int().positive();
 export const nonNegativeInteger = z.int().nonnegative();
 export const fraction = z.number().min(0).max(1);
+/** Of a file or folder; empty would stand for the working directory. */
+export const filePath = z
+	.string()
+	.min(1, 'must be a path')
+	.refine((text) => !text.includes('\0'), 'must not hold a NUL character');
 /** Any safe integer from 0; every random draw of a run comes from it. */
 export const seed = z.int().nonnegative();
 

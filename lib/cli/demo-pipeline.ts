@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { simulateCohort } from '../cohort/simulate.js';
-import { parseConfig } from '../config.js';
+import { filePath, parseConfig } from '../config.js';
 import { openMeds } from '../data/meds.js';
 import { ConfigError, OutputError } from '../errors.js';
 import { evaluate } from '../evaluate/evaluate.js';
@@ -29,7 +29,7 @@ import { applySettings } from './settings.js';
 /** Options of the demo; kept in `demo.json`, so that an interrupted one is continued with the same. */
 export const DemoOptions = z.strictObject({
 	/** Absolute path of a MEDS data set; null simulates a cohort. */
-	meds: z.string().nullable(),
+	meds: filePath.nullable(),
 	patients: z.int().positive(),
 	steps: z.int().positive(),
 	seed: z.int().nonnegative(),

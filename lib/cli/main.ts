@@ -52,6 +52,7 @@ export async function main(argv: readonly string[]): Promise<number> {
 		.option('json', { type: 'boolean', default: false, global: true, describe: 'Print the result as JSON on stdout' })
 		.version(packageVersion)
 		.strict()
+		.check(refuseEmpty, true)
 		.demandCommand(1, 1, 'Name a command.', 'Name one command.')
 		.recommendCommands()
 		.wrap(Math.min(110, process.stdout.columns ?? 110))
@@ -76,6 +77,15 @@ export async function main(argv: readonly string[]): Promise<number> {
 		printError(error, json);
 		return exitCodeOf(error);
 	}
+}
+
+/** An empty argument, as of an unset variable of the shell, names no file and no model. */
+function refuseEmpty(args: Readonly<Record<string, unknown>>): true {
+	for (const [name, value] of Object.entries(args)) {
+		const empty = value === '' || (Array.isArray(value) && value.includes(''));
+		if (empty && name !== '_') throw new UsageError(`${name} must not be empty; leave it out or give it a value`);
+	}
+	return true;
 }
 
 function printError(error: unknown, json: boolean): void {

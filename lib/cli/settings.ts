@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { ConfigError } from '../errors.js';
+import { parseJson } from '../files/json.js';
 
 /** A flag of its own that names an option by its path in the schema. */
 export interface FlagOfOption {
@@ -59,7 +60,7 @@ function parseSetting(scope: string, text: string): { readonly path: string; rea
 	if (at < 1) throw new ConfigError(`[${scope}] --set must be path=value but is ${JSON.stringify(text)}`);
 	const [path, value] = [text.slice(0, at), text.slice(at + 1)];
 	try {
-		return { path, value: JSON.parse(value) };
+		return { path, value: parseJson(value) };
 	} catch {
 		return { path, value };
 	}

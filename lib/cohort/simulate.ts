@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { nonNegativeInteger, parseConfig, positiveInteger, seed } from '../config.js';
 import { writeMedsMetadata } from '../data/meds-writer.js';
+import { requirePath } from '../files/path.js';
 import { writeWholeFolder } from '../files/whole.js';
 import { packageVersion } from '../package-version.js';
 import { type LongOperation, type Split, splits } from '../types.js';
@@ -51,6 +52,7 @@ export async function simulateCohort(
 	options: SimulateOptions = {},
 	{ signal, onProgress }: LongOperation = {},
 ): Promise<SimulationSummary> {
+	requirePath('simulate', 'out', out);
 	const { patients, seed, minYears, maxYears, latentPatients, threads } = parseConfig(
 		'simulate',
 		SimulateOptions,

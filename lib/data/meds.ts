@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { open, readFile, stat } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import { AbortedError, DataError } from '../errors.js';
+import { requirePath } from '../files/path.js';
 import { hiddenNote } from '../files/visible-files.js';
 import type { LongOperation, Split } from '../types.js';
 import {
@@ -54,6 +55,7 @@ export type MedsFiles = Omit<MedsDataset, 'subjects' | 'splits' | 'events'>;
  * @throws {DataError} Names file, column, rule and value. {AbortedError}
  */
 export async function openMeds(directory: string, operation: LongOperation = {}): Promise<MedsDataset> {
+	requirePath('meds', 'directory', directory);
 	return withDatabase({}, async (database) => {
 		const dataset = await openFiles(database, directory);
 		const notes = [...dataset.notes];
@@ -77,6 +79,7 @@ export async function openMeds(directory: string, operation: LongOperation = {})
  * @throws {DataError} Names file, column, rule and value.
  */
 export async function openMedsFiles(directory: string): Promise<MedsFiles> {
+	requirePath('meds', 'directory', directory);
 	return withDatabase({}, (database) => openFiles(database, directory));
 }
 

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { parseConfig, positiveInteger } from '../config.js';
 import { AbortedError } from '../errors.js';
+import { requirePath } from '../files/path.js';
 import type { LongOperation } from '../types.js';
 import { dataFiles } from './data-files.js';
 import { interruptible } from './interrupt.js';
@@ -75,6 +76,7 @@ export async function validateMeds(
 	options: ValidateOptions = {},
 	operation: LongOperation = {},
 ): Promise<ValidationReport> {
+	requirePath('validate', 'directory', directory);
 	const { maxCodeLength, memoryLimit, lifeCodes } = parseConfig('validate', ValidateOptions, options);
 	const found = await dataFiles('validate', directory);
 	const rules = { maxCodeLength, lifeCodes: new LifeCodes(lifeCodes) };

@@ -2,6 +2,7 @@ import { type DuckDBBigIntVector, type DuckDBListVector, FLOAT, LIST, listValue 
 import { withDatabase } from '../data/query.js';
 import { DataError, OutputError } from '../errors.js';
 import { copyToParquet, keyValueMetadata, parquetFiles } from '../files/duckdb-files.js';
+import { requirePath } from '../files/path.js';
 import { writeWholeFile } from '../files/whole.js';
 import type { EncoderChoice, Pooling, WorldModel } from '../model/world-model.js';
 import { type ContextCounts, indexBatches } from '../sample/index-windows.js';
@@ -73,6 +74,7 @@ export async function writeEmbeddings(
 	table: FeatureTable,
 	metadata: Readonly<Record<string, string>>,
 ): Promise<void> {
+	requirePath('embed', 'path', path);
 	try {
 		await writeWholeFile(path, (temporary) =>
 			withDatabase({ threads: 1 }, async (database) => {
@@ -109,6 +111,7 @@ export async function writeEmbeddings(
  * twice; names file, row and subject.
  */
 export async function readEmbeddings(path: string): Promise<FeatureTable> {
+	requirePath('embeddings', 'path', path);
 	return withDatabase({}, async (database) => {
 		await checkStateColumns(database, 'embeddings', path, ['embedding']);
 		const file = parquetFiles(path, { rowNumbers: true });

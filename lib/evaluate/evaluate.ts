@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { latentsFolder } from '../cohort/latent-writer.js';
 import { cohortName } from '../cohort/simulate.js';
-import { parseConfig, seed } from '../config.js';
+import { filePath, parseConfig, seed } from '../config.js';
 import { LifeCodes } from '../data/life-codes.js';
 import { type MedsDataset, openMeds } from '../data/meds.js';
 import { ConfigError, DataError } from '../errors.js';
@@ -27,20 +27,20 @@ import { coverageNote, stateCoverage } from './state-coverage.js';
 
 export const EvaluateOptions = z.strictObject({
 	/** MEDS folder: labels' history, count features, true latent states. */
-	meds: z.string(),
+	meds: filePath,
 	/** Folder written by `buildTasks`. */
-	tasks: z.string(),
+	tasks: filePath,
 	/** Encoders with their embeddings (parquet written by `writeEmbeddings`) and rollouts (`writeRollout`), if any. The count baseline is always added. */
 	models: z
-		.array(EvaluatedModel.omit({ states: true }).extend({ embeddings: z.string(), rollout: z.string().optional() }))
+		.array(EvaluatedModel.omit({ states: true }).extend({ embeddings: filePath, rollout: filePath.optional() }))
 		.min(1),
 	/** Where evaluation.json is written. */
-	out: z.string(),
+	out: filePath,
 	seed: seed.default(1),
 	/** Bootstrap resamples; fewer than 40 hold no 2.5 % at either end. */
 	draws: z.int().min(smallestDraws).default(1000),
 	/** Token store of the embeddings: its cohort flow and summary go into the file, for the report. */
-	store: z.string().optional(),
+	store: filePath.optional(),
 });
 export type EvaluateOptions = z.input<typeof EvaluateOptions>;
 

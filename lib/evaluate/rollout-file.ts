@@ -9,6 +9,7 @@ import {
 import { withDatabase } from '../data/query.js';
 import { DataError, OutputError } from '../errors.js';
 import { copyToParquet, keyValueMetadata, parquetFiles } from '../files/duckdb-files.js';
+import { requirePath } from '../files/path.js';
 import { writeWholeFile } from '../files/whole.js';
 import { type RolloutSample, type RolloutTable, rolloutHorizons } from './rollout.js';
 import { checkStateColumns, finiteNumbers, finiteTimeSql, sampleOf, UniqueSamples } from './state-rows.js';
@@ -25,6 +26,7 @@ export async function writeRollout(
 	table: RolloutTable,
 	metadata: Readonly<Record<string, string>>,
 ): Promise<void> {
+	requirePath('rollout', 'path', path);
 	const list = (values: Float32Array) => listValue([...values]);
 	try {
 		await writeWholeFile(path, (temporary) =>
@@ -68,6 +70,7 @@ export async function writeRollout(
 
 /** @throws {DataError} For a file without rollouts, or rows in another order than they were written in. */
 export async function readRollout(path: string): Promise<RolloutTable> {
+	requirePath('rollout', 'path', path);
 	return withDatabase({ threads: 1 }, async (database) => {
 		await checkStateColumns(database, 'rollout', path, listNames);
 		const unique = new UniqueSamples();

@@ -1,9 +1,10 @@
 import { copyFile, readFile, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
-import { parseConfig } from '../config.js';
+import { filePath, parseConfig } from '../config.js';
 import { CheckpointError, ConfigError } from '../errors.js';
 import { exists } from '../files/exists.js';
+import { requirePath } from '../files/path.js';
 import { writeWhole, writeWholeFolder } from '../files/whole.js';
 import { readHuggingFaceConfig } from '../model/huggingface-config.js';
 import { predictorOf } from '../model/predictor.js';
@@ -25,9 +26,9 @@ export const ExportOptions = z.strictObject({
 	/** With `peft`: folder or hub name of the base, as `from_pretrained` takes it. */
 	baseModel: z.string().min(1).optional(),
 	/** Folder whose tokenizer files are copied. */
-	tokenizer: z.string().optional(),
+	tokenizer: filePath.optional(),
 	/** Other files to be copied beside the weights, such as the vocabulary of a token store. */
-	files: z.array(z.string()).default([]),
+	files: z.array(filePath).default([]),
 	/** What training adds to the encoder, each in a file of its own; with `peft` the target encoder is its adapter. */
 	parts: z.array(z.enum(['predictor', 'target_encoder'])).default([]),
 	/** README.md of the folder (Markdown). */
@@ -43,7 +44,7 @@ export const ExportOptions = z.strictObject({
 	/** Absent: that of `base`, else 40,960. */
 	maxPositionEmbeddings: z.int().positive().optional(),
 	/** Folder that training started from: what it says beside shape and dtype stays in both configurations. */
-	base: z.string().optional(),
+	base: filePath.optional(),
 });
 export type ExportOptions = z.input<typeof ExportOptions>;
 
@@ -62,6 +63,7 @@ export async function exportHuggingFace(
 	directory: string,
 	options: ExportOptions = {},
 ): Promise<ExportSummary> {
+	requirePath('export', 'directory', directory);
 	const config = parseConfig('export', ExportOptions, options);
 	const peft = config.adapters === 'peft';
 	if (!peft && config.baseModel !== undefined) {

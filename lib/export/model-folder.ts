@@ -1,7 +1,8 @@
 import { copyFile, readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
-import { parseConfig } from '../config.js';
+import { filePath, parseConfig } from '../config.js';
+import { requirePath } from '../files/path.js';
 import { writeWholeFolder } from '../files/whole.js';
 import { openPretrained, type PretrainedModel } from '../model/pretrained.js';
 import { WorldModel } from '../model/world-model.js';
@@ -17,7 +18,7 @@ export const ModelFolderOptions = z.strictObject({
 	dtype: z.enum(['float32', 'float16', 'bfloat16']).optional(),
 	maxShardSize: ShardSize.default(5e9),
 	/** Folder whose tokenizer files take the place of those of the model's folder. */
-	tokenizer: z.string().optional(),
+	tokenizer: filePath.optional(),
 });
 export type ModelFolderOptions = z.input<typeof ModelFolderOptions>;
 
@@ -44,6 +45,8 @@ export async function exportModelFolder(
 	directory: string,
 	options: ModelFolderOptions = {},
 ): Promise<ModelFolderSummary> {
+	requirePath('export', 'source', source);
+	requirePath('export', 'directory', directory);
 	const config = parseConfig('export', ModelFolderOptions, options);
 	const pretrained = await openPretrained(source);
 	const tokenizer = await tokenizerToCopy(config.tokenizer, pretrained.vocabSize);

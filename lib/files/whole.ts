@@ -59,7 +59,7 @@ export async function writeWholeFolder<T>(folder: string, work: (temporary: stri
 	await requireEmptyFolder(folder);
 	const path = realTarget(folder);
 	await removeUnfinished(path);
-	return replaceFolder(path, work, async (temporary) => {
+	return await replaceFolder(path, work, async (temporary) => {
 		try {
 			// Takes the place of an empty folder, and of nothing else.
 			await rename(temporary, path);

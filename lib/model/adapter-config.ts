@@ -49,7 +49,7 @@ export async function readAdapterConfig(file: string): Promise<AdapterConfig> {
 			`[adapter] ${file}: ${key} ${rule} but is ${JSON.stringify(found)}; merge the adapter with peft (merge_and_unload) and use the merged model`,
 		);
 	};
-	const json = await readJson(file, { scope: 'huggingface', error: CheckpointError });
+	const json = await readJson(file, { scope: 'adapter', error: CheckpointError });
 	const parsed = Adapter.safeParse(json, { reportInput: true });
 	if (!parsed.success) {
 		const issue = parsed.error.issues[0]!;

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { CheckpointError } from '../errors.js';
+import { requirePath } from '../files/path.js';
 import type { NativeTensorEntry } from '../native.js';
 import { requireNoAdapter } from './adapter-config.js';
 import { decoderTensors, embeddingName, headName } from './decoder-tensors.js';
@@ -32,6 +33,7 @@ export interface PretrainedModel {
  * @throws {CheckpointError} Names the file, the tensor and the rule.
  */
 export async function openPretrained(directory: string): Promise<PretrainedModel> {
+	requirePath('huggingface', 'directory', directory);
 	await requireNoAdapter(directory);
 	const config = await readHuggingFaceConfig(join(directory, 'config.json'));
 	const stored = await storedTensors(directory);

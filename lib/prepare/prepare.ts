@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { fraction, parseConfig, positiveInteger } from '../config.js';
+import { filePath, fraction, parseConfig, positiveInteger } from '../config.js';
 import { birthCandidates } from '../data/birth-candidates.js';
 import { type EventPart, type EventSource, planParts, presentColumns } from '../data/event-parts.js';
 import { LifeCodeOptions, LifeCodes } from '../data/life-codes.js';
@@ -16,6 +16,7 @@ import { copyToParquet } from '../files/duckdb-files.js';
 import { exists } from '../files/exists.js';
 import { sha256 } from '../files/hash.js';
 import { writePartialFolder } from '../files/partial.js';
+import { requirePath } from '../files/path.js';
 import { writeWhole } from '../files/whole.js';
 import { packageVersion } from '../package-version.js';
 import type { StoreManifest } from '../store/manifest.js';
@@ -36,7 +37,7 @@ import { prefixRows } from './summary.js';
 const StructuredTokens = z.strictObject({
 	kind: z.literal('structured'),
 	/** An existing vocabulary.json; absent: one is fitted on the train split. */
-	vocabulary: z.string().optional(),
+	vocabulary: filePath.optional(),
 	/** Codes that fewer training patients have are grouped by prefix. */
 	minPatients: positiveInteger.default(5),
 	bins: z.int().min(2).max(100).default(10),
@@ -47,7 +48,7 @@ const StructuredTokens = z.strictObject({
 const TextTokens = z.strictObject({
 	kind: z.literal('text'),
 	/** Folder with the tokenizer of a Qwen model. */
-	tokenizer: z.string(),
+	tokenizer: filePath,
 	serialiser: SerialiserOptions.prefault({}),
 	/** What a special token written in a record becomes: the ordinary text of its characters, or its id. */
 	specialTokens: SpecialTokens.default('text'),
@@ -83,6 +84,8 @@ export async function prepareStore(
 	options: PrepareOptions = {},
 	operation: LongOperation = {},
 ): Promise<StoreManifest> {
+	requirePath('prepare', 'meds', meds);
+	requirePath('prepare', 'out', out);
 	const config = parseConfig('prepare', PrepareOptions, options);
 	const dataset = await openMedsFiles(meds);
 	const given = await givenTokens(config);

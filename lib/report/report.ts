@@ -1,4 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
+import { requirePath } from '../files/path.js';
 import { writeWhole } from '../files/whole.js';
 import { packageVersion } from '../package-version.js';
 import { Html, html } from './html.js';
@@ -42,6 +43,9 @@ const sections: readonly ((data: ReportData) => Section | undefined)[] = [
  * @throws {OutputError} Nothing is left that looks like a report.
  */
 export async function writeReport(out: string, input: ReportInput): Promise<void> {
+	requirePath('report', 'out', out);
+	requirePath('report', 'evaluation', input.evaluation);
+	for (const { name, directory } of input.runs ?? []) requirePath('report', `run ${name}`, directory);
 	await writeWhole(out, (await page(await readReportData(input))).text);
 }
 

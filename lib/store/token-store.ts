@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { type AsyncRecordBatchFileReader, type RecordBatch, RecordBatchReader } from 'apache-arrow';
 import { DataError } from '../errors.js';
+import { requirePath } from '../files/path.js';
 import { TextVocabulary } from '../tokenizer/text-vocabulary.js';
 import { Vocabulary } from '../tokenizer/vocabulary.js';
 import type { Split, Timeline } from '../types.js';
@@ -177,6 +178,7 @@ export interface TokenStore {
  * @throws {DataError} When files are missing or damaged; {VocabularyError} when the vocabulary is not the one it was written with.
  */
 export async function openTokenStore(directory: string): Promise<TokenStore> {
+	requirePath('token store', 'directory', directory);
 	const manifest = await readStoreManifest(directory);
 	const path = join(directory, 'vocabulary.json');
 	const isText = manifest.vocabulary.kind === 'text';

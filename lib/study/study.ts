@@ -12,6 +12,7 @@ import { readSamples } from '../evaluate/samples.js';
 import { exists, requireEmptyFolder } from '../files/exists.js';
 import { readJson } from '../files/json.js';
 import { lockFolder } from '../files/lock.js';
+import { requirePath } from '../files/path.js';
 import { makeFolder, writeWhole } from '../files/whole.js';
 import { objectivePresets } from '../objective/objective.js';
 import { embedRun } from '../pipeline/embed-run.js';
@@ -43,6 +44,7 @@ export async function runStudy(
 	options: StudyOptions = {},
 	operation: LongOperation = {},
 ): Promise<StudyFile> {
+	requirePath('study', 'folder', folder);
 	const config = parseConfig('study', StudyOptions, options);
 	const files = new StudyFolder(folder);
 	using _lock = lockFolder(folder);

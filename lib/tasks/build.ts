@@ -1,12 +1,13 @@
 import { join, relative, sep } from 'node:path';
 import { z } from 'zod';
-import { nonNegativeInteger, parseConfig, positiveInteger, seed } from '../config.js';
+import { filePath, nonNegativeInteger, parseConfig, positiveInteger, seed } from '../config.js';
 import { birthCandidates, withoutBirthNote } from '../data/birth-candidates.js';
 import { LifeCodeOptions, LifeCodes } from '../data/life-codes.js';
 import { eventsSql, type MedsDataset, openMeds } from '../data/meds.js';
 import { type Database, withDatabase } from '../data/query.js';
 import { ConfigError } from '../errors.js';
 import { copyToParquet } from '../files/duckdb-files.js';
+import { requirePath } from '../files/path.js';
 import { writeWhole, writeWholeFolder } from '../files/whole.js';
 import { type LongOperation, type Split, splits } from '../types.js';
 import { createFirstSeen, describeDecidingCode } from './deciding-codes.js';
@@ -25,7 +26,7 @@ export const BuildTasksOptions = z.strictObject({
 	/** Draws the index dates, and nothing else: splits are those of the data set. */
 	seed: seed.default(1),
 	/** Folder of ready label sets (MEDS `<task>/**.parquet`); their index dates are added. */
-	externalLabels: z.string().optional(),
+	externalLabels: filePath.optional(),
 	/** Events on the index day and this many days after it belong to no target: a buffer against leaks. */
 	bufferDays: nonNegativeInteger.default(0),
 	/** Codes of birth and death beside the usual ones. */
@@ -50,6 +51,8 @@ export async function buildTasks(
 	options: BuildTasksOptions = { tasks: [...commonTasks] },
 	operation: LongOperation = {},
 ): Promise<TaskList> {
+	requirePath('tasks', 'meds', meds);
+	requirePath('tasks', 'out', out);
 	const config = parseConfig('tasks', BuildTasksOptions, options);
 	const names = config.tasks.map(({ name }) => name);
 	if (new Set(names).size !== names.length)

@@ -9,6 +9,7 @@ import { splitSources } from '../data/splits.js';
 import { DataError } from '../errors.js';
 import { parquetFiles } from '../files/duckdb-files.js';
 import { readJson } from '../files/json.js';
+import { requirePath } from '../files/path.js';
 import { type IndexDate, type Split, splits } from '../types.js';
 import { DecidingCode } from './deciding-codes.js';
 import { labelFiles } from './label-sets.js';
@@ -72,6 +73,7 @@ export type TaskList = z.output<typeof TaskList>;
 
 /** @throws {DataError} {ConfigError} */
 export async function readTaskList(directory: string): Promise<TaskList> {
+	requirePath('tasks', 'directory', directory);
 	const file = join(directory, 'tasks.json');
 	const json = await readJson(file, {
 		scope: 'tasks',
@@ -99,6 +101,7 @@ export interface IndexDateRow extends IndexDate {
  * @throws {DataError} A null, a split with another name, a sample that occurs twice.
  */
 export async function readIndexDates(directory: string): Promise<IndexDateRow[]> {
+	requirePath('tasks', 'directory', directory);
 	const file = join(directory, 'index_dates.parquet');
 	return withDatabase({}, async (database) => {
 		const rows: IndexDateRow[] = [];
@@ -168,6 +171,7 @@ export interface LabelRow extends IndexDate {
  * @throws {DataError} Another schema, two labels for one sample, no file.
  */
 export async function readLabels(directory: string): Promise<LabelRow[]> {
+	requirePath('tasks', 'directory', directory);
 	const files = await labelFiles(directory);
 	return withDatabase({}, async (database) => {
 		await loadLabels(database, files, { mayBeEmpty: true });

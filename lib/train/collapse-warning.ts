@@ -48,20 +48,35 @@ export class CollapseWatch {
 		this.#warn = warn;
 	}
 
+	/** Reads the monitors of a step, and warns. */
 	read(step: number, monitors: CollapseMonitors): void {
+		for (const reason of this.#newSigns(monitors)) {
+			this.#warn(
+				`[collapse] step ${step}: ${reason}. Training goes on; a larger momentum or an anti-collapse term may help`,
+			);
+		}
+	}
+
+	/** Takes in what was read before an interruption: the run was warned of it then. */
+	recall(monitors: CollapseMonitors): void {
+		this.#newSigns(monitors);
+	}
+
+	/** Reasons of the signs that this reading confirms for the first time. */
+	#newSigns(monitors: CollapseMonitors): string[] {
 		this.#first ??= monitors;
-		if (this.#readings++ < readingsBefore) return;
+		if (this.#readings++ < readingsBefore) return [];
 		const seen = new Set<string>();
+		const reasons: string[] = [];
 		for (const { name, describe } of signs) {
 			const reason = describe(monitors, this.#first);
 			if (reason === undefined) continue;
 			seen.add(name);
 			if (!this.#seen.has(name) || this.#told.has(name)) continue;
 			this.#told.add(name);
-			this.#warn(
-				`[collapse] step ${step}: ${reason}. Training goes on; a larger momentum or an anti-collapse term may help`,
-			);
+			reasons.push(reason);
 		}
 		this.#seen = seen;
+		return reasons;
 	}
 }

@@ -7,6 +7,7 @@ import { exists } from '../files/exists.js';
 import { parseJson, readJsonAs } from '../files/json.js';
 import { lockFolder, lockNewFolder, type WriteLock } from '../files/lock.js';
 import { removeUnfinishedIn } from '../files/names.js';
+import { requirePath } from '../files/path.js';
 import { writeWhole } from '../files/whole.js';
 import type { NativeStateKind } from '../native.js';
 import { type Checkpoint, readCheckpoint, verifyCheckpoint, writeCheckpoint } from './checkpoint.js';
@@ -39,6 +40,7 @@ export class RunFolder {
 	 * @throws {OutputError} When the folder is not empty, or another is writing it.
 	 */
 	static async create(path: string, config: RunConfig): Promise<RunFolder> {
+		requirePath('run', 'run folder', path);
 		const lock = await lockNewFolder(path);
 		try {
 			await removeUnfinishedIn(path);
@@ -67,6 +69,7 @@ export class RunFolder {
 
 	/** @throws {DataError} When it is no run folder; {ConfigError} when its configuration breaks the schema. */
 	static async open(path: string): Promise<RunFolder> {
+		requirePath('run', 'run folder', path);
 		const file = join(path, 'config.json');
 		const about = { scope: 'run', rule: 'must be the JSON of a run', fix: 'give the folder that `train` wrote' };
 		return new RunFolder(path, await readJsonAs(file, RunConfig, about));
@@ -150,15 +153,15 @@ export class RunFolder {
 	 * Opens `metrics.jsonl` for appending after dropping the lines beyond `step`, which a resumed run makes again, and a
 	 * last line that a crash cut off, onto which the next one would be glued.
 	 */
-	async openMetrics(step: number): Promise<MetricsWriter> {
-		const kept = (await this.metrics()).filter((line) => line.step <= step).map((line) => `${JSON.stringify(line)}\n`);
-		const text = kept.join('');
+	async openMetrics(step: number): Promise<{ readonly writer: MetricsWriter; readonly kept: readonly MetricsLine[] }> {
+		const kept = (await this.metrics()).filter((line) => line.step <= step);
+		const text = kept.map((line) => `${JSON.stringify(line)}\n`).join('');
 		const size = await stat(this.metricsPath).then(
 			({ size }) => size,
 			() => 0,
 		);
 		if (size !== Buffer.byteLength(text)) await writeWhole(this.metricsPath, text);
-		return new MetricsWriter(this.metricsPath);
+		return { writer: new MetricsWriter(this.metricsPath), kept };
 	}
 
 	/** Every line of `metrics.jsonl`; a last line cut off by a crash is passed over. */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { fraction, nonNegativeInteger, positiveInteger, seed } from '../config.js';
+import { filePath, fraction, nonNegativeInteger, positiveInteger, seed } from '../config.js';
 import { Qwen3Shape } from '../model/qwen3-config.js';
 import { Objective } from '../objective/objective.js';
 import { Trainable } from './trainable.js';
@@ -27,7 +27,7 @@ export const TrainConfig = z.strictObject({
 	seed: seed.default(1),
 	model: Qwen3Shape.prefault({}),
 	/** HuggingFace folder whose weights training starts from, and whose shape `model` then is; null draws them from the seed. */
-	initialWeights: z.string().nullable().default(null),
+	initialWeights: filePath.nullable().default(null),
 	objective: Objective.prefault({}),
 	trainable: Trainable.prefault({ kind: 'full' }),
 	/** Budgets in tokens around the cut; whole days are kept. */

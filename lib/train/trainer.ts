@@ -1,4 +1,5 @@
 import { AbortedError, CheckpointError } from '../errors.js';
+import { requirePath } from '../files/path.js';
 import type { WorldModel } from '../model/world-model.js';
 import type { NativeLosses } from '../native.js';
 import { prefetchBatches } from '../sample/prefetch.js';
@@ -47,6 +48,7 @@ export class Trainer {
 	 * @throws {ConfigError} {CheckpointError} {VocabularyError} {OutputError} {NativeError} {SetupError}
 	 */
 	static async create(path: string, store: TokenStore, config: TrainConfigInput = {}): Promise<Trainer> {
+		requirePath('train', 'run', path);
 		const run = await planRun(store, config);
 		const model = await initialModel(run);
 		try {
@@ -105,9 +107,10 @@ export class Trainer {
 	async *run(store: TokenStore, operation: LongOperation = {}): AsyncGenerator<StepMetrics> {
 		requireSameData(this.folder.config, store);
 		const { config } = this;
-		const metrics = await this.folder.openMetrics(this.#step);
+		const { writer: metrics, kept } = await this.folder.openMetrics(this.#step);
 		const writer = new CheckpointWriter(this.folder, this.model, operation.onWarning ?? (() => {}));
 		const watch = new CollapseWatch(operation.onWarning ?? (() => {}));
+		for (const line of kept) if (line.kind === 'train' && line.collapse !== undefined) watch.recall(line.collapse);
 		let savedAt = this.#step;
 		const save = async () => {
 			if (savedAt === this.#step) return undefined;

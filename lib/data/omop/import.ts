@@ -2,6 +2,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseConfig } from '../../config.js';
 import { AbortedError, DataError } from '../../errors.js';
+import { requirePath } from '../../files/path.js';
 import { hiddenNote } from '../../files/visible-files.js';
 import { writeWholeFolder } from '../../files/whole.js';
 import type { LongOperation } from '../../types.js';
@@ -37,6 +38,8 @@ export async function importOmop(
 	options: ImportOmopOptionsInput = {},
 	operation: LongOperation = {},
 ): Promise<OmopImportReport> {
+	requirePath('import-omop', 'cdm', cdm);
+	requirePath('import-omop', 'out', out);
 	const config = parseConfig('omop', ImportOmopOptions, options);
 	const { memoryLimit, threads } = config;
 	return writeWholeFolder(out, (folder) =>

@@ -38,3 +38,16 @@ t.test('each sign of collapse is told once, in words', async (t) => {
 	t.match(run([...start, flat, flat]), [/effective rank of the targets is 2.10, at the start it was 13.0/]);
 	t.equal(run([...start, { ...alike, ...still, ...flat }, { ...alike, ...still, ...flat }]).length, 3);
 });
+
+t.test('a run that is stopped after every reading warns as one that is not', async (t) => {
+	const alike = { targetCosine: 0.99 };
+	const readings = [...start, { targetEffectiveRank: 2.1 }, alike, alike, alike, { targetEffectiveRank: 2.1 }, {}];
+	const warnings: string[] = [];
+	for (const [i, change] of readings.entries()) {
+		const watch = new CollapseWatch((message) => warnings.push(message));
+		for (const before of readings.slice(0, i)) watch.recall({ ...healthy, ...before });
+		watch.read(10 * i, { ...healthy, ...change });
+	}
+	t.same(warnings, run(readings));
+	t.equal(warnings.length, 1);
+});

@@ -1,0 +1,98 @@
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { openTokenStore, prepareStore, Trainer } from '../../lib/index.js';
+import { temporaryFolder } from '../fixtures/temporary-folder.js';
+import { tinyPatient, writeTinyMeds } from '../fixtures/tiny-meds.js';
+
+/** Takes a new run folder when told to, fills it, holds it a while, says how it went. */
+const contender = `
+const [url, folder] = process.argv.slice(1);
+const { lockNewFolder } = await import(url);
+const { writeFileSync } = await import('node:fs');
+process.stdout.write('ready');
+await new Promise((resolve) => process.stdin.once('data', resolve));
+try {
+	const lock = await lockNewFolder(folder);
+	writeFileSync(folder + '/config.json', '{}');
+	await new Promise((resolve) => setTimeout(resolve, 500));
+	lock.release();
+	process.stdout.write('won');
+} catch (error) {
+	process.stdout.write(error.code + ' ' + error.message);
+}
+process.exit();
+`;
+
+t.test('of six processes started at once into one folder one works, and the others say which', async (t) => {
+	const folder = temporaryFolder(t);
+	const module = new URL('../../lib/files/lock.js', import.meta.url).href;
+	for (const round of ['new', 'left by a dead process']) {
+		const run = join(folder, round);
+		if (round !== 'new') {
+			mkdirSync(join(run, '.lock'), { recursive: true });
+			const owner = { pid: 2 ** 22 + 1, host: hostname(), started: '', token: 'dead' };
+			writeFileSync(join(run, '.lock', 'owner.json'), JSON.stringify(owner));
+		}
+		const children = Array.from({ length: 6 }, () => {
+			const child = spawn(process.execPath, ['--input-type=module', '-e', contender, module, run], {
+				stdio: ['pipe', 'pipe', 'inherit'],
+			});
+			let text = '';
+			const ready = new Promise<void>((resolve) => {
+				child.stdout.on('data', (chunk: Buffer) => {
+					text += chunk;
+					if (text.startsWith('ready')) resolve();
+				});
+			});
+			const ended = new Promise<string>((resolve) => child.on('close', () => resolve(text.slice('ready'.length))));
+			return { child, ready, ended };
+		});
+		await Promise.all(children.map(({ ready }) => ready));
+		for (const { child } of children) child.stdin.write('go');
+		const outcomes = await Promise.all(children.map(({ ended }) => ended));
+		t.equal(outcomes.filter((text) => text === 'won').length, 1, `${round}: one works`);
+		const winner = children[outcomes.indexOf('won')]!.child.pid;
+		for (const text of outcomes.filter((text) => text !== 'won')) {
+			// One that came after the winner had ended finds the folder filled.
+			t.match(text, new RegExp(`^EHR_JEPA_OUTPUT .*(must have one writer but process ${winner} on |must be empty)`));
+		}
+		t.notOk(existsSync(join(run, '.lock')), 'the lock is released when the process ends');
+	}
+});
+
+t.test('a resume beside a running training is refused and removes nothing', async (t) => {
+	const folder = temporaryFolder(t);
+	const patients = Array.from({ length: 40 }, (_, i) => tinyPatient(i + 1, [1, 5, 9, 12, 20]));
+	await writeTinyMeds(join(folder, 'meds'), { '0.parquet': patients.flat() });
+	await prepareStore(join(folder, 'meds'), join(folder, 'store'), { tokens: { kind: 'structured', minPatients: 1 } });
+	const store = await openTokenStore(join(folder, 'store'));
+	t.teardown(() => store.close());
+	const run = join(folder, 'run');
+	const model = {
+		hiddenSize: 16,
+		intermediateSize: 32,
+		numHiddenLayers: 1,
+		numAttentionHeads: 2,
+		numKeyValueHeads: 1,
+		headDim: 8,
+	};
+	const config = { model, steps: 2, contextTokens: 24, futureTokens: 12, tokensPerStep: 128, tuningBatches: 1 };
+	const trainer = await Trainer.create(run, store, config);
+	const unfinished = join(run, 'checkpoints', '.step-00000001.0123456789ab.tmp');
+	mkdirSync(unfinished, { recursive: true });
+	const refused = { code: 'EHR_JEPA_OUTPUT', message: /must have one writer but this process/ };
+	await t.rejects(Trainer.resume(run, store), refused);
+	await t.rejects(Trainer.create(run, store, config), refused);
+	t.ok(existsSync(unfinished));
+	await trainer.close();
+	await t.rejects(Trainer.create(run, store, config), { code: 'EHR_JEPA_OUTPUT', message: /must be empty or absent/ });
+	{
+		await using resumed = await Trainer.resume(run, store);
+		for await (const _ of resumed.run(store));
+	}
+	t.notOk(existsSync(unfinished), 'its one writer removes what a killed one left');
+	t.same(readdirSync(run).sort(), ['checkpoints', 'config.json', 'metrics.jsonl']);
+});
