@@ -1,6 +1,7 @@
 import { DataError } from '../errors.js';
 import { parquetFiles } from '../files/duckdb-files.js';
 import { type EventLayout, eventsSql } from './event-columns.js';
+import { isMissingWordSql } from './missing-words.js';
 import { type Database, identifier, quoted } from './query.js';
 import { folderSplit } from './splits.js';
 
@@ -15,6 +16,10 @@ export interface EventCounts {
 	negativeSubjects: number;
 	/** Characters. */
 	longestCode: number;
+	/** Rows whose code, text or unit is a word for none. */
+	missingCodes: number;
+	missingTexts: number;
+	missingUnits: number;
 }
 
 const largestFloat = '3.4028234663852886e38';
@@ -36,11 +41,18 @@ export async function checkRows(database: Database, name: string, layout: EventL
 	const own = (column: string) => identifier(layout.columns[column]!);
 	const [subject, time, code] = [own('subject_id'), own('time'), own('code')];
 	const value = layout.columns.numeric_value === undefined ? 'NULL::DOUBLE' : `${own('numeric_value')}::DOUBLE`;
+	const missing = (name: 'text_value' | 'unit') => {
+		const column = [name, ...(name === 'unit' ? ['units'] : [])].find((one) => layout.columns[one] !== undefined);
+		return column === undefined ? 'false' : isMissingWordSql(`${own(column)}::VARCHAR`);
+	};
 	const [found] = await database.rows(
 		`SELECT count(*)::DOUBLE AS events, count(${value})::DOUBLE AS values,
 			(count(*) FILTER (NOT isfinite(${value})))::DOUBLE AS "notFinite",
 			(count(*) FILTER (${subject} < 0))::DOUBLE AS "negativeSubjects",
 			coalesce(max(length(${code}::VARCHAR)), 0)::DOUBLE AS "longestCode",
+			(count(*) FILTER (${isMissingWordSql(`${code}::VARCHAR`)}))::DOUBLE AS "missingCodes",
+			(count(*) FILTER (${missing('text_value')}))::DOUBLE AS "missingTexts",
+			(count(*) FILTER (${missing('unit')}))::DOUBLE AS "missingUnits",
 			(count(*) FILTER (${subject} IS NULL))::DOUBLE AS null_subjects,
 			(count(*) FILTER (${code} IS NULL))::DOUBLE AS null_codes,
 			(count(*) FILTER (NOT isfinite(${time})))::DOUBLE AS infinite_times,
@@ -63,6 +75,9 @@ export async function checkRows(database: Database, name: string, layout: EventL
 		notFinite: count('notFinite'),
 		negativeSubjects: count('negativeSubjects'),
 		longestCode: count('longestCode'),
+		missingCodes: count('missingCodes'),
+		missingTexts: count('missingTexts'),
+		missingUnits: count('missingUnits'),
 	};
 }
 

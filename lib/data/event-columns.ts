@@ -1,4 +1,5 @@
 import { parquetFiles } from '../files/duckdb-files.js';
+import { isMissingWordSql } from './missing-words.js';
 import { identifier } from './query.js';
 
 /** Data files that have the same columns under the same names. */
@@ -27,7 +28,11 @@ export function eventsSql(source: EventFiles, text: readonly TextColumn[] = []):
 			const value = own('numeric_value');
 			const texts = text.map((name) => {
 				const column = own(name) ?? (name === 'unit' ? own('units') : undefined);
-				return `${column ?? 'NULL'}::VARCHAR AS ${identifier(name)}`;
+				if (column === undefined) return `NULL::VARCHAR AS ${identifier(name)}`;
+				// Names of tables are given by the ETL; a text or a unit may be a word for none.
+				if (name === 'table') return `${column}::VARCHAR AS ${identifier(name)}`;
+				const word = isMissingWordSql(`${column}::VARCHAR`);
+				return `CASE WHEN NOT ${word} THEN ${column}::VARCHAR END AS ${identifier(name)}`;
 			});
 			// Not cast to TIMESTAMP first: that would bring a zoned time to the zone of this machine.
 			return `SELECT ${own('subject_id')}::BIGINT AS subject_id, epoch_us(${own('time')}) AS time, ${own('code')}::VARCHAR AS code,

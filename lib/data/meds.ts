@@ -173,7 +173,16 @@ async function eachFile(
 	operation: LongOperation,
 	check: (name: string, layout: EventLayout) => Promise<EventCounts>,
 ): Promise<EventCounts> {
-	const total: EventCounts = { events: 0, values: 0, notFinite: 0, negativeSubjects: 0, longestCode: 0 };
+	const total: EventCounts = {
+		events: 0,
+		values: 0,
+		notFinite: 0,
+		negativeSubjects: 0,
+		longestCode: 0,
+		missingCodes: 0,
+		missingTexts: 0,
+		missingUnits: 0,
+	};
 	// One after the other: a layout is that of a single file here, so that every message names it.
 	const single = layouts.flatMap(({ files, columns }) => files.map((path) => ({ path, columns })));
 	for (const [done, { path, columns }] of single.entries()) {
@@ -185,6 +194,9 @@ async function eachFile(
 		total.values += counts.values;
 		total.notFinite += counts.notFinite;
 		total.negativeSubjects += counts.negativeSubjects;
+		total.missingCodes += counts.missingCodes;
+		total.missingTexts += counts.missingTexts;
+		total.missingUnits += counts.missingUnits;
 		total.longestCode = Math.max(total.longestCode, counts.longestCode);
 	}
 	if (total.events === 0)
@@ -195,12 +207,19 @@ async function eachFile(
 // Codes of ETLs have tens of characters; a longer one is a text that went into the wrong column.
 const longCode = 256;
 
-function countNotes({ values, notFinite, negativeSubjects, longestCode }: EventCounts): string[] {
+function countNotes(counts: EventCounts): string[] {
+	const { values, notFinite, negativeSubjects, longestCode, missingCodes, missingTexts, missingUnits } = counts;
 	const notes: string[] = [];
 	if (values === 0) notes.push('numeric_value is null in every row: the model sees codes only');
 	if (notFinite > 0) notes.push(`${notFinite} values are NaN or infinite and are read as null`);
 	if (negativeSubjects > 0)
 		notes.push(`${negativeSubjects} rows have a negative subject_id; they are read as they are`);
+	if (missingTexts + missingUnits > 0)
+		notes.push(`${missingTexts} texts and ${missingUnits} units are a word for none, such as NA, and are read as none`);
+	if (missingCodes > 0)
+		notes.push(
+			`${missingCodes} rows have a word for none, such as NA, as their code; MEDS has no null codes, so it stays`,
+		);
 	if (longestCode > longCode) notes.push(`the longest code has ${longestCode} characters; codes are kept whole`);
 	return notes;
 }

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DuckDBConnection, DuckDBDataChunk, DuckDBValue } from '@duckdb/node-api';
 import { DuckDBInstance } from '@duckdb/node-api';
-import { AbortedError, DataError, OutputError } from '../errors.js';
+import { AbortedError } from '../errors.js';
+import { databaseError } from '../files/duckdb-errors.js';
 
 export { identifier, quoted } from '../files/sql-text.js';
 
@@ -81,30 +82,11 @@ export async function withDatabase<T>(options: DatabaseOptions, work: (database:
 	}
 }
 
-/** DuckDB's errors in our types: a full disk or a missing permission is the output's fault, the rest the data's. */
+/** Runs work of DuckDB; what it throws comes out as our errors, without anything that was read. */
 export async function translated<T>(work: () => Promise<T>): Promise<T> {
 	try {
 		return await work();
-	} catch (cause) {
-		const message = (cause as Error).message.split('\n')[0] ?? 'unknown error';
-		if (/No space left|disk full|Permission denied|Could not write|failed to write/i.test(message)) {
-			throw new OutputError(`[query] ${message}`, { cause });
-		}
-		if (/^Out of Memory Error/i.test(message)) {
-			throw new OutputError(`[query] memory and room for temporary files must suffice but do not: ${message}`, {
-				cause,
-			});
-		}
-		// DuckDB quotes the text that it cannot read, which may be a patient's; the cause would carry it on.
-		const encoding = /Invalid string encoding found in Parquet file "(.*?)"/.exec(message);
-		if (encoding !== null) {
-			throw new DataError('query', {
-				file: encoding[1]!,
-				rule: 'must hold text in UTF-8',
-				value: 'text in another encoding',
-				fix: 'convert the text where the file is written; ehr-jepa validate names the column',
-			});
-		}
-		throw new DataError('query', { file: 'input', rule: 'must be readable', value: message }, { cause });
+	} catch (error) {
+		throw databaseError(error);
 	}
 }

@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
-import { RecordBatchReader, type Vector } from 'apache-arrow';
+import { DataType, RecordBatchReader, type Vector } from 'apache-arrow';
 import { DataError } from '../errors.js';
 import { parseJson } from '../files/json.js';
 
@@ -74,18 +74,56 @@ async function* jsonLines(file: string): AsyncGenerator<Row> {
 	}
 }
 
+/** @throws {DataError} Also for what Arrow's reader cannot read: compressed, cut off, of a type it does not know. */
 async function* arrowRows(file: string): AsyncGenerator<Row> {
+	await requireWholeFile(file);
+	try {
+		yield* arrowLists(file);
+	} catch (cause) {
+		if (cause instanceof DataError) throw cause;
+		throw new DataError(
+			'score',
+			{
+				file,
+				rule: 'must be a whole, uncompressed Arrow file with a list column tokens',
+				value: `what cannot be read (${(cause as Error).message})`,
+				fix: "write it again with pyarrow.feather.write_feather(table, file, compression='uncompressed')",
+			},
+			{ cause },
+		);
+	}
+}
+
+/** An Arrow file ends as it begins; read as a stream, one that was cut off only seems shorter. */
+async function requireWholeFile(file: string): Promise<void> {
+	const handle = await open(file, 'r');
+	try {
+		const { size } = await handle.stat();
+		const bytes = Buffer.alloc(12);
+		await handle.read(bytes, 0, 6, 0);
+		await handle.read(bytes, 6, 6, Math.max(0, size - 6));
+		if (bytes.toString('latin1', 0, 6) === 'ARROW1' && bytes.toString('latin1', 6) !== 'ARROW1')
+			refuse(file, 'must end with the mark of an Arrow file', 'a file that was cut off');
+	} finally {
+		await handle.close();
+	}
+}
+
+async function* arrowLists(file: string): AsyncGenerator<Row> {
 	let row = 0;
 	for await (const batch of await RecordBatchReader.from(createReadStream(file))) {
 		const column = batch.getChild('tokens');
 		if (column === null) {
 			refuse(file, 'must have a column tokens', batch.schema.names.join(', '));
 		}
+		const type: DataType = column.type;
+		const item = type.children?.[0]?.type;
+		if (!(DataType.isList(type) || DataType.isFixedSizeList(type)) || !DataType.isInt(item))
+			refuse(file, 'column tokens must be a list of integers', String(type));
 		for (let i = 0; i < batch.numRows; i++, row++) {
 			const list = column.get(i) as Vector | null;
-			if (list === null || typeof list !== 'object' || typeof list.toArray !== 'function') {
-				refuse(file, `tokens of row ${row} must be a list of integers`, String(list));
-			}
+			if (list === null || list.nullCount > 0)
+				refuse(file, `tokens of row ${row} must be a list of integers`, list === null ? 'null' : 'a null in it');
 			yield { where: `row ${row}`, ids: Array.from(list.toArray() as Iterable<number | bigint>, Number) };
 		}
 	}

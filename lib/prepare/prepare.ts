@@ -29,6 +29,7 @@ import { embeddingRows, TextVocabulary } from '../tokenizer/text-vocabulary.js';
 import { Vocabulary } from '../tokenizer/vocabulary.js';
 import type { LongOperation } from '../types.js';
 import { assembleStore } from './assemble.js';
+import { lostValueNotes, type ValueForm, valueForms } from './lost-values.js';
 import { makePartFolders, readPartSummary } from './part-files.js';
 import { PartPool } from './part-pool.js';
 import type { TokenisePlan } from './prepare-tasks.js';
@@ -143,6 +144,7 @@ interface Survey {
 	readonly codesWithValues: number;
 	readonly values: number;
 	readonly textOnly: number;
+	readonly forms: readonly ValueForm[];
 }
 
 class Preparation {
@@ -184,6 +186,7 @@ class Preparation {
 		let vocabulary: Vocabulary | TextVocabulary;
 		try {
 			vocabulary = await this.#vocabulary(survey, pool, source);
+			notes.push(...lostValueNotes(survey.forms, vocabulary));
 			await this.#tokenise(survey, pool, await this.#plan(vocabulary));
 		} finally {
 			await pool.close();
@@ -223,6 +226,7 @@ class Preparation {
 			`CREATE TABLE codes AS SELECT code AS name, count(*)::DOUBLE AS events, count(value)::DOUBLE AS valued,
 				(${textOnly})::DOUBLE AS text_only FROM (${eventsSql(this.#dataset, present.text ? ['text_value'] : [])}) GROUP BY code`,
 		);
+		const forms = await valueForms(database, this.#dataset, present);
 		const distinct = async (kind: 'unit' | 'table', wanted: boolean) => {
 			const select = wanted
 				? `SELECT DISTINCT "${kind}" AS name FROM (${eventsSql(this.#dataset, [kind])})`
@@ -247,6 +251,7 @@ class Preparation {
 			codesWithValues: rows.filter(({ valued }) => Number(valued) > 0).length,
 			values: total('valued'),
 			textOnly: total('text_only'),
+			forms,
 		};
 	}
 

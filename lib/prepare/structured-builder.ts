@@ -1,6 +1,7 @@
 import type { LifeCodes } from '../data/life-codes.js';
 import type { TimelineColumns } from '../store/timeline-columns.js';
 import { gapClass } from '../tokenizer/time-gaps.js';
+import { unitSpelling } from '../tokenizer/unit-spelling.js';
 import { binOf, type Vocabulary } from '../tokenizer/vocabulary.js';
 import { type BirthCounts, BirthDay } from './birth-day.js';
 import { elapsed, epochDay, staticHigh } from './event-time.js';
@@ -39,6 +40,8 @@ export class StructuredBuilder {
 	readonly #tokenOf: Int32Array;
 	readonly #cutsOf: readonly (Float32Array | undefined)[];
 	readonly #unitOf: Int32Array;
+	/** (units,) equal for units that are only spelt differently. */
+	readonly #spellingOf: Int32Array;
 	readonly #isBirth: readonly boolean[];
 	readonly #bins: readonly number[];
 	readonly #vocabulary: Vocabulary;
@@ -60,13 +63,18 @@ export class StructuredBuilder {
 		this.#cutsOf = names.code.map((code) => vocabulary.cutsOf(code));
 		this.#isBirth = names.code.map((code) => lifeCodes.isBirth(code));
 		this.#bins = vocabulary.binTokens;
+		const spellings = new Map<string, number>();
+		for (const unit of names.unit) {
+			const spelling = unitSpelling(unit);
+			if (!spellings.has(spelling)) spellings.set(spelling, spellings.size);
+		}
 		// -2: any unit will do; -3: a unit that these data do not have.
 		this.#unitOf = Int32Array.from(names.code, (code) => {
 			const unit = vocabulary.file.units[code];
 			if (unit === undefined) return -2;
-			const place = names.unit.indexOf(unit);
-			return place < 0 ? -3 : place;
+			return spellings.get(unitSpelling(unit)) ?? -3;
 		});
+		this.#spellingOf = Int32Array.from(names.unit, (unit) => spellings.get(unitSpelling(unit))!);
 	}
 
 	/**
@@ -139,7 +147,7 @@ export class StructuredBuilder {
 			return -1;
 		}
 		const usual = this.#unitOf[code]!;
-		if (unit >= 0 && usual !== -2 && unit !== usual) {
+		if (unit >= 0 && usual !== -2 && this.#spellingOf[unit] !== usual) {
 			this.#counts.otherUnit[code]!++;
 			return -1;
 		}

@@ -2,6 +2,7 @@ import type { LifeCodes } from '../data/life-codes.js';
 import { BottomSample } from './bottom-sample.js';
 import type { CodeStatisticsData, UnitValues } from './code-statistics.js';
 import { ageTokens, gapTokens } from './time-gaps.js';
+import { unitSpelling } from './unit-spelling.js';
 import { binToken, maskToken, parents, unknownToken, Vocabulary } from './vocabulary.js';
 
 export interface FitOptions {
@@ -49,12 +50,13 @@ export function fitVocabulary(
 	const keptSet = new Set(kept);
 	const cuts: Record<string, number[]> = {};
 	const units: Record<string, string> = {};
+	const spellings = names.unit.map(unitSpelling);
 	for (const [code, values] of valuesByCode(statistics.values)) {
 		const name = names.code[code]!;
 		if (!keptSet.has(name)) continue;
-		const usual = usualUnit(values, names.unit);
+		const usual = usualUnit(values, names.unit, spellings);
 		const sample = new BottomSample(options.sampleSize);
-		for (const one of values) if (one.unit < 0 || one.unit === usual) sample.addAll(one);
+		for (const one of values) if (one.unit < 0 || spellings[one.unit] === spellings[usual]) sample.addAll(one);
 		cuts[name] = quantiles(sample.take().values, options.bins);
 		if (usual >= 0) units[name] = names.unit[usual]!;
 	}
@@ -93,10 +95,16 @@ function valuesByCode(values: readonly UnitValues[]): Map<number, UnitValues[]> 
 	return result;
 }
 
-/** The unit of most values, of several the first by name; -1 when no value has one. Values without a unit count as being in it. */
-function usualUnit(values: readonly UnitValues[], names: readonly string[]): number {
+/** The unit of most values whatever its spelling, in its most frequent spelling, of several the first by name; -1 when no value has one. Values without a unit count as being in it. */
+function usualUnit(values: readonly UnitValues[], names: readonly string[], spellings: readonly string[]): number {
 	const named = values.filter(({ unit }) => unit >= 0);
-	named.sort((a, b) => b.offered - a.offered || (names[a.unit]! < names[b.unit]! ? -1 : 1));
+	const offered = new Map<string, number>();
+	for (const { unit, offered: count } of named)
+		offered.set(spellings[unit]!, (offered.get(spellings[unit]!) ?? 0) + count);
+	const together = ({ unit }: UnitValues) => offered.get(spellings[unit]!)!;
+	named.sort(
+		(a, b) => together(b) - together(a) || b.offered - a.offered || (names[a.unit]! < names[b.unit]! ? -1 : 1),
+	);
 	return named[0]?.unit ?? -1;
 }
 

@@ -38,6 +38,11 @@ export const builder = (yargs: Argv) =>
 			describe: 'Of the CSV files',
 		})
 		.option('max-dropped', { type: 'number', default: 0.2, describe: 'Largest share of rows that may be lost' })
+		.option('max-unknown-concepts', {
+			type: 'number',
+			default: 0.2,
+			describe: 'Largest share of rows whose concept may be missing in CONCEPT',
+		})
 		.option('seed', { type: 'number', default: 1, describe: 'Draws the splits' })
 		.option('memory-limit', {
 			type: 'string',
@@ -52,8 +57,18 @@ export const builder = (yargs: Argv) =>
 export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>): Promise<void> {
 	await withContext(Boolean(args.json), async (context) => {
 		const { cdm, out, vocabulary, missingConcept, unmapped, midnight, notes, encoding } = args;
-		const { maxDropped, seed, memoryLimit } = args;
-		const options = { missingConcept, unmapped, midnight, notes, encoding, maxDropped, seed, memoryLimit };
+		const { maxDropped, maxUnknownConcepts, seed, memoryLimit } = args;
+		const options = {
+			missingConcept,
+			unmapped,
+			midnight,
+			notes,
+			encoding,
+			maxDropped,
+			maxUnknownConcepts,
+			seed,
+			memoryLimit,
+		};
 		const report = await importOmop(
 			cdm,
 			out,
@@ -62,6 +77,14 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 		);
 		context.result(importText(out, report), report);
 	});
+}
+
+/** How the CSV files are written: a line for each form. */
+function csvText(csv: OmopImportReport['csv']): string[] {
+	const tables = new Map<string, string[]>();
+	for (const [table, forms] of Object.entries(csv))
+		for (const form of forms) tables.set(form, [...(tables.get(form) ?? []), table]);
+	return [...tables].map(([form, names]) => `read as CSV with ${form}: ${names.join(', ')}`);
 }
 
 const number = (value: number) => value.toLocaleString('en-US');
@@ -84,7 +107,11 @@ function importText(out: string, report: OmopImportReport): string {
 			];
 			return parts.join('; ');
 		}),
-		...report.skipped.map(({ table, rows, reason }) => `skipped  ${table}: ${number(rows)} rows, ${reason}`),
+		...report.skipped.map(
+			({ table, rows, reason }) =>
+				`skipped  ${table}: ${rows === null ? 'rows not counted: the file cannot be read' : `${number(rows)} rows`}, ${reason}`,
+		),
+		...csvText(report.csv),
 		...(report.absent.length === 0 ? [] : [`absent: ${report.absent.join(', ')}`]),
 	].join('\n');
 }

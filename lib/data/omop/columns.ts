@@ -1,7 +1,10 @@
 import { basename } from 'node:path';
 import { DataError } from '../../errors.js';
+import { identifier } from '../../files/sql-text.js';
+import { isMissingWordSql } from '../missing-words.js';
 import type { SourceTable } from './source-table.js';
 import type { Moment } from './tables.js';
+import { wholeNumberSql } from './whole-number.js';
 
 /** The types that a column can be read from. */
 const readable = {
@@ -10,6 +13,8 @@ const readable = {
 	// pandas writes a column of nulls as integers.
 	date: /^(DATE|TIMESTAMP.*|VARCHAR|INTEGER|"NULL")$/,
 	text: /^[^[(]*(\(\d+,\d+\))?$/,
+	// As a number it has lost leading zeros, and gained decimals where one row has none.
+	code: /^(VARCHAR|"NULL"|ENUM.*|UUID)$/,
 } as const;
 
 /** SQL expressions of a table's columns. A value that cannot be read is null: what that means is counted by the caller. */
@@ -42,10 +47,17 @@ export class Columns {
 		return `nullif(${this.id(names)}, 0)`;
 	}
 
-	/** BIGINT. */
+	/** BIGINT, exactly; null where there is something else than a whole number. */
 	id(names: readonly string[]): string {
 		const column = this.#column(names, 'id');
-		return column === undefined ? 'NULL::BIGINT' : `TRY_CAST(${column} AS BIGINT)`;
+		return column === undefined ? 'NULL::BIGINT' : wholeNumberSql(column, this.#type(names));
+	}
+
+	/** BOOLEAN: whether one of the columns holds something that is no whole number. */
+	unreadableId(lists: readonly (readonly string[])[]): string {
+		const present = lists.filter((names) => this.find(names) !== undefined);
+		const tests = present.map((names) => `(${this.present(names)} AND ${this.id(names)} IS NULL)`);
+		return tests.length === 0 ? 'false' : `(${tests.join(' OR ')})`;
 	}
 
 	/** DOUBLE. */
@@ -54,10 +66,25 @@ export class Columns {
 		return column === undefined ? 'NULL::DOUBLE' : `TRY_CAST(${column} AS DOUBLE)`;
 	}
 
-	/** VARCHAR; blank is null. */
+	/** VARCHAR; a blank or a word for "missing" is null. */
 	text(names: readonly string[]): string {
 		const column = this.#column(names, 'text');
-		return column === undefined ? 'NULL::VARCHAR' : `nullif(trim(${column}::VARCHAR), '')`;
+		return column === undefined ? 'NULL::VARCHAR' : textSql(column);
+	}
+
+	/** VARCHAR of a column that codes are made of. @throws {DataError} When it holds numbers. */
+	code(names: readonly string[]): string {
+		const column = this.#column(names, 'code');
+		return column === undefined ? 'NULL::VARCHAR' : textSql(column);
+	}
+
+	/** BOOLEAN: whether one of the columns holds a word for "missing" that is read as none. */
+	missingWord(lists: readonly (readonly string[])[]): string {
+		const texts = lists.map((names) => this.find(names)).filter((name) => name !== undefined);
+		const tests = texts
+			.filter((name) => this.#source.types.get(name) === 'VARCHAR')
+			.map((name) => `coalesce(${isMissingWordSql(identifier(name))}, false)`);
+		return tests.length === 0 ? 'false' : `(${tests.join(' OR ')})`;
 	}
 
 	/** BOOLEAN: whether anything is there, readable or not. */
@@ -65,7 +92,9 @@ export class Columns {
 		const name = this.find(names);
 		if (name === undefined) return 'false';
 		// Numbers and times as text cost more than all the rest of a row.
-		return this.#source.types.get(name) === 'VARCHAR' ? `${this.text(names)} IS NOT NULL` : `"${name}" IS NOT NULL`;
+		return this.#source.types.get(name) === 'VARCHAR'
+			? `${textSql(identifier(name), true)} IS NOT NULL`
+			: `${identifier(name)} IS NOT NULL`;
 	}
 
 	/** TIMESTAMP: a datetime as it is written, or null where only a date is. */
@@ -98,6 +127,10 @@ export class Columns {
 		return `coalesce(${this.datetime(datetime)}, ${this.endOfDay(date)}, ${this.endOfDay(datetime)})`;
 	}
 
+	#type(names: readonly string[]): string {
+		return this.#source.types.get(this.find(names)!)!;
+	}
+
 	#date(names: readonly string[]): { column: string | undefined; type: string } {
 		const column = this.#column(names, 'date');
 		const name = this.find(names);
@@ -112,13 +145,23 @@ export class Columns {
 			throw new DataError('omop', {
 				file: this.#source.files.paths.map((path) => basename(path)).join(', '),
 				column: name,
-				rule: `must be ${role === 'id' ? 'an integer' : `a ${role}`}`,
+				rule: `must be ${roleNames[role]}`,
 				value: type,
-				fix: 'cast the column when exporting',
+				fix:
+					role === 'code'
+						? 'export it as text: as a number a code loses leading zeros and gains decimals'
+						: 'cast the column when exporting',
 			});
 		}
-		return `"${name}"`;
+		return identifier(name);
 	}
+}
+
+const roleNames = { id: 'an integer', number: 'a number', date: 'a date', text: 'a text', code: 'a text' } as const;
+
+function textSql(column: string, ofNumbers = false): string {
+	const text = `trim(${column}::VARCHAR)`;
+	return `CASE WHEN ${text} <> '' AND NOT ${isMissingWordSql(text, ofNumbers)} THEN ${text} END`;
 }
 
 function trimmed(column: string, type: string): string {

@@ -1,3 +1,4 @@
+import { DataError } from '../../errors.js';
 import type { Database } from '../query.js';
 import { Columns } from './columns.js';
 import { readableTable, type SourceTable } from './source-table.js';
@@ -37,8 +38,9 @@ export async function loadConcepts(
 	if (relationship !== undefined) await loadParents(database, relationship);
 	const columns = new Columns(concept);
 	const id = columns.id([columns.require('concept_id')]);
-	const vocabulary = columns.text([columns.require('vocabulary_id')]);
-	const code = columns.text([columns.require('concept_code')]);
+	const vocabulary = columns.code([columns.require('vocabulary_id')]);
+	const code = columns.code([columns.require('concept_code')]);
+	await refuseUnreadableIds(database, concept, columns);
 	const name = columns.text(['concept_name']);
 	await readableTable(concept.files, () =>
 		database.run(
@@ -50,6 +52,22 @@ export async function loadConcepts(
 			GROUP BY id`,
 		),
 	);
+}
+
+/** @throws {DataError} For concept ids that are no whole numbers: every code of theirs would be lost. */
+async function refuseUnreadableIds(database: Database, concept: SourceTable, columns: Columns): Promise<void> {
+	const unreadable = columns.unreadableId([['concept_id']]);
+	const [row] = await readableTable(concept.files, () =>
+		database.rows(`SELECT (count(*) FILTER (${unreadable}))::DOUBLE AS n FROM (${concept.sql})`),
+	);
+	if (Number(row?.n) === 0) return;
+	throw new DataError('omop', {
+		file: concept.files.table.toUpperCase(),
+		column: 'concept_id',
+		rule: 'must hold whole numbers that no float has rounded',
+		value: `${row?.n} rows with something else`,
+		fix: 'export the ids as integers or as text',
+	});
 }
 
 async function loadParents(database: Database, relationship: SourceTable): Promise<void> {
@@ -66,9 +84,24 @@ async function loadParents(database: Database, relationship: SourceTable): Promi
 	);
 }
 
+/**
+ * Makes the table `float_codes`: the parts whose source values are all whole numbers with `.0`, as pandas writes a column of
+ * numbers that has a null. One value with `.0` among others, such as ICD-9's 250.0, is what it is.
+ *
+ * @returns The parts.
+ */
+export async function findFloatCodes(database: Database, staged: string): Promise<number[]> {
+	await database.run(
+		`CREATE TABLE float_codes AS SELECT part FROM ${staged} WHERE last_code IS NOT NULL AND NOT has_fixed_code
+		GROUP BY part HAVING bool_and(regexp_matches(last_code, '/-?[0-9]+[.]0$'))`,
+	);
+	return (await database.rows('SELECT part FROM float_codes ORDER BY part')).map(({ part }) => Number(part));
+}
+
 /** SQL: the staged rows with the code of each, null where none is. */
 export function codedRows(staged: string, unmapped: 'source-value' | 'drop'): string {
+	const last = `CASE WHEN e.part IN (SELECT part FROM float_codes) THEN regexp_replace(e.last_code, '[.]0$', '') ELSE e.last_code END`;
 	return `SELECT e.*, s.code AS source_code, c.code AS concept_code,
-		coalesce(s.code, c.code, ${unmapped === 'drop' ? 'CASE WHEN e.has_fixed_code THEN e.last_code END' : 'e.last_code'}) AS code
+		coalesce(s.code, c.code, ${unmapped === 'drop' ? 'CASE WHEN e.has_fixed_code THEN e.last_code END' : last}) AS code
 		FROM ${staged} e LEFT JOIN concepts s ON s.id = e.source_concept LEFT JOIN concepts c ON c.id = e.concept`;
 }

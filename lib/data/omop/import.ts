@@ -9,13 +9,13 @@ import type { LongOperation } from '../../types.js';
 import { interruptible } from '../interrupt.js';
 import { type Database, quoted, withDatabase } from '../query.js';
 import { describeCdm } from './cdm-source.js';
-import { loadConcepts } from './concepts.js';
-import { findTables } from './files.js';
-import { labelOf, lossNotes, refuseLoss } from './loss.js';
+import { findFloatCodes, loadConcepts } from './concepts.js';
+import { findTables, type TableFiles } from './files.js';
+import { labelOf, lossNotes, refuseLoss, refuseUnknownConcepts } from './loss.js';
 import { ImportOmopOptions, type ImportOmopOptionsInput } from './options.js';
 import { countPersons, loadPersons, type Shard } from './persons.js';
 import type { OmopImportReport, OmopTableCounts } from './report.js';
-import { openSourceTable, readableTable, type SourceTable } from './source-table.js';
+import { countRows, openSourceTable, type SourceTable } from './source-table.js';
 import { stageEvents } from './stage.js';
 import { Staging } from './staging.js';
 import { countTable } from './table-counts.js';
@@ -66,17 +66,19 @@ class OmopImport {
 	readonly #staging: Staging;
 	readonly #operation: LongOperation;
 	readonly #hidden: string[] = [];
+	readonly #csvFolder: string;
 
 	constructor(database: Database, options: ImportOmopOptions, out: string, operation: LongOperation) {
 		this.#database = database;
 		this.#options = options;
 		this.#out = out;
 		this.#staging = new Staging(join(out, '.staging'));
+		this.#csvFolder = join(out, '.csv');
 		this.#operation = operation;
 	}
 
 	async run(directory: string): Promise<OmopImportReport> {
-		const tables = await this.#openTables(directory);
+		const { tables, others } = await this.#openTables(directory);
 		const person = requirePerson(tables, directory);
 		const concept = this.#concept(tables, directory);
 		const cdm = await describeCdm(this.#database, tables, directory);
@@ -91,14 +93,22 @@ class OmopImport {
 		const imported = wanted.filter(({ table }) => tables.has(table));
 		await this.#stage(imported, tables);
 		await loadConcepts(this.#database, this.#staging.rows()!, concept, tables.get('concept_relationship'));
+		const floats = await findFloatCodes(this.#database, this.#staging.rows()!);
 		const counts = await this.#count(imported);
+		if (concept !== undefined) refuseUnknownConcepts(counts, this.#options.maxUnknownConcepts);
 		refuseLoss(counts, this.#options.maxDropped);
 		const files = await this.#write(shards, imported);
 		const { codes, withoutDescription } = await writeCodes(this.#database, this.#out, files);
 		await writeSplits(this.#database, this.#out);
 		await writeDatasetJson(this.#out, cdm);
 		const { memoryLimit: _memory, threads: _threads, ...options } = this.#options;
-		const notes = [hiddenNote(this.#hidden), ...lossNotes(counts)].filter((note) => note !== undefined);
+		const notes = [
+			hiddenNote(this.#hidden),
+			...floats.map(
+				(part) => `${labelOf(imported[part]!)}: all source values are whole numbers with .0 and are read without it`,
+			),
+			...lossNotes(counts),
+		].filter((note) => note !== undefined);
 		for (const note of notes) this.#operation.onWarning?.(note);
 		const report: OmopImportReport = {
 			cdm,
@@ -110,17 +120,21 @@ class OmopImport {
 			codesWithoutDescription: withoutDescription,
 			files: files.length,
 			tables: counts,
-			skipped: await this.#skipped(tables),
+			skipped: await this.#skipped(others),
+			csv: Object.fromEntries(
+				[...tables].filter(([, { forms }]) => forms.length > 0).map(([table, { forms }]) => [table, forms]),
+			),
 			absent: [...new Set(wanted.map(({ table }) => table))].filter((table) => !tables.has(table)),
 			notes,
 		};
 		await writeReport(this.#out, report);
 		await this.#staging.remove();
+		await rm(this.#csvFolder, { recursive: true, force: true });
 		return report;
 	}
 
-	/** The CDM's tables; those of the vocabulary from their own folder where one is given. */
-	async #openTables(directory: string): Promise<Map<string, SourceTable>> {
+	/** The tables that are read, opened, and the others; those of the vocabulary from their own folder where one is given. */
+	async #openTables(directory: string) {
 		const found = await findTables(directory, this.#hidden);
 		if (this.#options.vocabulary !== undefined) {
 			const vocabulary = await findTables(this.#options.vocabulary, this.#hidden);
@@ -130,10 +144,14 @@ class OmopImport {
 			}
 		}
 		const tables = new Map<string, SourceTable>();
+		const others = new Map<string, TableFiles>();
+		const { encoding } = this.#options;
 		for (const [table, files] of found) {
-			tables.set(table, await openSourceTable(this.#database, files, this.#options.encoding));
+			// What is not needed is not opened: a note that cannot be read is no reason to refuse the rest.
+			if (this.#reasonToSkip(table) !== undefined) others.set(table, files);
+			else tables.set(table, await openSourceTable(this.#database, files, { encoding, workFolder: this.#csvFolder }));
 		}
-		return tables;
+		return { tables, others };
 	}
 
 	#concept(tables: ReadonlyMap<string, SourceTable>, directory: string): SourceTable | undefined {
@@ -183,16 +201,18 @@ class OmopImport {
 		return files;
 	}
 
-	async #skipped(tables: ReadonlyMap<string, SourceTable>): Promise<OmopImportReport['skipped']> {
-		const reasons = { ...skippedTables, ...(this.#options.notes ? {} : { note: 'imported on demand (option notes)' }) };
-		const skipped: { table: string; rows: number; reason: string }[] = [];
-		for (const [table, reason] of Object.entries(reasons)) {
-			const source = tables.get(table);
-			if (source === undefined) continue;
-			const [row] = await readableTable(source.files, () =>
-				this.#database.rows(`SELECT count(*)::DOUBLE AS n FROM (${source.sql})`),
-			);
-			if (Number(row?.n) > 0) skipped.push({ table, rows: Number(row?.n), reason });
+	#reasonToSkip(table: string): string | undefined {
+		if (table === 'note' && !this.#options.notes) return 'imported on demand (option notes)';
+		return skippedTables[table];
+	}
+
+	async #skipped(others: ReadonlyMap<string, TableFiles>): Promise<OmopImportReport['skipped']> {
+		const skipped: { table: string; rows: number | null; reason: string }[] = [];
+		for (const table of [...Object.keys(skippedTables), 'note']) {
+			const files = others.get(table);
+			if (files === undefined) continue;
+			const rows = await countRows(this.#database, files, this.#options.encoding);
+			if (rows !== 0) skipped.push({ table, rows: rows ?? null, reason: this.#reasonToSkip(table)! });
 		}
 		return skipped;
 	}

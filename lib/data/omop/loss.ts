@@ -37,6 +37,29 @@ export function refuseLoss(counts: readonly OmopTableCounts[], maxDropped: numbe
 	});
 }
 
+/**
+ * Refuses an import in which too many concepts are not in CONCEPT: a vocabulary that was cut short or misread.
+ *
+ * @throws {DataError} Names the tables with most of them.
+ */
+export function refuseUnknownConcepts(counts: readonly OmopTableCounts[], maxUnknown: number): void {
+	const lost = ({ unknownConcepts, remarks }: OmopTableCounts) => unknownConcepts + (remarks['unreadable-id'] ?? 0);
+	const unknown = counts.reduce((sum, table) => sum + lost(table), 0);
+	const named = counts.reduce((sum, table) => sum + table.namedConcepts + (table.remarks['unreadable-id'] ?? 0), 0);
+	if (named === 0 || unknown / named <= maxUnknown) return;
+	const worst = [...counts]
+		.sort((a, b) => lost(b) - lost(a))
+		.slice(0, 3)
+		.filter((table) => lost(table) > 0)
+		.map((table) => `${labelOf(table)} ${lost(table)} of ${table.rowsIn}`);
+	throw new DataError('omop', {
+		file: 'CONCEPT',
+		rule: `must hold the concepts of all but ${percent(maxUnknown)} of the rows that name one (maxUnknownConcepts)`,
+		value: `${percent(unknown / named)} not in it (${worst.join('; ')})`,
+		fix: 'give the whole vocabulary, or allow the loss',
+	});
+}
+
 /** What a user should know. */
 export function lossNotes(counts: readonly OmopTableCounts[]): string[] {
 	const shares = (shareOf: (table: OmopTableCounts) => number, above: number) =>

@@ -17,6 +17,8 @@ export const ImportOmopOptions = z.strictObject({
 	encoding: z.enum(['utf-8', 'latin-1']).default('utf-8'),
 	/** Largest share of all rows that may be lost before the import is refused. */
 	maxDropped: fraction.default(0.2),
+	/** Largest share of the rows that name a concept whose concept may be missing in CONCEPT. */
+	maxUnknownConcepts: fraction.default(0.2),
 	/** Persons of one data file. */
 	personsPerFile: positiveInteger.default(10_000),
 	/** What DuckDB may hold before it spills to disk, beside the output. Not a hard cap: leave head-room. */

@@ -26,6 +26,9 @@ export const remarks = [
 	'unreadable-value',
 	'value-not-finite',
 	'value-from-source',
+	'comparison',
+	'missing-word',
+	'unreadable-id',
 ] as const;
 export type Remark = (typeof remarks)[number];
 
@@ -45,7 +48,8 @@ export interface OmopTableCounts {
 	/** Rows that were kept all the same. */
 	readonly remarks: Readonly<Partial<Record<Remark, number>>>;
 	readonly codes: Readonly<Partial<Record<CodeOrigin, number>>>;
-	/** Rows with a concept that CONCEPT does not have; the next origin was taken. */
+	/** Rows that name a concept, and those of them with one that CONCEPT does not have: the next origin was taken. */
+	readonly namedConcepts: number;
 	readonly unknownConcepts: number;
 }
 
@@ -74,8 +78,10 @@ export interface OmopImportReport {
 	readonly codesWithoutDescription: number;
 	readonly files: number;
 	readonly tables: readonly OmopTableCounts[];
-	/** Tables with rows that are not imported. */
-	readonly skipped: readonly { readonly table: string; readonly rows: number; readonly reason: string }[];
+	/** Tables with rows that are not imported; null: the files could not be counted. */
+	readonly skipped: readonly { readonly table: string; readonly rows: number | null; readonly reason: string }[];
+	/** How the CSV files of each table are written, as it was found out. */
+	readonly csv: Readonly<Record<string, readonly string[]>>;
 	/** Tables that would be imported and are not there. */
 	readonly absent: readonly string[];
 	readonly notes: readonly string[];

@@ -16,7 +16,7 @@ const droppedShard = -1;
 const stagedColumns = Object.entries({
 	part: 'UTINYINT',
 	reason: 'UTINYINT',
-	remarks: 'USMALLINT',
+	remarks: 'UINTEGER',
 	subject_id: 'BIGINT',
 	time: 'TIMESTAMP',
 	source_concept: 'BIGINT',
@@ -81,18 +81,56 @@ function sourceSql(source: SourceTable, events: OmopEvents, options: ImportOmopO
 		${end === undefined ? 'false' : `${columns.present(end.datetime)} OR ${columns.present(end.date)}`} AS has_end,
 		${codeSql(columns, events)},
 		${columns.number(only(value?.number))} AS given_number, ${columns.present(only(value?.number))} AS has_number,
-		${columns.text(only(value?.text))} AS text, ${columns.conceptId(only(value?.concept))} AS value_concept,
-		${columns.text(only(value?.source))} AS source_text,
+		${columns.text(only(value?.text))} AS given_text, ${columns.conceptId(only(value?.concept))} AS value_concept,
+		${columns.text(only(value?.source))} AS source_text, ${operatorSql(columns, value)} AS operator,
+		${columns.missingWord(textColumns(events))} AS missing_word, ${columns.unreadableId(idColumns(events))} AS unreadable_id,
 		${columns.conceptId(hasUnit ? ['unit_concept_id'] : [])} AS unit_concept,
 		${columns.text(hasUnit ? ['unit_source_value'] : [])} AS unit_text,
 		${typeof events.time === 'string' ? 'NULL::BIGINT' : columns.id(['visit_occurrence_id'])} AS visit_id,
 		${columns.id(only(key))} AS key
 		FROM (${source.sql})`;
-	const last = 'has_number OR text IS NOT NULL OR value_concept IS NOT NULL';
-	return `SELECT *, CASE WHEN isfinite(any_number) AND abs(any_number) <= 3.4028234663852886e38 THEN any_number::FLOAT END AS number,
+	const last = 'has_number OR given_text IS NOT NULL OR value_concept IS NOT NULL';
+	return `SELECT *, CASE WHEN comparison IS NULL AND isfinite(any_number) AND abs(any_number) <= 3.4028234663852886e38 THEN any_number::FLOAT END AS number,
+		coalesce(given_text, comparison) AS text,
 		CASE WHEN source_number IS NULL AND NOT (${last}) THEN source_text END AS value_source
-		FROM (SELECT *, coalesce(given_number, source_number) AS any_number
+		FROM (SELECT *, coalesce(given_number, source_number) AS any_number,
+				CASE WHEN given_number IS NOT NULL THEN operator || CASE WHEN given_number = trunc(given_number) AND abs(given_number) < 1e15
+					THEN given_number::BIGINT::VARCHAR ELSE given_number::VARCHAR END END AS comparison
 			FROM (SELECT *, CASE WHEN NOT (${last}) THEN TRY_CAST(source_text AS DOUBLE) END AS source_number FROM (${read})))`;
+}
+
+/** `<` and the like, where a number is a bound and no value. */
+function operatorSql(columns: Columns, value: OmopEvents['value']): string {
+	if (value?.number === undefined) return 'NULL::VARCHAR';
+	const signs = Object.entries(operators).map(([id, sign]) => `WHEN ${id} THEN '${sign}'`);
+	const concept = columns.find(['operator_concept_id']);
+	const given = concept === undefined ? 'NULL' : `CASE ${columns.id([concept])} ${signs.join(' ')} END`;
+	// The source says it where nobody mapped it: `<6` beside 6.
+	const source = columns.text(value.source === undefined ? [] : [value.source]);
+	const bound = `regexp_extract(${source}, '^([<>]=?|≤|≥) *[+-]?[0-9][0-9.]*$', 1)`;
+	return `coalesce(${given}, CASE ${bound} WHEN '≤' THEN '<=' WHEN '≥' THEN '>=' ELSE nullif(${bound}, '') END)`;
+}
+
+/** Concepts of the domain Meas Value Operator but `=`. */
+const operators = { 4171756: '<', 4171754: '<=', 4172704: '>', 4171755: '>=' } as const;
+
+/** Columns whose text becomes a code, a value or a unit. */
+function textColumns({ code, value }: OmopEvents): string[][] {
+	return [
+		...('fixed' in code || code.sourceValue === undefined ? [] : [[...code.sourceValue]]),
+		...[value?.text, value?.source].filter((name) => name !== undefined).map((name) => [name]),
+		...(value?.number === undefined ? [] : [['unit_source_value']]),
+	];
+}
+
+/** Columns of ids beside person_id, whose loss is a reason of its own. */
+function idColumns({ code, value, time }: OmopEvents): string[][] {
+	return [
+		...('fixed' in code ? [] : [[...(code.source ?? [])], [...code.concept]]),
+		...(value?.concept === undefined ? [] : [[value.concept]]),
+		...(value?.number === undefined ? [] : [['unit_concept_id'], ['operator_concept_id']]),
+		...(typeof time === 'string' ? [] : [['visit_occurrence_id']]),
+	].filter((names) => names.length > 0);
 }
 
 function codeSql(columns: Columns, { code, name, optional }: OmopEvents): string {
@@ -106,7 +144,7 @@ function codeSql(columns: Columns, { code, name, optional }: OmopEvents): string
 	const last =
 		sourceValue === undefined
 			? quoted(`${prefix}/unmapped`)
-			: `${quoted(`${prefix}/`)} || ${columns.text(sourceValue)}`;
+			: `${quoted(`${prefix}/`)} || ${columns.code(sourceValue)}`;
 	const isDefault = defaultConcept === undefined ? 'false' : `(${sourceConcept} IS NULL AND ${standard} IS NULL)`;
 	return `${sourceConcept} AS source_concept, ${defaultConcept === undefined ? standard : `CASE WHEN ${isDefault} THEN ${defaultConcept} ELSE ${standard} END`} AS concept,
 		${isDefault} AS is_default, false AS has_fixed_code, ${last} AS last_code`;
@@ -164,6 +202,8 @@ function reasonSql({ time, code, optional, once }: OmopEvents): string {
 
 function remarksSql({ time, end, value }: OmopEvents): string {
 	const conditions: Partial<Record<Remark, string>> = {
+		'missing-word': 'missing_word',
+		'unreadable-id': 'unreadable_id',
 		...(typeof time === 'string'
 			? {}
 			: {
@@ -182,14 +222,15 @@ function remarksSql({ time, end, value }: OmopEvents): string {
 			? {}
 			: {
 					'unreadable-value': 'has_number AND given_number IS NULL',
-					'value-not-finite': 'any_number IS NOT NULL AND number IS NULL',
+					'value-not-finite': 'any_number IS NOT NULL AND number IS NULL AND comparison IS NULL',
+					comparison: 'comparison IS NOT NULL',
 					'value-from-source': 'source_number IS NOT NULL',
 				}),
 	};
 	const bits = Object.entries(conditions).map(
 		([remark, condition]) => `CASE WHEN ${condition} THEN ${bitOf(remark as Remark)} ELSE 0 END`,
 	);
-	return `(${['0', ...bits].join(' + ')})::USMALLINT`;
+	return `(${['0', ...bits].join(' + ')})::UINTEGER`;
 }
 
 function withinRange(time: string): string {

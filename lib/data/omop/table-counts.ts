@@ -28,7 +28,8 @@ export async function countTable(
 		// Without a source value nothing is left to make a code of.
 		noConcept: 'reason IS NULL AND code IS NULL AND last_code IS NULL',
 		unmapped: 'reason IS NULL AND code IS NULL AND last_code IS NOT NULL',
-		unknown: `kept AND ((source_concept IS NOT NULL AND source_code IS NULL) OR
+		named: 'reason IS NULL AND (source_concept IS NOT NULL OR concept IS NOT NULL) AND NOT is_default',
+		unknown: `reason IS NULL AND ((source_concept IS NOT NULL AND source_code IS NULL) OR
 			(source_code IS NULL AND concept IS NOT NULL AND concept_code IS NULL))`,
 		...Object.fromEntries(dropReasons.map((reason, i) => [`reason ${reason}`, `reason = ${i}`])),
 		...Object.fromEntries(remarks.map((remark) => [`remark ${remark}`, `kept AND remarks & ${bitOf(remark)} <> 0`])),
@@ -61,6 +62,7 @@ export async function countTable(
 		dropped,
 		remarks: list(remarks, (remark) => count(`remark ${remark}`)),
 		codes: list(codeOrigins, (origin) => count(`code ${origin}`)),
+		namedConcepts: count('named'),
 		unknownConcepts: count('unknown'),
 	};
 }

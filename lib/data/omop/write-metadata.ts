@@ -54,9 +54,12 @@ export async function writeDatasetJson(out: string, cdm: OmopCdm): Promise<void>
 	await writeWhole(join(out, 'metadata', 'dataset.json'), `${JSON.stringify(dataset, undefined, '\t')}\n`);
 }
 
-/** Writes the report beside dataset.json: MEDS has no place for it. */
+/** Writes the report beside dataset.json: MEDS has no place for it. How the files were written is left out, so that it is the same for CSV and parquet. */
 export async function writeReport(out: string, report: OmopImportReport): Promise<void> {
-	await writeWhole(join(out, 'metadata', 'omop-import.json'), `${JSON.stringify(report, undefined, '\t')}\n`);
+	await writeWhole(
+		join(out, 'metadata', 'omop-import.json'),
+		`${JSON.stringify({ ...report, csv: undefined }, undefined, '\t')}\n`,
+	);
 }
 
 async function copySorted(database: Database, select: string, file: string): Promise<void> {

@@ -163,6 +163,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 			'cdm',
 			'encoding',
 			'max-dropped',
+			'max-unknown-concepts',
 			'memory-limit',
 			'midnight',
 			'missing-concept',

@@ -162,6 +162,7 @@ const cases: Readonly<Record<string, Case>> = {
 		},
 		count: 2,
 		first: { file: tuning, row: 5, subjectId: -3n, value: '-3' },
+		also: ['subject-without-birth'],
 	},
 	'code-null': {
 		change: (meds) => insert(meds, tuning, 2, [3, '1990-01-01', null, 1]),
@@ -227,6 +228,13 @@ const cases: Readonly<Record<string, Case>> = {
 		count: 1,
 		first: { file: tuning, row: 5, subjectId: 3n, value: '2020-01-03 00:00:01 after 2020-01-03 00:00:00' },
 	},
+	'subject-without-birth': {
+		change: (meds) => {
+			meds.data[tuning]![1] = [3, '1960-01-01', 'LAB//1//mg', 3];
+		},
+		count: 1,
+		first: { file: tuning, row: 0, subjectId: 3n },
+	},
 	'duplicate-row': {
 		change: (meds) =>
 			insert(meds, tuning, 3, [3, '2020-01-01 08:00:00', 'LAB//1//mg', 3], [3, '2020-01-01 08:00:00', 'LAB//1//mg', 3]),
@@ -244,6 +252,7 @@ const cases: Readonly<Record<string, Case>> = {
 		},
 		count: 1,
 		first: { file: 'data/train/1.parquet', row: 0, subjectId: 1n, value: `also in ${train}` },
+		also: ['subject-without-birth'],
 	},
 	'no-events': {
 		change: (meds) => {
@@ -299,6 +308,7 @@ const cases: Readonly<Record<string, Case>> = {
 		},
 		count: 1,
 		first: { file: splits, row: 4, subjectId: 5n, value: 'external' },
+		also: ['subject-without-birth'],
 	},
 	'split-empty': {
 		change: (meds) => {
