@@ -1,26 +1,27 @@
 #include <napi.h>
 
-#include "build_info.h"
+#include "api/build_info.h"
+#include "api/running_call.h"
+#include "contract_object.h"
+#include "convert.h"
 #include "engine_wrap.h"
 #include "probe_functions.h"
 
 namespace ehrjepa::bindings {
 namespace {
 
-Napi::Value build_info(const Napi::CallbackInfo& info) {
-  const api::BuildInfo build = api::build_info();
-  const Napi::Object result = Napi::Object::New(info.Env());
-  result.Set("version", build.version);
-  result.Set("torch", build.torch);
-  result.Set("cuda", build.cuda);
-  result.Set("cpuCapability", build.cpu_capability);
-  return result;
+Napi::Value build_info(const Napi::CallbackInfo& info) { return write(info.Env(), api::build_info()); }
+
+void prepare_exit(const Napi::CallbackInfo& info) {
+  api::check_at_exit(read<std::int32_t>({"engine", "code"}, info[0]));
 }
 
 /// Called once per environment (main thread, each worker thread); nothing is kept in statics.
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("Engine", EngineWrap::constructor(env));
   exports.Set("buildInfo", Napi::Function::New(env, build_info, "buildInfo"));
+  exports.Set("prepareExit", Napi::Function::New(env, prepare_exit, "prepareExit"));
+  exports.Set("contract", Napi::Function::New(env, contract_object, "contract"));
   register_probe_functions(env, exports);
   return exports;
 }

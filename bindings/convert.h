@@ -1,63 +1,171 @@
 #pragma once
 #include <napi.h>
 
-#include <cstdint>
-#include <map>
+#include <cstring>
+#include <limits>
+#include <optional>
 #include <string>
+#include <tuple>
+#include <type_traits>
 #include <vector>
 
-#include "engine.h"
+#include "contract/fields.h"
+#include "contract/names.h"
+#include "values.h"
+
+/// The one place where values cross the border: both directions follow the field lists and the tables of names in
+/// native/contract. A missing, mistyped or unknown field throws a JavaScript TypeError that names it and what was
+/// found.
 
 namespace ehrjepa::bindings {
 
-// The one place where a name crosses the border: camelCase in JavaScript, snake_case in C++. A missing or mistyped
-// field throws a JavaScript TypeError that names the argument, the field and what was found.
+template <typename T>
+inline constexpr bool is_typed = false;
+template <typename T>
+  requires(sizeof(TypedArray<T>) > 0)
+inline constexpr bool is_typed<std::vector<T>> = true;
 
-/// Reads fields of one argument object.
-class FieldReader {
- public:
-  /// @param scope  what the object is, for messages: "engine options".
-  FieldReader(const char* scope, const Napi::Value& value);
-  double number(const char* name) const;
-  std::int64_t integer(const char* name) const;
-  bool boolean(const char* name) const;
-  std::string text(const char* name) const;
-  std::vector<std::int32_t> int32s(const char* name) const;
-  std::vector<float> float32s(const char* name) const;
-  std::vector<std::uint8_t> uint8s(const char* name) const;
-  /// A plain array of finite numbers.
-  std::vector<double> numbers(const char* name) const;
+template <typename T>
+inline constexpr bool is_vector = false;
+template <typename T>
+inline constexpr bool is_vector<std::vector<T>> = true;
 
- private:
-  Napi::Value field(const char* name) const;
-  template <typename T>
-  std::vector<T> typed_array(const char* name, napi_typedarray_type type, const char* expected) const;
-  [[noreturn]] void refuse(const char* name, const char* expected, const Napi::Value& found) const;
-  const char* scope_;
-  Napi::Object object_;
-};
+template <typename T>
+inline constexpr bool is_optional = false;
+template <typename T>
+inline constexpr bool is_optional<std::optional<T>> = true;
 
-std::uint32_t job_id(const Napi::Value& value);
-std::vector<float> float32_argument(const char* name, const Napi::Value& value);
-bool boolean_argument(const char* name, const Napi::Value& value);
-std::string text_argument(const char* name, const Napi::Value& value);
-api::EngineOptions engine_options(const Napi::Value& value);
-api::PackedBatch packed_batch(const Napi::Value& value);
-api::TrainingBatch training_batch(const Napi::Value& value);
-std::vector<api::TrainingBatch> training_batches(const Napi::Value& value);
-api::LossOptions loss_options(const Napi::Value& value);
-api::StepOptions step_options(const Napi::Value& value);
-api::StateKind state_kind(const Napi::Value& value);
-api::Pooling pooling(const Napi::Value& value);
-api::EncoderChoice encoder_choice(const Napi::Value& value);
-std::map<std::string, std::string> metadata(const Napi::Value& value);
-std::vector<api::TensorEntry> tensor_entries(const Napi::Value& value);
-std::vector<api::StateKind> state_kinds(const Napi::Value& value);
-api::SaveOptions save_options(const Napi::Value& value);
-api::Placement placement(const Napi::Value& value);
+/// A value of JavaScript as its type in C++.
+template <typename T>
+T read(const Place& place, const Napi::Value& value) {
+  if constexpr (std::is_same_v<T, bool>) {
+    return read_boolean(place, value);
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    return read_text(place, value);
+  } else if constexpr (std::is_floating_point_v<T>) {
+    return read_number(place, value);
+  } else if constexpr (std::is_integral_v<T>) {
+    // What JavaScript counts exactly, or less where the type holds less.
+    constexpr std::int64_t safe = 9007199254740991;
+    constexpr std::int64_t most = sizeof(T) < 8 ? static_cast<std::int64_t>(std::numeric_limits<T>::max()) : safe;
+    return static_cast<T>(read_integer(place, value, std::is_unsigned_v<T> ? 0 : -most, most));
+  } else if constexpr (std::is_enum_v<T>) {
+    const std::string name = read_text(place, value);
+    if (const T* const found = value_named<T>(name)) return *found;
+    refuse_choice(place, names_of<T>(), value);
+  } else if constexpr (is_optional<T>) {
+    if (value.IsNull() || value.IsUndefined()) return std::nullopt;
+    return read<typename T::value_type>(place, value);
+  } else if constexpr (std::is_same_v<T, std::map<std::string, std::string>>) {
+    return read_texts(place, value);
+  } else if constexpr (std::is_same_v<T, NamedNumbers>) {
+    return read_named_numbers(place, value);
+  } else if constexpr (is_typed<T>) {
+    using Element = typename T::value_type;
+    if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != TypedArray<Element>::type) {
+      const std::string name = TypedArray<Element>::name;
+      refuse(place, (name[0] == 'I' ? "an " : "a ") + name, value);
+    }
+    const auto array = value.As<Napi::TypedArrayOf<Element>>();
+    return {array.Data(), array.Data() + array.ElementLength()};
+  } else if constexpr (is_vector<T>) {
+    const Napi::Array array = read_array(place, value);
+    T result;
+    result.reserve(array.Length());
+    for (std::uint32_t i = 0; i < array.Length(); ++i) {
+      result.push_back(read<typename T::value_type>(place.item(i), array.Get(i)));
+    }
+    return result;
+  } else {
+    const Napi::Object object = read_object(place, value);
+    T result;
+    std::vector<std::string> names;
+    std::apply(
+        [&](const auto&... each) {
+          const auto read_field = [&](const auto& entry) {
+            const std::string& name = names.emplace_back(camel_case(entry.name));
+            using Member = std::remove_reference_t<decltype(result.*entry.member)>;
+            result.*entry.member = read<Member>(place.member(name), object.Get(name));
+          };
+          (read_field(each), ...);
+        },
+        Fields<T>::list);
+    refuse_other_keys(place, object, names);
+    return result;
+  }
+}
 
-Napi::Float32Array float32_array(Napi::Env env, const std::vector<float>& values);
-Napi::Object to_object(Napi::Env env, const api::Losses& losses);
-Napi::Object to_object(Napi::Env env, const api::StepResult& result);
+/// A value of C++ for JavaScript. An absent one is null.
+template <typename T>
+Napi::Value write(Napi::Env env, const T& value) {
+  if constexpr (std::is_same_v<T, bool>) {
+    return Napi::Boolean::New(env, value);
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    return Napi::String::New(env, value);
+  } else if constexpr (std::is_arithmetic_v<T>) {
+    return Napi::Number::New(env, static_cast<double>(value));
+  } else if constexpr (std::is_enum_v<T>) {
+    return Napi::String::New(env, std::string(name_of(value)));
+  } else if constexpr (is_optional<T>) {
+    return value ? write(env, *value) : env.Null();
+  } else if constexpr (std::is_same_v<T, NamedNumbers>) {
+    const Napi::Object object = Napi::Object::New(env);
+    for (const auto& [name, number] : value) object.Set(camel_case(name), number);
+    return object;
+  } else if constexpr (is_typed<T>) {
+    using Element = typename T::value_type;
+    auto array = Napi::TypedArrayOf<Element>::New(env, value.size(), TypedArray<Element>::type);
+    if (!value.empty()) std::memcpy(array.Data(), value.data(), value.size() * sizeof(Element));
+    return array;
+  } else {
+    const Napi::Object object = Napi::Object::New(env);
+    std::apply([&](const auto&... each) { (object.Set(camel_case(each.name), write(env, value.*each.member)), ...); },
+               Fields<T>::list);
+    return object;
+  }
+}
+
+/// What a type of C++ is in JavaScript, as data: for the test that compares the contract with lib/native.ts.
+template <typename T>
+Napi::Value describe(Napi::Env env) {
+  const auto text = [&](const std::string& name) { return Napi::String::New(env, name); };
+  if constexpr (std::is_same_v<T, bool>) {
+    return text("boolean");
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    return text("string");
+  } else if constexpr (std::is_arithmetic_v<T>) {
+    return text("number");
+  } else if constexpr (std::is_same_v<T, std::map<std::string, std::string>>) {
+    return text("Record<string, string>");
+  } else if constexpr (std::is_same_v<T, NamedNumbers>) {
+    return text("Record<string, number>");
+  } else if constexpr (is_typed<T>) {
+    return text(TypedArray<typename T::value_type>::name);
+  } else {
+    const Napi::Object object = Napi::Object::New(env);
+    if constexpr (std::is_enum_v<T>) {
+      const Napi::Array names = Napi::Array::New(env);
+      for (const Named<T>& entry : Names<T>::table) names.Set(names.Length(), text(std::string(entry.name)));
+      object.Set("oneOf", names);
+    } else if constexpr (is_optional<T>) {
+      object.Set("orNull", describe<typename T::value_type>(env));
+    } else if constexpr (is_vector<T>) {
+      object.Set("arrayOf", describe<typename T::value_type>(env));
+    } else {
+      const Napi::Object fields = Napi::Object::New(env);
+      std::apply(
+          [&](const auto&... each) {
+            const auto add = [&](const auto& entry) {
+              using Member = std::remove_reference_t<decltype(std::declval<T&>().*entry.member)>;
+              fields.Set(camel_case(entry.name), describe<Member>(env));
+            };
+            (add(each), ...);
+          },
+          Fields<T>::list);
+      object.Set("fields", fields);
+    }
+    return object;
+  }
+}
 
 }  // namespace ehrjepa::bindings

@@ -1,11 +1,28 @@
 #include "engine_wrap.h"
 
+#include <string>
+#include <type_traits>
 #include <utility>
 
+#include "api/errors.h"
 #include "convert.h"
 #include "snapshot_object.h"
 
 namespace ehrjepa::bindings {
+namespace {
+
+/// A result for JavaScript.
+template <typename Result>
+Napi::Value to_js(Napi::Env env, const Result& result) {
+  return write(env, result);
+}
+Napi::Value to_js(Napi::Env env, const std::shared_ptr<api::Snapshot>& snapshot) {
+  return snapshot_object(env, snapshot);
+}
+
+std::uint32_t job_id(const Napi::CallbackInfo& info) { return read<std::uint32_t>({"engine", "jobId"}, info[0]); }
+
+}  // namespace
 
 Napi::Function EngineWrap::constructor(Napi::Env env) {
   return DefineClass(env, "Engine",
@@ -25,129 +42,109 @@ Napi::Function EngineWrap::constructor(Napi::Env env) {
                      });
 }
 
-EngineWrap::EngineWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineWrap>(info), env_(info.Env()) {
-  const api::EngineOptions options = engine_options(info[0]);
+EngineWrap::EngineWrap(const Napi::CallbackInfo& info)
+    : Napi::ObjectWrap<EngineWrap>(info), options_(read<EngineOptions>({"engine", "options"}, info[0])) {
   try {
-    parameter_count_ = static_cast<double>(api::Engine::parameter_count(options));
+    parameter_count_ = static_cast<double>(api::Engine::parameter_count(options_));
   } catch (const std::exception& error) {
     throw Napi::Error::New(info.Env(), api::message_of(error));
   }
-  thread_ = std::make_unique<EngineThread>(info.Env(), options);
-  // A step may be running when the environment ends (process.exit, a worker that is terminated): stop it first.
-  napi_add_env_cleanup_hook(env_, &EngineWrap::on_teardown, this);
+  worker_ = std::make_unique<Worker>(info.Env(), [engine = engine_] { engine->reset(); });
 }
 
-EngineWrap::~EngineWrap() {
-  if (thread_) napi_remove_env_cleanup_hook(env_, &EngineWrap::on_teardown, this);
-}
-
-void EngineWrap::on_teardown(void* self) { static_cast<EngineWrap*>(self)->thread_->stop(); }
-
-Napi::Promise EngineWrap::submit(const Napi::CallbackInfo& info,
-                                 std::function<Job::ToJs(api::Engine&, const std::atomic<bool>&)> run) {
+template <typename Run>
+Napi::Promise EngineWrap::submit(const Napi::CallbackInfo& info, Run run) {
   // The JavaScript object stays alive until the call is settled.
   auto self = std::make_shared<Napi::ObjectReference>(Napi::Persistent(info.This().As<Napi::Object>()));
-  Job job;
-  job.id = job_id(info[0]);
-  job.run = [run = std::move(run)](api::Engine& engine, const std::atomic<bool>& cancelled) {
-    return run(engine, cancelled);
-  };
-  return thread_->submit(info.Env(), std::move(job), [self] { self->Reset(); });
+  return worker_->submit(
+      info.Env(), job_id(info),
+      [engine = engine_, options = options_, run = std::move(run)](const std::atomic<bool>& cancelled) -> Worker::ToJs {
+        if (!*engine) *engine = std::make_unique<api::Engine>(options);
+        if constexpr (std::is_void_v<decltype(run(**engine, cancelled))>) {
+          run(**engine, cancelled);
+          return [](Napi::Env env) { return env.Undefined(); };
+        } else {
+          return [result = run(**engine, cancelled)](Napi::Env env) { return to_js(env, result); };
+        }
+      },
+      [self] { self->Reset(); });
 }
 
 Napi::Value EngineWrap::step(const Napi::CallbackInfo& info) {
-  return submit(info,
-                [batches = training_batches(info[1]), options = step_options(info[2])](
-                    api::Engine& engine, const std::atomic<bool>& cancelled) -> Job::ToJs {
-                  return [result = engine.step(batches, options, cancelled)](Napi::Env env) {
-                    return to_object(env, result);
-                  };
-                });
+  return submit(info, [batches = read<std::vector<TrainingBatch>>({"step", "batches"}, info[1]),
+                       options = read<StepOptions>({"step", "options"}, info[2])](api::Engine& engine,
+                                                                                  const std::atomic<bool>& cancelled) {
+    return engine.step(batches, options, cancelled);
+  });
 }
 
 Napi::Value EngineWrap::losses(const Napi::CallbackInfo& info) {
-  return submit(info,
-                [batch = training_batch(info[1]), options = loss_options(info[2])](
-                    api::Engine& engine, const std::atomic<bool>& cancelled) -> Job::ToJs {
-                  return [result = engine.losses(batch, options, cancelled)](Napi::Env env) {
-                    return to_object(env, result);
-                  };
-                });
+  return submit(info, [batch = read<TrainingBatch>({"losses", "batch"}, info[1]),
+                       options = read<LossOptions>({"losses", "options"}, info[2])](
+                          api::Engine& engine, const std::atomic<bool>& cancelled) {
+    return engine.losses(batch, options, cancelled);
+  });
 }
 
 Napi::Value EngineWrap::embed(const Napi::CallbackInfo& info) {
-  return submit(info,
-                [batch = packed_batch(info[1]), pool = pooling(info[2]), encoder = encoder_choice(info[3])](
-                    api::Engine& engine, const std::atomic<bool>& cancelled) -> Job::ToJs {
-                  return [states = engine.embed(batch, pool, encoder, cancelled)](Napi::Env env) {
-                    return float32_array(env, states);
-                  };
-                });
+  return submit(info, [batch = read<PackedBatch>({"embed", "batch"}, info[1]),
+                       pooling = read<Pooling>({"embed", "pooling"}, info[2]),
+                       encoder = read<EncoderChoice>({"embed", "encoder"}, info[3])](
+                          api::Engine& engine, const std::atomic<bool>& cancelled) {
+    return engine.embed(batch, pooling, encoder, cancelled);
+  });
 }
 
 Napi::Value EngineWrap::predict_latent(const Napi::CallbackInfo& info) {
   return submit(info,
-                [states = float32_argument("states", info[1]), days = float32_argument("daysAhead", info[2])](
-                    api::Engine& engine, const std::atomic<bool>&) -> Job::ToJs {
-                  return [predicted = engine.predict_latent(states, days)](Napi::Env env) {
-                    return float32_array(env, predicted);
-                  };
-                });
+                [states = read<std::vector<float>>({"predict latent", "states"}, info[1]),
+                 days = read<std::vector<float>>({"predict latent", "daysAhead"}, info[2])](
+                    api::Engine& engine, const std::atomic<bool>&) { return engine.predict_latent(states, days); });
 }
 
 Napi::Value EngineWrap::score(const Napi::CallbackInfo& info) {
-  return submit(info,
-                [batch = packed_batch(info[1]), with_hidden = boolean_argument("withHidden", info[2])](
-                    api::Engine& engine, const std::atomic<bool>& cancelled) -> Job::ToJs {
-                  return [scores = engine.score(batch, with_hidden, cancelled)](Napi::Env env) {
-                    const Napi::Object result = Napi::Object::New(env);
-                    result.Set("logProbabilities", float32_array(env, scores.log_probabilities));
-                    result.Set("hidden", float32_array(env, scores.hidden));
-                    return result;
-                  };
-                });
+  return submit(info, [batch = read<PackedBatch>({"score", "batch"}, info[1]),
+                       with_hidden = read<bool>({"score", "withHidden"}, info[2])](api::Engine& engine,
+                                                                                   const std::atomic<bool>& cancelled) {
+    return engine.score(batch, with_hidden, cancelled);
+  });
 }
 
 Napi::Value EngineWrap::trace(const Napi::CallbackInfo& info) {
-  return submit(
-      info,
-      [batch = training_batch(info[1]), options = loss_options(info[2]), path = text_argument("path", info[3])](
-          api::Engine& engine, const std::atomic<bool>& cancelled) -> Job::ToJs {
-        engine.trace(batch, options, path, cancelled);
-        return [](Napi::Env env) { return env.Undefined(); };
-      });
+  return submit(info, [batch = read<TrainingBatch>({"trace", "batch"}, info[1]),
+                       options = read<LossOptions>({"trace", "options"}, info[2]),
+                       path = read<std::string>({"trace", "path"}, info[3])](api::Engine& engine,
+                                                                             const std::atomic<bool>& cancelled) {
+    engine.trace(batch, options, path, cancelled);
+  });
 }
 
 Napi::Value EngineWrap::save(const Napi::CallbackInfo& info) {
-  return submit(info,
-                [kind = state_kind(info[1]), path = text_argument("path", info[2]), options = save_options(info[3])](
-                    api::Engine& engine, const std::atomic<bool>&) -> Job::ToJs {
-                  engine.save(kind, path, options);
-                  return [](Napi::Env env) { return env.Undefined(); };
-                });
+  return submit(
+      info, [kind = read<StateKind>({"save", "kind"}, info[1]), path = read<std::string>({"save", "path"}, info[2]),
+             options = read<SaveOptions>({"save", "options"}, info[3])](api::Engine& engine, const std::atomic<bool>&) {
+        engine.save(kind, path, options);
+      });
 }
 
 Napi::Value EngineWrap::load(const Napi::CallbackInfo& info) {
-  return submit(info,
-                [kind = state_kind(info[1]), entries = tensor_entries(info[2]), where = placement(info[3])](
-                    api::Engine& engine, const std::atomic<bool>&) -> Job::ToJs {
-                  engine.load(kind, entries, where);
-                  return [](Napi::Env env) { return env.Undefined(); };
-                });
+  return submit(info, [kind = read<StateKind>({"load", "kind"}, info[1]),
+                       entries = read<std::vector<TensorEntry>>({"load", "entries"}, info[2]),
+                       placement = read<Placement>({"load", "placement"}, info[3])](
+                          api::Engine& engine, const std::atomic<bool>&) { engine.load(kind, entries, placement); });
 }
 
 Napi::Value EngineWrap::snapshot(const Napi::CallbackInfo& info) {
-  return submit(info, [kinds = state_kinds(info[1])](api::Engine& engine, const std::atomic<bool>&) -> Job::ToJs {
-    return [copy = engine.snapshot(kinds)](Napi::Env env) { return snapshot_object(env, copy); };
-  });
+  return submit(info, [kinds = read<std::vector<StateKind>>({"snapshot", "kinds"}, info[1])](
+                          api::Engine& engine, const std::atomic<bool>&) { return engine.snapshot(kinds); });
 }
 
 Napi::Value EngineWrap::parameter_count(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), parameter_count_);
 }
 
-void EngineWrap::cancel(const Napi::CallbackInfo& info) { thread_->cancel(job_id(info[0])); }
+void EngineWrap::cancel(const Napi::CallbackInfo& info) { worker_->cancel(job_id(info)); }
 
-Napi::Value EngineWrap::close(const Napi::CallbackInfo& info) { return thread_->close(info.Env()); }
+Napi::Value EngineWrap::close(const Napi::CallbackInfo& info) { return worker_->close(info.Env()); }
 
 }  // namespace ehrjepa::bindings

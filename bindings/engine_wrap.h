@@ -3,7 +3,8 @@
 
 #include <memory>
 
-#include "engine_thread.h"
+#include "api/engine.h"
+#include "worker.h"
 
 namespace ehrjepa::bindings {
 
@@ -12,7 +13,6 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
  public:
   static Napi::Function constructor(Napi::Env env);
   explicit EngineWrap(const Napi::CallbackInfo& info);
-  ~EngineWrap() override;
 
  private:
   Napi::Value step(const Napi::CallbackInfo& info);
@@ -28,13 +28,18 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
   void cancel(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
 
-  Napi::Promise submit(const Napi::CallbackInfo& info,
-                       std::function<Job::ToJs(api::Engine&, const std::atomic<bool>&)> run);
-  static void on_teardown(void* self);
+  /// Queues a call of the engine.
+  /// @param info  the first argument is the number of the job.
+  /// @param run   (engine, cancelled) on the engine's thread; what it returns becomes the promise's value, or
+  /// undefined.
+  template <typename Run>
+  Napi::Promise submit(const Napi::CallbackInfo& info, Run run);
 
+  EngineOptions options_;
   double parameter_count_ = 0;
-  std::unique_ptr<EngineThread> thread_;
-  napi_env env_;
+  /// Made, used and destroyed on the worker's thread alone: libtorch keeps its threads for each calling thread.
+  std::shared_ptr<std::unique_ptr<api::Engine>> engine_ = std::make_shared<std::unique_ptr<api::Engine>>();
+  std::unique_ptr<Worker> worker_;
 };
 
 }  // namespace ehrjepa::bindings

@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "engine.h"
+#include "api/engine.h"
 
 namespace ehrjepa::bindings {
 

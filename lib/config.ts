@@ -26,11 +26,16 @@ export function parseConfig<Schema extends z.ZodType>(scope: string, schema: Sch
 		const path = issue.path.length === 0 ? 'options' : issue.path.map(String).join('.');
 		if (issue.code === 'unrecognized_keys')
 			return `${path} has no option ${issue.keys.map((key) => `"${key}"`).join(', ')}`;
-		const input = issue.input;
+		// A rule over several fields names one of them by its path, and has the whole object as input.
+		const input = issue.code === 'custom' ? valueAt(value, issue.path) : issue.input;
 		const found = input === undefined ? 'it is missing' : `it is ${JSON.stringify(input, bigintAsText)}`;
 		return `${path}: ${issue.message}, but ${found}`;
 	});
 	throw new ConfigError(`[${scope}] ${lines.join('; ')}`);
+}
+
+function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+	return path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | null | undefined)?.[key], value);
 }
 
 function bigintAsText(_key: string, value: unknown): unknown {

@@ -53,13 +53,17 @@ export type { ExportSummary } from './export/folder.js';
 export { type ExportOptions, exportHuggingFace } from './export/huggingface.js';
 export { exportModelFolder, type ModelFolderOptions, type ModelFolderSummary } from './export/model-folder.js';
 export { type ModelSize, modelSizes, type Qwen3Shape } from './model/qwen3-config.js';
+export type { LossOptions, StepOptions } from './model/step-options.js';
 export {
 	type EncoderChoice,
 	type FromPretrainedOptions,
+	type Losses,
 	type Pooling,
+	type StepResult,
 	WorldModel,
 	type WorldModelOptions,
 } from './model/world-model.js';
+export type { CollapseMonitors } from './objective/collapse-monitors.js';
 export { type Objective, type ObjectivePreset, objectivePresets } from './objective/objective.js';
 export { type PrepareOptions, prepareStore } from './prepare/prepare.js';
 export { writeReport } from './report/report.js';
@@ -84,9 +88,10 @@ export type { TextEvent } from './text/text-event.js';
 export type { TextVocabulary } from './tokenizer/text-vocabulary.js';
 export type { TokenVocabulary } from './tokenizer/token-vocabulary.js';
 export type { Vocabulary } from './tokenizer/vocabulary.js';
-export type { CollapseMonitors, StepMetrics, TuningMetrics } from './train/metrics.js';
+export type { StepMetrics, TuningMetrics } from './train/metrics.js';
 export type { RunConfig } from './train/run-config.js';
 export { RunFolder } from './train/run-folder.js';
+export { learningRateAt } from './train/schedule.js';
 export type { TrainConfig, TrainConfigInput } from './train/train-config.js';
 export { openModel, Trainer } from './train/trainer.js';
 export type {

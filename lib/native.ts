@@ -2,7 +2,9 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { isMainThread } from 'node:worker_threads';
 import { AbortedError, NativeError, SetupError } from './errors.js';
+import type { PackedBatch, TrainingBatch } from './types.js';
 
 export type ComputeDtype = 'float32' | 'bfloat16';
 
@@ -41,12 +43,13 @@ export interface NativePredictorOptions {
 	readonly fromState: boolean;
 }
 
-export interface NativeEngineOptions extends NativeModelShape {
+export interface NativeEngineOptions {
+	readonly config: NativeModelShape;
 	readonly predictor: NativePredictorOptions;
-	/** dtype of the forward and backward pass; moments and the EMA are float32. */
-	readonly computeDtype: ComputeDtype;
+	/** dtype of the forward and backward pass, not float16; moments and the EMA are float32. */
+	readonly computeDtype: StorageDtype;
 	/** float32 trains; bfloat16 takes half the memory and is frozen: a model that is only read, or the base of LoRA. */
-	readonly parameterDtype: ComputeDtype;
+	readonly parameterDtype: StorageDtype;
 	/** Adapters over a frozen base; null trains the weights themselves. */
 	readonly lora: NativeLoraOptions | null;
 	/** Weights that training leaves alone, by name. */
@@ -58,28 +61,8 @@ export interface NativeEngineOptions extends NativeModelShape {
 	readonly threads: number;
 }
 
-/** Arrays of a packed batch; see `PackedBatch` and `TrainingBatch` in types.ts. */
-export interface NativePackedBatch {
-	readonly tokens: Int32Array;
-	readonly cuSeqlens: Int32Array;
-	readonly positionIds: Int32Array;
-}
-export interface NativeTrainingBatch extends NativePackedBatch {
-	readonly contextLengths: Int32Array;
-	readonly branches: NativeBranches;
-}
-/** Latent branches; see `LatentBranches` in types.ts. */
-export interface NativeBranches {
-	readonly sequences: Int32Array;
-	readonly cuts: Int32Array;
-	readonly cuRows: Int32Array;
-	readonly tokens: Int32Array;
-	readonly positionIds: Int32Array;
-	readonly targets: Int32Array;
-	readonly days: Float32Array;
-	readonly kind: 'causal' | 'isolated' | 'state' | 'views';
-	readonly predictorTokens: number;
-}
+/** What a training batch is to the core, which has no use for the patients' numbers. */
+export type NativeTrainingBatch = Omit<TrainingBatch, 'subjectIds'>;
 
 export interface NativeLatentOptions {
 	readonly loss: 'mse' | 'smooth-l1' | 'l1' | 'cosine';
@@ -87,9 +70,8 @@ export interface NativeLatentOptions {
 	readonly beta: number;
 	readonly target: 'ema' | 'online' | 'views';
 	readonly targetLayers: number;
-	readonly varianceWeight: number;
-	readonly covarianceWeight: number;
-	readonly sigregWeight: number;
+	/** Weights of the terms in native/objective/anti_collapse, by name; 0 or absent is none. */
+	readonly antiCollapse: Readonly<Record<string, number>>;
 }
 
 export interface NativeLossOptions {
@@ -109,29 +91,20 @@ export interface NativeLossOptions {
 }
 
 export interface NativeStepOptions extends NativeLossOptions {
-	readonly learningRate: number;
-	readonly beta1: number;
-	readonly beta2: number;
-	readonly epsilon: number;
-	readonly weightDecay: number;
+	/** AdamW; matrices decay, norms and biases do not. */
+	readonly optimizer: {
+		readonly learningRate: number;
+		readonly beta1: number;
+		readonly beta2: number;
+		readonly epsilon: number;
+		readonly weightDecay: number;
+	};
 	/** Largest allowed global gradient norm; 0 does not clip. */
 	readonly gradientClip: number;
 	/** EMA decay of the target encoder. */
 	readonly momentum: number;
 	/** The target encoder becomes a copy of the encoder before the step. */
 	readonly restartTarget: boolean;
-}
-
-export interface NativeCollapseMonitors {
-	readonly predictionStd: number;
-	readonly targetStd: number;
-	readonly predictionCosine: number;
-	readonly targetCosine: number;
-	readonly predictionEffectiveRank: number;
-	readonly targetEffectiveRank: number;
-	readonly batchMeanLoss: number;
-	readonly copyContextLoss: number;
-	readonly targetEncoderDistance: number;
 }
 
 export interface NativeLosses {
@@ -144,7 +117,8 @@ export interface NativeLosses {
 	readonly regulariser: number | null;
 	/** Cosine of both losses' gradients over the encoder; null unless asked for. */
 	readonly interference: number | null;
-	readonly collapse?: NativeCollapseMonitors;
+	/** The monitors of native/objective/collapse, by name; null unless asked for. */
+	readonly collapse: Readonly<Record<string, number>> | null;
 }
 export interface NativeStepResult extends NativeLosses {
 	readonly gradientNorm: number;
@@ -154,7 +128,7 @@ export interface NativeStepResult extends NativeLosses {
 export interface NativeTensorEntry {
 	readonly name: string;
 	readonly path: string;
-	readonly dtype: 'F32' | 'F16' | 'BF16';
+	readonly dtype: StorageDtype;
 	readonly shape: readonly number[];
 	/** Byte offsets from the start of the file. */
 	readonly begin: number;
@@ -163,13 +137,16 @@ export interface NativeTensorEntry {
 export type StorageDtype = ComputeDtype | 'float16';
 export interface NativeSaveOptions {
 	readonly metadata: Readonly<Record<string, string>>;
-	/** Absent: as the tensors are. */
-	readonly dtype?: StorageDtype;
-	/** Which tensors, in this order; absent: all. */
-	readonly names?: readonly string[];
+	/** Absent or null: as the tensors are. */
+	readonly dtype?: StorageDtype | null | undefined;
+	/** Which tensors, in this order; absent or null: all. */
+	readonly names?: readonly string[] | null | undefined;
 }
 /** Memory of our own, or the pages of the file, which must then stay as it is. */
 export type Placement = 'owned' | 'mapped';
+
+export type Pooling = 'last' | 'mean';
+export type EncoderChoice = 'encoder' | 'target_encoder';
 
 export interface NativeScores {
 	/** (tokens - sequences) natural log; sequence after sequence, of every token but the first, which nothing predicts. */
@@ -199,7 +176,7 @@ export interface NativeLogisticOptions {
 	/** (rows,) 0 or 1. */
 	readonly labels: Uint8Array;
 	/** L2 weights, each fitted on its own: 0.5 l2 |w|^2 + mean log-loss; the intercept is not penalised. */
-	readonly l2: readonly number[];
+	readonly l2: Float64Array;
 }
 /** One solution per l2 weight; (l2.length x (columns + 1)), the intercept last. */
 export interface NativeLogisticResult {
@@ -215,7 +192,7 @@ export interface NativeRidgeOptions {
 	readonly targets: Float32Array;
 	readonly outputs: number;
 	/** 0.5 l2 |w|^2 + 0.5 mean squared error per output; the intercept is not penalised. */
-	readonly l2: readonly number[];
+	readonly l2: Float64Array;
 }
 /** (l2.length x outputs x (columns + 1)), the intercept last. */
 export interface NativeRidgeResult {
@@ -231,16 +208,11 @@ export interface NativeEngine {
 	step(jobId: number, batches: readonly NativeTrainingBatch[], options: NativeStepOptions): Promise<NativeStepResult>;
 	losses(jobId: number, batch: NativeTrainingBatch, options: NativeLossOptions): Promise<NativeLosses>;
 	/** (sequences x hiddenSize) final hidden states after the last norm, of the last token or the mean over tokens. */
-	embed(
-		jobId: number,
-		batch: NativePackedBatch,
-		pooling: 'last' | 'mean',
-		encoder: 'encoder' | 'target_encoder',
-	): Promise<Float32Array>;
+	embed(jobId: number, batch: PackedBatch, pooling: Pooling, encoder: EncoderChoice): Promise<Float32Array>;
 	/** (rows x hiddenSize) predicted target states; refused by a predictor that needs branch rows. */
 	predictLatent(jobId: number, states: Float32Array, daysAhead: Float32Array): Promise<Float32Array>;
 	/** Log-probability of each token given those before it. */
-	score(jobId: number, batch: NativePackedBatch, withHidden: boolean): Promise<NativeScores>;
+	score(jobId: number, batch: PackedBatch, withHidden: boolean): Promise<NativeScores>;
 	/** Writes `hidden`, `logits`, `loss` and `grad.<parameter>` of a batch as float32 safetensors. */
 	trace(jobId: number, batch: NativeTrainingBatch, options: NativeLossOptions, path: string): Promise<void>;
 	/** Writes a safetensors file; the caller gives a temporary name and renames. */
@@ -265,12 +237,18 @@ export interface NativeAddon {
 	/** Solvers run on a thread of their own, never on the event loop. */
 	fitLogistic(options: NativeLogisticOptions): Promise<NativeLogisticResult>;
 	fitRidge(options: NativeRidgeOptions): Promise<NativeRidgeResult>;
-	buildInfo(): {
-		readonly version: string;
-		readonly torch: string;
-		readonly cuda: boolean;
-		readonly cpuCapability: string;
-	};
+	buildInfo(): NativeBuildInfo;
+	/** Called when the process is about to end: while a call runs it then ends without destructors (native/api/running_call.h). */
+	prepareExit(code: number): void;
+	/** Every type that crosses the border as the core has it, under its name here; a test compares both. */
+	contract(): Readonly<Record<string, unknown>>;
+}
+
+export interface NativeBuildInfo {
+	readonly version: string;
+	readonly torch: string;
+	readonly cuda: boolean;
+	readonly cpuCapability: string;
 }
 
 let loaded: NativeAddon | undefined;
@@ -307,8 +285,11 @@ export function nativeAddon(): NativeAddon {
 			continue;
 		}
 		try {
-			loaded = createRequire(import.meta.url)(file) as NativeAddon;
-			return loaded;
+			const addon = createRequire(import.meta.url)(file) as NativeAddon;
+			// A worker's end waits for its calls by itself; what ends the process is the main thread.
+			if (isMainThread) process.once('exit', (code) => addon.prepareExit(code));
+			loaded = addon;
+			return addon;
 		} catch (cause) {
 			failures.push(`${file}: ${(cause as Error).message}`);
 		}

@@ -25,7 +25,7 @@ const std::atomic<bool> running{false};
 
 // Layers of Qwen3-1.7B's shape, and of its vocabulary the share that the layers are of 28: the head weighs as it does
 // there.
-model::Qwen3Config shape_of(std::int64_t layers) {
+Qwen3Config shape_of(std::int64_t layers) {
   return {.vocab_size = 151'936 * layers / 28,
           .hidden_size = 2048,
           .intermediate_size = 6144,
@@ -38,7 +38,7 @@ model::Qwen3Config shape_of(std::int64_t layers) {
 /// One patient: half context, half future; the latent branch has all of the future, or a query for every 20th token.
 PlainBatch patient(std::int64_t tokens, bool query, std::int64_t vocabulary) {
   PlainBatch batch;
-  if (query) batch.kind = train::BranchKind::kIsolated;
+  if (query) batch.kind = BranchKind::kIsolated;
   std::vector<std::int32_t>& sequence = batch.sequences.emplace_back();
   for (std::int64_t i = 0; i < tokens; ++i)
     sequence.push_back(static_cast<std::int32_t>((i * 7919) % (vocabulary - 1)));
@@ -60,7 +60,7 @@ PlainBatch patient(std::int64_t tokens, bool query, std::int64_t vocabulary) {
 /// The same update from two forward passes of the encoder (clean, masked) and a whole one of the target encoder.
 class TwoPassStep {
  public:
-  TwoPassStep(const train::WorldModelOptions& options, const PlainBatch& batch) : model_(options), batch_(batch) {
+  TwoPassStep(const EngineOptions& options, const PlainBatch& batch) : model_(options), batch_(batch) {
     const train::WorldModelBatch packed = batch.packed(options.config.vocab_size);
     clean_ = packed.packed.trunk();
     scored_rows_ = packed.scored_rows;
@@ -76,11 +76,11 @@ class TwoPassStep {
     predicted_ = at::tensor(predicted, at::kLong);
   }
 
-  double step(const train::StepOptions& options) {
+  double step(const StepOptions& options) {
     train::TrainingState& state = model_.training();
     std::vector<at::Tensor> parameters;
     for (const model::NamedTensor& parameter : state.trainable) parameters.push_back(parameter.tensor);
-    const model::Qwen3Config& config = model_.config();
+    const Qwen3Config& config = model_.config();
     const model::Qwen3Weights weights = model::cast_weights(model_.encoder(), model_.compute_dtype());
     const at::Tensor clean = model::qwen3_forward(weights, config, clean_, running);
     const at::Tensor next = objective::next_token_loss(clean.index_select(0, scored_rows_), weights.lm_head, labels_);
@@ -113,13 +113,12 @@ class TwoPassStep {
 
 int train_step(const TrainStepSettings& settings) {
   memory::use_caching_allocator();  // as the engine does
-  const model::Qwen3Config config = shape_of(settings.layers);
-  const train::WorldModelOptions options{
-      .config = config,
-      .predictor = {.kind = model::PredictorKind::kMlp, .width = 2 * config.hidden_size},
-      .compute_dtype = settings.bfloat16 ? ComputeDtype::kBfloat16 : ComputeDtype::kFloat32,
-      .seed = 1};
-  train::StepOptions step;
+  const Qwen3Config config = shape_of(settings.layers);
+  const EngineOptions options{.config = config,
+                              .predictor = {.kind = PredictorKind::kMlp, .width = 2 * config.hidden_size},
+                              .compute_dtype = settings.bfloat16 ? Dtype::kBfloat16 : Dtype::kFloat32,
+                              .seed = 1};
+  StepOptions step;
   step.optimizer.learning_rate = 1e-5;
   step.latent_weight = settings.variant == "sft" ? 0.0 : 1.0;
   const PlainBatch batch = patient(settings.tokens, settings.variant == "query", config.vocab_size);
@@ -142,13 +141,13 @@ int train_step(const TrainStepSettings& settings) {
   } else if (settings.variant == "sft" || settings.variant == "query" || settings.variant == "masked") {
     train::WorldModel model(options);
     const std::vector<train::WorldModelBatch> packed = {batch.packed(config.vocab_size)};
-    timed([&] { return model.step(packed, step, running).loss; });
+    timed([&] { return train::step(model, packed, step, running).loss; });
   } else if (settings.variant == "monitors") {
     // Every second step of a masked run reads the collapse monitors.
     train::WorldModel model(options);
     const std::vector<train::WorldModelBatch> packed = {batch.packed(config.vocab_size)};
     timed([&] {
-      const double found = model.step(packed, step, running).loss;
+      const double found = train::step(model, packed, step, running).loss;
       step.with_collapse_monitors = !step.with_collapse_monitors;
       return found;
     });

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { writeWhole } from '../files/whole.js';
+import { CollapseMonitors } from '../objective/collapse-monitors.js';
 import type { TokenStore } from '../store/token-store.js';
 import { batchLosses } from '../train/batch-losses.js';
-import { CollapseMonitors } from '../train/metrics.js';
 import { openModel } from '../train/trainer.js';
 
 /** Losses of one trained model on batches of held-out patients; no patient is in two of them. */

@@ -114,7 +114,7 @@ export async function fitLatentProbe(
 			columns: table.columns,
 			targets: Float32Array.from(bySplit.train.states),
 			outputs: axes,
-			l2: l2Grid,
+			l2: Float64Array.from(l2Grid),
 		}),
 	);
 	const apply = (features: Float32Array, penalty: number): Float64Array => {

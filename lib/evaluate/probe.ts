@@ -62,7 +62,7 @@ export async function fitProbe(
 			rows: nTrainSamples,
 			columns: table.columns,
 			labels: trainLabels,
-			l2: [...l2Grid],
+			l2: Float64Array.from(l2Grid),
 		}),
 	);
 	const solution = (i: number) => weights.subarray(i * (table.columns + 1), (i + 1) * (table.columns + 1));

@@ -83,13 +83,11 @@ export async function openPretrained(directory: string): Promise<PretrainedModel
 	};
 }
 
-const storedAs = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' } as const;
-
 /** What `config.json` says of the files and is not so; the files count. */
 function differences(config: HuggingFaceConfig, vocabSize: number, entries: readonly NativeTensorEntry[]): string[] {
 	const notes: string[] = [];
 	const dtypes = [...new Set(entries.map(({ dtype }) => dtype))];
-	if (config.dtype !== undefined && dtypes.some((dtype) => dtype !== storedAs[config.dtype!]))
+	if (config.dtype !== undefined && dtypes.some((dtype) => dtype !== config.dtype))
 		notes.push(
 			`config.json says ${config.dtype} but the weights are ${dtypes.join(' and ')}: they are read as they are`,
 		);

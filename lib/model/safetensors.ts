@@ -3,7 +3,7 @@ import { open } from 'node:fs/promises';
 import { z } from 'zod';
 import { CheckpointError } from '../errors.js';
 import { parseJson } from '../files/json.js';
-import type { NativeTensorEntry } from '../native.js';
+import type { NativeTensorEntry, StorageDtype } from '../native.js';
 
 const Header = z.record(
 	z.string(),
@@ -44,12 +44,19 @@ export async function readSafetensorsHeader(path: string): Promise<SafetensorsFi
 	return { metadata, entries: entries.map(asWeight) };
 }
 
+/** The format's names of the dtypes that weights may have. */
+const weightDtypes = new Map<string, StorageDtype>([
+	['F32', 'float32'],
+	['F16', 'float16'],
+	['BF16', 'bfloat16'],
+]);
+
 /** The tensor as one that can be loaded. @throws {CheckpointError} When it is not F32, F16 or BF16. */
 export function asWeight(tensor: StoredTensor): NativeTensorEntry {
-	const { dtype } = tensor;
-	if (dtype === 'F32' || dtype === 'F16' || dtype === 'BF16') return { ...tensor, dtype };
+	const dtype = weightDtypes.get(tensor.dtype);
+	if (dtype !== undefined) return { ...tensor, dtype };
 	throw new CheckpointError(
-		`[safetensors] ${tensor.path}: tensor ${tensor.name} must be F32, F16 or BF16 but is ${dtype}`,
+		`[safetensors] ${tensor.path}: tensor ${tensor.name} must be F32, F16 or BF16 but is ${tensor.dtype}`,
 	);
 }
 

@@ -1,48 +1,62 @@
 import { join } from 'node:path';
+import { z } from 'zod';
+import { nonNegativeInteger, parseConfig, positiveInteger, seed } from '../config.js';
 import { AbortedError, ConfigError, NativeError } from '../errors.js';
 import type {
-	ComputeDtype,
+	EncoderChoice,
 	NativeEngine,
 	NativeLosses,
-	NativeLossOptions,
-	NativePackedBatch,
 	NativePredictorOptions,
 	NativeSaveOptions,
 	NativeScores,
 	NativeSnapshot,
 	NativeStateKind,
-	NativeStepOptions,
 	NativeStepResult,
 	NativeTensorEntry,
 	NativeTrainingBatch,
 	Placement,
+	Pooling,
 } from '../native.js';
 import { nativeAddon, nativeCall } from '../native.js';
+import type { CollapseMonitors } from '../objective/collapse-monitors.js';
+import type { PackedBatch } from '../types.js';
 import { requireSameAdapter } from './adapter-config.js';
-import type { LoraOptions } from './lora.js';
-import { predictorOf } from './predictor.js';
+import { LoraOptions } from './lora.js';
+import { PredictorOptions, predictorOf } from './predictor.js';
 import { openPretrained } from './pretrained.js';
-import { nativeShape, type Qwen3Shape } from './qwen3-config.js';
+import { nativeShape, Qwen3Shape } from './qwen3-config.js';
 import { readSafetensorsHeader } from './safetensors.js';
+import { LossOptions, nativeLossOptions, nativeStepOptions, StepOptions } from './step-options.js';
 
-export interface WorldModelOptions {
-	readonly shape: Qwen3Shape;
-	readonly vocabSize: number;
-	/** Token that stands for a masked one, recorded by exports; null when the vocabulary has none to spare. */
-	readonly maskTokenId: number | null;
-	/** Absent: an MLP of twice the hidden size. */
-	readonly predictor?: NativePredictorOptions | undefined;
-	readonly computeDtype?: ComputeDtype | undefined;
-	/** float32 (default) trains; bfloat16 takes half the memory and is frozen: a model that is only read, or the base of LoRA. */
-	readonly parameterDtype?: ComputeDtype | undefined;
-	/** Train adapters over a frozen base. */
-	readonly lora?: LoraOptions | undefined;
-	/** Weights that training leaves alone, by their HuggingFace names; not together with `lora`. */
-	readonly frozen?: readonly string[] | undefined;
-	/** Random initial weights come from it alone. */
-	readonly seed: number;
-	readonly threads?: number | undefined;
-}
+const dtype = z.enum(['float32', 'bfloat16']);
+
+/** What a model is made from; the size of the vocabulary alone has no default. */
+export const WorldModelOptions = z
+	.strictObject({
+		/** One of `modelSizes` or a shape of one's own; `{}` is the `demo` size. */
+		shape: Qwen3Shape.prefault({}),
+		vocabSize: positiveInteger,
+		/** Token that stands for a masked one, recorded by exports; null when the vocabulary has none to spare. */
+		maskTokenId: nonNegativeInteger.nullable().default(null),
+		/** Absent: an MLP of twice the hidden size. */
+		predictor: PredictorOptions.optional(),
+		computeDtype: dtype.default('float32'),
+		/** float32 trains; bfloat16 takes half the memory and is frozen: a model that is only read, or the base of LoRA. */
+		parameterDtype: dtype.default('float32'),
+		/** Train adapters over a frozen base. */
+		lora: LoraOptions.optional(),
+		/** Weights that training leaves alone, by their HuggingFace names; not together with `lora`. */
+		frozen: z.array(z.string()).default([]),
+		/** Random initial weights come from it alone. */
+		seed: seed.default(1),
+		/** Threads of the engine; 0 takes all cores. */
+		threads: nonNegativeInteger.default(0),
+	})
+	.refine(({ maskTokenId, vocabSize }) => maskTokenId === null || maskTokenId < vocabSize, {
+		path: ['maskTokenId'],
+		message: 'must lie in the vocabulary',
+	});
+export type WorldModelOptions = z.input<typeof WorldModelOptions>;
 
 /** What a pretrained model does not say itself. */
 export interface FromPretrainedOptions
@@ -58,8 +72,17 @@ export interface FromPretrainedOptions
 // Qwen3's tokenizer ends at 151,668 and its embedding at 151,935: 267 rows are unused.
 const spareToken = (vocabSize: number): number | null => (vocabSize === 151_936 ? 151_669 : null);
 
-export type Pooling = 'last' | 'mean';
-export type EncoderChoice = 'encoder' | 'target_encoder';
+export type { EncoderChoice, Pooling };
+
+/** Losses of a batch, in nats and in the latent loss's own unit. */
+export interface Losses extends Omit<NativeLosses, 'collapse'> {
+	/** Null unless asked for, or without a latent loss. */
+	readonly collapse: CollapseMonitors | null;
+}
+/** Losses before the update, and the gradient's global L2 norm before clipping. */
+export interface StepResult extends Losses {
+	readonly gradientNorm: number;
+}
 
 /**
  * A patient world model: encoder f, target encoder f', predictor g and the optimiser's state, on a thread of their own.
@@ -67,13 +90,13 @@ export type EncoderChoice = 'encoder' | 'target_encoder';
  *
  * @example
  * ```ts
- * const model = new WorldModel({ shape, vocabSize: 500, maskTokenId: 1, seed: 7 });
+ * const model = new WorldModel({ vocabSize: 500, maskTokenId: 1 });
  * const states = await model.embed(batch); // (sequences x hiddenSize)
  * await model.close();
  * ```
  */
 export class WorldModel {
-	readonly options: WorldModelOptions;
+	readonly options: z.output<typeof WorldModelOptions>;
 	readonly #engine: NativeEngine;
 	#nextJob = 1;
 
@@ -82,25 +105,16 @@ export class WorldModel {
 	 * @throws {SetupError} When the addon is not built.
 	 */
 	constructor(options: WorldModelOptions, weights: 'random' | 'from-files' = 'random') {
-		this.options = options;
-		const { maskTokenId, vocabSize } = options;
-		if (maskTokenId !== null && !(Number.isInteger(maskTokenId) && maskTokenId >= 0 && maskTokenId < vocabSize)) {
-			throw new ConfigError(
-				`[world model] maskTokenId must lie in the vocabulary of ${vocabSize} tokens but is ${maskTokenId}`,
-			);
-		}
+		this.options = parseConfig('world model', WorldModelOptions, options);
+		const { shape, vocabSize, lora = null, maskTokenId: _, ...rest } = this.options;
 		const { Engine } = nativeAddon();
 		try {
 			this.#engine = new Engine({
-				...nativeShape(options.shape, options.vocabSize),
-				predictor: predictorOf(options),
-				computeDtype: options.computeDtype ?? 'float32',
-				parameterDtype: options.parameterDtype ?? 'float32',
-				lora: options.lora ?? null,
-				frozen: options.frozen ?? [],
+				...rest,
+				config: nativeShape(shape, vocabSize),
+				predictor: predictorOf(this.options),
+				lora,
 				encoderFromFiles: weights === 'from-files',
-				seed: options.seed,
-				threads: options.threads ?? 0,
 			});
 		} catch (cause) {
 			throw new NativeError((cause as Error).message, { cause });
@@ -151,22 +165,30 @@ export class WorldModel {
 	/**
 	 * One update of encoder and predictor, then of the target encoder.
 	 *
+	 * @example
+	 * ```ts
+	 * const { loss } = await model.step(batch, { learningRate: 1e-3 });
+	 * ```
 	 * @param batch - One batch, or micro-batches whose update is that of one large batch.
+	 * @throws {ConfigError} For options that break a rule.
 	 * @throws {AbortedError} When the signal fires; weights and optimiser are then as before the call.
 	 * @throws {NativeError} For a batch that breaks a rule, or a loss that is not finite; the state is as before.
 	 */
-	step(
+	async step(
 		batch: NativeTrainingBatch | readonly NativeTrainingBatch[],
-		options: NativeStepOptions,
+		options: StepOptions,
 		signal?: AbortSignal,
-	): Promise<NativeStepResult> {
-		const batches = 'tokens' in batch ? [batch] : batch;
-		return this.#call(signal, (job) => this.#engine.step(job, batches, options));
+	): Promise<StepResult> {
+		const native = nativeStepOptions(parseConfig('step', StepOptions, options));
+		const batches = ('tokens' in batch ? [batch] : batch).map(nativeBatch);
+		const result = await this.#call(signal, (job) => this.#engine.step(job, batches, native));
+		return withMonitors(result);
 	}
 
 	/** The losses of a batch without an update. */
-	losses(batch: NativeTrainingBatch, options: NativeLossOptions, signal?: AbortSignal): Promise<NativeLosses> {
-		return this.#call(signal, (job) => this.#engine.losses(job, batch, options));
+	async losses(batch: NativeTrainingBatch, options: LossOptions = {}, signal?: AbortSignal): Promise<Losses> {
+		const native = nativeLossOptions(parseConfig('losses', LossOptions, options));
+		return withMonitors(await this.#call(signal, (job) => this.#engine.losses(job, nativeBatch(batch), native)));
 	}
 
 	/**
@@ -175,7 +197,7 @@ export class WorldModel {
 	 * @returns (sequences x hiddenSize), row-major.
 	 */
 	embed(
-		batch: NativePackedBatch,
+		batch: PackedBatch,
 		options: {
 			readonly pooling?: Pooling;
 			readonly encoder?: EncoderChoice;
@@ -183,7 +205,7 @@ export class WorldModel {
 		} = {},
 	): Promise<Float32Array> {
 		const { pooling = 'last', encoder = 'encoder', signal } = options;
-		return this.#call(signal, (job) => this.#engine.embed(job, batch, pooling, encoder));
+		return this.#call(signal, (job) => this.#engine.embed(job, nativePacked(batch), pooling, encoder));
 	}
 
 	/** Parameters in bfloat16 without adapters: the model is read, never trained, and has no predictor. */
@@ -241,18 +263,21 @@ export class WorldModel {
 	 * @throws {NativeError} When a result is not finite: NaN never stands for something else.
 	 */
 	score(
-		batch: NativePackedBatch,
+		batch: PackedBatch,
 		options: { readonly withHidden?: boolean; readonly signal?: AbortSignal | undefined } = {},
 	): Promise<NativeScores> {
-		return this.#call(options.signal, (job) => this.#engine.score(job, batch, options.withHidden ?? false));
+		return this.#call(options.signal, (job) =>
+			this.#engine.score(job, nativePacked(batch), options.withHidden ?? false),
+		);
 	}
 
 	/**
 	 * Writes what one forward and backward pass makes as float32 safetensors, to be compared with another program's:
 	 * `hidden` (tokens x hiddenSize), `logits` (tokens x vocabulary), `loss`, `grad.<parameter>` before clipping.
 	 */
-	trace(batch: NativeTrainingBatch, options: NativeLossOptions, path: string): Promise<void> {
-		return this.#call(undefined, (job) => this.#engine.trace(job, batch, options, path));
+	async trace(batch: NativeTrainingBatch, options: LossOptions, path: string): Promise<void> {
+		const native = nativeLossOptions(parseConfig('trace', LossOptions, options));
+		return this.#call(undefined, (job) => this.#engine.trace(job, nativeBatch(batch), native, path));
 	}
 
 	/**
@@ -309,4 +334,17 @@ export class WorldModel {
 			signal?.removeEventListener('abort', cancel);
 		}
 	}
+}
+
+// The border refuses fields that it does not know: a batch may carry more than the core reads.
+function nativePacked({ tokens, cuSeqlens, positionIds }: PackedBatch): PackedBatch {
+	return { tokens, cuSeqlens, positionIds };
+}
+function nativeBatch(batch: NativeTrainingBatch): NativeTrainingBatch {
+	return { ...nativePacked(batch), contextLengths: batch.contextLengths, branches: batch.branches };
+}
+
+/** The core's monitors are those of the table: test/bindings/contract.test.ts. */
+function withMonitors<Result extends NativeLosses | NativeStepResult>(result: Result) {
+	return { ...result, collapse: result.collapse as CollapseMonitors | null };
 }

@@ -62,7 +62,7 @@ const LatentTarget = z.discriminatedUnion('kind', [
 ]);
 
 /** Terms that keep predictions spread out, added to the latent loss. */
-const AntiCollapse = z.strictObject({
+export const AntiCollapse = z.strictObject({
 	/** VICReg's hinge on the standard deviation of each feature; VICReg takes 25 beside an invariance weight of 25. */
 	variance: weight.default(0),
 	/** VICReg's penalty on covariances; VICReg takes 1. */

@@ -69,6 +69,16 @@ export function weightsAt(objective: Objective, step: number, steps: number): St
 	return { nextToken: nextWeight, latent: latent.weight * rising, momentum: momentumAt(latent, step, steps) };
 }
 
+/**
+ * Whether the target encoder starts anew from the encoder before a step: at the first latent step of a curriculum, whose
+ * first stage it has not followed.
+ */
+export function targetRestartsAt(objective: Objective, step: number, steps: number): boolean {
+	const { latent, schedule } = objective;
+	if (latent?.target.kind !== 'ema' || schedule.kind === 'simultaneous' || step === 1) return false;
+	return weightsAt(objective, step - 1, steps).latent === 0 && weightsAt(objective, step, steps).latent > 0;
+}
+
 function momentumAt({ target }: LatentObjective, step: number, steps: number): number | null {
 	if (target.kind === 'online' || target.kind === 'views') return null;
 	if (target.kind === 'frozen') return 1;

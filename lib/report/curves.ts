@@ -1,4 +1,5 @@
-import type { CollapseMonitors, MetricsLine } from '../train/metrics.js';
+import { type CollapseMonitor, collapseMonitors } from '../objective/collapse-monitors.js';
+import type { MetricsLine } from '../train/metrics.js';
 import type { CurveSeries } from './line-chart.js';
 import type { ReportRun } from './report-data.js';
 import type { Point } from './scales.js';
@@ -31,12 +32,13 @@ export function pointsOf(lines: readonly MetricsLine[], pick: Pick): Point[] {
 	return points;
 }
 
-export function monitor(name: keyof CollapseMonitors): Pick {
-	return ({ collapse }) => collapse?.[name] ?? null;
+/** A monitor as the report shows it: one that is a null model's loss as what the latent loss is a multiple of. */
+export function monitorPick(name: CollapseMonitor): Pick {
+	return collapseMonitors[name].line === 'ratio' ? relativeTo(name) : ({ collapse }) => collapse?.[name] ?? null;
 }
 
 /** Latent loss as a multiple of a null model's; null where the null model is perfect, because nothing can beat it. */
-export function relativeTo(name: 'batchMeanLoss' | 'copyContextLoss'): Pick {
+function relativeTo(name: CollapseMonitor): Pick {
 	return ({ latentLoss, collapse }) => {
 		const reference = collapse?.[name];
 		return latentLoss === null || reference === undefined || reference <= 0 ? null : latentLoss / reference;

@@ -170,6 +170,7 @@ export interface TokenStore {
 	readonly tokenizer: string | undefined;
 	split(name: Split): StoreSplit;
 	close(): Promise<void>;
+	[Symbol.asyncDispose](): Promise<void>;
 }
 
 /**
@@ -196,14 +197,16 @@ export async function openTokenStore(directory: string): Promise<TokenStore> {
 		tuning: await StoreSplit.open(directory, 'tuning'),
 		held_out: await StoreSplit.open(directory, 'held_out'),
 	};
+	const close = async () => {
+		for (const split of Object.values(opened)) await split.close();
+	};
 	return {
 		directory,
 		manifest,
 		vocabulary,
 		tokenizer: isText ? join(directory, 'tokenizer') : undefined,
 		split: (name) => opened[name],
-		close: async () => {
-			for (const split of Object.values(opened)) await split.close();
-		},
+		close,
+		[Symbol.asyncDispose]: close,
 	};
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { Estimate } from '../evaluate/evaluation-file.js';
-import { CollapseMonitors } from '../train/metrics.js';
+import { CollapseMonitors } from '../objective/collapse-monitors.js';
 import { StudyOptions } from './options.js';
 
 /** What a row measures. Losses are nats per token and mean squares per position; the two ratios are to a null model. */

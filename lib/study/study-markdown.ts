@@ -1,5 +1,6 @@
 import type { Estimate } from '../evaluate/evaluation-file.js';
 import { parseJson } from '../files/json.js';
+import { type CollapseMonitor, collapseMonitors } from '../objective/collapse-monitors.js';
 import type { Quantity, StudyFile, StudyRow } from './study-file.js';
 
 const integer = (value: number) => value.toLocaleString('en-US');
@@ -121,15 +122,10 @@ function lossTable(file: StudyFile, notes: string[]): string[][] {
 
 function collapseTable(file: StudyFile): string[][] {
 	const models = [...new Set(file.collapse.map(({ model }) => model))];
-	const monitors = [
-		['predictionStd', 'spread, predictions'],
-		['targetStd', 'spread, targets'],
-		['predictionCosine', 'cosine, predictions'],
-		['targetCosine', 'cosine, targets'],
-		['predictionEffectiveRank', 'rank, predictions'],
-		['targetEffectiveRank', 'rank, targets'],
-		['targetEncoderDistance', 'target distance'],
-	] as const;
+	const monitors = (Object.keys(collapseMonitors) as CollapseMonitor[]).flatMap((name) => {
+		const { study } = collapseMonitors[name];
+		return study === null ? [] : [[name, study] as const];
+	});
 	return [
 		['monitor', ...models.map((model) => labelOf(file, model))],
 		...monitors.map(([name, title]) => [

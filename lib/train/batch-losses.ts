@@ -1,10 +1,11 @@
 import type { WorldModel } from '../model/world-model.js';
+import type { CollapseMonitors } from '../objective/collapse-monitors.js';
 import { predictionCount } from '../sample/branches.js';
 import { Sampler } from '../sample/sampler.js';
 import type { TokenStore } from '../store/token-store.js';
 import type { Split } from '../types.js';
 import { lossOptionsAt, samplerOptions } from './loss-options.js';
-import type { CollapseMonitors, TuningMetrics } from './metrics.js';
+import type { TuningMetrics } from './metrics.js';
 import type { TrainConfig } from './train-config.js';
 
 /** Losses of one batch without an update. */
@@ -42,7 +43,7 @@ export async function* batchLosses(
 	const poolBatches = batches === 'epoch' ? 1 : batches;
 	const sampler = new Sampler(store, split, { ...samplerOptions(config, seed), poolBatches });
 	const last = batches === 'epoch' ? Math.max(1, await sampler.batchesPerEpoch()) : batches;
-	const options = lossOptionsAt(config, step, { collapse: true, interference: false });
+	const options = lossOptionsAt(config, step, { collapse: true });
 	for await (const batch of sampler.batches(1, last)) {
 		const { nextTokenLoss, latentLoss, scoredTokens, collapse } = await model.losses(batch, options, signal);
 		yield {
@@ -52,7 +53,7 @@ export async function* batchLosses(
 			nextTokenLoss,
 			predictions: latentLoss === null ? 0 : predictionCount(batch.branches),
 			latentLoss,
-			collapse: collapse ?? null,
+			collapse,
 		};
 	}
 }

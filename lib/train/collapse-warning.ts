@@ -1,4 +1,4 @@
-import type { CollapseMonitors } from './metrics.js';
+import type { CollapseMonitors } from '../objective/collapse-monitors.js';
 
 // Readings at the start of a run say nothing: every latent space is narrow before it is trained.
 const readingsBefore = 3;

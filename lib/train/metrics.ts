@@ -1,30 +1,5 @@
 import { z } from 'zod';
-
-/**
- * State of the latent space at one step, over the masked positions M of one batch. It tells a learning model from a
- * collapsed one. Equations: `native/objective/README.md`.
- */
-export const CollapseMonitors = z.strictObject({
-	/** Mean over dimensions of the standard deviation over positions, of predictions and of targets. */
-	predictionStd: z.number(),
-	targetStd: z.number(),
-	/** Mean cosine of all pairs of positions; 1 is a collapsed space. */
-	predictionCosine: z.number(),
-	targetCosine: z.number(),
-	/**
-	 * exp(entropy of the normalised covariance eigenvalues) over at most 256 positions, evenly spaced; at most
-	 * min(positions - 1, hidden size).
-	 */
-	predictionEffectiveRank: z.number(),
-	targetEffectiveRank: z.number(),
-	/** Loss of a predictor that always outputs the batch mean of the targets. */
-	batchMeanLoss: z.number(),
-	/** Loss of a predictor that copies the target encoder's state at the last context token. */
-	copyContextLoss: z.number(),
-	/** Relative L2 distance of the target encoder's weights from the encoder's. */
-	targetEncoderDistance: z.number(),
-});
-export type CollapseMonitors = z.infer<typeof CollapseMonitors>;
+import { CollapseMonitors } from '../objective/collapse-monitors.js';
 
 /** One optimiser step: a line of `metrics.jsonl` with `kind: "train"`. */
 export const StepMetrics = z.strictObject({

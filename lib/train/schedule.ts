@@ -1,11 +1,14 @@
-import type { OptimizerConfig } from './train-config.js';
+import type { z } from 'zod';
+import { OptimizerConfig } from './train-config.js';
 
 /**
  * Learning rate of a step: linear warm-up from 0, then half a cosine from the peak to `finalFraction` of it.
  *
  * @param step - 1 for the first update.
+ * @param options - As `TrainConfig.optimizer`; `{}` has its defaults.
  */
-export function learningRateAt(step: number, steps: number, optimizer: OptimizerConfig): number {
+export function learningRateAt(step: number, steps: number, options: z.input<typeof OptimizerConfig> = {}): number {
+	const optimizer = OptimizerConfig.parse(options);
 	const warmup = Math.max(1, Math.round(steps * optimizer.warmupFraction));
 	if (step <= warmup) return (optimizer.learningRate * step) / warmup;
 	const progress = Math.min(1, (step - warmup) / Math.max(1, steps - warmup));

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { filePath, fraction, nonNegativeInteger, positiveInteger, seed } from '../config.js';
 import { Qwen3Shape } from '../model/qwen3-config.js';
+import { adamW } from '../model/step-options.js';
 import { Objective } from '../objective/objective.js';
 import { Trainable } from './trainable.js';
 
@@ -8,12 +9,7 @@ import { Trainable } from './trainable.js';
 export const OptimizerConfig = z.strictObject({
 	/** Peak of the schedule. Ours, for small models from scratch. */
 	learningRate: z.number().positive().default(1e-3),
-	beta1: fraction.default(0.9),
-	beta2: fraction.default(0.95),
-	epsilon: z.number().positive().default(1e-8),
-	weightDecay: z.number().nonnegative().default(0.01),
-	/** Largest global gradient norm; 0 does not clip. */
-	gradientClip: z.number().nonnegative().default(1),
+	...adamW,
 	/** Share of the steps in which the learning rate rises from 0 linearly. */
 	warmupFraction: fraction.default(0.03),
 	/** The cosine ends at this share of the peak. */

@@ -1,7 +1,7 @@
 import { AbortedError, CheckpointError } from '../errors.js';
 import { requirePath } from '../files/path.js';
-import type { WorldModel } from '../model/world-model.js';
-import type { NativeLosses } from '../native.js';
+import type { Losses, WorldModel } from '../model/world-model.js';
+import { weightsAt } from '../objective/objective.js';
 import { prefetchBatches } from '../sample/prefetch.js';
 import type { TokenStore } from '../store/token-store.js';
 import type { LongOperation, Split, TrainingBatch } from '../types.js';
@@ -9,7 +9,7 @@ import { batchLosses, meanLosses } from './batch-losses.js';
 import { CheckpointWriter } from './checkpoint-writer.js';
 import { CollapseWatch } from './collapse-warning.js';
 import { checkpointModel, initialModel, planRun, type RunModelOptions } from './initial-model.js';
-import { lossOptionsAt, samplerOptions, targetRestartsAt } from './loss-options.js';
+import { lossOptionsAt, samplerOptions } from './loss-options.js';
 import type { StepMetrics, TuningMetrics } from './metrics.js';
 import type { RunConfig } from './run-config.js';
 import { RunFolder } from './run-folder.js';
@@ -186,24 +186,20 @@ export class Trainer {
 		const step = this.#step + 1;
 		const learningRate = learningRateAt(step, config.steps, config.optimizer);
 		const { latent } = config.objective;
+		const { momentum } = weightsAt(config.objective, step, config.steps);
 		const { beta1, beta2, epsilon, weightDecay, gradientClip } = config.optimizer;
 		const started = performance.now();
-		const { weights, ...losses } = lossOptionsAt(config, step, {
-			collapse: isDue(step, config.collapseEvery, config.steps),
-			interference: latent !== null && latent.interferenceEvery > 0 && step % latent.interferenceEvery === 0,
-		});
 		const result = await this.model.step(
 			batches,
 			{
-				...losses,
+				...lossOptionsAt(config, step, { collapse: isDue(step, config.collapseEvery, config.steps) }),
+				interference: latent !== null && latent.interferenceEvery > 0 && step % latent.interferenceEvery === 0,
 				learningRate,
 				beta1,
 				beta2,
 				epsilon,
 				weightDecay,
 				gradientClip,
-				momentum: weights.momentum ?? 1,
-				restartTarget: targetRestartsAt(config, step),
 			},
 			signal,
 		);
@@ -215,7 +211,7 @@ export class Trainer {
 			step,
 			...pickLosses(result),
 			learningRate,
-			momentum: weights.momentum,
+			momentum,
 			gradientNorm: result.gradientNorm,
 			...(result.regulariser === null ? {} : { regulariser: result.regulariser }),
 			...(result.interference === null ? {} : { interference: result.interference }),
@@ -225,7 +221,7 @@ export class Trainer {
 			waitMs,
 			...(checkpointMs === undefined ? {} : { checkpointMs }),
 			peakRssBytes: process.resourceUsage().maxRSS * 1024,
-			...(result.collapse === undefined ? {} : { collapse: result.collapse }),
+			...(result.collapse === null ? {} : { collapse: result.collapse }),
 		};
 	}
 
@@ -299,7 +295,7 @@ function isDue(step: number, every: number, last: number): boolean {
 	return step === last || (every > 0 && step % every === 0);
 }
 
-function pickLosses({ loss, nextTokenLoss, latentLoss }: NativeLosses) {
+function pickLosses({ loss, nextTokenLoss, latentLoss }: Losses) {
 	return { loss, nextTokenLoss, latentLoss };
 }
 

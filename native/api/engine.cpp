@@ -5,7 +5,6 @@
 #include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/tensor.h>
 #include <c10/core/GradMode.h>
-#include <c10/util/Exception.h>
 
 #include <algorithm>
 #include <cmath>
@@ -25,125 +24,8 @@
 namespace ehrjepa::api {
 namespace {
 
-model::Qwen3Config model_config(const EngineOptions& options) {
-  model::Qwen3Config config{
-      .vocab_size = options.vocab_size,
-      .hidden_size = options.hidden_size,
-      .intermediate_size = options.intermediate_size,
-      .num_hidden_layers = options.num_hidden_layers,
-      .num_attention_heads = options.num_attention_heads,
-      .num_key_value_heads = options.num_key_value_heads,
-      .head_dim = options.head_dim,
-      .rms_norm_eps = options.rms_norm_eps,
-      .rope_theta = options.rope_theta,
-      .tie_word_embeddings = options.tie_word_embeddings,
-      .initializer_range = options.initializer_range,
-  };
-  model::check(config);
-  return config;
-}
-
-std::optional<model::LoraOptions> lora_options(const EngineOptions& options) {
-  if (!options.lora) return std::nullopt;
-  const LoraOptions& lora = *options.lora;
-  return model::LoraOptions{lora.rank, lora.alpha, lora.dropout, lora.targets};
-}
-
-model::PredictorOptions predictor_options(const PredictorOptions& options) {
-  const auto kind = [&] {
-    switch (options.kind) {
-      case PredictorKind::kIdentity:
-        return model::PredictorKind::kIdentity;
-      case PredictorKind::kMlp:
-        return model::PredictorKind::kMlp;
-      case PredictorKind::kTransformer:
-        return model::PredictorKind::kTransformer;
-    }
-    throw Error("[engine] unknown kind of predictor");
-  };
-  model::PredictorOptions result{.kind = kind(),
-                                 .width = options.width,
-                                 .layers = options.layers,
-                                 .heads = options.heads,
-                                 .from_state = options.from_state};
-  model::check(result);
-  return result;
-}
-
-train::BranchKind branch_kind(BranchKind kind) {
-  switch (kind) {
-    case BranchKind::kCausal:
-      return train::BranchKind::kCausal;
-    case BranchKind::kIsolated:
-      return train::BranchKind::kIsolated;
-    case BranchKind::kState:
-      return train::BranchKind::kState;
-    case BranchKind::kViews:
-      return train::BranchKind::kViews;
-  }
-  throw Error("[engine] unknown kind of branch");
-}
-
-train::TargetKind target_kind(TargetKind kind) {
-  switch (kind) {
-    case TargetKind::kEma:
-      return train::TargetKind::kEma;
-    case TargetKind::kOnline:
-      return train::TargetKind::kOnline;
-    case TargetKind::kViews:
-      return train::TargetKind::kViews;
-  }
-  throw Error("[engine] unknown kind of target");
-}
-
-objective::LatentLossKind loss_kind(LatentLossKind kind) {
-  switch (kind) {
-    case LatentLossKind::kMse:
-      return objective::LatentLossKind::kMse;
-    case LatentLossKind::kSmoothL1:
-      return objective::LatentLossKind::kSmoothL1;
-    case LatentLossKind::kL1:
-      return objective::LatentLossKind::kL1;
-    case LatentLossKind::kCosine:
-      return objective::LatentLossKind::kCosine;
-  }
-  throw Error("[engine] unknown kind of latent loss");
-}
-
-train::LossOptions loss_options(const LossOptions& options) {
-  const LatentOptions& latent = options.latent;
-  return {.next_token_weight = options.next_token_weight,
-          .latent_weight = options.latent_weight,
-          .latent = {.loss = loss_kind(latent.loss),
-                     .beta = latent.beta,
-                     .target = target_kind(latent.target),
-                     .target_layers = latent.target_layers,
-                     .variance_weight = latent.variance_weight,
-                     .covariance_weight = latent.covariance_weight,
-                     .sigreg_weight = latent.sigreg_weight},
-          .seed = options.seed,
-          .step = options.step,
-          .with_collapse_monitors = options.with_collapse_monitors,
-          .with_interference = options.with_interference};
-}
-
-Losses to_api(const train::Losses& losses) {
-  Losses result{losses.loss,        losses.next_token_loss, losses.latent_loss, losses.scored_tokens,
-                losses.regulariser, losses.interference,    std::nullopt};
-  if (losses.collapse) {
-    const train::CollapseMonitors& c = *losses.collapse;
-    result.collapse = CollapseMonitors{c.prediction_std,
-                                       c.target_std,
-                                       c.prediction_cosine,
-                                       c.target_cosine,
-                                       c.prediction_effective_rank,
-                                       c.target_effective_rank,
-                                       c.batch_mean_loss,
-                                       c.copy_context_loss,
-                                       c.target_encoder_distance};
-  }
-  return result;
-}
+// The cache of memory is the process's: the last engine frees it.
+std::atomic<int> engines{0};
 
 /// Results as they leave: finite, or an error, so that no caller has to ask what NaN would mean.
 std::vector<float> floats(const char* scope, const char* name, const at::Tensor& tensor) {
@@ -154,14 +36,6 @@ std::vector<float> floats(const char* scope, const char* name, const at::Tensor&
                 " is " + std::to_string(values[place]) + "; a weight or an activation is too large");
   }
   return {values, values + tensor.numel()};
-}
-
-std::optional<at::ScalarType> storage_dtype(const std::string& name) {
-  if (name.empty()) return std::nullopt;
-  if (name == "float32") return at::kFloat;
-  if (name == "float16") return at::kHalf;
-  if (name == "bfloat16") return at::kBFloat16;
-  throw Error("[engine] dtype must be float32, float16 or bfloat16 but is " + name);
 }
 
 std::vector<model::NamedTensor> chosen(const std::vector<model::NamedTensor>& tensors,
@@ -180,31 +54,13 @@ std::vector<model::NamedTensor> chosen(const std::vector<model::NamedTensor>& te
 
 class Engine::Implementation {
  public:
-  explicit Implementation(const EngineOptions& options)
-      : model_({.config = model_config(options),
-                .predictor = predictor_options(options.predictor),
-                .compute_dtype = parse_compute_dtype(options.compute_dtype),
-                .parameter_dtype = parse_compute_dtype(options.parameter_dtype, "parameterDtype"),
-                .lora = lora_options(options),
-                .frozen = options.frozen,
-                .seed = options.seed,
-                .encoder_from_files = options.encoder_from_files}) {}
+  explicit Implementation(const EngineOptions& options) : model_(options) {}
 
   train::WorldModel& model() { return model_; }
 
-  train::WorldModelBatch batch(const TrainingBatch& batch, bool score_all) const {
-    const BranchTable& branches = batch.branches;
-    return train::world_model_batch(packed(batch), batch.context_lengths,
-                                    {.sequences = branches.sequences,
-                                     .cuts = branches.cuts,
-                                     .cu_rows = branches.cu_rows,
-                                     .tokens = branches.tokens,
-                                     .position_ids = branches.position_ids,
-                                     .targets = branches.targets,
-                                     .days = branches.days,
-                                     .kind = branch_kind(branches.kind),
-                                     .predictor_tokens = branches.predictor_tokens},
-                                    score_all, model_.config().vocab_size);
+  train::WorldModelBatch batch(const TrainingBatch& batch, const LossOptions& options) const {
+    return train::world_model_batch(packed(batch), batch.context_lengths, batch.branches, options.next_token_on,
+                                    model_.config().vocab_size);
   }
   model::PackedTokens packed(const PackedBatch& batch) const {
     return model::packed_tokens(batch.tokens, batch.cu_seqlens, batch.position_ids, model_.config().vocab_size);
@@ -251,43 +107,27 @@ void Snapshot::write(StateKind kind, const std::string& path,
   io::write_safetensors(path, found->second, metadata);
 }
 
-bool is_cancellation(const std::exception& error) { return dynamic_cast<const Cancelled*>(&error) != nullptr; }
-
-std::string message_of(const std::exception& error) {
-  if (const auto* torch_error = dynamic_cast<const c10::Error*>(&error)) {
-    return torch_error->what_without_backtrace();
-  }
-  return error.what();
-}
-
 Engine::Engine(const EngineOptions& options) {
   memory::use_caching_allocator();
-  if (options.threads > 0) at::set_num_threads(options.threads);
+  if (options.threads > 0) at::set_num_threads(static_cast<int>(options.threads));
   implementation_ = std::make_unique<Implementation>(options);
+  ++engines;
 }
 Engine::~Engine() {
   implementation_.reset();
-  memory::release_cached_memory();
+  if (--engines == 0) memory::release_cached_memory();
 }
 
 StepResult Engine::step(const std::vector<TrainingBatch>& batches, const StepOptions& options,
                         const std::atomic<bool>& cancelled) {
   if (batches.empty()) throw Error("[step] batches must hold at least one batch but hold none");
-  train::StepOptions step;
-  static_cast<train::LossOptions&>(step) = loss_options(options);
-  step.optimizer = {options.learning_rate, options.beta1, options.beta2, options.epsilon, options.weight_decay};
-  step.gradient_clip = options.gradient_clip;
-  step.momentum = options.momentum;
-  step.restart_target = options.restart_target;
   std::vector<train::WorldModelBatch> tensors;
-  for (const TrainingBatch& batch : batches) tensors.push_back(implementation_->batch(batch, options.score_all));
-  const train::StepResult result = implementation_->model().step(tensors, step, cancelled);
-  return {to_api(result), result.gradient_norm};
+  for (const TrainingBatch& batch : batches) tensors.push_back(implementation_->batch(batch, options));
+  return train::step(implementation_->model(), tensors, options, cancelled);
 }
 
 Losses Engine::losses(const TrainingBatch& batch, const LossOptions& options, const std::atomic<bool>& cancelled) {
-  return to_api(implementation_->model().losses(implementation_->batch(batch, options.score_all), loss_options(options),
-                                                cancelled));
+  return train::losses(implementation_->model(), implementation_->batch(batch, options), options, cancelled);
 }
 
 std::vector<float> Engine::embed(const PackedBatch& batch, Pooling pooling, EncoderChoice encoder,
@@ -296,8 +136,7 @@ std::vector<float> Engine::embed(const PackedBatch& batch, Pooling pooling, Enco
   const model::Qwen3Weights& weights =
       encoder == EncoderChoice::kEncoder ? model.encoder() : model.training().target_encoder.weights();
   const at::Tensor states =
-      infer::embed(weights, model.config(), model.compute_dtype(), implementation_->packed(batch),
-                   pooling == Pooling::kLast ? infer::Pooling::kLast : infer::Pooling::kMean, cancelled)
+      infer::embed(weights, model.config(), model.compute_dtype(), implementation_->packed(batch), pooling, cancelled)
           .contiguous();
   return floats("embed", "states", states);
 }
@@ -324,8 +163,8 @@ std::vector<float> Engine::predict_latent(const std::vector<float>& states, cons
 
 Scores Engine::score(const PackedBatch& batch, bool with_hidden, const std::atomic<bool>& cancelled) {
   const train::WorldModel& model = implementation_->model();
-  const infer::Scores scores = infer::score(model.encoder(), model.config(), model.compute_dtype(),
-                                            implementation_->packed(batch), with_hidden, cancelled);
+  const infer::ScoreTensors scores = infer::score(model.encoder(), model.config(), model.compute_dtype(),
+                                                  implementation_->packed(batch), with_hidden, cancelled);
   return {floats("score", "log-probabilities", scores.log_probabilities),
           with_hidden ? floats("score", "hidden states", scores.hidden) : std::vector<float>()};
 }
@@ -333,8 +172,8 @@ Scores Engine::score(const PackedBatch& batch, bool with_hidden, const std::atom
 void Engine::trace(const TrainingBatch& batch, const LossOptions& options, const std::string& path,
                    const std::atomic<bool>& cancelled) {
   train::WorldModel& model = implementation_->model();
-  const train::WorldModelBatch tensors = implementation_->batch(batch, options.score_all);
-  const train::Gradients gradients = model.gradients({&tensors, 1}, loss_options(options), cancelled);
+  const train::WorldModelBatch tensors = implementation_->batch(batch, options);
+  const train::Gradients gradients = train::gradients(model, {&tensors, 1}, options, cancelled);
   const at::NoGradGuard no_grad;
   const model::Qwen3Weights weights = model::cast_weights(model.encoder(), model.compute_dtype());
   const at::Tensor hidden_TD = model::qwen3_forward(weights, model.config(), tensors.packed.trunk(), cancelled);
@@ -345,33 +184,27 @@ void Engine::trace(const TrainingBatch& batch, const LossOptions& options, const
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     if (gradients.values[i].defined()) result.push_back({"grad." + parameters[i].name, gradients.values[i]});
   }
-  io::write_safetensors(path, result, {}, at::kFloat);
+  io::write_safetensors(path, result, {}, Dtype::kFloat32);
 }
 
 void Engine::save(StateKind kind, const std::string& path, const SaveOptions& options) {
   std::vector<model::NamedTensor> tensors = implementation_->state(kind);
-  if (!options.names.empty()) tensors = chosen(tensors, options.names);
+  if (options.names) tensors = chosen(tensors, *options.names);
   train::WorldModel& model = implementation_->model();
   if (kind == StateKind::kEncoder) tensors = model::merge_lora(std::move(tensors), model.encoder().adapters);
   if (kind == StateKind::kTargetEncoder) {
     tensors = model::merge_lora(std::move(tensors), model.training().target_encoder.weights().adapters);
   }
-  io::write_safetensors(path, tensors, options.metadata, storage_dtype(options.dtype));
+  io::write_safetensors(path, tensors, options.metadata, options.dtype);
 }
 
 void Engine::load(StateKind kind, const std::vector<TensorEntry>& entries, Placement placement) {
-  std::vector<io::TensorEntry> list;
-  for (const TensorEntry& entry : entries) {
-    list.push_back({entry.name, entry.path, entry.dtype, entry.shape, entry.begin, entry.end});
-  }
   train::WorldModel& model = implementation_->model();
   if (kind != StateKind::kEncoder || model.has_training_state()) {
-    io::copy_safetensors(list, implementation_->state(kind));
+    io::copy_safetensors(entries, implementation_->state(kind));
     return;
   }
-  model.assign_encoder(
-      io::read_safetensors(list, model.encoder_tensors(), model.parameter_dtype(),
-                           placement == Placement::kMapped ? io::Placement::kMapped : io::Placement::kOwned));
+  model.assign_encoder(io::read_safetensors(entries, model.encoder_tensors(), model.parameter_dtype(), placement));
 }
 
 std::shared_ptr<Snapshot> Engine::snapshot(const std::vector<StateKind>& kinds) {
@@ -386,17 +219,7 @@ std::shared_ptr<Snapshot> Engine::snapshot(const std::vector<StateKind>& kinds) 
 }
 
 std::int64_t Engine::parameter_count(const EngineOptions& options) {
-  const model::Qwen3Config config = model_config(options);
-  parse_compute_dtype(options.compute_dtype);
-  parse_compute_dtype(options.parameter_dtype, "parameterDtype");
-  const std::int64_t predictor = model::parameter_count(predictor_options(options.predictor), config.hidden_size);
-  if (options.lora) return model::lora_parameter_count(config, *lora_options(options)) + predictor;
-  std::int64_t encoder = 0;
-  for (const model::Weight& weight : model::qwen3_layout(config)) {
-    const auto& frozen = options.frozen;
-    if (std::find(frozen.begin(), frozen.end(), weight.name()) == frozen.end()) encoder += weight.count(config);
-  }
-  return encoder + predictor;
+  return train::WorldModel::parameter_count(options);
 }
 
 }  // namespace ehrjepa::api

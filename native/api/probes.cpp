@@ -47,14 +47,14 @@ LogisticResult fit_logistic(const LogisticOptions& options, const std::atomic<bo
   return result;
 }
 
-std::vector<double> fit_ridge(const RidgeOptions& options, const std::atomic<bool>& cancelled) {
+RidgeResult fit_ridge(const RidgeOptions& options, const std::atomic<bool>& cancelled) {
   check_size("features", options.features.size(), options.rows, options.columns);
   check_size("targets", options.targets.size(), options.rows, options.outputs);
   const at::Tensor solution =
       solve::fit_ridge(view(options.features, {options.rows, options.columns}, at::kFloat),
                        view(options.targets, {options.rows, options.outputs}, at::kFloat), options.l2, cancelled);
   const double* const values = solution.data_ptr<double>();
-  return {values, values + solution.numel()};
+  return {{values, values + solution.numel()}};
 }
 
 }  // namespace ehrjepa::api

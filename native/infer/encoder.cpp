@@ -6,7 +6,7 @@
 
 namespace ehrjepa::infer {
 
-at::Tensor embed(const model::Qwen3Weights& weights, const model::Qwen3Config& config, at::ScalarType compute_dtype,
+at::Tensor embed(const model::Qwen3Weights& weights, const Qwen3Config& config, at::ScalarType compute_dtype,
                  const model::PackedTokens& batch, Pooling pooling, const std::atomic<bool>& cancelled) {
   const at::NoGradGuard no_grad;
   const at::Tensor hidden_TD =

@@ -12,12 +12,12 @@
 
 namespace ehrjepa::infer {
 
-Scores score(const model::Qwen3Weights& weights, const model::Qwen3Config& config, at::ScalarType compute_dtype,
-             const model::PackedTokens& batch, bool with_hidden, const std::atomic<bool>& cancelled) {
+ScoreTensors score(const model::Qwen3Weights& weights, const Qwen3Config& config, at::ScalarType compute_dtype,
+                   const model::PackedTokens& batch, bool with_hidden, const std::atomic<bool>& cancelled) {
   const at::NoGradGuard no_grad;
   const model::Qwen3Weights cast = model::cast_weights(weights, compute_dtype);
   const at::Tensor hidden_TD = model::qwen3_forward(cast, config, batch, cancelled);
-  Scores result;
+  ScoreTensors result;
   const auto sequences = static_cast<std::int64_t>(batch.layout.cu_seqlens.size()) - 1;
   result.log_probabilities = at::empty({hidden_TD.size(0) - sequences}, at::TensorOptions().dtype(at::kFloat));
   // 256 MiB of float32 logits at a time.

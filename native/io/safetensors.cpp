@@ -15,6 +15,7 @@
 #include "core/error.h"
 #include "core/finite.h"
 #include "io/file.h"
+#include "memory/scalar_type.h"
 
 namespace ehrjepa::io {
 namespace {
@@ -49,11 +50,8 @@ const char* dtype_name(const std::string& path, const std::string& tensor, at::S
   fail(path, "tensor " + tensor + " must be float32, float16 or bfloat16");
 }
 
-at::ScalarType scalar_type(const TensorEntry& entry) {
-  if (entry.dtype == "F32") return at::kFloat;
-  if (entry.dtype == "F16") return at::kHalf;
-  if (entry.dtype == "BF16") return at::kBFloat16;
-  fail(entry.path, "tensor " + entry.name + " must be F32, F16 or BF16 but is " + entry.dtype);
+at::ScalarType stored_dtype(const NamedTensor& entry, std::optional<Dtype> dtype) {
+  return dtype ? memory::scalar_type(*dtype) : entry.tensor.scalar_type();
 }
 
 std::string shape_text(at::IntArrayRef shape) {
@@ -63,7 +61,7 @@ std::string shape_text(at::IntArrayRef shape) {
 }
 
 std::string header_of(const std::string& path, const std::vector<NamedTensor>& tensors,
-                      const std::map<std::string, std::string>& metadata, std::optional<at::ScalarType> dtype) {
+                      const std::map<std::string, std::string>& metadata, std::optional<Dtype> dtype) {
   std::string header = "{\"__metadata__\":{\"format\":\"pt\"";
   for (const auto& [key, value] : metadata) {
     header += ',';
@@ -74,7 +72,7 @@ std::string header_of(const std::string& path, const std::vector<NamedTensor>& t
   header += '}';
   std::uint64_t offset = 0;
   for (const NamedTensor& entry : tensors) {
-    const at::ScalarType stored = dtype.value_or(entry.tensor.scalar_type());
+    const at::ScalarType stored = stored_dtype(entry, dtype);
     const std::uint64_t end = offset + static_cast<std::uint64_t>(entry.tensor.numel()) * c10::elementSize(stored);
     header += ',';
     header += json_string(entry.name);
@@ -131,7 +129,7 @@ std::vector<const TensorEntry*> locate(const std::vector<TensorEntry>& entries, 
                            shape_text(entry.shape));
     }
     const std::uint64_t bytes =
-        static_cast<std::uint64_t>(target.tensor.numel()) * c10::elementSize(scalar_type(entry));
+        static_cast<std::uint64_t>(target.tensor.numel()) * c10::elementSize(memory::scalar_type(entry.dtype));
     const std::uint64_t size = files.open(entry.path).size();
     if (entry.end < entry.begin || entry.end > size || entry.end - entry.begin != bytes) {
       fail(entry.path, "tensor " + entry.name + " must span " + std::to_string(bytes) + " bytes inside the file of " +
@@ -148,10 +146,13 @@ at::Tensor mapped_tensor(const TensorEntry& entry, Files& files) {
   std::shared_ptr<Mapping> mapping = files.map(entry.path);
   char* const data = mapping->at(entry.begin);
   return at::from_blob(
-      data, entry.shape, [mapping = std::move(mapping)](void*) {}, at::TensorOptions().dtype(scalar_type(entry)));
+      data, entry.shape, [mapping = std::move(mapping)](void*) {},
+      at::TensorOptions().dtype(memory::scalar_type(entry.dtype)));
 }
 
-bool is_aligned(const TensorEntry& entry) { return entry.begin % c10::elementSize(scalar_type(entry)) == 0; }
+bool is_aligned(const TensorEntry& entry) {
+  return entry.begin % c10::elementSize(memory::scalar_type(entry.dtype)) == 0;
+}
 
 /// Reads bytes of equal dtype by all threads.
 void read_bytes(const TensorEntry& entry, const at::Tensor& destination, Files& files) {
@@ -169,12 +170,12 @@ void read_bytes(const TensorEntry& entry, const at::Tensor& destination, Files& 
 }
 
 void copy_values(const TensorEntry& entry, const at::Tensor& destination, Files& files) {
-  if (scalar_type(entry) == destination.scalar_type() && destination.is_contiguous()) {
+  if (memory::scalar_type(entry.dtype) == destination.scalar_type() && destination.is_contiguous()) {
     read_bytes(entry, destination, files);
   } else if (is_aligned(entry)) {
     destination.copy_(mapped_tensor(entry, files));
   } else {
-    const at::Tensor same = at::empty(entry.shape, at::TensorOptions().dtype(scalar_type(entry)));
+    const at::Tensor same = at::empty(entry.shape, at::TensorOptions().dtype(memory::scalar_type(entry.dtype)));
     read_bytes(entry, same, files);
     destination.copy_(same);
   }
@@ -217,7 +218,7 @@ void require_finite(const TensorEntry& entry, const at::Tensor& values) {
 /// The numbers of a tensor as the file has them.
 at::Tensor stored_tensor(const TensorEntry& entry, Files& files) {
   if (is_aligned(entry)) return mapped_tensor(entry, files);
-  at::Tensor values = at::empty(entry.shape, at::TensorOptions().dtype(scalar_type(entry)));
+  at::Tensor values = at::empty(entry.shape, at::TensorOptions().dtype(memory::scalar_type(entry.dtype)));
   read_bytes(entry, values, files);
   return values;
 }
@@ -236,7 +237,7 @@ at::Tensor as_written(const std::string& path, const NamedTensor& entry, at::Sca
 }  // namespace
 
 void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
-                       const std::map<std::string, std::string>& metadata, std::optional<at::ScalarType> dtype) {
+                       const std::map<std::string, std::string>& metadata, std::optional<Dtype> dtype) {
   const at::NoGradGuard no_grad;
   File file(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC);
   try {
@@ -245,7 +246,7 @@ void write_safetensors(const std::string& path, const std::vector<NamedTensor>& 
     file.write(&header_size, sizeof(header_size));  // little-endian, as is every machine libtorch is built for
     file.write(header.data(), header.size());
     for (const NamedTensor& entry : tensors) {
-      const at::Tensor values = as_written(path, entry, dtype.value_or(entry.tensor.scalar_type()));
+      const at::Tensor values = as_written(path, entry, stored_dtype(entry, dtype));
       file.write(values.data_ptr(), values.nbytes());
     }
     file.sync();
@@ -271,7 +272,7 @@ std::vector<at::Tensor> read_safetensors(const std::vector<TensorEntry>& entries
   std::vector<at::Tensor> result;
   const at::NoGradGuard no_grad;
   for (const TensorEntry* const entry : locate(entries, wanted, files)) {
-    if (placement == Placement::kMapped && scalar_type(*entry) == dtype && is_aligned(*entry)) {
+    if (placement == Placement::kMapped && memory::scalar_type(entry->dtype) == dtype && is_aligned(*entry)) {
       result.push_back(mapped_tensor(*entry, files));
     } else {
       result.push_back(at::empty(entry->shape, at::TensorOptions().dtype(dtype)));

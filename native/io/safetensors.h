@@ -1,36 +1,20 @@
 #pragma once
-#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "contract/state.h"
 #include "io/named_tensor.h"
 
 namespace ehrjepa::io {
-
-/// Where one tensor lies in a file. TypeScript parses the header; the bounds are checked again here.
-struct TensorEntry {
-  std::string name;
-  std::string path;
-  std::string dtype;  ///< "F32", "F16" or "BF16"
-  std::vector<std::int64_t> shape;
-  std::uint64_t begin = 0;  ///< bytes from the start of the file
-  std::uint64_t end = 0;
-};
-
-enum class Placement {
-  kOwned,   ///< memory of our own
-  kMapped,  ///< pages of the file, copied when written to; the file must stay as it is while the tensor lives
-};
 
 /// Writes tensors in order as safetensors (header padded to 64 bytes) and fsyncs the file.
 /// The caller gives a temporary name and renames it when all files of a checkpoint are written.
 /// @param dtype  of every tensor in the file; absent: each tensor's own.
 /// @throws Error with the system's reason, or for a number that does not fit `dtype`; a partial file is removed.
 void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
-                       const std::map<std::string, std::string>& metadata,
-                       std::optional<at::ScalarType> dtype = std::nullopt);
+                       const std::map<std::string, std::string>& metadata, std::optional<Dtype> dtype = std::nullopt);
 
 /// Copies the listed tensors into `destination`, by name, with conversion to the destination's dtype.
 /// @throws Error when a name is missing or unknown, a shape or a byte count does not fit, a number is NaN or infinite,

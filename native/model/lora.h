@@ -15,13 +15,6 @@ namespace ehrjepa::model {
 
 class Weight;
 
-struct LoraOptions {
-  std::int64_t rank = 64;
-  double alpha = 128.0;
-  double dropout = 0.1;              ///< of the adapter's input, in training alone
-  std::vector<std::string> targets;  ///< of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj
-};
-
 /// Low-rank change of one linear map: W + scale B A. Undefined tensors: the map has none.
 struct LoraAdapter {
   at::Tensor a;  ///< (r, in)

@@ -6,22 +6,11 @@
 #include <variant>
 #include <vector>
 
+#include "contract/model.h"
 #include "model/parameters.h"
 #include "model/transformer_predictor.h"
 
 namespace ehrjepa::model {
-
-enum class PredictorKind { kIdentity, kMlp, kTransformer };
-
-/// Shape of a predictor; which fields count depends on the kind.
-struct PredictorOptions {
-  PredictorKind kind = PredictorKind::kIdentity;
-  std::int64_t width = 0;   ///< mlp: hidden layer; transformer: its own width
-  std::int64_t layers = 0;  ///< transformer
-  std::int64_t heads = 0;   ///< transformer; divides the width
-  /// Transformer: predictions start from the context's state and the time ahead alone, without a branch row.
-  bool from_state = false;
-};
 
 /// @throws Error naming the field that breaks a rule.
 void check(const PredictorOptions& options);

@@ -8,11 +8,11 @@
 #include <ATen/ops/smooth_l1_loss.h>
 
 #include "core/error.h"
+#include "objective/wide.h"
 
 namespace ehrjepa::objective {
 at::Tensor normalise_target(const at::Tensor& hidden_MD) {
-  const at::Tensor wide = hidden_MD.scalar_type() == at::kDouble ? hidden_MD : hidden_MD.to(at::kFloat);
-  return at::layer_norm(wide, {wide.size(-1)}, {}, {}, 1e-5).detach();
+  return at::layer_norm(wide(hidden_MD), {hidden_MD.size(-1)}, {}, {}, 1e-5).detach();
 }
 
 at::Tensor latent_loss(const at::Tensor& predicted_MD, const at::Tensor& target_MD, LatentLossKind kind, double beta) {

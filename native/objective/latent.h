@@ -1,19 +1,14 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include "contract/losses.h"
+
 namespace ehrjepa::objective {
 
 /// Target latents: layer norm over features without affine, float32, no gradient. Without it a regression could be won
 /// by shrinking the norm of the hidden states (I-JEPA, V-JEPA and data2vec all normalise).
 /// @param hidden_MD  (M, D) states of the target encoder; @return (M, D) float32 (float64 for float64 input).
 at::Tensor normalise_target(const at::Tensor& hidden_MD);
-
-enum class LatentLossKind {
-  kMse,       ///< mean over positions and features of (prediction - target)^2: the paper's, as reported second-hand
-  kSmoothL1,  ///< Huber with `beta` (I-JEPA: 1)
-  kL1,        ///< mean absolute difference (V-JEPA)
-  kCosine,    ///< mean over positions of 1 - cosine
-};
 
 /// Latent loss, the paper's JEPA term.
 /// @param predicted_MD  (M, D), any dtype; @param target_MD (M, D) from `normalise_target`.

@@ -83,7 +83,7 @@ void add_entries(const BranchPlace& place, const BranchTable& branches, std::int
 }  // namespace
 
 WorldModelBatch world_model_batch(const model::PackedTokens& trunk, std::span<const std::int32_t> context_lengths,
-                                  const BranchTable& branches, bool score_all, std::int64_t vocab_size) {
+                                  const BranchTable& branches, ScoredLabels labels, std::int64_t vocab_size) {
   const std::vector<std::int64_t>& cu_seqlens = trunk.layout.cu_seqlens;
   const std::size_t sequences = cu_seqlens.size() - 1;
   const std::int64_t trunk_rows = trunk.layout.trunk_rows();
@@ -100,7 +100,8 @@ WorldModelBatch world_model_batch(const model::PackedTokens& trunk, std::span<co
       fail("context_lengths must lie in [1, sequence length) but sequence " + std::to_string(s) + " of " +
            std::to_string(end - begin) + " tokens has " + std::to_string(context_lengths[s]));
     }
-    for (std::int64_t row = score_all ? begin : future - 1; row + 1 < end; ++row) scored.push_back(row);
+    for (std::int64_t row = labels == ScoredLabels::kAll ? begin : future - 1; row + 1 < end; ++row)
+      scored.push_back(row);
   }
   WorldModelBatch batch;
   batch.packed = trunk;

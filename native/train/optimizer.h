@@ -3,17 +3,10 @@
 
 #include <vector>
 
+#include "contract/losses.h"
 #include "model/parameters.h"
 
 namespace ehrjepa::train {
-
-struct AdamWOptions {
-  double learning_rate = 0.0;
-  double beta1 = 0.9;
-  double beta2 = 0.95;
-  double epsilon = 1e-8;
-  double weight_decay = 0.01;
-};
 
 /// AdamW (Loshchilov & Hutter 2019) with two decay groups: matrices and embeddings decay, norms and biases do not.
 /// Moments are float32. A parameter without a gradient (the predictor in an SFT-only step) is left alone, its step

@@ -1,8 +1,8 @@
-import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import t from 'tap';
-import { Qwen3Shape } from '../../lib/model/qwen3-config.js';
+import { nativeShape, Qwen3Shape } from '../../lib/model/qwen3-config.js';
+import { nativeStepOptions, StepOptions } from '../../lib/model/step-options.js';
 import { WorldModel } from '../../lib/model/world-model.js';
 import { nativeAddon } from '../../lib/native.js';
 import { nativeBatch, plainStep } from '../fixtures/native-batch.js';
@@ -23,7 +23,7 @@ const options = plainStep;
 
 t.test('the addon has exactly the functions of its contract', async (t) => {
 	const addon = nativeAddon();
-	t.same(Object.keys(addon).sort(), ['Engine', 'buildInfo', 'fitLogistic', 'fitRidge']);
+	t.same(Object.keys(addon).sort(), ['Engine', 'buildInfo', 'contract', 'fitLogistic', 'fitRidge', 'prepareExit']);
 	t.same(Object.getOwnPropertyNames(addon.Engine.prototype).sort(), [
 		'cancel',
 		'close',
@@ -53,20 +53,9 @@ t.test('bad arguments are typed errors with the caller in the stack', async (t) 
 		message: '[batch] cu_seqlens must end at total_tokens (12) but ends at 11',
 	});
 	t.match((error as Error).stack, /world-model/);
-	await t.rejects(model.step({ ...batch, tokens: [1] as never }, options), {
-		message: '[batch] tokens must be an Int32Array but is an array',
-	});
-	await t.rejects(model.step(batch, { ...options, nextTokenOn: 'past' as never }), {
-		message: /nextTokenOn must be one of future, all but is "past"/,
-	});
-	await t.rejects(model.step(batch, { ...options, learningRate: Number.NaN }), {
-		message: /learningRate must be a finite number/,
-	});
-	await t.rejects(model.step(batch, { ...options, latentWeight: 0, nextTokenWeight: 0 }), {
-		message: /must be above 0 but both are 0/,
-	});
-	await t.rejects(model.embed(batch, { pooling: 'max' as never }), {
-		message: /pooling must be "last" or "mean" but is "max"/,
+	await t.rejects(model.step(batch, { ...options, temperature: 1 } as never), {
+		code: 'EHR_JEPA_CONFIG',
+		message: '[step] options has no option "temperature"',
 	});
 	await t.rejects(model.load('encoder', 'no-such-file'), {
 		code: 'EHR_JEPA_CHECKPOINT',
@@ -75,13 +64,55 @@ t.test('bad arguments are typed errors with the caller in the stack', async (t) 
 	await t.rejects(model.save('encoder', '/no/such/folder/x'), { message: /No such file or directory/ });
 	t.throws(() => create({ maskTokenId: 20 }), {
 		code: 'EHR_JEPA_CONFIG',
-		message: /maskTokenId must lie in the vocabulary of 20 tokens but is 20/,
+		message: '[world model] maskTokenId: must lie in the vocabulary, but it is 20',
 	});
 	t.throws(() => create({ shape: { ...shape, numKeyValueHeads: 3 } }), {
-		message: /num_key_value_heads must divide num_attention_heads \(2\) but it is 3/,
+		message: /numKeyValueHeads: must divide numAttentionHeads, but it is 3/,
 	});
 	const { loss } = await model.step(batch, options);
 	t.ok(Number.isFinite(loss), 'the model still works');
+});
+
+t.test('the border names the argument, the rule and what it found, and knows no other field', async (t) => {
+	const engine = new (nativeAddon().Engine)({
+		config: nativeShape(shape, 20),
+		predictor: { kind: 'mlp', width: 8, layers: 0, heads: 0, fromState: false },
+		computeDtype: 'float32',
+		parameterDtype: 'float32',
+		lora: null,
+		frozen: [],
+		encoderFromFiles: false,
+		seed: 1,
+		threads: 0,
+	});
+	const { subjectIds: _, ...batch } = { subjectIds: 0, ...batchOf(2, 6) };
+	const { tokens, cuSeqlens, positionIds } = batch;
+	const pack = { tokens, cuSeqlens, positionIds };
+	const native = nativeStepOptions(StepOptions.parse(options));
+	let job = 0;
+	const refused = (message: string | RegExp, change: object, batches: unknown = [batch]) =>
+		t.throws(() => engine.step(++job, batches as never, { ...native, ...change } as never), { message });
+	refused('[step] batches[0].tokens must be an Int32Array but is an array', {}, [{ ...batch, tokens: [1] }]);
+	refused(/^\[step\] batches\[0\] has no field "subjectIds"; it has tokens, /, {}, [{ ...batch, subjectIds: 1 }]);
+	refused('[step] batches must be an array but is null', {}, null);
+	refused('[step] options.nextTokenOn must be one of future, all but is "past"', { nextTokenOn: 'past' });
+	refused('[step] options.step must be an integer in [0, 4294967295] but is 4294967296', { step: 2 ** 32 });
+	refused('[step] options.seed must be an integer in [0, 9007199254740991] but is 0.5', { seed: 0.5 });
+	refused('[step] options.withInterference must be a boolean but is undefined', { withInterference: undefined });
+	refused('[step] options.optimizer.learningRate must be a finite number but is NaN', {
+		optimizer: { ...native.optimizer, learningRate: Number.NaN },
+	});
+	refused(/^\[step\] options has no field "temperature"; it has nextTokenWeight, /, { temperature: 1 });
+	refused(/^\[step\] options.latent has no field "tau"/, { latent: { ...native.latent, tau: 1 } });
+	const latent = { ...native.latent, antiCollapse: { spread: 1 } };
+	await t.rejects(engine.step(++job, [batch], { ...native, latent }), {
+		message: '[latent] anti-collapse terms must be of variance, covariance, sigreg but one is spread',
+	});
+	await t.rejects(engine.step(++job, [batch], { ...native, latentWeight: 0, nextTokenWeight: 0 }), {
+		message: /must be above 0 but both are 0/,
+	});
+	t.throws(() => engine.embed(++job, pack, 'max' as never, 'encoder'), /pooling must be one of last, mean/);
+	await engine.close();
 });
 
 t.test('calls run in order and the event loop stays free', async (t) => {
@@ -138,15 +169,6 @@ t.test('it loads in worker threads, also twice, and a worker can be terminated d
 	const [a, b] = await Promise.all(workers.map(loss));
 	t.equal(a, b);
 	t.same(await Promise.all(workers.map((worker) => worker.terminate())).then((codes) => codes.length), 2);
-});
-
-t.test('a process ends cleanly while a step is running, and by itself when nothing is left to do', async (t) => {
-	const file = fileURLToPath(new URL('../fixtures/exit-during-step.js', import.meta.url));
-	for (const how of ['exit', 'drain', 'throw']) {
-		const { status, signal, stderr } = spawnSync(process.execPath, [file, how], { encoding: 'utf8', timeout: 60_000 });
-		t.equal(signal, null, `${how}: no crash`);
-		t.equal(status, how === 'throw' ? 1 : 0, `${how}: exit code${status === 0 ? '' : ` ${stderr.slice(-300)}`}`);
-	}
 });
 
 t.test('memory stays flat over many steps', async (t) => {

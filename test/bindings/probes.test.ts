@@ -17,7 +17,7 @@ function problem(rows: number, columns: number) {
 
 t.test('fitLogistic: one solution per penalty whose gradient vanishes', async (t) => {
 	const { features, labels, rows, columns } = problem(200, 5);
-	const l2 = [0.01, 1, 1e-4];
+	const l2 = Float64Array.of(0.01, 1, 1e-4);
 	const fit = await nativeCall(() => nativeAddon().fitLogistic({ features, labels, rows, columns, l2 }));
 	t.equal(fit.weights.length, l2.length * (columns + 1));
 	t.same([...fit.converged], [1, 1, 1]);
@@ -46,7 +46,7 @@ t.test('fitRidge: one feature has the closed form, for every output', async (t) 
 	const features = Float32Array.of(1, 2, 3, 6);
 	const targets = Float32Array.of(2, 1, 0, 1, 5, 1, 9, 1);
 	const { weights } = await nativeCall(() =>
-		nativeAddon().fitRidge({ features, rows: 4, columns: 1, targets, outputs: 2, l2: [0.5, 2] }),
+		nativeAddon().fitRidge({ features, rows: 4, columns: 1, targets, outputs: 2, l2: Float64Array.of(0.5, 2) }),
 	);
 	// x has mean 3 and variance 3.5; the first output has mean 4, the second is the constant 1.
 	const mean = (values: number[]) => values.reduce((a, b) => a + b, 0) / values.length;
@@ -66,7 +66,7 @@ t.test('the event loop runs on while a probe is fitted', async (t) => {
 	let ticks = 0;
 	const timer = setInterval(() => ticks++, 1);
 	const before = ticks;
-	const fit = nativeAddon().fitLogistic({ features, labels, rows, columns, l2: [1e-5] });
+	const fit = nativeAddon().fitLogistic({ features, labels, rows, columns, l2: Float64Array.of(1e-5) });
 	t.equal(ticks, before, 'the call returns at once');
 	await fit;
 	clearInterval(timer);
@@ -75,7 +75,7 @@ t.test('the event loop runs on while a probe is fitted', async (t) => {
 
 t.test('arrays may change after the call: they were copied', async (t) => {
 	const { features, labels, rows, columns } = problem(100, 3);
-	const options = { features, labels, rows, columns, l2: [0.1] };
+	const options = { features, labels, rows, columns, l2: Float64Array.of(0.1) };
 	const first = await nativeAddon().fitLogistic(options);
 	const promise = nativeAddon().fitLogistic(options);
 	features.fill(Number.NaN);
@@ -85,7 +85,7 @@ t.test('arrays may change after the call: they were copied', async (t) => {
 
 t.test('rejections are NativeErrors that name argument, rule and value', async (t) => {
 	const { features, labels, rows, columns } = problem(10, 2);
-	const options = { features, labels, rows, columns, l2: [1] };
+	const options = { features, labels, rows, columns, l2: Float64Array.of(1) };
 	const rejection = async (change: object, message: string) => {
 		const call = nativeCall(() => nativeAddon().fitLogistic({ ...options, ...change }));
 		await t.rejects(call, { constructor: NativeError, message: new RegExp(message) });
@@ -94,15 +94,18 @@ t.test('rejections are NativeErrors that name argument, rule and value', async (
 	await rejection({ labels: labels.map((label) => 3 * label) }, 'labels must be 0 or 1 but hold 3');
 	await rejection({ rows: 11 }, 'features must have 11 x 2 entries but has 20');
 	await rejection({ labels: labels.subarray(1) }, 'labels must have 10 x 1 entries but has 9');
-	await rejection({ l2: [0] }, 'l2 must be positive and finite but holds 0');
-	await rejection({ l2: [] }, 'l2 must hold at least one penalty');
-	await rejection({ l2: [Number.NaN] }, 'l2 must be an array of finite numbers');
-	await rejection({ l2: 1 }, 'l2 must be an array of numbers but is a number');
+	await rejection({ l2: Float64Array.of(0) }, 'l2 must be positive and finite but holds 0');
+	await rejection({ l2: Float64Array.of() }, 'l2 must hold at least one penalty');
+	await rejection({ l2: Float64Array.of(Number.NaN) }, 'l2 must be positive and finite but holds nan');
+	await rejection({ l2: [1] }, 'l2 must be a Float64Array but is an array');
+	await rejection({ penalty: 1 }, 'has no field "penalty"');
 	await rejection({ features: new Float64Array(20) }, 'features must be a Float32Array but is another typed array');
 	await rejection({ features: features.map(() => Number.NaN) }, 'features must be finite but hold 20 values');
 	await rejection({ rows: 2 ** 52, columns: 2 ** 12 }, 'features must have 4503599627370496 x 4096 entries');
 	await t.rejects(
-		nativeCall(() => nativeAddon().fitRidge({ features, rows, columns, targets: features, outputs: 1, l2: [1] })),
+		nativeCall(() =>
+			nativeAddon().fitRidge({ features, rows, columns, targets: features, outputs: 1, l2: Float64Array.of(1) }),
+		),
 		{ constructor: NativeError, message: /targets must have 10 x 1 entries but has 20/ },
 	);
 });
@@ -114,7 +117,7 @@ t.test('a worker thread that ends cancels its fit', async (t) => {
 		const rows = 20000, columns = 400;
 		const features = Float32Array.from({ length: rows * columns }, (_, i) => Math.sin(i * 12.9898) * 3);
 		const labels = Uint8Array.from({ length: rows }, (_, i) => (i * 7919) % 13 < 5 ? 1 : 0);
-		const l2 = Array.from({ length: 400 }, (_, i) => 1e-9 * (i + 1));
+		const l2 = Float64Array.from({ length: 400 }, (_, i) => 1e-9 * (i + 1));
 		nativeAddon().fitLogistic({ features, labels, rows, columns, l2 });
 		parentPort.postMessage('started');`,
 		{ eval: true, execArgv: ['--input-type=module'] },

@@ -53,6 +53,7 @@ t.test('the public API is frozen: a name is added on purpose, and taken away in 
 		'exportHuggingFace',
 		'exportModelFolder',
 		'importOmop',
+		'learningRateAt',
 		'modelSizes',
 		'objectivePresets',
 		'openMeds',

@@ -13,9 +13,9 @@ const native = join(root, 'native');
  */
 const mayInclude: Readonly<Record<string, readonly string[]>> = {
 	core: [],
-	contract: ['core'],
-	memory: ['core'],
-	io: ['core'],
+	contract: [],
+	memory: ['core', 'contract'],
+	io: ['core', 'contract', 'memory'],
 	solve: ['core'],
 	ops: ['core', 'memory'],
 	model: ['core', 'contract', 'memory', 'io', 'ops'],

@@ -16,8 +16,8 @@ using namespace ehrjepa;
 using Shape = std::vector<std::int64_t>;
 
 /// Every size is another number, so that no two shapes agree by chance.
-model::Qwen3Config config_of(bool tied) {
-  model::Qwen3Config config;
+Qwen3Config config_of(bool tied) {
+  Qwen3Config config;
   config.vocab_size = 37;
   config.hidden_size = 14;
   config.intermediate_size = 20;
@@ -45,7 +45,7 @@ TEST("layout: names and shapes of a block, of what is outside, and of a head tha
     expected.emplace_back("model.norm.weight", Shape{14});
     if (!tied) expected.emplace_back("lm_head.weight", Shape{37, 14});
 
-    const model::Qwen3Config config = config_of(tied);
+    const Qwen3Config config = config_of(tied);
     const std::vector<model::Weight> rows = model::qwen3_layout(config);
     const std::vector<model::NamedTensor> drawn = model::initialise_qwen3(config, 1).named(config);
     const std::vector<model::NamedTensor> shapes = model::shapes_of_qwen3(config).named(config);
@@ -64,7 +64,7 @@ TEST("layout: names and shapes of a block, of what is outside, and of a head tha
 }
 
 TEST("layout: the linear maps are seven, each with the weight of its block") {
-  const model::Qwen3Config config = config_of(true);
+  const Qwen3Config config = config_of(true);
   const model::Qwen3Weights weights = model::shapes_of_qwen3(config);
   std::vector<std::string> names;
   for (const model::Weight& weight : model::qwen3_layout(config)) {
@@ -78,7 +78,7 @@ TEST("layout: the linear maps are seven, each with the weight of its block") {
 }
 
 TEST("layout: assigned tensors must be one for each weight and of its shape, or nothing is replaced") {
-  const model::Qwen3Config config = config_of(true);
+  const Qwen3Config config = config_of(true);
   model::Qwen3Weights weights = model::shapes_of_qwen3(config);
   std::vector<at::Tensor> tensors;
   for (const model::Weight& weight : model::qwen3_layout(config)) tensors.push_back(at::empty(weight.shape(config)));
@@ -99,18 +99,18 @@ TEST("layout: assigned tensors must be one for each weight and of its shape, or 
 }
 
 TEST("layout: a number of layers that no model has is refused before anything is listed") {
-  model::Qwen3Config config = config_of(true);
+  Qwen3Config config = config_of(true);
   config.num_hidden_layers = 2'000'000'000'000;
   EXPECT_THROWS(model::qwen3_layout(config), "num_hidden_layers must be at most 10000");
   EXPECT_THROWS(model::parameter_count(config), "num_hidden_layers must be at most 10000");
 }
 
 TEST("layout: a predictor's count is that of its tensors, whatever its kind") {
-  using Kind = model::PredictorKind;
-  for (const model::PredictorOptions& options :
-       {model::PredictorOptions{.kind = Kind::kIdentity}, model::PredictorOptions{.kind = Kind::kMlp, .width = 10},
-        model::PredictorOptions{.kind = Kind::kTransformer, .width = 8, .layers = 3, .heads = 2},
-        model::PredictorOptions{.kind = Kind::kTransformer, .width = 8, .layers = 1, .heads = 4, .from_state = true}}) {
+  using Kind = PredictorKind;
+  for (const PredictorOptions& options :
+       {PredictorOptions{.kind = Kind::kIdentity}, PredictorOptions{.kind = Kind::kMlp, .width = 10},
+        PredictorOptions{.kind = Kind::kTransformer, .width = 8, .layers = 3, .heads = 2},
+        PredictorOptions{.kind = Kind::kTransformer, .width = 8, .layers = 1, .heads = 4, .from_state = true}}) {
     std::int64_t scalars = 0;
     for (const model::NamedTensor& parameter : model::initialise_predictor(12, options, 1).named()) {
       scalars += parameter.tensor.numel();

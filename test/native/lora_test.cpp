@@ -21,19 +21,19 @@ const std::atomic<bool> running{false};
 constexpr std::int32_t vocabulary = 31;
 const std::vector<std::string> seven = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
 
-model::Qwen3Config config_of() {
-  model::Qwen3Config config = test::config_of(true);
+Qwen3Config config_of() {
+  Qwen3Config config = test::config_of(true);
   config.vocab_size = vocabulary;
   return config;
 }
 
-model::LoraOptions lora_of(double dropout, std::vector<std::string> targets = seven) {
+LoraOptions lora_of(double dropout, std::vector<std::string> targets = seven) {
   return {.rank = 3, .alpha = 6.0, .dropout = dropout, .targets = std::move(targets)};
 }
 
-train::WorldModelOptions options_of(double dropout, ComputeDtype dtype = ComputeDtype::kFloat32) {
+EngineOptions options_of(double dropout, Dtype dtype = Dtype::kFloat32) {
   return {.config = config_of(),
-          .predictor = {.kind = model::PredictorKind::kMlp, .width = 16},
+          .predictor = {.kind = PredictorKind::kMlp, .width = 16},
           .compute_dtype = dtype,
           .parameter_dtype = dtype,
           .lora = lora_of(dropout),
@@ -172,19 +172,19 @@ TEST("lora: dropout is a function of seed, step and map, keeps its share, and is
 }
 
 TEST("lora: a step moves adapters and predictor; the base has no gradient, no moments and keeps its bytes") {
-  for (const ComputeDtype dtype : {ComputeDtype::kFloat32, ComputeDtype::kBfloat16}) {
+  for (const Dtype dtype : {Dtype::kFloat32, Dtype::kBfloat16}) {
     train::WorldModel model(options_of(0.1, dtype));
     const auto base = copies(model.encoder().named(model.config()));
     const auto initial = copies(model.encoder().adapters.named());
     const std::vector<train::WorldModelBatch> batch = {small_batch()};
-    train::StepOptions options;
+    StepOptions options;
     options.optimizer.learning_rate = 3e-2;
     options.momentum = 0.9;
-    const train::StepResult before = model.step(batch, options, running);
-    train::StepResult after = before;
+    const StepResult before = train::step(model, batch, options, running);
+    StepResult after = before;
     for (std::uint32_t step = 1; step < 40; ++step) {
       options.step = step;
-      after = model.step(batch, options, running);
+      after = train::step(model, batch, options, running);
     }
     EXPECT(after.loss < 0.8 * before.loss);
     EXPECT(all_equal(model.encoder().named(model.config()), base));
@@ -213,11 +213,11 @@ TEST("lora: the target encoder shares the base and averages the adapters") {
   EXPECT(target.weights().layers[1].down_proj.is_same(model.encoder().layers[1].down_proj));
   EXPECT_CLOSE(target.relative_distance(model.encoder()), 0.0, 0);
   const auto start = copies(model.encoder().adapters.named());
-  train::StepOptions options;
+  StepOptions options;
   options.optimizer.learning_rate = 3e-2;
   options.momentum = 0.75;
   const std::vector<train::WorldModelBatch> batch = {small_batch()};
-  model.step(batch, options, running);
+  train::step(model, batch, options, running);
   const auto now = copies(model.encoder().adapters.named());
   const auto averaged = target.weights().adapters.named();
   double difference = 0, norm = 0;
@@ -229,7 +229,7 @@ TEST("lora: the target encoder shares the base and averages the adapters") {
   EXPECT_CLOSE(target.relative_distance(model.encoder()), std::sqrt(difference / norm), 1e-5);
   options.restart_target = true;
   options.momentum = 1.0;
-  model.step(batch, options, running);
+  train::step(model, batch, options, running);
   EXPECT(all_equal(target.weights().adapters.named(), now));
 }
 
@@ -242,21 +242,21 @@ TEST("lora: dropout is on in a step and off in losses, gradients and the target 
   };
   const auto step_at = [&](std::uint32_t step) {
     return [&, step](train::WorldModel& model) {
-      train::StepOptions options;
+      StepOptions options;
       options.step = step;
-      return model.step(batch, options, running);
+      return train::step(model, batch, options, running);
     };
   };
-  const auto read = [&](train::WorldModel& model) { return model.losses(batch[0], {}, running).loss; };
+  const auto read = [&](train::WorldModel& model) { return train::losses(model, batch[0], {}, running).loss; };
   EXPECT_CLOSE(loss_of(0.5, read), loss_of(0.0, read), 0);
   const double first = loss_of(0.5, step_at(1)).loss;
   EXPECT_CLOSE(first, loss_of(0.5, step_at(1)).loss, 0);
   EXPECT(first != loss_of(0.5, step_at(2)).loss);
   EXPECT_CLOSE(loss_of(0.0, step_at(1)).loss, loss_of(0.0, step_at(2)).loss, 0);
   const auto target_std = [&](train::WorldModel& model) {
-    train::StepOptions options;
+    StepOptions options;
     options.with_collapse_monitors = true;
-    return model.step(batch, options, running).collapse->target_std;
+    return monitor(train::step(model, batch, options, running), "target_std");
   };
   EXPECT_CLOSE(loss_of(0.5, target_std), loss_of(0.0, target_std), 0);
 }
@@ -266,23 +266,23 @@ TEST("frozen weights keep their bytes, have no moments, and the gradient norm le
                                            "model.norm.weight"};
   const auto make = [&](std::vector<std::string> names) {
     return train::WorldModel({.config = config_of(),
-                              .predictor = {.kind = model::PredictorKind::kMlp, .width = 16},
+                              .predictor = {.kind = PredictorKind::kMlp, .width = 16},
                               .frozen = std::move(names),
                               .seed = 3});
   };
   train::WorldModel some = make(frozen), all = make({});
   const std::vector<train::WorldModelBatch> batch = {small_batch()};
   double expected = 0;
-  const train::Gradients gradients = all.gradients(batch, {}, running);
+  const train::Gradients gradients = train::gradients(all, batch, {}, running);
   for (std::size_t i = 0; i < gradients.values.size(); ++i) {
     const bool left_out = std::count(frozen.begin(), frozen.end(), all.training().trainable[i].name) > 0;
     if (!left_out) expected += gradients.values[i].square().sum().item<double>();
   }
   const auto before = copies(some.encoder().named(some.config()));
-  train::StepOptions options;
+  StepOptions options;
   options.optimizer.learning_rate = 1e-2;
-  EXPECT_CLOSE(some.step(batch, options, running).gradient_norm, std::sqrt(expected), 1e-5);
-  for (int i = 0; i < 3; ++i) some.step(batch, options, running);
+  EXPECT_CLOSE(train::step(some, batch, options, running).gradient_norm, std::sqrt(expected), 1e-5);
+  for (int i = 0; i < 3; ++i) train::step(some, batch, options, running);
   const auto now = some.encoder().named(some.config());
   const auto averaged = some.training().target_encoder.weights().named(some.config());
   for (std::size_t i = 0; i < now.size(); ++i) {
@@ -299,7 +299,7 @@ TEST("frozen weights keep their bytes, have no moments, and the gradient norm le
   EXPECT_THROWS(make({"model.embed"}).training(), "each once, but holds model.embed");
   every.pop_back();
   train::WorldModel last_norm_alone = make(every);
-  EXPECT(last_norm_alone.step(batch, options, running).gradient_norm > 0);
+  EXPECT(train::step(last_norm_alone, batch, options, running).gradient_norm > 0);
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ using namespace ehrjepa;
 
 const std::atomic<bool> running{false};
 
-model::Qwen3Config small_config() {
+Qwen3Config small_config() {
   return {.vocab_size = 37,
           .hidden_size = 24,
           .intermediate_size = 40,
@@ -88,7 +88,7 @@ TEST("rotary: position 0 changes nothing, and scores depend on the distance alon
 }
 
 TEST("qwen3: packed sequences give what separate sequences give") {
-  const model::Qwen3Config config = small_config();
+  const Qwen3Config config = small_config();
   const model::Qwen3Weights weights = model::initialise_qwen3(config, 11);
   const auto first = tokens_of(5, 1), second = tokens_of(9, 2);
   std::vector<std::int32_t> both = first;
@@ -103,7 +103,7 @@ TEST("qwen3: packed sequences give what separate sequences give") {
 }
 
 TEST("qwen3: a token changes no state before it") {
-  const model::Qwen3Config config = small_config();
+  const Qwen3Config config = small_config();
   const model::Qwen3Weights weights = model::initialise_qwen3(config, 11);
   auto tokens = tokens_of(12, 3);
   const auto run = [&] {
@@ -119,7 +119,7 @@ TEST("qwen3: a token changes no state before it") {
 }
 
 TEST("qwen3: gradients agree with central differences in float64") {
-  model::Qwen3Config config = small_config();
+  Qwen3Config config = small_config();
   config.vocab_size = 7;
   config.hidden_size = 6;
   config.intermediate_size = 8;
@@ -145,7 +145,7 @@ TEST("qwen3: gradients agree with central differences in float64") {
 }
 
 TEST("qwen3: same seed, same weights; another seed, other weights; parameter count is that of the tensors") {
-  model::Qwen3Config config = small_config();
+  Qwen3Config config = small_config();
   for (const bool tied : {true, false}) {
     config.tie_word_embeddings = tied;
     const auto one = model::initialise_qwen3(config, 4).named(config);
@@ -163,25 +163,25 @@ TEST("qwen3: same seed, same weights; another seed, other weights; parameter cou
 }
 
 TEST("qwen3: the published shape has the published number of parameters") {
-  const model::Qwen3Config config{.vocab_size = 151'936,
-                                  .hidden_size = 2048,
-                                  .intermediate_size = 6144,
-                                  .num_hidden_layers = 28,
-                                  .num_attention_heads = 16,
-                                  .num_key_value_heads = 8,
-                                  .head_dim = 128};
+  const Qwen3Config config{.vocab_size = 151'936,
+                           .hidden_size = 2048,
+                           .intermediate_size = 6144,
+                           .num_hidden_layers = 28,
+                           .num_attention_heads = 16,
+                           .num_key_value_heads = 8,
+                           .head_dim = 128};
   EXPECT(model::parameter_count(config) == 1'720'574'976);
 }
 
 TEST("qwen3: shapes that cannot be are refused by name") {
-  model::Qwen3Config config = small_config();
+  Qwen3Config config = small_config();
   config.num_key_value_heads = 3;
   EXPECT_THROWS(model::initialise_qwen3(config, 1),
                 "num_key_value_heads must divide num_attention_heads (4) but it is 3");
 }
 
 TEST("target encoder: moves by 1 - momentum, starts equal, refuses a momentum outside [0, 1]") {
-  const model::Qwen3Config config = small_config();
+  const Qwen3Config config = small_config();
   const model::Qwen3Weights encoder = model::initialise_qwen3(config, 1);
   model::TargetEncoder target(encoder, config);
   EXPECT(target.relative_distance(encoder) == 0.0);
@@ -195,13 +195,13 @@ TEST("target encoder: moves by 1 - momentum, starts equal, refuses a momentum ou
 }
 
 TEST("encoder: last and mean pooling, per sequence") {
-  const model::Qwen3Config config = small_config();
+  const Qwen3Config config = small_config();
   const model::Qwen3Weights weights = model::initialise_qwen3(config, 9);
   const model::PackedTokens batch =
       model::packed_tokens(tokens_of(11, 4), std::vector<std::int32_t>{0, 4, 11}, positions_of({4, 7}), 37);
   const at::Tensor hidden = model::qwen3_forward(weights, config, batch, running);
-  const at::Tensor last = infer::embed(weights, config, at::kFloat, batch, infer::Pooling::kLast, running);
-  const at::Tensor mean = infer::embed(weights, config, at::kFloat, batch, infer::Pooling::kMean, running);
+  const at::Tensor last = infer::embed(weights, config, at::kFloat, batch, Pooling::kLast, running);
+  const at::Tensor mean = infer::embed(weights, config, at::kFloat, batch, Pooling::kMean, running);
   EXPECT_LE((last - hidden.index_select(0, at::tensor({3, 10}, at::kLong))).abs().max().item<double>(), 1e-6);
   EXPECT_LE((mean[1] - hidden.slice(0, 4, 11).mean(0)).abs().max().item<double>(), 1e-6);
 }
@@ -219,7 +219,7 @@ TEST("batch: every rule is checked and named") {
                          const V& positions, const V& targets) {
     const std::vector<float> days(targets.size());
     return train::world_model_batch(clean(), contexts, {sequences, cuts, cu_rows, tokens, positions, targets, days},
-                                    false, 9);
+                                    ScoredLabels::kFuture, 9);
   };
   EXPECT_THROWS(batch({4}, {}, {}, {0}, {}, {}, {}), "context_lengths must lie in [1, sequence length)");
   EXPECT_THROWS(batch({2, 2}, {}, {}, {0}, {}, {}, {}), "context_lengths must have one entry per sequence (1)");
@@ -239,12 +239,12 @@ TEST("batch: every rule is checked and named") {
 TEST("batch: future tokens carry loss, or all but the first of a sequence") {
   using V = std::vector<std::int32_t>;
   const auto clean = [] { return model::packed_tokens(V{1, 2, 3, 4, 5, 6}, V{0, 4, 6}, V{0, 1, 2, 3, 0, 1}, 9); };
-  const auto batch = [&](bool score_all) {
+  const auto batch = [&](ScoredLabels labels) {
     const std::vector<float> days = {1, 4, 30};
     return train::world_model_batch(
-        clean(), V{2, 1}, {V{0, 1}, V{2, 1}, V{0, 2, 3}, V{3, 8, 8}, V{2, 3, 1}, V{-1, 3, 5}, days}, score_all, 9);
+        clean(), V{2, 1}, {V{0, 1}, V{2, 1}, V{0, 2, 3}, V{3, 8, 8}, V{2, 3, 1}, V{-1, 3, 5}, days}, labels, 9);
   };
-  const train::WorldModelBatch future = batch(false);
+  const train::WorldModelBatch future = batch(ScoredLabels::kFuture);
   EXPECT(future.scored_rows.equal(at::tensor({1, 2, 4}, at::kLong)));
   EXPECT(future.labels.equal(at::tensor({3, 4, 6}, at::kLong)));
   EXPECT(future.packed.tokens.equal(at::tensor({1, 2, 3, 4, 5, 6, 3, 8, 8}, at::kLong)));
@@ -253,7 +253,7 @@ TEST("batch: future tokens carry loss, or all but the first of a sequence") {
   EXPECT(future.days.equal(at::tensor({4.0F, 30.0F}, at::kFloat)));
   EXPECT((future.context_rows == std::vector<std::int64_t>{1, 4}));
   EXPECT(future.packed.trunk().tokens.equal(clean().tokens));
-  EXPECT(batch(true).scored_rows.equal(at::tensor({0, 1, 2, 4}, at::kLong)));
+  EXPECT(batch(ScoredLabels::kAll).scored_rows.equal(at::tensor({0, 1, 2, 4}, at::kLong)));
 }
 
 }  // namespace

@@ -2,7 +2,7 @@
 
 #include "native/check.h"
 #include "native/gradcheck.h"
-#include "objective/anti_collapse.h"
+#include "objective/anti_collapse/terms.h"
 #include "objective/latent.h"
 
 namespace {
@@ -12,7 +12,6 @@ using namespace ehrjepa;
 TEST("latent losses: values worked out by hand, gradients in float64") {
   const at::Tensor z = at::tensor({3.0, 0.0, 0.0, 0.5}, at::kDouble).view({2, 2});
   const at::Tensor y = at::tensor({1.0, 0.0, 0.0, 1.0}, at::kDouble).view({2, 2});
-  using objective::LatentLossKind;
   EXPECT_CLOSE(objective::latent_loss(z, y).item<double>(), (4.0 + 0.25) / 4, 1e-12);
   EXPECT_CLOSE(objective::latent_loss(z, y, LatentLossKind::kL1).item<double>(), 2.5 / 4, 1e-12);
   EXPECT_CLOSE(objective::latent_loss(z, y, LatentLossKind::kSmoothL1, 1.0).item<double>(), (1.5 + 0.125) / 4, 1e-12);
@@ -48,6 +47,19 @@ TEST("anti-collapse terms: collapsed latents are punished, spread ones are not; 
        {objective::variance_hinge(one), objective::covariance_penalty(one), objective::sigreg(one, 8, 1, 1)}) {
     EXPECT_CLOSE(term.item<double>(), 0.0, 0);
   }
+}
+
+TEST("anti-collapse: the weighted sum is that of the terms, and a name that is none is refused") {
+  const at::Tensor x = at::randn({6, 3}, at::kDouble);
+  const objective::Predictions predictions{x, 1, 2};
+  const double expected = (0.5 * objective::variance_hinge(x) + 2.0 * objective::sigreg(x, 256, 1, 2)).item<double>();
+  EXPECT_CLOSE(
+      objective::anti_collapse({{"sigreg", 2.0}, {"covariance", 0.0}, {"variance", 0.5}}, predictions).item<double>(),
+      expected, 1e-12);
+  EXPECT(!objective::anti_collapse({{"variance", 0.0}}, predictions).defined());
+  EXPECT_THROWS(objective::anti_collapse({{"spread", 1.0}}, predictions),
+                "anti-collapse terms must be of variance, covariance, sigreg but one is spread");
+  EXPECT_THROWS(objective::anti_collapse({{"variance", -1.0}}, predictions), "must not be negative but is -1");
 }
 
 }  // namespace

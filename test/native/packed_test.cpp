@@ -16,13 +16,12 @@ using namespace ehrjepa::test;
 const std::atomic<bool> running{false};
 
 struct Network {
-  model::Qwen3Config config;
+  Qwen3Config config;
   model::Qwen3Weights weights, target;
   model::Predictor predictor;
   std::vector<at::Tensor> leaves;
 
-  Network(bool tied, at::ScalarType dtype, const model::PredictorOptions& options = mlp_predictor)
-      : config(config_of(tied)) {
+  Network(bool tied, at::ScalarType dtype, const PredictorOptions& options = mlp_predictor) : config(config_of(tied)) {
     const auto cast = [&](const model::Qwen3Weights& w) {
       return model::clone_detached(model::cast_weights(w, dtype));
     };
@@ -40,7 +39,7 @@ struct Network {
   }
   at::Tensor predictions(const train::WorldModelBatch& batch, const at::Tensor& hidden) const {
     const at::Tensor branch =
-        batch.kind == train::BranchKind::kState ? at::Tensor() : hidden.index_select(0, batch.predicted_rows);
+        batch.kind == BranchKind::kState ? at::Tensor() : hidden.index_select(0, batch.predicted_rows);
     // Every prediction with a context of its own; the step gives those of one branch a common one.
     return predictor.forward({branch, hidden.index_select(0, at::tensor(batch.context_rows, at::kLong)),
                               at::arange(static_cast<std::int64_t>(batch.context_rows.size())), batch.days});
@@ -54,10 +53,10 @@ struct Network {
           objective::next_token_loss(states.index_select(0, batch.scored_rows), weights.lm_head, batch.labels);
     }
     if (batch.target_rows.empty()) return result;
-    if (batch.kind == train::BranchKind::kViews) {
+    if (batch.kind == BranchKind::kViews) {
       result.latent = objective::latent_loss(predictions(batch, states),
                                              states.index_select(0, at::tensor(batch.target_rows, at::kLong)),
-                                             objective::LatentLossKind::kCosine);
+                                             LatentLossKind::kCosine);
       return result;
     }
     std::vector<std::int64_t> rows = batch.target_rows;
@@ -91,12 +90,12 @@ at::Tensor total(const LossPair& losses) {
 }
 
 /// A network with the predictors that each kind of branch trains with.
-std::vector<Network> networks_of(train::BranchKind kind, bool tied, at::ScalarType dtype) {
+std::vector<Network> networks_of(BranchKind kind, bool tied, at::ScalarType dtype) {
   std::vector<Network> result;
-  if (kind == train::BranchKind::kState) {
+  if (kind == BranchKind::kState) {
     result.emplace_back(tied, dtype, state_predictor);
-  } else if (kind == train::BranchKind::kViews) {
-    result.emplace_back(tied, dtype, model::PredictorOptions{});
+  } else if (kind == BranchKind::kViews) {
+    result.emplace_back(tied, dtype, PredictorOptions{});
   } else {
     result.emplace_back(tied, dtype, mlp_predictor);
     result.emplace_back(tied, dtype, transformer_predictor);
@@ -105,7 +104,7 @@ std::vector<Network> networks_of(train::BranchKind kind, bool tied, at::ScalarTy
 }
 
 TEST("packed: losses and gradients are those of separate passes, in float64") {
-  for (const train::BranchKind kind : kinds) {
+  for (const BranchKind kind : kinds) {
     double worst_loss = 0, worst_gradient = 0;
     for (const bool tied : {true, false}) {
       for (const Network& net : networks_of(kind, tied, at::kDouble)) {
@@ -125,7 +124,7 @@ TEST("packed: losses and gradients are those of separate passes, in float64") {
 }
 
 TEST("packed: float32 within 1e-5, bfloat16 within twice the error of separate bfloat16 passes") {
-  for (const train::BranchKind kind : kinds) {
+  for (const BranchKind kind : kinds) {
     const std::vector<Network> wides = networks_of(kind, true, at::kDouble);
     const std::vector<Network> singles = networks_of(kind, true, at::kFloat);
     const std::vector<Network> halves = networks_of(kind, true, at::kBFloat16);
@@ -159,8 +158,7 @@ TEST("packed: float32 within 1e-5, bfloat16 within twice the error of separate b
 }
 
 TEST("packed: a branch does not see the clean future, bit for bit, nor reach it with a gradient") {
-  for (const train::BranchKind kind :
-       {train::BranchKind::kCausal, train::BranchKind::kIsolated, train::BranchKind::kState}) {
+  for (const BranchKind kind : {BranchKind::kCausal, BranchKind::kIsolated, BranchKind::kState}) {
     for (const Network& net : networks_of(kind, false, at::kFloat)) {
       const PlainBatch batch = leak_batch(kind);
       const auto predictions = [&](const PlainBatch& b) {
@@ -179,7 +177,7 @@ TEST("packed: a branch does not see the clean future, bit for bit, nor reach it 
       PlainBatch other_patient = batch;
       other_patient.sequences[1][0] = 21;
       EXPECT(predictions(other_patient).slice(0, 0, 4).equal(before.slice(0, 0, 4)));
-      if (kind == train::BranchKind::kIsolated) {
+      if (kind == BranchKind::kIsolated) {
         PlainBatch other_query = batch;
         other_query.branches[0].tokens[1] = 22;
         const at::Tensor after = predictions(other_query);
@@ -202,9 +200,9 @@ TEST("packed: a branch does not see the clean future, bit for bit, nor reach it 
 }
 
 TEST("packed: neither of two views sees the other, bit for bit, nor reaches it with a gradient") {
-  const Network net(false, at::kFloat, model::PredictorOptions{});
+  const Network net(false, at::kFloat, PredictorOptions{});
   for (const std::int32_t own : {0, 3}) {
-    PlainBatch batch = leak_batch(train::BranchKind::kViews);
+    PlainBatch batch = leak_batch(BranchKind::kViews);
     batch.predictor_tokens = own;
     for (PlainBranch& branch : batch.branches) {
       const auto& sequence = batch.sequences[static_cast<std::size_t>(branch.sequence)];

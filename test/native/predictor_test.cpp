@@ -17,7 +17,7 @@ using namespace ehrjepa::test;
 TEST("predictor: a transformer of its own width, gradients in float64, told of the time, row by row") {
   at::manual_seed(5);
   constexpr std::int64_t features = 12;
-  for (const model::PredictorOptions& options : {transformer_predictor, state_predictor}) {
+  for (const PredictorOptions& options : {transformer_predictor, state_predictor}) {
     const model::Predictor predictor = model::initialise_predictor(features, options, 9).cast(at::kDouble);
     std::int64_t scalars = 0;
     std::vector<at::Tensor> inputs;
@@ -60,9 +60,8 @@ TEST("predictor: a transformer of its own width, gradients in float64, told of t
       EXPECT(gradient_of(name) > 0);
     }
   }
-  EXPECT_THROWS(model::initialise_predictor(features, {model::PredictorKind::kTransformer, 9, 2, 3}, 1),
-                "width must be even");
-  EXPECT_THROWS(model::initialise_predictor(features, {model::PredictorKind::kTransformer, 8, 2, 3}, 1),
+  EXPECT_THROWS(model::initialise_predictor(features, {PredictorKind::kTransformer, 9, 2, 3}, 1), "width must be even");
+  EXPECT_THROWS(model::initialise_predictor(features, {PredictorKind::kTransformer, 8, 2, 3}, 1),
                 "heads must divide width (8) but is 3");
 }
 

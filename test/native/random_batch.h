@@ -13,7 +13,7 @@ namespace ehrjepa::test {
 inline constexpr std::int32_t vocabulary = 41;
 inline constexpr std::int32_t mask_token = 40;
 
-inline model::Qwen3Config config_of(bool tied) {
+inline Qwen3Config config_of(bool tied) {
   return {.vocab_size = vocabulary,
           .hidden_size = 12,
           .intermediate_size = 20,
@@ -26,20 +26,20 @@ inline model::Qwen3Config config_of(bool tied) {
           .initializer_range = 0.3};
 }
 
-inline constexpr train::BranchKind kinds[] = {train::BranchKind::kCausal, train::BranchKind::kIsolated,
-                                              train::BranchKind::kState, train::BranchKind::kViews};
+inline constexpr BranchKind kinds[] = {BranchKind::kCausal, BranchKind::kIsolated, BranchKind::kState,
+                                       BranchKind::kViews};
 
 /// 1 to 4 patients of 2 to `longest` tokens, each with 0 to 4 cuts, one-token contexts among them.
-inline PlainBatch random_batch(unsigned seed, int longest, train::BranchKind kind) {
+inline PlainBatch random_batch(unsigned seed, int longest, BranchKind kind) {
   std::mt19937 random(seed);
   const auto draw = [&](int low, int high) {
     return static_cast<std::int32_t>(low + static_cast<int>(random() % static_cast<unsigned>(high - low + 1)));
   };
   PlainBatch batch;
   batch.kind = kind;
-  const bool all_masked = kind == train::BranchKind::kIsolated || kind == train::BranchKind::kState;
+  const bool all_masked = kind == BranchKind::kIsolated || kind == BranchKind::kState;
   const int patients = draw(1, 4);
-  if (kind == train::BranchKind::kViews) batch.predictor_tokens = draw(0, 4);
+  if (kind == BranchKind::kViews) batch.predictor_tokens = draw(0, 4);
   for (int s = 0; s < patients; ++s) {
     const std::int32_t length = draw(2, longest);
     std::vector<std::int32_t>& tokens = batch.sequences.emplace_back();
@@ -48,14 +48,14 @@ inline PlainBatch random_batch(unsigned seed, int longest, train::BranchKind kin
     for (int k = draw(0, 4); k > 0; --k) {
       PlainBranch branch{s, k == 1 ? 1 : draw(1, length - 1), {}, {}, {}, {}};
       const auto add = [&](std::int32_t token, std::int32_t position, std::int32_t target) {
-        if (kind != train::BranchKind::kState) {
+        if (kind != BranchKind::kState) {
           branch.tokens.push_back(token);
           branch.position_ids.push_back(position);
         }
         branch.targets.push_back(target);
         branch.days.push_back(static_cast<float>(position) * 7.5F);
       };
-      if (kind == train::BranchKind::kViews) {
+      if (kind == BranchKind::kViews) {
         for (std::int32_t i = 0; i < batch.predictor_tokens; ++i) add(mask_token, branch.cut + i, -1);
         for (std::int32_t i = branch.cut; i < length; ++i) {
           add(tokens[static_cast<std::size_t>(i)], i - branch.cut, -1);
@@ -75,21 +75,21 @@ inline PlainBatch random_batch(unsigned seed, int longest, train::BranchKind kin
 
 inline PlainBatch random_batch(unsigned seed, int longest) { return random_batch(seed, longest, kinds[seed % 2]); }
 
-inline constexpr model::PredictorOptions mlp_predictor{.kind = model::PredictorKind::kMlp, .width = 24};
-inline constexpr model::PredictorOptions transformer_predictor{
-    .kind = model::PredictorKind::kTransformer, .width = 8, .layers = 2, .heads = 2};
-inline constexpr model::PredictorOptions state_predictor{
-    .kind = model::PredictorKind::kTransformer, .width = 8, .layers = 2, .heads = 2, .from_state = true};
+inline constexpr PredictorOptions mlp_predictor{.kind = PredictorKind::kMlp, .width = 24};
+inline constexpr PredictorOptions transformer_predictor{
+    .kind = PredictorKind::kTransformer, .width = 8, .layers = 2, .heads = 2};
+inline constexpr PredictorOptions state_predictor{
+    .kind = PredictorKind::kTransformer, .width = 8, .layers = 2, .heads = 2, .from_state = true};
 
 // Tokens 30 to 35 stand in the clean future alone.
-inline PlainBatch leak_batch(train::BranchKind kind) {
+inline PlainBatch leak_batch(BranchKind kind) {
   PlainBatch batch;
   batch.kind = kind;
   batch.sequences = {{1, 2, 3, 4, 30, 31, 32, 33}, {5, 6, 7, 34, 35}};
   batch.context_lengths = {4, 3};
   batch.branches = {{0, 4, {mask_token, mask_token, mask_token, mask_token}, {4, 5, 6, 7}, {4, 5, 6, 7}, {1, 2, 9, 30}},
                     {1, 3, {mask_token, mask_token}, {3, 4}, {3, 4}, {400, 5000}}};
-  if (kind == train::BranchKind::kState) {
+  if (kind == BranchKind::kState) {
     for (PlainBranch& branch : batch.branches) branch.tokens = branch.position_ids = {};
   }
   return batch;

@@ -11,7 +11,8 @@
 #include "io/safetensors.h"
 #include "native/check.h"
 #include "native/gradcheck.h"
-#include "objective/collapse.h"
+#include "native/two_pass.h"
+#include "objective/collapse/monitors.h"
 #include "objective/latent.h"
 #include "objective/next_token.h"
 #include "solve/logistic.h"
@@ -24,7 +25,7 @@ using namespace ehrjepa;
 const std::atomic<bool> running{false};
 const std::atomic<bool> stopped{true};
 
-model::Qwen3Config small_config() {
+Qwen3Config small_config() {
   return {.vocab_size = 31,
           .hidden_size = 16,
           .intermediate_size = 32,
@@ -36,9 +37,9 @@ model::Qwen3Config small_config() {
           .initializer_range = 0.1};
 }
 
-train::WorldModelOptions options_of(ComputeDtype compute_dtype) {
+EngineOptions options_of(Dtype compute_dtype) {
   return {.config = small_config(),
-          .predictor = {.kind = model::PredictorKind::kMlp, .width = 32},
+          .predictor = {.kind = PredictorKind::kMlp, .width = 32},
           .compute_dtype = compute_dtype,
           .seed = 3};
 }
@@ -67,11 +68,11 @@ train::WorldModelBatch small_batch() {
                                   cuts,
                                   {std::vector<std::int32_t>{0, 1, 2}, cuts, cu_rows, branch_tokens, branch_positions,
                                    targets, std::vector<float>(targets.size(), 1.0F)},
-                                  false, 31);
+                                  ScoredLabels::kFuture, 31);
 }
 
-train::StepOptions step_options() {
-  train::StepOptions options;
+StepOptions step_options() {
+  StepOptions options;
   options.optimizer.learning_rate = 3e-3;
   return options;
 }
@@ -106,78 +107,86 @@ TEST("latent loss: targets are normalised and take no gradient; gradient of the 
 }
 
 TEST("collapse monitors: equal vectors are collapsed, orthogonal ones are not") {
-  const objective::LatentSpread collapsed = objective::latent_spread(at::ones({6, 4}));
-  EXPECT_CLOSE(collapsed.standard_deviation, 0.0, 1e-12);
-  EXPECT_CLOSE(collapsed.mean_cosine, 1.0, 1e-12);
-  EXPECT_CLOSE(collapsed.effective_rank, 1.0, 1e-12);
+  const at::Tensor ones = at::ones({6, 4}, at::kDouble);
+  EXPECT_CLOSE(objective::standard_deviation(ones), 0.0, 1e-12);
+  EXPECT_CLOSE(objective::mean_cosine(ones), 1.0, 1e-12);
+  EXPECT_CLOSE(objective::effective_rank(ones), 1.0, 1e-12);
   const at::Tensor axes = at::cat({at::eye(4, at::kDouble), -at::eye(4, at::kDouble)});
-  const objective::LatentSpread spread = objective::latent_spread(axes);
-  EXPECT_CLOSE(spread.effective_rank, 4.0, 1e-9);
+  EXPECT_CLOSE(objective::effective_rank(axes), 4.0, 1e-9);
   // Each vector meets its negative once in seven others, and is orthogonal to the rest.
-  EXPECT_CLOSE(spread.mean_cosine, -1.0 / 7, 1e-12);
-  const objective::NullModelLosses null_models = objective::null_model_losses(axes, at::zeros_like(axes));
-  EXPECT_CLOSE(null_models.batch_mean, 0.25, 1e-12);
-  EXPECT_CLOSE(null_models.copy_context, 0.25, 1e-12);
+  EXPECT_CLOSE(objective::mean_cosine(axes), -1.0 / 7, 1e-12);
+  const objective::LatentReading reading{.prediction_MD = axes,
+                                         .target_MD = axes,
+                                         .loss_target_MD = axes,
+                                         .context_state_MD = at::zeros_like(axes),
+                                         .loss = LatentLossKind::kMse,
+                                         .beta = 1.0,
+                                         .target_encoder_distance = 0.5};
+  EXPECT_CLOSE(objective::batch_mean_loss(reading), 0.25, 1e-12);
+  EXPECT_CLOSE(objective::copy_context_loss(reading), 0.25, 1e-12);
+  const NamedNumbers all = objective::read_collapse_monitors(reading);
+  EXPECT(all.size() == std::size(objective::collapse_monitors));
+  EXPECT(all.back() == std::make_pair(std::string("target_encoder_distance"), 0.5));
 }
 
 TEST("collapse: the effective rank of many positions is that of 256 of them, evenly spaced") {
   at::manual_seed(2);
   // Three features of equal strength among 16.
   const at::Tensor many = at::constant_pad_nd(at::randn({900, 3}, at::kDouble), {0, 13});
-  EXPECT_CLOSE(objective::latent_spread(many).effective_rank, 3.0, 0.05);
-  EXPECT_CLOSE(objective::latent_spread(many.repeat_interleave(4, 0).slice(0, 0, 1024)).effective_rank,
-               objective::latent_spread(many.slice(0, 0, 256)).effective_rank, 1e-9);
+  EXPECT_CLOSE(objective::effective_rank(many), 3.0, 0.05);
+  EXPECT_CLOSE(objective::effective_rank(many.repeat_interleave(4, 0).slice(0, 0, 1024)),
+               objective::effective_rank(many.slice(0, 0, 256)), 1e-9);
 }
 
 TEST("step: both losses fall on one batch; the target encoder follows") {
-  train::WorldModel model(options_of(ComputeDtype::kFloat32));
+  train::WorldModel model(options_of(Dtype::kFloat32));
   const train::WorldModelBatch batch = small_batch();
-  train::StepOptions options = step_options();
+  StepOptions options = step_options();
   options.with_collapse_monitors = true;
-  const train::StepResult first = model.step({&batch, 1}, options, running);
-  for (int i = 0; i < 60; ++i) model.step({&batch, 1}, options, running);
-  const train::StepResult last = model.step({&batch, 1}, options, running);
+  const StepResult first = train::step(model, {&batch, 1}, options, running);
+  for (int i = 0; i < 60; ++i) train::step(model, {&batch, 1}, options, running);
+  const StepResult last = train::step(model, {&batch, 1}, options, running);
   EXPECT(*last.next_token_loss < 0.5 * *first.next_token_loss);
   EXPECT(*last.latent_loss < *first.latent_loss);
-  EXPECT(last.collapse->target_encoder_distance > 0);
+  EXPECT(monitor(last, "target_encoder_distance") > 0);
   EXPECT(first.gradient_norm > 0);
 }
 
 TEST("step: bfloat16 follows float32") {
-  train::WorldModel wide(options_of(ComputeDtype::kFloat32));
-  train::WorldModel narrow(options_of(ComputeDtype::kBfloat16));
+  train::WorldModel wide(options_of(Dtype::kFloat32));
+  train::WorldModel narrow(options_of(Dtype::kBfloat16));
   const train::WorldModelBatch batch = small_batch();
   for (int i = 0; i < 20; ++i) {
-    const double a = wide.step({&batch, 1}, step_options(), running).loss;
-    const double b = narrow.step({&batch, 1}, step_options(), running).loss;
+    const double a = train::step(wide, {&batch, 1}, step_options(), running).loss;
+    const double b = train::step(narrow, {&batch, 1}, step_options(), running).loss;
     EXPECT_CLOSE(a, b, 0.05 * a);
   }
 }
 
 TEST("step: an SFT step leaves predictor, its moments and the target encoder alone") {
-  train::WorldModel model(options_of(ComputeDtype::kFloat32));
+  train::WorldModel model(options_of(Dtype::kFloat32));
   const at::Tensor predictor = model.training().predictor.named().front().tensor.detach().clone();
   const at::Tensor target = model.training().target_encoder.weights().norm.clone();
-  train::StepOptions options = step_options();
+  StepOptions options = step_options();
   options.latent_weight = 0;
   const train::WorldModelBatch batch = small_batch();
-  const train::StepResult result = model.step({&batch, 1}, options, running);
+  const StepResult result = train::step(model, {&batch, 1}, options, running);
   EXPECT(!result.latent_loss.has_value());
   EXPECT(model.training().predictor.named().front().tensor.equal(predictor));
   EXPECT(model.training().target_encoder.weights().norm.equal(target));
 }
 
 TEST("step: a cancelled step and one with a loss that is not finite change nothing") {
-  train::WorldModel model(options_of(ComputeDtype::kFloat32));
+  train::WorldModel model(options_of(Dtype::kFloat32));
   const train::WorldModelBatch batch = small_batch();
-  model.step({&batch, 1}, step_options(), running);
+  train::step(model, {&batch, 1}, step_options(), running);
   std::vector<at::Tensor> before;
   for (const auto& p : model.encoder().named(model.config())) before.push_back(p.tensor.detach().clone());
   for (const auto& p : model.training().optimizer.state()) before.push_back(p.tensor.clone());
-  EXPECT_THROWS(model.step({&batch, 1}, step_options(), stopped), "cancelled");
-  train::StepOptions broken = step_options();
+  EXPECT_THROWS(train::step(model, {&batch, 1}, step_options(), stopped), "cancelled");
+  StepOptions broken = step_options();
   broken.latent_weight = INFINITY;
-  EXPECT_THROWS(model.step({&batch, 1}, broken, running), "loss must be finite but is inf");
+  EXPECT_THROWS(train::step(model, {&batch, 1}, broken, running), "loss must be finite but is inf");
   std::size_t i = 0;
   for (const auto& p : model.encoder().named(model.config())) EXPECT(p.tensor.equal(before[i++]));
   for (const auto& p : model.training().optimizer.state()) EXPECT(p.tensor.equal(before[i++]));
@@ -195,8 +204,7 @@ TEST("optimizer: matrices decay, norms and biases do not") {
 TEST("optimizer: two steps of AdamW by hand, and clipping by the global norm") {
   const at::Tensor parameter = at::full({1}, 2.0);
   train::AdamW optimizer({{"p", parameter}});
-  const train::AdamWOptions options{
-      .learning_rate = 0.01, .beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .weight_decay = 0.0};
+  const AdamWOptions options{.learning_rate = 0.01, .beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .weight_decay = 0.0};
   double p = 2.0, m = 0, v = 0;
   for (int step = 1; step <= 2; ++step) {
     const double g = 3.0 * step;
@@ -249,17 +257,18 @@ TEST("safetensors: round trip is exact; a file that does not fit changes nothing
   const std::uint64_t data = file.data_start();
   EXPECT(data % 64 == 0);
   const at::Tensor a2 = at::zeros({3, 4}), b2 = at::zeros({});
-  io::copy_safetensors({{"a", path, "F32", {3, 4}, data, data + 48}, {"b", path, "F32", {}, data + 48, data + 52}},
-                       {{"a", a2}, {"b", b2}});
+  io::copy_safetensors(
+      {{"a", path, Dtype::kFloat32, {3, 4}, data, data + 48}, {"b", path, Dtype::kFloat32, {}, data + 48, data + 52}},
+      {{"a", a2}, {"b", b2}});
   EXPECT(a.equal(a2));
   EXPECT(b.equal(b2));
   const at::Tensor untouched = at::zeros({3, 4});
-  EXPECT_THROWS(
-      io::copy_safetensors({{"a", path, "F32", {3, 4}, data, data + 48}, {"b", path, "F32", {}, data + 48, data + 56}},
-                           {{"a", untouched}, {"b", at::zeros({})}}),
-      "tensor b must span 4 bytes");
+  EXPECT_THROWS(io::copy_safetensors({{"a", path, Dtype::kFloat32, {3, 4}, data, data + 48},
+                                      {"b", path, Dtype::kFloat32, {}, data + 48, data + 56}},
+                                     {{"a", untouched}, {"b", at::zeros({})}}),
+                "tensor b must span 4 bytes");
   EXPECT(untouched.equal(at::zeros({3, 4})));
-  EXPECT_THROWS(io::copy_safetensors({{"a", path, "F32", {4, 3}, data, data + 48}}, {{"a", untouched}}),
+  EXPECT_THROWS(io::copy_safetensors({{"a", path, Dtype::kFloat32, {4, 3}, data, data + 48}}, {{"a", untouched}}),
                 "must have shape [3, 4] but has [4, 3]");
   EXPECT_THROWS(io::copy_safetensors({}, {{"a", untouched}}), "tensor a is missing");
   EXPECT_THROWS(io::write_safetensors("/nowhere/x.safetensors", {{"a", a}}, {}), "No such file or directory");
@@ -267,12 +276,14 @@ TEST("safetensors: round trip is exact; a file that does not fit changes nothing
 
 TEST("safetensors: every pair of stored and wanted dtype, owned and mapped, aligned or not") {
   const at::Tensor values = at::randn({5, 7});
-  for (const auto& [name, stored] : {std::pair{"F32", at::kFloat}, {"F16", at::kHalf}, {"BF16", at::kBFloat16}}) {
-    const TemporaryFile file(std::string(name) + ".safetensors");
-    io::write_safetensors(file.path, {{"x", values}}, {}, stored);
+  for (const auto& [dtype, stored] :
+       {std::pair{Dtype::kFloat32, at::kFloat}, {Dtype::kFloat16, at::kHalf}, {Dtype::kBfloat16, at::kBFloat16}}) {
+    const std::string name(name_of(dtype));
+    const TemporaryFile file(name + ".safetensors");
+    io::write_safetensors(file.path, {{"x", values}}, {}, dtype);
     const std::uint64_t begin = file.data_start();
     const std::uint64_t bytes = 35 * c10::elementSize(stored);
-    const TemporaryFile shifted(std::string(name) + "-shifted.safetensors");
+    const TemporaryFile shifted(name + "-shifted.safetensors");
     {
       std::ifstream from(file.path, std::ios::binary);
       std::ofstream to(shifted.path, std::ios::binary);
@@ -281,9 +292,9 @@ TEST("safetensors: every pair of stored and wanted dtype, owned and mapped, alig
     }
     for (const at::ScalarType wanted : {at::kFloat, at::kBFloat16}) {
       const at::Tensor expected = values.to(stored).to(wanted);
-      for (const auto placement : {io::Placement::kOwned, io::Placement::kMapped}) {
+      for (const auto placement : {Placement::kOwned, Placement::kMapped}) {
         for (const auto& [path, offset] : {std::pair{file.path, std::uint64_t{0}}, {shifted.path, std::uint64_t{1}}}) {
-          const io::TensorEntry entry{"x", path, name, {5, 7}, begin + offset, begin + offset + bytes};
+          const TensorEntry entry{"x", path, dtype, {5, 7}, begin + offset, begin + offset + bytes};
           EXPECT(io::read_safetensors({entry}, {{"x", values}}, wanted, placement)[0].equal(expected));
         }
       }
@@ -296,10 +307,8 @@ TEST("safetensors: a mapped tensor outlives the call, and writing to it leaves t
   const at::Tensor values = at::randn({1000});
   io::write_safetensors(file.path, {{"x", values}}, {});
   const std::uint64_t begin = file.data_start();
-  const io::TensorEntry entry{"x", file.path, "F32", {1000}, begin, begin + 4000};
-  const auto read = [&] {
-    return io::read_safetensors({entry}, {{"x", values}}, at::kFloat, io::Placement::kMapped)[0];
-  };
+  const TensorEntry entry{"x", file.path, Dtype::kFloat32, {1000}, begin, begin + 4000};
+  const auto read = [&] { return io::read_safetensors({entry}, {{"x", values}}, at::kFloat, Placement::kMapped)[0]; };
   const at::Tensor mapped = read();
   EXPECT(mapped.equal(values));
   mapped.zero_();

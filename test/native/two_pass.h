@@ -3,8 +3,10 @@
 
 #include <atomic>
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
+#include "core/error.h"
 #include "model/predictor.h"
 #include "model/qwen3.h"
 #include "objective/latent.h"
@@ -21,7 +23,7 @@ struct PlainBatch {
   std::vector<std::vector<std::int32_t>> sequences;
   std::vector<std::int32_t> context_lengths;
   std::vector<PlainBranch> branches;
-  ehrjepa::train::BranchKind kind = ehrjepa::train::BranchKind::kCausal;
+  ehrjepa::BranchKind kind = ehrjepa::BranchKind::kCausal;
   std::int32_t predictor_tokens = 0;  ///< of two views: the first rows of each branch, the rest being the future
 
   std::vector<std::int32_t> offsets() const {
@@ -56,10 +58,18 @@ struct PlainBatch {
     }
     return ehrjepa::train::world_model_batch(
         ehrjepa::model::packed_tokens(tokens, begin, positions, vocab_size), context_lengths,
-        {owner, cuts, cu_rows, branch_tokens, branch_positions, targets, days, kind, predictor_tokens}, false,
-        vocab_size);
+        {owner, cuts, cu_rows, branch_tokens, branch_positions, targets, days, kind, predictor_tokens},
+        ehrjepa::ScoredLabels::kFuture, vocab_size);
   }
 };
+
+/// A collapse monitor of a reading, by its name.
+inline double monitor(const ehrjepa::Losses& losses, std::string_view name) {
+  for (const auto& [found, value] : *losses.collapse) {
+    if (found == name) return value;
+  }
+  throw ehrjepa::Error("no such monitor");
+}
 
 struct LossPair {
   at::Tensor next_token;  ///< undefined when nothing is scored
@@ -70,7 +80,7 @@ struct LossPair {
 /// with its context in front, and one call of the predictor for each prediction: no packed layout, no branch attention.
 inline LossPair two_pass_losses(const PlainBatch& batch, const ehrjepa::model::Qwen3Weights& weights,
                                 const ehrjepa::model::Qwen3Weights& target_weights,
-                                const ehrjepa::model::Predictor& predictor, const ehrjepa::model::Qwen3Config& config) {
+                                const ehrjepa::model::Predictor& predictor, const ehrjepa::Qwen3Config& config) {
   using namespace ehrjepa;
   using Tokens = std::vector<std::int32_t>;
   static const std::atomic<bool> running{false};
@@ -120,18 +130,18 @@ inline LossPair two_pass_losses(const PlainBatch& batch, const ehrjepa::model::Q
       targets.push_back(targets_of[static_cast<std::size_t>(branch.sequence)][branch.targets[i]]);
     };
     const std::size_t entries = branch.targets.size();
-    if (batch.kind == train::BranchKind::kViews) {
+    if (batch.kind == BranchKind::kViews) {
       const auto own = static_cast<std::size_t>(batch.predictor_tokens);
       predicted.push_back(after_context(0, own)[-1]);
       const Tokens future(branch.tokens.begin() + static_cast<Difference>(own), branch.tokens.end());
       targets.push_back(states(weights, future, count_up(future.size()))[-1]);
-    } else if (batch.kind == train::BranchKind::kState) {
+    } else if (batch.kind == BranchKind::kState) {
       const at::Tensor hidden = after_context(0, 0);
       for (std::size_t i = 0; i < entries; ++i) {
         if (branch.targets[i] >= 0) predict(i, hidden, {});
       }
     } else {
-      const bool isolated = batch.kind == train::BranchKind::kIsolated;
+      const bool isolated = batch.kind == BranchKind::kIsolated;
       const at::Tensor together = isolated ? at::Tensor() : after_context(0, entries);
       for (std::size_t i = 0; i < entries; ++i) {
         if (branch.targets[i] < 0) continue;
@@ -145,10 +155,9 @@ inline LossPair two_pass_losses(const PlainBatch& batch, const ehrjepa::model::Q
     result.next_token = objective::next_token_loss(at::stack(scored), weights.lm_head, at::tensor(labels, at::kLong));
   }
   if (!predicted.empty()) {
-    result.latent =
-        batch.kind == train::BranchKind::kViews
-            ? objective::latent_loss(at::stack(predicted), at::stack(targets), objective::LatentLossKind::kCosine)
-            : objective::latent_loss(at::stack(predicted), at::stack(targets));
+    result.latent = batch.kind == BranchKind::kViews
+                        ? objective::latent_loss(at::stack(predicted), at::stack(targets), LatentLossKind::kCosine)
+                        : objective::latent_loss(at::stack(predicted), at::stack(targets));
   }
   return result;
 }

@@ -5,10 +5,8 @@ import { z } from 'zod';
 import { parseConfig } from '../../lib/config.js';
 import { LoraOptions } from '../../lib/model/lora.js';
 import { WorldModel } from '../../lib/model/world-model.js';
-import type { ComputeDtype, NativeLossOptions, NativeTrainingBatch } from '../../lib/native.js';
+import type { ComputeDtype, NativeTrainingBatch } from '../../lib/native.js';
 import { noBranches } from '../../lib/sample/branches.js';
-import { lossOptionsAt } from '../../lib/train/loss-options.js';
-import { TrainConfig } from '../../lib/train/train-config.js';
 import { readFloatTensors } from './float-tensors.js';
 
 const Inputs = z.strictObject({
@@ -42,12 +40,7 @@ export interface ParityRow {
 export const float32Limit = 1e-5;
 // A tensor that transformers' bfloat16 hits by luck (one number, such as the loss) must not forbid ours one rounding.
 const bfloat16Rounding = 2 ** -9;
-const lossOptions: NativeLossOptions = {
-	...lossOptionsAt(TrainConfig.parse({ objective: { latent: null, nextToken: { on: 'all' } } }), 1, {
-		collapse: false,
-		interference: false,
-	}),
-};
+const lossOptions = { objective: { latent: null, nextToken: { on: 'all' } } } as const;
 
 /**
  * Compares this package with a fixture of scripts/parity/make_fixture.py: one packed forward and backward pass of all
@@ -109,8 +102,6 @@ async function computed(
 			const result = await model.step(batch, {
 				...lossOptions,
 				...inputs.optimizer,
-				momentum: 1,
-				restartTarget: false,
 			});
 			losses.push(result.loss);
 		}

@@ -8,7 +8,7 @@ export async function readFloatTensors(path: string): Promise<Map<string, Float3
 	try {
 		const tensors = new Map<string, Float32Array>();
 		for (const { name, dtype, begin, end } of entries) {
-			if (dtype !== 'F32') throw new Error(`${path}: tensor ${name} must be F32 but is ${dtype}`);
+			if (dtype !== 'float32') throw new Error(`${path}: tensor ${name} must be F32 but is ${dtype}`);
 			const bytes = Buffer.alloc(end - begin);
 			await file.read(bytes, 0, bytes.length, begin);
 			tensors.set(name, new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4));

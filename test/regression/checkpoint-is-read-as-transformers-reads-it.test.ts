@@ -84,7 +84,7 @@ t.test('what config.json says of the files and is not so is said', async (t) => 
 		set({ dtype: 'bfloat16', vocab_size: 70 }),
 	);
 	t.match((await openPretrained(directory)).notes, [
-		/says bfloat16 but the weights are F32: they are read as they are/,
+		/says bfloat16 but the weights are float32: they are read as they are/,
 		/says vocab_size 70 but the embedding has 61 rows/,
 	]);
 });

@@ -40,7 +40,7 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 	await withContext(Boolean(args.json), async (context) => {
 		using _lock = await lockNewFile(args.out);
 		using _rolloutLock = args.rollout === undefined ? undefined : await lockNewFile(args.rollout);
-		const store = await openTokenStore(args.store);
+		await using store = await openTokenStore(args.store);
 		try {
 			const { table, metadata } = await embedRun(args.out, args.run, store, await readTasks(args.tasks), {
 				...context.operation(),
@@ -67,7 +67,6 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 				run: args.run,
 			});
 		} finally {
-			await store.close();
 		}
 	});
 }

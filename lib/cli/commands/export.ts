@@ -66,9 +66,8 @@ async function exportRun(context: CommandContext, args: Arguments, options: Expo
 		let tokenizer = options.tokenizer;
 		let tokens: 'structured' | 'text' | undefined;
 		if (args.store !== undefined) {
-			const store = await openTokenStore(args.store);
+			await using store = await openTokenStore(args.store);
 			requireSameData(run.config, store, 'vocabulary');
-			await store.close();
 			tokens = store.vocabulary.kind;
 			tokenizer ??= store.tokenizer;
 		}

@@ -55,7 +55,7 @@ async function build(context: CommandContext): Promise<void> {
 }
 
 async function store(context: CommandContext, path: string): Promise<void> {
-	const opened = await openTokenStore(path);
+	await using opened = await openTokenStore(path);
 	const { manifest } = opened;
 	const lines = manifest.cohortFlow.map(
 		({ stage, patients, events, tokens, note }) =>
@@ -87,7 +87,6 @@ async function store(context: CommandContext, path: string): Promise<void> {
 		].join('\n'),
 		manifest,
 	);
-	await opened.close();
 }
 
 /** Rows of the lists; --json has all that the manifest holds. */

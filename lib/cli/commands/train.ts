@@ -54,7 +54,7 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 			);
 		}
 		const config = args.resume ? undefined : await configOf(args);
-		const store = await openTokenStore(args.store);
+		await using store = await openTokenStore(args.store);
 		await using trainer =
 			config === undefined
 				? await Trainer.resume(args.run, store, context.operation())
@@ -72,7 +72,6 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 			`${args.run}: ${trainer.step} steps, ${trainer.model.parameterCount.toLocaleString('en-US')} parameters; tuning next-token loss ${shown(tuning?.nextTokenLoss)}, latent loss ${shown(tuning?.latentLoss)}`,
 			{ run: args.run, step: trainer.step, parameters: trainer.model.parameterCount, last, tuning },
 		);
-		await store.close();
 	});
 }
 

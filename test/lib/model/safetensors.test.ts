@@ -15,6 +15,7 @@ const tensor = (name: string, shape: number[], dtype = 'F32'): RawTensor => {
 };
 
 t.test('what was written is read, whatever the names, shapes and dtypes', async (t) => {
+	const dtypes = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' } as const;
 	const shapes = fc.array(fc.integer({ min: 0, max: 4 }), { maxLength: 4 });
 	const tensors = fc.uniqueArray(
 		fc.record({
@@ -32,7 +33,11 @@ t.test('what was written is read, whatever the names, shapes and dtypes', async 
 			const found = new Map(entries.map((entry) => [entry.name, entry]));
 			for (const { name, shape, dtype, bytes } of raw) {
 				const entry = found.get(name)!;
-				if (entry.dtype !== dtype || entry.shape.join() !== shape.join() || entry.end - entry.begin !== bytes.length)
+				if (
+					entry.dtype !== dtypes[dtype as keyof typeof dtypes] ||
+					entry.shape.join() !== shape.join() ||
+					entry.end - entry.begin !== bytes.length
+				)
 					return false;
 			}
 			return found.size === raw.length;

@@ -1,6 +1,6 @@
 import t from 'tap';
+import type { CollapseMonitors } from '../../../lib/objective/collapse-monitors.js';
 import { CollapseWatch } from '../../../lib/train/collapse-warning.js';
-import type { CollapseMonitors } from '../../../lib/train/metrics.js';
 
 const healthy: CollapseMonitors = {
 	predictionStd: 0.7,

@@ -1,10 +1,16 @@
 import t from 'tap';
 import { parseConfig } from '../../../lib/config.js';
-import { Objective, objectivePresets, weightsAt } from '../../../lib/objective/objective.js';
-import { lossOptionsAt, predictorOptions, samplerOptions, targetRestartsAt } from '../../../lib/train/loss-options.js';
+import { LossOptions, nativeLossOptions, nativeStepOptions, StepOptions } from '../../../lib/model/step-options.js';
+import { Objective, objectivePresets, targetRestartsAt, weightsAt } from '../../../lib/objective/objective.js';
+import { lossOptionsAt, predictorOptions, samplerOptions } from '../../../lib/train/loss-options.js';
 import { TrainConfig, type TrainConfigInput } from '../../../lib/train/train-config.js';
 
 const config = (input: TrainConfigInput) => TrainConfig.parse(input);
+/** What the core is told at a step of a run, with every reading that it can take. */
+const nativeAt = (run: TrainConfig, step: number) =>
+	nativeStepOptions(
+		StepOptions.parse({ ...lossOptionsAt(run, step, { collapse: true }), learningRate: 1e-3, interference: true }),
+	);
 
 t.test('simultaneous: both weights from the first step; the latent one may rise', async (t) => {
 	const plain = Objective.parse({});
@@ -25,16 +31,16 @@ t.test(
 		t.same(weightsAt(run.objective, 40, 100), { nextToken: 1, latent: 0, momentum: null });
 		t.same(weightsAt(run.objective, 41, 100), { nextToken: 0.2, latent: 1, momentum: 0.996 });
 		t.same(
-			Array.from({ length: 100 }, (_, i) => i + 1).filter((step) => targetRestartsAt(run, step)),
+			Array.from({ length: 100 }, (_, i) => i + 1).filter((step) => targetRestartsAt(run.objective, step, 100)),
 			[41],
 		);
 		const frozen = config({
 			steps: 100,
 			objective: { ...objectivePresets.curriculum, latent: { target: { kind: 'frozen' } } },
 		});
-		t.notOk(targetRestartsAt(frozen, 51), 'a frozen target stays the initial model');
-		t.notOk(targetRestartsAt(config({ steps: 100 }), 1));
-		t.equal(lossOptionsAt(run, 30, { collapse: true, interference: true }).withCollapseMonitors, false);
+		t.notOk(targetRestartsAt(frozen.objective, 51, 100), 'a frozen target stays the initial model');
+		t.notOk(targetRestartsAt(config({}).objective, 1, 100));
+		t.equal(nativeAt(run, 30).withCollapseMonitors, false);
 		t.throws(() => Objective.parse({ latent: null, schedule: { kind: 'curriculum' } }), /curriculum needs both/);
 	},
 );
@@ -63,7 +69,7 @@ t.test('every option reaches the core', async (t) => {
 			},
 		},
 	});
-	t.match(lossOptionsAt(run, 7, { collapse: true, interference: true }), {
+	t.match(nativeAt(run, 7), {
 		withCollapseMonitors: true,
 		withInterference: true,
 		latent: {
@@ -71,9 +77,7 @@ t.test('every option reaches the core', async (t) => {
 			beta: 0.5,
 			target: 'ema',
 			targetLayers: 2,
-			varianceWeight: 25,
-			covarianceWeight: 1,
-			sigregWeight: 0.05,
+			antiCollapse: { variance: 25, covariance: 1, sigreg: 0.05 },
 		},
 		seed: 9,
 		step: 7,
@@ -141,8 +145,36 @@ t.test('two views: the reference’s defaults, and no target encoder that moves'
 		branch: { kind: 'views', predictorTokens: 1 },
 	});
 	t.equal(weightsAt(run.objective, 1, 10).momentum, null);
-	t.match(lossOptionsAt(run, 1, { collapse: false, interference: false }).latent, { target: 'views', targetLayers: 1 });
+	t.match(nativeAt(run, 1).latent, { target: 'views', targetLayers: 1 });
 	t.same(Objective.parse(run.objective), run.objective, 'what a run folder keeps is read as it was');
 	const rollout = config({ objective: objectivePresets.rollout });
 	t.match(rollout.objective.latent, { weight: 1, loss: { kind: 'mse' }, predictor: { kind: 'transformer' } });
+});
+
+t.test('a step of one’s own needs a learning rate alone; schedules need to know how long the run is', async (t) => {
+	const options = StepOptions.parse({ learningRate: 1e-3 });
+	t.match(nativeStepOptions(options), {
+		nextTokenWeight: 1,
+		latentWeight: 1,
+		optimizer: { learningRate: 1e-3, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.01 },
+		gradientClip: 1,
+		momentum: 0.996,
+		restartTarget: false,
+		withCollapseMonitors: false,
+		withInterference: false,
+	});
+	t.match(nativeLossOptions(LossOptions.parse({ objective: objectivePresets.sft })), { latentWeight: 0 });
+	const refused = (input: object, message: RegExp) =>
+		t.throws(() => parseConfig('step', StepOptions, input), { code: 'EHR_JEPA_CONFIG', message });
+	refused({}, /learningRate: .* it is missing/);
+	refused({ learningRate: 1e-3, momentum: 1 }, /has no option "momentum"/);
+	refused({ learningRate: 1e-3, objective: { latent: { temperature: 1 } } }, /has no option "temperature"/);
+	const { curriculum } = objectivePresets;
+	refused({ learningRate: 1e-3, objective: curriculum }, /steps: must be the number of updates of the run/);
+	refused({ learningRate: 1e-3, step: 11, steps: 10 }, /step: must not be above steps/);
+	const at = (step: number) =>
+		nativeStepOptions(StepOptions.parse({ learningRate: 1e-3, objective: curriculum, step, steps: 10 }));
+	t.match(at(5), { latentWeight: 0, restartTarget: false });
+	t.match(at(6), { latentWeight: 1, restartTarget: true });
+	t.match(at(7), { latentWeight: 1, restartTarget: false });
 });

@@ -1,19 +1,16 @@
-#include "objective/anti_collapse.h"
-
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/linspace.h>
 #include <ATen/ops/mm.h>
-#include <ATen/ops/relu.h>
 #include <ATen/ops/trapezoid.h>
 
 #include "core/random.h"
+#include "objective/anti_collapse/terms.h"
+#include "objective/wide.h"
 
 namespace ehrjepa::objective {
 namespace {
-
-at::Tensor wide(const at::Tensor& x) { return x.scalar_type() == at::kDouble ? x : x.to(at::kFloat); }
 
 /// (D, K) float32, columns of length 1, uniform on the sphere.
 at::Tensor random_directions(std::int64_t features, std::int64_t directions, std::uint64_t seed, std::uint32_t step) {
@@ -25,20 +22,6 @@ at::Tensor random_directions(std::int64_t features, std::int64_t directions, std
 }
 
 }  // namespace
-
-at::Tensor variance_hinge(const at::Tensor& latents_MD) {
-  const at::Tensor x = wide(latents_MD);
-  if (x.size(0) < 2) return x.sum() * 0.0;
-  return at::relu(1.0 - (x.var(0) + 1e-4).sqrt()).mean();
-}
-
-at::Tensor covariance_penalty(const at::Tensor& latents_MD) {
-  const at::Tensor x = wide(latents_MD);
-  if (x.size(0) < 2) return x.sum() * 0.0;
-  const at::Tensor centred = x - x.mean(0, true);
-  const at::Tensor covariance = centred.t().mm(centred) / static_cast<double>(x.size(0) - 1);
-  return (covariance.square().sum() - covariance.diagonal().square().sum()) / static_cast<double>(x.size(1));
-}
 
 at::Tensor sigreg(const at::Tensor& latents_MD, std::int64_t directions, std::uint64_t seed, std::uint32_t step) {
   const at::Tensor x = wide(latents_MD);

@@ -1,33 +1,54 @@
-#include "engine_thread.h"
+#include "worker.h"
 
 #include <utility>
-#include <vector>
+
+#include "api/errors.h"
+#include "api/running_call.h"
 
 namespace ehrjepa::bindings {
 
-EngineThread::EngineThread(Napi::Env env, api::EngineOptions options)
-    : options_(std::move(options)),
-      to_js_thread_(Napi::ThreadSafeFunction::New(env, Napi::Function(), "ehr_jepa engine", 0, 1)),
+Worker::Worker(Napi::Env env, std::function<void()> at_end)
+    : env_(env),
+      at_end_(std::move(at_end)),
+      to_js_thread_(Napi::ThreadSafeFunction::New(env, Napi::Function(), "ehr_jepa worker", 0, 1)),
       thread_([this] { loop(); }) {
   to_js_thread_.Unref(env);
+  // After the thread-safe function, so that it runs before that function's own hook.
+  napi_add_env_cleanup_hook(env_, &Worker::on_teardown, this);
 }
 
-EngineThread::~EngineThread() {
+Worker::~Worker() {
   *alive_ = false;
+  napi_remove_env_cleanup_hook(env_, &Worker::on_teardown, this);
   stop();
 }
 
-void EngineThread::expect_call(Napi::Env env) {
+void Worker::on_teardown(void* self) {
+  auto* const worker = static_cast<Worker*>(self);
+  if (worker->owns_itself_) {
+    delete worker;
+  } else {
+    worker->stop();
+  }
+}
+
+Napi::Promise Worker::run_once(Napi::Env env, Call call) {
+  // Deletes itself: when settled, or when the environment ends.
+  auto* const worker = new Worker(env);
+  worker->owns_itself_ = true;
+  return worker->submit(env, 0, std::move(call), [worker] { delete worker; });
+}
+
+void Worker::expect_call(Napi::Env env) {
   if (expected_calls_++ == 0) to_js_thread_.Ref(env);
 }
 
-void EngineThread::call_made(Napi::Env env) {
+void Worker::call_made(Napi::Env env) {
   if (--expected_calls_ == 0) to_js_thread_.Unref(env);
 }
 
-Napi::Promise EngineThread::submit(Napi::Env env, Job job, std::function<void()> done) {
-  const std::uint32_t id = job.id;
-  auto pending = std::make_unique<Pending>(std::move(job), env, std::move(done));
+Napi::Promise Worker::submit(Napi::Env env, std::uint32_t id, Call call, std::function<void()> done) {
+  auto pending = std::make_unique<Pending>(id, std::move(call), env, std::move(done));
   const Napi::Promise promise = pending->deferred.Promise();
   {
     const std::lock_guard lock(mutex_);
@@ -47,13 +68,13 @@ Napi::Promise EngineThread::submit(Napi::Env env, Job job, std::function<void()>
   return promise;
 }
 
-void EngineThread::cancel(std::uint32_t id) {
+void Worker::cancel(std::uint32_t id) {
   const std::lock_guard lock(mutex_);
   const auto found = by_id_.find(id);
   if (found != by_id_.end()) found->second->cancelled = true;
 }
 
-void EngineThread::cancel_all() {
+void Worker::cancel_all() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -62,7 +83,7 @@ void EngineThread::cancel_all() {
   wake_.notify_one();
 }
 
-Napi::Promise EngineThread::close(Napi::Env env) {
+Napi::Promise Worker::close(Napi::Env env) {
   {
     const std::lock_guard lock(mutex_);
     if (closing_) return closing_->Promise();
@@ -73,13 +94,28 @@ Napi::Promise EngineThread::close(Napi::Env env) {
   return closing_->Promise();
 }
 
-void EngineThread::stop() {
+void Worker::stop() {
   cancel_all();
   if (thread_.joinable()) thread_.join();
 }
 
-void EngineThread::loop() {
-  std::unique_ptr<api::Engine> engine;
+void Worker::run(Pending& pending) {
+  try {
+    if (pending.cancelled) {
+      pending.was_cancelled = true;
+      pending.error = "[engine] the call was cancelled";
+      return;
+    }
+    pending.to_js = pending.call(pending.cancelled);
+  } catch (const std::exception& error) {
+    pending.was_cancelled = api::is_cancellation(error);
+    pending.error = api::message_of(error);
+  } catch (...) {
+    pending.error = "[engine] an unknown exception was thrown";
+  }
+}
+
+void Worker::loop() {
   for (;;) {
     Pending* pending = nullptr;
     {
@@ -89,19 +125,9 @@ void EngineThread::loop() {
       pending = queue_.front();
       queue_.pop_front();
     }
-    try {
-      if (pending->cancelled) {
-        pending->was_cancelled = true;
-        pending->error = "[engine] the call was cancelled";
-      } else {
-        if (!engine) engine = std::make_unique<api::Engine>(options_);
-        pending->to_js = pending->job.run(*engine, pending->cancelled);
-      }
-    } catch (const std::exception& error) {
-      pending->was_cancelled = api::is_cancellation(error);
-      pending->error = api::message_of(error);
-    } catch (...) {
-      pending->error = "[engine] an unknown exception was thrown";
+    {
+      const api::RunningCall running;
+      run(*pending);
     }
     // While the environment is torn down the call is refused or made without one; nobody then waits for the promise.
     to_js_thread_.NonBlockingCall([this, alive = alive_, pending](Napi::Env env, Napi::Function) {
@@ -109,7 +135,7 @@ void EngineThread::loop() {
       std::unique_ptr<Pending> owned;
       {
         const std::lock_guard lock(mutex_);
-        const auto found = by_id_.find(pending->job.id);
+        const auto found = by_id_.find(pending->id);
         owned = std::move(found->second);
         by_id_.erase(found);
       }
@@ -117,7 +143,10 @@ void EngineThread::loop() {
       settle(env, *owned);
     });
   }
-  engine.reset();
+  if (at_end_) {
+    const api::RunningCall running;
+    at_end_();
+  }
   if (closing_) {
     to_js_thread_.NonBlockingCall([this, alive = alive_](Napi::Env env, Napi::Function) {
       if (static_cast<napi_env>(env) == nullptr || !*alive) return;
@@ -129,7 +158,7 @@ void EngineThread::loop() {
   to_js_thread_.Release();
 }
 
-void EngineThread::settle(Napi::Env env, Pending& pending) {
+void Worker::settle(Napi::Env env, Pending& pending) {
   const Napi::HandleScope scope(env);
   if (pending.error.empty()) {
     try {

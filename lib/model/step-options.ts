@@ -1,0 +1,97 @@
+import { z } from 'zod';
+import { fraction, positiveInteger, seed } from '../config.js';
+import type { NativeLossOptions, NativeStepOptions } from '../native.js';
+import { Objective, targetRestartsAt, weightsAt } from '../objective/objective.js';
+
+const shared = {
+	/** What `TrainConfig.objective` takes, a preset among them (`objectivePresets.fast`); `{}` is both losses on masked branches. */
+	objective: Objective.prefault({}),
+	/** Number of the update, from 1: dropout masks, SIGReg's directions and schedules follow from it. */
+	step: positiveInteger.default(1),
+	/** Updates of the whole run; needed by an objective that changes on the way (curriculum, warm-up, final momentum). */
+	steps: positiveInteger.optional(),
+	/** Draws of the step come from it and from `step`. */
+	seed: seed.default(1),
+	/** Read the collapse monitors as well, which takes a little time. */
+	collapseMonitors: z.boolean().default(false),
+};
+
+/** Whether an objective is the same at every step. */
+function isConstant({ latent, schedule }: Objective): boolean {
+	if (schedule.kind === 'curriculum') return false;
+	if (latent === null) return true;
+	return latent.weightWarmup === 0 && !(latent.target.kind === 'ema' && latent.target.finalMomentum !== undefined);
+}
+type Timed = { readonly objective: Objective; readonly step: number; readonly steps?: number | undefined };
+const isTimed = ({ objective, steps }: Timed) => steps !== undefined || isConstant(objective);
+const needsSteps = {
+	path: ['steps'],
+	message: 'must be the number of updates of the run, of which this objective’s schedule is a share',
+};
+const isWithin = ({ step, steps = step }: Timed) => step <= steps;
+const notBeyond = { path: ['step'], message: 'must not be above steps' };
+
+/** What the losses of a batch are computed with; everything has a default. */
+export const LossOptions = z.strictObject(shared).refine(isTimed, needsSteps).refine(isWithin, notBeyond);
+export type LossOptions = z.input<typeof LossOptions>;
+
+/** AdamW with two decay groups: matrices decay, norms and biases do not. */
+export const adamW = {
+	beta1: fraction.default(0.9),
+	beta2: fraction.default(0.95),
+	epsilon: z.number().positive().default(1e-8),
+	weightDecay: z.number().nonnegative().default(0.01),
+	/** Largest global gradient norm; 0 does not clip. */
+	gradientClip: z.number().nonnegative().default(1),
+};
+
+/** What an update is made with: the options of its losses and of AdamW. The learning rate alone has no default. */
+export const StepOptions = z
+	.strictObject({
+		learningRate: z.number().positive(),
+		...adamW,
+		...shared,
+		/** Read the cosine of both losses' gradients; costs a second backward pass. */
+		interference: z.boolean().default(false),
+	})
+	.refine(isTimed, needsSteps)
+	.refine(isWithin, notBeyond);
+export type StepOptions = z.input<typeof StepOptions>;
+
+/** The same for the native core, schedules worked out. */
+export function nativeLossOptions(options: z.output<typeof LossOptions>): NativeLossOptions {
+	const { objective, step, steps = step, seed: drawn, collapseMonitors } = options;
+	const { nextToken, latent } = objective;
+	const weights = weightsAt(objective, step, steps);
+	const target = latent?.target;
+	return {
+		nextTokenWeight: weights.nextToken,
+		latentWeight: weights.latent,
+		nextTokenOn: nextToken?.on ?? 'future',
+		withCollapseMonitors: collapseMonitors && weights.latent > 0,
+		withInterference: false,
+		latent: {
+			loss: latent?.loss.kind ?? 'mse',
+			beta: latent?.loss.kind === 'smooth-l1' ? latent.loss.beta : 1,
+			// A frozen target is an EMA that never moves: its momentum is 1.
+			target: target?.kind === 'online' || target?.kind === 'views' ? target.kind : 'ema',
+			targetLayers: target?.kind === 'ema' || target?.kind === 'frozen' ? target.layers : 1,
+			antiCollapse: latent?.antiCollapse ?? {},
+		},
+		seed: drawn,
+		step,
+	};
+}
+
+export function nativeStepOptions(options: z.output<typeof StepOptions>): NativeStepOptions {
+	const { objective, step, steps = step, learningRate, beta1, beta2, epsilon, weightDecay, gradientClip } = options;
+	const losses = nativeLossOptions(options);
+	return {
+		...losses,
+		withInterference: options.interference && losses.latentWeight > 0 && losses.nextTokenWeight > 0,
+		optimizer: { learningRate, beta1, beta2, epsilon, weightDecay },
+		gradientClip,
+		momentum: weightsAt(objective, step, steps).momentum ?? 1,
+		restartTarget: targetRestartsAt(objective, step, steps),
+	};
+}

@@ -1,0 +1,16 @@
+#include "api/errors.h"
+
+#include <c10/util/Exception.h>
+
+#include "core/error.h"
+
+namespace ehrjepa::api {
+
+bool is_cancellation(const std::exception& error) { return dynamic_cast<const Cancelled*>(&error) != nullptr; }
+
+std::string message_of(const std::exception& error) {
+  if (const auto* torch_error = dynamic_cast<const c10::Error*>(&error)) return torch_error->what_without_backtrace();
+  return error.what();
+}
+
+}  // namespace ehrjepa::api

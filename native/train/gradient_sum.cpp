@@ -1,0 +1,40 @@
+#include "train/gradient_sum.h"
+
+#include <ATen/TensorOperators.h>
+#include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <cmath>
+
+#include "core/error.h"
+
+namespace ehrjepa::train {
+
+void GradientSum::add(const at::Tensor& loss, bool keep_graph) {
+  if (!loss.requires_grad()) {
+    throw Error("[step] the loss must depend on a parameter that is trained but all that it depends on are frozen");
+  }
+  merge(torch::autograd::grad({loss}, parameters_, {}, keep_graph, false, /*allow_unused=*/true));
+}
+
+double GradientSum::cosine(const GradientSum& other, std::size_t count) const {
+  double product = 0.0, own = 0.0, others = 0.0;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (values_[i].defined()) own += values_[i].square().sum().item<double>();
+    if (other.values_[i].defined()) others += other.values_[i].square().sum().item<double>();
+    if (values_[i].defined() && other.values_[i].defined()) {
+      product += (values_[i] * other.values_[i]).sum().item<double>();
+    }
+  }
+  return own > 0.0 && others > 0.0 ? product / std::sqrt(own * others) : 0.0;
+}
+
+void GradientSum::merge(const std::vector<at::Tensor>& gradients) {
+  const at::NoGradGuard no_grad;
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    if (!gradients[i].defined()) continue;
+    values_[i] = values_[i].defined() ? values_[i] + gradients[i] : gradients[i];
+  }
+}
+
+}  // namespace ehrjepa::train

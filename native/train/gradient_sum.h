@@ -1,0 +1,31 @@
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <cstddef>
+#include <vector>
+
+namespace ehrjepa::train {
+
+/// Gradients of several losses, added up; undefined where no loss reached a parameter.
+class GradientSum {
+ public:
+  /// @param parameters  must outlive the sum.
+  explicit GradientSum(const std::vector<at::Tensor>& parameters)
+      : parameters_(parameters), values_(parameters.size()) {}
+
+  /// Backward pass of a loss.
+  /// @param keep_graph  when another loss of the same forward pass comes after it.
+  void add(const at::Tensor& loss, bool keep_graph);
+  void add(const GradientSum& other) { merge(other.values_); }
+  /// Cosine with another sum over the first `count` parameters; 0 when one of them vanishes.
+  double cosine(const GradientSum& other, std::size_t count) const;
+  /// The sum; empty afterwards.
+  std::vector<at::Tensor> take() { return std::move(values_); }
+
+ private:
+  void merge(const std::vector<at::Tensor>& gradients);
+  const std::vector<at::Tensor>& parameters_;
+  std::vector<at::Tensor> values_;
+};
+
+}  // namespace ehrjepa::train

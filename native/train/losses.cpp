@@ -1,0 +1,162 @@
+#include "train/losses.h"
+
+#include <ATen/TensorOperators.h>
+#include <c10/core/GradMode.h>
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "objective/anti_collapse/terms.h"
+#include "objective/collapse/monitors.h"
+#include "objective/latent.h"
+#include "objective/next_token.h"
+#include "train/row_set.h"
+
+namespace ehrjepa::train {
+namespace {
+
+void check_latent(const WorldModelBatch& batch, const LatentOptions& latent) {
+  if (batch.target_rows.empty()) throw Error("[latent] the batch must hold at least one masked position but holds 0");
+  if (latent.target == TargetKind::kOnline && latent.target_layers != 1) {
+    throw Error("[latent] target layers must be 1 with the online target but are " +
+                std::to_string(latent.target_layers));
+  }
+  if ((latent.target == TargetKind::kViews) != (batch.kind == BranchKind::kViews)) {
+    throw Error("[latent] the target must be views exactly when the branches are, but one of them is not");
+  }
+}
+
+/// Predictions of target states, (M, D), with gradient.
+at::Tensor predict(WorldModel& model, const WorldModelBatch& batch, const at::Tensor& hidden_TD) {
+  const RowSet contexts(batch.context_rows);
+  return model.training()
+      .predictor.cast(hidden_TD.scalar_type())
+      .forward({.branch_MD =
+                    batch.kind == BranchKind::kState ? at::Tensor() : hidden_TD.index_select(0, batch.predicted_rows),
+                .context_CD = hidden_TD.index_select(0, contexts.index()),
+                .context_of_M = contexts.places_of(batch.context_rows),
+                .days_M = batch.days});
+}
+
+}  // namespace
+
+ContextStates encode_context(WorldModel& model, const WorldModelBatch& batch, const LossOptions& options,
+                             const std::optional<model::DropoutKey>& dropout, const std::atomic<bool>& cancelled) {
+  const model::Qwen3Weights weights = model::cast_weights(model.encoder(), model.compute_dtype());
+  const bool with_branches = options.latent_weight > 0.0;
+  return {model::qwen3_forward(weights, model.config(), with_branches ? batch.packed : batch.packed.trunk(), cancelled,
+                               dropout),
+          weights.lm_head};
+}
+
+Targets encode_targets(WorldModel& model, const WorldModelBatch& batch, const at::Tensor& hidden_TD,
+                       const LossOptions& options, const std::atomic<bool>& cancelled) {
+  const LatentOptions& latent = options.latent;
+  check_latent(batch, latent);
+  const RowSet rows(batch.target_rows,
+                    options.with_collapse_monitors ? batch.context_rows : std::vector<std::int64_t>());
+  at::Tensor state_QD;
+  switch (latent.target) {
+    case TargetKind::kViews:
+      // The second view learns too, and is compared as it is: the reference normalises nothing.
+      state_QD = hidden_TD.index_select(0, rows.index());
+      if (state_QD.scalar_type() != at::kDouble) state_QD = state_QD.to(at::kFloat);
+      break;
+    case TargetKind::kOnline:
+      state_QD = objective::normalise_target(hidden_TD.detach().index_select(0, rows.index()));
+      break;
+    case TargetKind::kEma: {
+      const at::NoGradGuard no_grad;
+      const model::Qwen3Weights weights =
+          model::cast_weights(model.training().target_encoder.weights(), model.compute_dtype());
+      state_QD = objective::normalise_target(model::qwen3_forward_rows(
+          weights, model.config(), batch.packed.trunk(), rows.ascending(), latent.target_layers, cancelled));
+      break;
+    }
+  }
+  Targets result{state_QD.index_select(0, rows.places_of(batch.target_rows)), {}};
+  if (options.with_collapse_monitors) {
+    result.context_state_MD = state_QD.detach().index_select(0, rows.places_of(batch.context_rows));
+  }
+  return result;
+}
+
+void add_next_token_loss(const WorldModelBatch& batch, const ContextStates& context, BatchLosses& losses) {
+  losses.next_token =
+      objective::next_token_loss(context.hidden_TD.index_select(0, batch.scored_rows), context.lm_head, batch.labels);
+  losses.values.next_token_loss = losses.next_token.item<double>();
+  losses.values.scored_tokens = batch.labels.size(0);
+}
+
+void add_latent_loss(WorldModel& model, const WorldModelBatch& batch, const ContextStates& context,
+                     const Targets& targets, const LossOptions& options, BatchLosses& losses) {
+  const LatentOptions& latent = options.latent;
+  const at::Tensor predicted_MD = predict(model, batch, context.hidden_TD);
+  losses.latent = objective::latent_loss(predicted_MD, targets.target_MD, latent.loss, latent.beta);
+  losses.values.latent_loss = losses.latent.item<double>();
+
+  losses.regulariser = objective::anti_collapse(latent.anti_collapse, {predicted_MD, options.seed, options.step});
+  if (losses.regulariser.defined()) losses.values.regulariser = losses.regulariser.item<double>();
+
+  if (!options.with_collapse_monitors) return;
+  const at::NoGradGuard no_grad;
+  losses.values.collapse = objective::read_collapse_monitors(
+      {.prediction_MD = predicted_MD.detach().to(at::kDouble),
+       .target_MD = targets.target_MD.detach().to(at::kDouble),
+       .loss_target_MD = targets.target_MD.detach(),
+       .context_state_MD = targets.context_state_MD,
+       .loss = latent.loss,
+       .beta = latent.beta,
+       .target_encoder_distance = model.training().target_encoder.relative_distance(model.encoder())});
+}
+
+LossSum::LossSum(std::span<const WorldModelBatch> batches, const LossOptions& options)
+    : options_(options), batches_(static_cast<double>(batches.size())) {
+  if (options.next_token_weight <= 0.0 && options.latent_weight <= 0.0) {
+    throw Error("[step] one of nextTokenWeight and latentWeight must be above 0 but both are 0");
+  }
+  for (const WorldModelBatch& batch : batches) {
+    scored_ += static_cast<double>(batch.labels.size(0));
+    predicted_ += static_cast<double>(batch.predicted_rows.size(0));
+  }
+}
+
+LossSum::Share LossSum::add(const WorldModelBatch& batch, const BatchLosses& losses) {
+  Share share;
+  if (losses.next_token.defined()) {
+    const double part = static_cast<double>(batch.labels.size(0)) / scored_;
+    share.next_token = losses.next_token * (options_.next_token_weight * part);
+    sum_.next_token_loss = sum_.next_token_loss.value_or(0.0) + part * *losses.values.next_token_loss;
+    sum_.scored_tokens += losses.values.scored_tokens;
+  }
+  if (losses.latent.defined()) {
+    const double part = static_cast<double>(batch.predicted_rows.size(0)) / predicted_;
+    share.latent = losses.latent * (options_.latent_weight * part);
+    sum_.latent_loss = sum_.latent_loss.value_or(0.0) + part * *losses.values.latent_loss;
+    if (losses.regulariser.defined()) {
+      share.latent = share.latent + losses.regulariser * (options_.latent_weight * (1.0 / batches_));
+      sum_.regulariser = sum_.regulariser.value_or(0.0) + (1.0 / batches_) * *losses.values.regulariser;
+    }
+  }
+  if (losses.values.collapse) sum_.collapse = losses.values.collapse;
+  return share;
+}
+
+Losses LossSum::total() const {
+  Losses result = sum_;
+  result.loss = options_.next_token_weight * result.next_token_loss.value_or(0.0) +
+                options_.latent_weight * (result.latent_loss.value_or(0.0) + result.regulariser.value_or(0.0));
+  require_finite("loss", result.loss);
+  return result;
+}
+
+void require_finite(const char* name, double value) {
+  if (!std::isfinite(value)) {
+    throw Error(std::string("[step] ") + name + " must be finite but is " + std::to_string(value) +
+                "; the update was not made. Lower the learning rate or check the batch");
+  }
+}
+
+}  // namespace ehrjepa::train

@@ -1,0 +1,76 @@
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <atomic>
+#include <optional>
+#include <span>
+
+#include "contract/losses.h"
+#include "model/lora.h"
+#include "train/batch.h"
+#include "train/world_model.h"
+
+namespace ehrjepa::train {
+
+/// States of the context encoder with their graph. T trunk rows, R branch rows.
+struct ContextStates {
+  at::Tensor hidden_TD;  ///< (T + R, D), or the trunk's alone when the latent loss is off
+  at::Tensor lm_head;    ///< (V, D), in the compute dtype
+};
+
+/// One pass of the context encoder f over trunk and latent branches.
+/// @param dropout  of the adapters; absent outside training.
+ContextStates encode_context(WorldModel& model, const WorldModelBatch& batch, const LossOptions& options,
+                             const std::optional<model::DropoutKey>& dropout, const std::atomic<bool>& cancelled);
+
+/// What the latent loss predicts, M positions.
+struct Targets {
+  at::Tensor target_MD;         ///< float32
+  at::Tensor context_state_MD;  ///< the same of the last context token of each; undefined without collapse monitors
+};
+
+/// The target encoder's states, layer-normalised and without gradient; or those of the encoder itself.
+Targets encode_targets(WorldModel& model, const WorldModelBatch& batch, const at::Tensor& hidden_TD,
+                       const LossOptions& options, const std::atomic<bool>& cancelled);
+
+/// The losses of one batch: scalars with their graph, undefined where an objective is off, and their values.
+struct BatchLosses {
+  at::Tensor next_token;
+  at::Tensor latent;       ///< the regression alone
+  at::Tensor regulariser;  ///< weighted sum of the anti-collapse terms; undefined without
+  Losses values;           ///< all but `loss`
+};
+
+/// Next-token loss of the trunk's rows.
+void add_next_token_loss(const WorldModelBatch& batch, const ContextStates& context, BatchLosses& losses);
+
+/// Latent loss, anti-collapse terms and, on request, the collapse monitors, of the predictor's outputs.
+void add_latent_loss(WorldModel& model, const WorldModelBatch& batch, const ContextStates& context,
+                     const Targets& targets, const LossOptions& options, BatchLosses& losses);
+
+/// The losses of an update: each a mean over all its micro-batches together, whatever their sizes, so that the update
+/// is that of one large batch. The anti-collapse terms are means over the micro-batches.
+class LossSum {
+ public:
+  LossSum(std::span<const WorldModelBatch> batches, const LossOptions& options);
+
+  /// What a micro-batch adds to the total, with its graph; undefined where an objective is off.
+  struct Share {
+    at::Tensor next_token;
+    at::Tensor latent;  ///< with the anti-collapse terms
+  };
+  Share add(const WorldModelBatch& batch, const BatchLosses& losses);
+
+  /// @throws Error when the loss is not finite.
+  Losses total() const;
+
+ private:
+  const LossOptions& options_;
+  double batches_, scored_ = 0.0, predicted_ = 0.0;
+  Losses sum_;
+};
+
+/// @throws Error when a number that an update depends on is not finite.
+void require_finite(const char* name, double value);
+
+}  // namespace ehrjepa::train

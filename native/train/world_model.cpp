@@ -1,0 +1,109 @@
+#include "train/world_model.h"
+
+#include <ATen/ops/arange.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "core/error.h"
+#include "memory/scalar_type.h"
+#include "model/layout.h"
+
+namespace ehrjepa::train {
+namespace {
+
+const EngineOptions& checked(const EngineOptions& options) {
+  model::check(options.config);
+  model::check(options.predictor);
+  const auto require_dtype = [](const std::string& argument, Dtype dtype) {
+    if (dtype == Dtype::kFloat32 || dtype == Dtype::kBfloat16) return;
+    throw Error("[engine] " + argument + " must be float32 or bfloat16 but is " + std::string(name_of(dtype)));
+  };
+  require_dtype("computeDtype", options.compute_dtype);
+  require_dtype("parameterDtype", options.parameter_dtype);
+  return options;
+}
+
+/// What training changes in the encoder: adapters, or the weights that are not frozen.
+std::vector<io::NamedTensor> trained_weights(const model::Qwen3Weights& encoder, const EngineOptions& options) {
+  std::vector<io::NamedTensor> result = encoder.trainable(options.config);
+  for (const std::string& name : options.frozen) {
+    if (std::erase_if(result, [&](const io::NamedTensor& weight) { return weight.name == name; }) == 0) {
+      throw Error("[world_model] frozen must name weights of the encoder, each once, but holds " + name);
+    }
+  }
+  if (result.empty()) throw Error("[world_model] frozen must leave a weight to train but names all of them");
+  return result;
+}
+
+std::vector<io::NamedTensor> with_predictor(std::vector<io::NamedTensor> weights, const model::Predictor& predictor) {
+  for (io::NamedTensor& parameter : predictor.named()) weights.push_back(std::move(parameter));
+  model::require_gradients(weights);
+  return weights;
+}
+
+}  // namespace
+
+TrainingState::TrainingState(const model::Qwen3Weights& encoder, const EngineOptions& options)
+    : predictor(model::initialise_predictor(options.config.hidden_size, options.predictor, options.seed)),
+      target_encoder(encoder, options.config),
+      trainable(with_predictor(trained_weights(encoder, options), predictor)),
+      trainable_of_encoder(trainable.size() - predictor.named().size()),
+      optimizer(trainable) {}
+
+WorldModel::WorldModel(const EngineOptions& options)
+    : options_(checked(options)),
+      encoder_(options.encoder_from_files ? model::shapes_of_qwen3(options.config)
+                                          : model::cast_weights(model::initialise_qwen3(options.config, options.seed),
+                                                                memory::scalar_type(options.parameter_dtype))) {
+  if (options.lora) encoder_.adapters = model::initialise_lora(options.config, *options.lora, options.seed);
+}
+
+at::ScalarType WorldModel::compute_dtype() const { return memory::scalar_type(options_.compute_dtype); }
+at::ScalarType WorldModel::parameter_dtype() const { return memory::scalar_type(options_.parameter_dtype); }
+
+const model::Qwen3Weights& WorldModel::encoder() const {
+  if (!has_encoder()) throw Error("[world_model] the encoder must be loaded before it is used but has no weights yet");
+  return encoder_;
+}
+
+void WorldModel::assign_encoder(const std::vector<at::Tensor>& tensors) {
+  if (training_) throw Error("[world_model] the encoder's tensors must not be replaced once training has begun");
+  encoder_.assign(options_.config, tensors);
+}
+
+TrainingState& WorldModel::training() {
+  if (options_.parameter_dtype != Dtype::kFloat32 && !options_.lora) {
+    throw Error(
+        "[world_model] parameterDtype must be float32 to train but is bfloat16: load the model with float32 "
+        "parameters, with computeDtype bfloat16 for speed");
+  }
+  if (!training_) training_ = std::make_unique<TrainingState>(encoder(), options_);
+  return *training_;
+}
+
+at::Tensor WorldModel::predict_latent(const at::Tensor& state_MD, const at::Tensor& days_M) {
+  const at::NoGradGuard no_grad;
+  return training()
+      .predictor.cast(compute_dtype())
+      .forward({.branch_MD = {},
+                .context_CD = state_MD.to(compute_dtype()),
+                .context_of_M = at::arange(state_MD.size(0), at::kLong),
+                .days_M = days_M})
+      .to(at::kFloat);
+}
+
+std::int64_t WorldModel::parameter_count(const EngineOptions& options) {
+  const Qwen3Config& config = checked(options).config;
+  const std::int64_t predictor = model::parameter_count(options.predictor, config.hidden_size);
+  if (options.lora) return model::lora_parameter_count(config, *options.lora) + predictor;
+  std::int64_t encoder = 0;
+  for (const model::Weight& weight : model::qwen3_layout(config)) {
+    if (std::ranges::find(options.frozen, weight.name()) == options.frozen.end()) encoder += weight.count(config);
+  }
+  return encoder + predictor;
+}
+
+}  // namespace ehrjepa::train

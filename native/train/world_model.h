@@ -1,0 +1,58 @@
+#pragma once
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "contract/model.h"
+#include "model/predictor.h"
+#include "model/qwen3.h"
+#include "model/target_encoder.h"
+#include "train/optimizer.h"
+
+namespace ehrjepa::train {
+
+/// What training needs beside the encoder: 16 bytes per parameter, made when it is first asked for. Under LoRA the
+/// target encoder shares the base, and the 16 bytes are per scalar of adapters and predictor.
+struct TrainingState {
+  TrainingState(const model::Qwen3Weights& encoder, const EngineOptions& options);
+  model::Predictor predictor;
+  model::TargetEncoder target_encoder;     ///< starts as a copy of the encoder
+  std::vector<io::NamedTensor> trainable;  ///< of the encoder, then of the predictor
+  std::size_t trainable_of_encoder;        ///< how many of them are the encoder's
+  AdamW optimizer;
+};
+
+/// Encoder f, target encoder f', predictor g and the optimiser's moments: everything that training changes.
+class WorldModel {
+ public:
+  explicit WorldModel(const EngineOptions& options);
+
+  /// Predicted normalised target states, some days after the last event of S(t). No gradients.
+  /// @param state_MD  (M, D) states of the encoder; @param days_M (M), not negative. @return (M, D) float32.
+  /// @throws Error when the predictor needs branch rows.
+  at::Tensor predict_latent(const at::Tensor& state_MD, const at::Tensor& days_M);
+
+  const Qwen3Config& config() const { return options_.config; }
+  at::ScalarType compute_dtype() const;
+  at::ScalarType parameter_dtype() const;
+  /// @throws Error when the encoder waits for its files.
+  const model::Qwen3Weights& encoder() const;
+  /// Names and shapes, whether there is memory or not.
+  std::vector<io::NamedTensor> encoder_tensors() const { return encoder_.named(options_.config); }
+  /// Gives the encoder its tensors, in the order of `encoder_tensors`, in the parameter dtype. Only before training.
+  void assign_encoder(const std::vector<at::Tensor>& tensors);
+  bool has_encoder() const { return !encoder_.embed_tokens.is_meta(); }
+  bool has_training_state() const { return training_ != nullptr; }
+  /// @throws Error when the parameters are bfloat16 and there are no adapters.
+  TrainingState& training();
+
+  /// Checks options and counts trainable scalars of encoder (adapters under LoRA) and predictor, without memory.
+  static std::int64_t parameter_count(const EngineOptions& options);
+
+ private:
+  EngineOptions options_;
+  model::Qwen3Weights encoder_;
+  std::unique_ptr<TrainingState> training_;
+};
+
+}  // namespace ehrjepa::train
