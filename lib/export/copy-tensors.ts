@@ -1,7 +1,9 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { CheckpointError } from '../errors.js';
-import type { NativeTensorEntry } from '../native.js';
+import type { NativeTensorEntry, StorageDtype } from '../native.js';
 
+/** What the format calls them. */
+const fileDtypes: Readonly<Record<StorageDtype, string>> = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' };
 const chunkBytes = 8 << 20;
 
 /** Writes tensors of other files into one safetensors file and fsyncs it: the same bytes, under the names given. */
@@ -9,7 +11,7 @@ export async function copyTensors(entries: readonly NativeTensorEntry[], file: s
 	const header: Record<string, unknown> = { __metadata__: { format: 'pt' } };
 	let offset = 0;
 	for (const { name, dtype, shape, begin, end } of entries) {
-		header[name] = { dtype, shape, data_offsets: [offset, offset + end - begin] };
+		header[name] = { dtype: fileDtypes[dtype], shape, data_offsets: [offset, offset + end - begin] };
 		offset += end - begin;
 	}
 	const text = JSON.stringify(header);

@@ -83,7 +83,7 @@ async function writeWeights(
 		return;
 	}
 	// float32 holds every value of the other two; bfloat16 alone may stay as it is, at half the memory.
-	const half = pretrained.entries.every((entry) => entry.dtype === 'BF16');
+	const half = pretrained.entries.every((entry) => entry.dtype === 'bfloat16');
 	const model = await WorldModel.fromPretrained(pretrained.directory, {
 		parameterDtype: half ? 'bfloat16' : 'float32',
 		placement: 'mapped',
