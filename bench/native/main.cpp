@@ -4,6 +4,7 @@
 #include <ATen/Version.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/linear.h>
 #include <ATen/ops/ones.h>
 #include <torch/version.h>
 
@@ -54,17 +55,39 @@ double copy_bandwidth(const Settings& settings) {
   return 2.0 * static_cast<double>(source.nbytes()) / times.median;
 }
 
-void print_table(const std::vector<Row>& rows, double limit) {
-  std::printf("libtorch %s, %d threads, %s, copy %.2f GB/s; every result was checked before it was timed\n",
-              TORCH_VERSION, at::get_num_threads(), at::get_cpu_capability().c_str(), limit / 1e9);
-  std::printf("%-26s %-40s %-13s %11s %11s %11s %8s %8s %9s\n", "op", "case", "of", "median us", "p20", "p80", "GB/s",
-              "of copy", "ours is");
+/// Multiplications and additions a second of a large product: the limit of ops that are products themselves.
+double product_rate(at::ScalarType dtype, const Settings& settings) {
+  constexpr std::int64_t size = 1024;
+  const at::Tensor a = at::ones({size, size}, dtype);
+  return 2.0 * size * size * size / time_in_turns({[&] { at::linear(a, a); }}, settings)[0].median;
+}
+
+struct Limits {
+  double copy;               ///< bytes a second
+  double float32, bfloat16;  ///< flops a second of a product
+
+  double product(const Row& row) const { return row.op.find("bfloat16") == std::string::npos ? float32 : bfloat16; }
+};
+
+void print_table(const std::vector<Row>& rows, const Limits& limits) {
+  std::printf(
+      "libtorch %s, %d threads, %s, copy %.2f GB/s, products %.1f (float32) and %.1f GF/s (bfloat16); every result was "
+      "checked before it was timed\n",
+      TORCH_VERSION, at::get_num_threads(), at::get_cpu_capability().c_str(), limits.copy / 1e9, limits.float32 / 1e9,
+      limits.bfloat16 / 1e9);
+  std::printf("%-38s %-40s %-13s %11s %11s %11s %8s %8s %8s %8s %9s\n", "op", "case", "of", "median us", "p20", "p80",
+              "GB/s", "of copy", "GF/s", "of prod.", "ours is");
   std::map<std::string, double> ours;
   for (const Row& row : rows) {
-    const double rate = row.bytes / row.median_seconds;
-    std::printf("%-26s %-40s %-13s %11.2f %11.2f %11.2f %8.2f %7.0f%%", row.op.c_str(), row.name.c_str(),
+    const double bytes = row.bytes / row.median_seconds;
+    const double flops = row.flops / row.median_seconds;
+    std::printf("%-38s %-40s %-13s %11.2f %11.2f %11.2f %8.2f %7.0f%% ", row.op.c_str(), row.name.c_str(),
                 row.implementation.c_str(), row.median_seconds * 1e6, row.p20_seconds * 1e6, row.p80_seconds * 1e6,
-                rate / 1e9, 100 * rate / limit);
+                bytes / 1e9, 100 * bytes / limits.copy);
+    if (flops > 0)
+      std::printf("%8.1f %7.0f%%", flops / 1e9, 100 * flops / limits.product(row));
+    else
+      std::printf("%8s %8s", "", "");
     const std::string key = row.op + row.name;
     if (row.implementation == "ours") {
       ours[key] = row.median_seconds;
@@ -75,15 +98,19 @@ void print_table(const std::vector<Row>& rows, double limit) {
   }
 }
 
-void print_json(const std::vector<Row>& rows, double limit) {
-  std::printf("{\"libtorch\":\"%s\",\"threads\":%d,\"cpuCapability\":\"%s\",\"copyBytesPerSecond\":%.6g,\"rows\":[",
-              TORCH_VERSION, at::get_num_threads(), at::get_cpu_capability().c_str(), limit);
+void print_json(const std::vector<Row>& rows, const Limits& limits) {
+  std::printf(
+      "{\"libtorch\":\"%s\",\"threads\":%d,\"cpuCapability\":\"%s\",\"copyBytesPerSecond\":%.6g,"
+      "\"float32FlopsPerSecond\":%.6g,\"bfloat16FlopsPerSecond\":%.6g,\"rows\":[",
+      TORCH_VERSION, at::get_num_threads(), at::get_cpu_capability().c_str(), limits.copy, limits.float32,
+      limits.bfloat16);
   const char* separator = "";
   for (const Row& row : rows) {
     std::printf(
-        "%s{\"op\":\"%s\",\"case\":\"%s\",\"implementation\":\"%s\",\"bytes\":%.12g,\"p20Seconds\":%.6g,"
+        "%s{\"op\":\"%s\",\"case\":\"%s\",\"implementation\":\"%s\",\"bytes\":%.12g,\"flops\":%.12g,\"p20Seconds\":%."
+        "6g,"
         "\"medianSeconds\":%.6g,\"p80Seconds\":%.6g}",
-        separator, row.op.c_str(), row.name.c_str(), row.implementation.c_str(), row.bytes, row.p20_seconds,
+        separator, row.op.c_str(), row.name.c_str(), row.implementation.c_str(), row.bytes, row.flops, row.p20_seconds,
         row.median_seconds, row.p80_seconds);
     separator = ",";
   }
@@ -120,7 +147,11 @@ int run(int count, char** arguments) {
       word = arguments[i];
     }
   }
-  const std::map<std::string, std::vector<Row> (*)(const Settings&)> benchmarks = {{"rms_norm", &rms_norm}};
+  const std::map<std::string, std::vector<Row> (*)(const Settings&)> benchmarks = {
+      {"attention", &attention},
+      {"linear_cross_entropy", &linear_cross_entropy},
+      {"rms_norm", &rms_norm},
+      {"rotary", &rotary}};
   std::vector<Row> rows;
   for (const auto& [name, benchmark] : benchmarks) {
     if (name.find(word) == std::string::npos) continue;
@@ -131,7 +162,9 @@ int run(int count, char** arguments) {
     std::fprintf(stderr, "[bench] no benchmark has \"%s\" in its name\n", word.c_str());
     return 2;
   }
-  (json ? print_json : print_table)(rows, copy_bandwidth(settings));
+  const Limits limits{copy_bandwidth(settings), product_rate(at::kFloat, settings),
+                      product_rate(at::kBFloat16, settings)};
+  (json ? print_json : print_table)(rows, limits);
   return 0;
 }
 

@@ -11,6 +11,7 @@ struct Row {
   std::string name;            ///< case of test/cases
   std::string implementation;  ///< `ours`, or the peer it is compared with
   double bytes;                ///< least memory traffic of one call: inputs read once, outputs written once
+  double flops;                ///< of its matrix products; 0: it has none
   double p20_seconds, median_seconds, p80_seconds;
 };
 
@@ -29,6 +30,9 @@ struct Quantiles {
 std::vector<Quantiles> time_in_turns(const std::vector<std::function<void()>>& calls, const Settings& settings);
 
 /// @throws std::runtime_error when a result is wrong; nothing is timed then.
+std::vector<Row> attention(const Settings& settings);
+std::vector<Row> linear_cross_entropy(const Settings& settings);
 std::vector<Row> rms_norm(const Settings& settings);
+std::vector<Row> rotary(const Settings& settings);
 
 }  // namespace bench

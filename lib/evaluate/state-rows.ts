@@ -49,12 +49,7 @@ export interface RowPlace {
 }
 
 /** Refuses a row: names file, row and subject, and never a value. */
-export function refuseRow(
-	{ scope, file, row, subjectId }: RowPlace,
-	column: string,
-	rule: string,
-	value: string,
-): never {
+function refuseRow({ scope, file, row, subjectId }: RowPlace, column: string, rule: string, value: string): never {
 	const subject = subjectId === undefined || subjectId === null ? '' : `, subject ${subjectId}`;
 	throw new DataError(scope, { file, column, rule, value: `${value} in row ${row}${subject}` });
 }

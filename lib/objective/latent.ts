@@ -61,7 +61,7 @@ const LatentTarget = z.discriminatedUnion('kind', [
 	z.strictObject({ kind: z.literal('views') }),
 ]);
 
-/** Terms that keep predictions spread out, added to the latent loss. */
+/** Terms that keep predictions spread out, added to the latent loss. @internal */
 export const AntiCollapse = z.strictObject({
 	/** VICReg's hinge on the standard deviation of each feature; VICReg takes 25 beside an invariance weight of 25. */
 	variance: weight.default(0),

@@ -250,7 +250,7 @@ function cohortFlow(
 			patients: total('patients'),
 			events: total('events'),
 			tokens: total('tokens'),
-			note: fared(coverage),
+			note: coverageNote(coverage),
 		},
 		...splits.map((split) => ({
 			stage: `split ${split}`,
@@ -266,7 +266,7 @@ function cohortFlow(
 	];
 }
 
-function fared(coverage: StoreManifest['coverage']): string {
+function coverageNote(coverage: StoreManifest['coverage']): string {
 	if (coverage.kind === 'structured') {
 		const otherUnit =
 			coverage.valuesInOtherUnit > 0

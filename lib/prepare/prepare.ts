@@ -75,8 +75,8 @@ type Config = z.output<typeof PrepareOptions>;
  * text also the tokenizer. Threads read the data in parts of about a million events; nothing is sorted and memory does not
  * grow with the cohort.
  *
- * @param out - New or empty folder; appears whole or not at all. A run that was killed or aborted is gone on with when the
- *   same is asked again.
+ * @param out - New or empty folder; appears whole or not at all. The same call continues a run
+ *   that was killed or aborted.
  * @throws {DataError} {VocabularyError} {ConfigError} {OutputError} {AbortedError}
  */
 export async function prepareStore(

@@ -79,7 +79,7 @@ function prefixOf(code: string): string {
 /**
  * Events by the first part of their codes.
  *
- * @param vocabulary - Of a structured store, with what became of its values: also how codes and values fared.
+ * @param vocabulary - Of a structured store, with what became of its values: adds how many codes and values it knows.
  */
 export function prefixRows(
 	codes: readonly string[],
@@ -93,8 +93,8 @@ export function prefixRows(
 		const prefix = prefixOf(code);
 		let row = rows.get(prefix);
 		if (row === undefined) {
-			const fared = { known: 0, backed_off: 0, unknown: 0, values: 0, binned: 0 };
-			row = { prefix, codes: 0, events: 0, ...(structured === undefined ? {} : fared) };
+			const outcomes = { known: 0, backed_off: 0, unknown: 0, values: 0, binned: 0 };
+			row = { prefix, codes: 0, events: 0, ...(structured === undefined ? {} : outcomes) };
 			rows.set(prefix, row);
 		}
 		row.codes++;

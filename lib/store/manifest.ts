@@ -102,7 +102,7 @@ export const StoreManifest = z.strictObject({
 	splits: z.strictObject({ train: SplitCounts, tuning: SplitCounts, held_out: SplitCounts }),
 	/** What became of the events. */
 	coverage: z.discriminatedUnion('kind', [StructuredCoverage, TextCoverage]),
-	/** Events by the first part of their code, most frequent first; of structured stores also how codes and values fared. */
+	/** Events by the first part of their code, most frequent first; of structured stores also how many codes and values are in the vocabulary. */
 	prefixes: z.array(
 		z.strictObject({
 			prefix: z.string(),

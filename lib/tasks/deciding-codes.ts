@@ -68,7 +68,7 @@ export async function decidingCodes(database: Database): Promise<DecidingCode[]>
 		.map(({ code }) => code);
 }
 
-/** The chance of at least `k` successes in `n` draws. */
+/** The chance of at least `k` successes in `n` draws. @internal */
 export function binomialTail(k: number, n: number, p: number): number {
 	let sum = 0;
 	// log of n over i, from i = 0 on.

@@ -14,7 +14,7 @@ struct ScoreTensors {
 };
 
 /// Log-probability of every token given those before it in its sequence, sequence after sequence. No gradients. The
-/// logits are made for a block of rows at a time and never stored.
+/// logits are never stored.
 ScoreTensors score(const model::Qwen3Weights& weights, const Qwen3Config& config, at::ScalarType compute_dtype,
                    const model::PackedTokens& batch, bool with_hidden, const std::atomic<bool>& cancelled);
 

@@ -6,7 +6,8 @@ import { root } from '../setup/paths.mjs';
 const nativeFolders = ['native', 'bindings', 'test/native', 'test/cases', 'bench/native'];
 
 /**
- * Biome for TypeScript, JavaScript and JSON; tsc for the types of scripts/; clang-format for C++ and CUDA.
+ * Biome for TypeScript, JavaScript and JSON; tsc for the types of scripts/; knip for exports of lib/ that nobody uses (tests do
+ * not count); clang-format for C++ and CUDA.
  *
  * @param {{ fix: boolean }} options
  * @returns {{ name: string, passed: boolean }[]} One entry per linter.
@@ -31,6 +32,10 @@ export function lintAll({ fix }) {
 	return [
 		{ name: 'biome', passed: passes('biome', ['check', '--error-on-warnings', ...(fix ? ['--write'] : []), '.']) },
 		{ name: 'types of scripts', passed: passes('tsc', ['-p', 'scripts']) },
+		{
+			name: 'unused exports',
+			passed: passes('knip', ['--production', '--include', 'files,exports,types', '--no-progress']),
+		},
 		{
 			name: 'clang-format',
 			passed: passes('clang-format', [...(fix ? ['-i'] : ['--dry-run', '-Werror']), ...sources]),

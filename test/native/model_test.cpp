@@ -8,8 +8,6 @@
 #include "model/target_encoder.h"
 #include "native/check.h"
 #include "native/gradcheck.h"
-#include "ops/attention/attention.h"
-#include "ops/rotary/rotary.h"
 #include "train/batch.h"
 
 namespace {
@@ -43,48 +41,6 @@ std::vector<std::int32_t> positions_of(std::initializer_list<int> lengths) {
     for (int i = 0; i < length; ++i) result.push_back(i);
   }
   return result;
-}
-
-/// The definition, sum by sum.
-at::Tensor plain_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                           const std::vector<std::int64_t>& cu_seqlens, double scale) {
-  const at::Tensor out = at::zeros_like(q);
-  const std::int64_t groups = q.size(1) / k.size(1);
-  for (std::size_t s = 0; s + 1 < cu_seqlens.size(); ++s) {
-    for (std::int64_t t = cu_seqlens[s]; t < cu_seqlens[s + 1]; ++t) {
-      for (std::int64_t n = 0; n < q.size(1); ++n) {
-        const at::Tensor keys = k.slice(0, cu_seqlens[s], t + 1).select(1, n / groups);
-        const at::Tensor values = v.slice(0, cu_seqlens[s], t + 1).select(1, n / groups);
-        const at::Tensor scores = keys.mv(q[t][n]) * scale;
-        out[t][n].copy_(values.t().mv(at::softmax(scores, 0)));
-      }
-    }
-  }
-  return out;
-}
-
-TEST("attention: packed, grouped and causal, as the definition says") {
-  at::manual_seed(5);
-  const std::vector<std::int64_t> cu_seqlens = {0, 1, 8, 13};
-  const at::Tensor q = at::randn({13, 4, 8}, at::kDouble);
-  const at::Tensor k = at::randn({13, 2, 8}, at::kDouble);
-  const at::Tensor v = at::randn({13, 2, 8}, at::kDouble);
-  const at::Tensor found = ops::attention(q, k, v, {cu_seqlens, {}, false}, 0.3);
-  EXPECT_LE((found - plain_attention(q, k, v, cu_seqlens, 0.3)).abs().max().item<double>(), 1e-12);
-}
-
-TEST("rotary: position 0 changes nothing, and scores depend on the distance alone") {
-  const at::Tensor x = at::randn({1, 1, 8}, at::kDouble);
-  const at::Tensor y = at::randn({1, 1, 8}, at::kDouble);
-  const auto at_position = [](const at::Tensor& values, std::int64_t position) {
-    return ops::apply_rotary(values, ops::rotary_tables(at::tensor({position}, at::kLong), 8, 1e4, at::kDouble));
-  };
-  EXPECT_LE((at_position(x, 0) - x).abs().max().item<double>(), 1e-15);
-  const auto score = [&](std::int64_t i, std::int64_t j) {
-    return (at_position(x, i) * at_position(y, j)).sum().item<double>();
-  };
-  EXPECT_CLOSE(score(7, 3), score(104, 100), 1e-10);
-  EXPECT(std::abs(score(7, 3) - score(7, 4)) > 1e-6);
 }
 
 TEST("qwen3: packed sequences give what separate sequences give") {

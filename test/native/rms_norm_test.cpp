@@ -15,13 +15,13 @@
 #include "cases/rms_norm.h"
 #include "native/check.h"
 #include "native/gradcheck.h"
-#include "ops/rms_norm/cpu_rows.h"
+#include "ops/rms_norm/cpu.h"
 
 namespace {
 
+using ehrjepa::ops::Isa;
 using ehrjepa::ops::rms_norm;
 using ehrjepa::ops::rms_norm_reference;
-using ehrjepa::ops::rms_norm_cpu::PlainKernelsOnly;
 
 /// Output and both input gradients for one upstream gradient.
 struct Results {
@@ -35,6 +35,13 @@ Results run(const Function& function, const at::Tensor& x, const at::Tensor& wei
   const at::Tensor y = function(leaf_x, leaf_weight, 1e-6);
   const std::vector<at::Tensor> gradients = torch::autograd::grad({y}, {leaf_x, leaf_weight}, {upstream});
   return {y.detach(), gradients[0], gradients[1]};
+}
+
+/// The same through the CPU kernels of one instruction set.
+Results run_on(Isa isa, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& upstream) {
+  const auto [y, rstd] = ehrjepa::ops::rms_norm_cpu::forward(x, weight, 1e-6, isa);
+  const auto [grad_x, grad_weight] = ehrjepa::ops::rms_norm_cpu::backward(upstream, x, weight, rstd, isa);
+  return {y, grad_x, grad_weight};
 }
 
 /// |found - exact| / |exact| in the L2 norm, float64.
@@ -54,13 +61,14 @@ Inputs inputs_of(const RmsNormCase& c, at::ScalarType dtype) {
 }
 
 /// Ours and the plain ATen version of one dtype against the float64 truth of the same rounded inputs.
-void compare(at::ScalarType dtype) {
+/// @param isa  absent: through the dispatcher.
+void compare(at::ScalarType dtype, std::optional<Isa> isa = std::nullopt) {
   for (const RmsNormCase& c : rms_norm_cases) {
     const Inputs in = inputs_of(c, dtype);
     const auto wide = [](const at::Tensor& t) { return t.to(at::kDouble); };
     const Results exact = run(rms_norm_reference, wide(in.x), wide(in.weight), wide(in.upstream));
     const Results plain = run(rms_norm_reference, in.x, in.weight, in.upstream);
-    const Results ours = run(rms_norm, in.x, in.weight, in.upstream);
+    const Results ours = isa ? run_on(*isa, in.x, in.weight, in.upstream) : run(rms_norm, in.x, in.weight, in.upstream);
     // Half a unit in the last place of the dtype: where plain ATen is exact by luck, ours may still round.
     const double rounding = dtype == at::kFloat ? 6e-8 : 4e-3;
     EXPECT_LE(error(ours.y, exact.y), 2 * error(plain.y, exact.y) + rounding);
@@ -77,22 +85,15 @@ void compare(at::ScalarType dtype) {
 }
 
 TEST("rms_norm: float32 agrees with the reference, output and all gradients") { compare(at::kFloat); }
-TEST("rms_norm: float32, plain kernels agree with the reference") {
-  const PlainKernelsOnly plain;
-  compare(at::kFloat);
-}
+TEST("rms_norm: float32, plain kernels agree with the reference") { compare(at::kFloat, Isa::kPlain); }
 TEST("rms_norm: bfloat16 within twice the error of plain ATen, without bias") { compare(at::kBFloat16); }
-TEST("rms_norm: bfloat16, plain kernels within twice the error of plain ATen") {
-  const PlainKernelsOnly plain;
-  compare(at::kBFloat16);
-}
+TEST("rms_norm: bfloat16, plain kernels within twice the error of plain ATen") { compare(at::kBFloat16, Isa::kPlain); }
 
 TEST("rms_norm: plain and AVX-512 kernels round alike in bfloat16") {
-  if (!ehrjepa::ops::rms_norm_cpu::has_avx512()) throw check::Skipped("this processor has no AVX-512");
+  if (!ehrjepa::ops::runs(Isa::kAvx512)) throw check::Skipped("this processor has no AVX-512");
   const Inputs in = inputs_of({"", 257, 200}, at::kBFloat16);
-  const Results vector = run(rms_norm, in.x, in.weight, in.upstream);
-  std::optional<PlainKernelsOnly> plain(std::in_place);
-  const Results scalar = run(rms_norm, in.x, in.weight, in.upstream);
+  const Results vector = run_on(Isa::kAvx512, in.x, in.weight, in.upstream);
+  const Results scalar = run_on(Isa::kPlain, in.x, in.weight, in.upstream);
   // Sums are taken in another order, so single values may fall on the other side of a rounding boundary.
   EXPECT_LE((vector.y.ne(scalar.y)).to(at::kDouble).mean().item<double>(), 0.01);
 }

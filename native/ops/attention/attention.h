@@ -25,7 +25,8 @@ struct AttentionLayout {
   std::int64_t rows() const { return branches.empty() ? trunk_rows() : branches.back().end; }
 };
 
-/// Attention over a trunk of packed sequences (varlen) and its latent branches, with grouped-query heads:
+/// Attention over a trunk of packed sequences (varlen) and its latent branches, with grouped-query heads and a
+/// gradient:
 ///
 ///   out_t = sum_{s in K(t)} softmax_s(softmax_scale * <q_t, k_s>) v_s
 ///   K(t)  = {s <= t of the same sequence}                           for a trunk row
@@ -34,12 +35,19 @@ struct AttentionLayout {
 /// Query head n reads key/value head n / (N / K).
 ///
 /// @param q       (Q, N, H), float32, float64 or bfloat16; Q is all rows, or the rows that `rows` names.
-/// @param k, v    (T + R, K, H), same dtype; K divides N.
-/// @param layout  checked by the batch that carries it.
+/// @param k, v    (T + R, K, H), same dtype and device; K divides N.
+/// @param layout  cu_seqlens ascend; a branch's context lies within one trunk sequence.
 /// @param rows    (Q) ascending trunk rows whose output is wanted; absent: every row.
 /// @return        (Q, N, H). Softmax and sums in at least float32.
+/// @throws c10::ValueError  when shapes, dtypes, devices, layout or rows do not fit.
 /// Source: transformers modeling_qwen3.py; GQA: Ainslie et al. 2023; layout: design decision 3.
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionLayout& layout,
                      double softmax_scale, const std::optional<std::vector<std::int64_t>>& rows = std::nullopt);
+
+/// The same mathematics by the definition, with a score and a mask entry for every pair of rows, differentiable by
+/// autograd: the oracle of every test.
+at::Tensor attention_reference(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                               const AttentionLayout& layout, double softmax_scale,
+                               const std::optional<std::vector<std::int64_t>>& rows = std::nullopt);
 
 }  // namespace ehrjepa::ops

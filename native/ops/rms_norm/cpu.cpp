@@ -1,50 +1,22 @@
-#include <ATen/Config.h>
-#include <ATen/Parallel.h>
+#include "ops/rms_norm/cpu.h"
+
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
 #include <torch/library.h>
 
-#include <atomic>
+#include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <tuple>
 #include <type_traits>
 
+#include "ops/cpu_types.h"
 #include "ops/rms_norm/cpu_rows.h"
-
-#if AT_PARALLEL_OPENMP && !defined(_OPENMP)
-#error "at::parallel_for runs on one thread, and says nothing, when this file is compiled without OpenMP"
-#endif
 
 namespace ehrjepa::ops {
 namespace rms_norm_cpu {
 namespace {
-
-std::atomic<int> plain_only{0};
-
-float widen(Bf16 value) {
-  const std::uint32_t bits = static_cast<std::uint32_t>(value.bits) << 16;
-  float result;
-  std::memcpy(&result, &bits, sizeof(result));
-  return result;
-}
-float widen(float value) { return value; }
-double widen(double value) { return value; }
-
-/// Round to nearest even, as the hardware does; NaN stays NaN.
-template <typename T, typename Sum>
-T narrow(Sum value) {
-  if constexpr (std::is_same_v<T, Bf16>) {
-    std::uint32_t bits;
-    std::memcpy(&bits, &value, sizeof(bits));
-    if (std::isnan(value)) return {static_cast<std::uint16_t>((bits >> 16) | 0x40)};
-    return {static_cast<std::uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16)};
-  } else {
-    return static_cast<T>(value);
-  }
-}
 
 /// Sum of term(i) over a row in 16 interleaved partial sums: the compiler can vectorise it, and rounding errors grow
 /// with size / 16 instead of size.
@@ -89,43 +61,28 @@ void backward_row_plain(const T* grad_out, const T* x, const T* weight, Sum rstd
 }
 
 template <typename T, typename Sum>
-ForwardRow<T, Sum> forward_row() {
+ForwardRow<T, Sum> forward_row([[maybe_unused]] Isa isa) {
 #if defined(__x86_64__)
   if constexpr (!std::is_same_v<T, double>) {
-    if (has_avx512() && plain_only == 0) return &forward_row_avx512;
+    if (isa == Isa::kAvx512) return &forward_row_avx512;
   }
 #endif
   return &forward_row_plain<T, Sum>;
 }
 
 template <typename T, typename Sum>
-BackwardRow<T, Sum> backward_row() {
+BackwardRow<T, Sum> backward_row([[maybe_unused]] Isa isa) {
 #if defined(__x86_64__)
   if constexpr (!std::is_same_v<T, double>) {
-    if (has_avx512() && plain_only == 0) return &backward_row_avx512;
+    if (isa == Isa::kAvx512) return &backward_row_avx512;
   }
 #endif
   return &backward_row_plain<T, Sum>;
 }
 
-/// Calls `run` with (element type, accumulation type) of a dtype.
-template <typename Run>
-void with_types(at::ScalarType dtype, const Run& run) {
-  if (dtype == at::kDouble) return run(double{}, double{});
-  if (dtype == at::kFloat) return run(float{}, float{});
-  TORCH_CHECK_VALUE(dtype == at::kBFloat16, "[rms_norm] x must be float32, bfloat16 or float64 but is ", dtype);
-  return run(Bf16{}, float{});
-}
+}  // namespace
 
-template <typename T>
-T* data_of(const at::Tensor& tensor) {
-  return static_cast<T*>(tensor.data_ptr());
-}
-
-// Enough work for a thread to be worth waking.
-constexpr std::int64_t elements_per_task = 16'384;
-
-std::tuple<at::Tensor, at::Tensor> forward(const at::Tensor& x_TD, const at::Tensor& weight, double eps) {
+std::tuple<at::Tensor, at::Tensor> forward(const at::Tensor& x_TD, const at::Tensor& weight, double eps, Isa isa) {
   const std::int64_t rows = x_TD.size(0);
   const std::int64_t size = x_TD.size(1);
   const at::Tensor y_TD = at::empty_like(x_TD);
@@ -134,7 +91,7 @@ std::tuple<at::Tensor, at::Tensor> forward(const at::Tensor& x_TD, const at::Ten
   with_types(x_TD.scalar_type(), [&](auto element, auto accumulator) {
     using T = decltype(element);
     using Sum = decltype(accumulator);
-    const auto row = forward_row<T, Sum>();
+    const auto row = forward_row<T, Sum>(isa);
     at::parallel_for(0, rows, std::max<std::int64_t>(1, elements_per_task / std::max<std::int64_t>(1, size)),
                      [&](std::int64_t begin, std::int64_t end) {
                        for (std::int64_t t = begin; t < end; ++t) {
@@ -147,7 +104,7 @@ std::tuple<at::Tensor, at::Tensor> forward(const at::Tensor& x_TD, const at::Ten
 }
 
 std::tuple<at::Tensor, at::Tensor> backward(const at::Tensor& grad_out_TD, const at::Tensor& x_TD,
-                                            const at::Tensor& weight, const at::Tensor& rstd_T) {
+                                            const at::Tensor& weight, const at::Tensor& rstd_T, Isa isa) {
   const std::int64_t rows = x_TD.size(0);
   const std::int64_t size = x_TD.size(1);
   const at::Tensor grad_x_TD = at::empty_like(x_TD);
@@ -157,7 +114,7 @@ std::tuple<at::Tensor, at::Tensor> backward(const at::Tensor& grad_out_TD, const
   with_types(x_TD.scalar_type(), [&](auto element, auto accumulator) {
     using T = decltype(element);
     using Sum = decltype(accumulator);
-    const auto row = backward_row<T, Sum>();
+    const auto row = backward_row<T, Sum>(isa);
     at::parallel_for(0, parts, 1, [&](std::int64_t first, std::int64_t last) {
       for (std::int64_t part = first; part < last; ++part) {
         for (std::int64_t t = part * rows / parts; t < (part + 1) * rows / parts; ++t) {
@@ -170,26 +127,16 @@ std::tuple<at::Tensor, at::Tensor> backward(const at::Tensor& grad_out_TD, const
   return {grad_x_TD, partial_PD.sum(0).to(weight.scalar_type())};
 }
 
-}  // namespace
-
-bool has_avx512() {
-#if defined(__x86_64__)
-  static const bool result = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                             __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-  return result;
-#else
-  return false;
-#endif
-}
-
-PlainKernelsOnly::PlainKernelsOnly() { ++plain_only; }
-PlainKernelsOnly::~PlainKernelsOnly() { --plain_only; }
-
 }  // namespace rms_norm_cpu
 
 TORCH_LIBRARY_IMPL(ehrjepa, CPU, m) {
-  m.impl("rms_norm_forward", &rms_norm_cpu::forward);
-  m.impl("rms_norm_backward", &rms_norm_cpu::backward);
+  m.impl("rms_norm_forward", [](const at::Tensor& x, const at::Tensor& weight, double eps) {
+    return rms_norm_cpu::forward(x, weight, eps, best_isa());
+  });
+  m.impl("rms_norm_backward",
+         [](const at::Tensor& grad_out, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& rstd) {
+           return rms_norm_cpu::backward(grad_out, x, weight, rstd, best_isa());
+         });
 }
 
 }  // namespace ehrjepa::ops

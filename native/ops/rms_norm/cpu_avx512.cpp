@@ -1,5 +1,5 @@
-// Compiled for AVX-512 whatever the rest targets; reached only after has_avx512(). Includes nothing that could leave an
-// inline function compiled for AVX-512 in the program.
+// Compiled for AVX-512 whatever the rest targets; reached only where `runs(Isa::kAvx512)`. Includes nothing that could
+// leave an inline function compiled for AVX-512 in the program.
 #include "ops/rms_norm/cpu_rows.h"
 
 #if defined(__x86_64__)

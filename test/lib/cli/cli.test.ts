@@ -67,7 +67,10 @@ t.test('each command works alone on what the one before wrote', async (t) => {
 	ok('report', 'evaluation.json', 'report.html', '--run', 'both=runs/both');
 	t.match(readFileSync(join(folder, 'report.html'), 'utf8'), /^<!doctype html>.*What the tokens are made of/is);
 	t.match(ok('export', 'runs/both', 'exported', '--store', 'store'), /step 4, 24 tensors/);
-	t.match(ok('info', 'exported'), /Qwen3 decoder of [\d,]+ parameters, F32.*24 tensors.*every rule of names, shapes and configuration checked/s);
+	t.match(
+		ok('info', 'exported'),
+		/Qwen3 decoder of [\d,]+ parameters, F32.*24 tensors.*every rule of names, shapes and configuration checked/s,
+	);
 	writeFileSync(
 		join(folder, 'more.json'),
 		JSON.stringify({ tokensPerStep: 512, contextTokens: 48, futureTokens: 24, tuningBatches: 1 }),
@@ -184,11 +187,9 @@ t.test('the options of every command are frozen: a knob that changes results bel
 			'min-patients',
 			'out',
 			'serialiser',
-			'special-tokens',
 			'threads',
 			'tokenizer',
 			'tokens',
-			'vocab-size',
 			'vocabulary',
 		],
 		'train <store> <run>': ['config', 'from', 'objective', 'resume', 'run', 'seed', 'set', 'size', 'steps', 'store'],

@@ -324,6 +324,7 @@ const cases: Readonly<Record<string, Case>> = {
 		},
 		count: 1,
 		first: { file: 'data/5.parquet', row: 0, subjectId: 5n },
+		also: ['subject-without-birth'],
 	},
 	'subject-without-events': {
 		change: (meds) => void meds.splits!.push([5, 'train']),

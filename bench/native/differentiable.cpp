@@ -1,0 +1,104 @@
+#include "native/differentiable.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <sstream>
+#include <stdexcept>
+
+namespace bench {
+namespace {
+
+struct Graph {
+  at::Tensor output;
+  std::vector<at::Tensor> leaves;
+
+  std::vector<at::Tensor> gradients(const at::Tensor& upstream, bool retain) const {
+    return torch::autograd::grad({output}, leaves, {upstream}, retain);
+  }
+};
+
+Graph run(const Differentiable& call, const std::vector<at::Tensor>& inputs) {
+  Graph graph;
+  std::vector<at::Tensor> arguments;
+  for (const at::Tensor& input : inputs) {
+    arguments.push_back(input.is_floating_point() ? input.detach().clone().requires_grad_(true) : input);
+    if (input.is_floating_point()) graph.leaves.push_back(arguments.back());
+  }
+  graph.output = call(arguments);
+  return graph;
+}
+
+/// Output, then gradients.
+std::vector<at::Tensor> results(const Differentiable& call, const std::vector<at::Tensor>& inputs,
+                                const at::Tensor& upstream) {
+  const Graph graph = run(call, inputs);
+  std::vector<at::Tensor> all = {graph.output.detach()};
+  for (at::Tensor& gradient : graph.gradients(upstream.to(graph.output.scalar_type()), /*retain=*/false)) {
+    all.push_back(std::move(gradient));
+  }
+  return all;
+}
+
+std::vector<at::Tensor> wide(std::vector<at::Tensor> tensors) {
+  for (at::Tensor& tensor : tensors) {
+    if (tensor.is_floating_point()) tensor = tensor.to(at::kDouble);
+  }
+  return tensors;
+}
+
+double relative_error(const at::Tensor& found, const at::Tensor& exact) {
+  return ((found.to(at::kDouble) - exact).norm() / exact.norm().clamp_min(1e-30)).item<double>();
+}
+
+}  // namespace
+
+std::vector<Row> check_and_time(const Subject& subject, const Differentiable& reference,
+                                const std::vector<Implementation>& implementations, const Settings& settings) {
+  const std::vector<at::Tensor> exact = results(reference, wide(subject.inputs), subject.upstream);
+  const std::vector<at::Tensor> plain = results(reference, subject.inputs, subject.upstream);
+  const at::ScalarType dtype = subject.inputs.front().scalar_type();
+  const double rounding = dtype == at::kBFloat16 ? 4e-3 : 6e-8;
+  std::vector<std::function<void()>> forward, backward;
+  for (const Implementation& implementation : implementations) {
+    const std::vector<at::Tensor> found = results(implementation.call, subject.inputs, subject.upstream);
+    for (std::size_t i = 0; i < exact.size(); ++i) {
+      const double error = relative_error(found[i], exact[i]);
+      const double limit = 2 * relative_error(plain[i], exact[i]) + rounding;
+      if (error <= limit) continue;
+      std::ostringstream message;
+      message << "[bench] " << subject.op << ", " << implementation.name << ", " << subject.name
+              << ": relative error of " << (i == 0 ? "the output" : "gradient " + std::to_string(i))
+              << " must be at most " << limit << " but is " << error << "; nothing was timed";
+      throw std::runtime_error(message.str());
+    }
+    forward.push_back([&subject, call = implementation.call] {
+      const at::NoGradGuard no_grad;
+      call(subject.inputs);
+    });
+    const Graph graph = run(implementation.call, subject.inputs);
+    backward.push_back([graph, upstream = subject.upstream.to(graph.output.scalar_type())] {
+      graph.gradients(upstream, /*retain=*/true);
+    });
+  }
+  std::vector<Row> rows;
+  const auto add_rows = [&](const char* pass, const Cost& cost, const std::vector<std::function<void()>>& calls) {
+    const std::vector<Quantiles> times = time_in_turns(calls, settings);
+    for (std::size_t i = 0; i < calls.size(); ++i) {
+      rows.push_back({.op = subject.op + " " + pass + (dtype == at::kBFloat16 ? " bfloat16" : " float32"),
+                      .name = subject.name,
+                      .implementation = implementations[i].name,
+                      .bytes = cost.bytes,
+                      .flops = cost.flops,
+                      .p20_seconds = times[i].p20,
+                      .median_seconds = times[i].median,
+                      .p80_seconds = times[i].p80});
+    }
+  };
+  add_rows("forward", subject.forward, forward);
+  add_rows("backward", subject.backward, backward);
+  return rows;
+}
+
+}  // namespace bench

@@ -1,0 +1,41 @@
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "native/timing.h"
+
+namespace bench {
+
+/// Inputs to one output, differentiable in the floating-point inputs.
+using Differentiable = std::function<at::Tensor(const std::vector<at::Tensor>&)>;
+
+struct Implementation {
+  std::string name;  ///< `ours` comes first
+  Differentiable call;
+};
+
+/// What one pass costs at the least.
+struct Cost {
+  double bytes = 0.0;  ///< inputs read once, outputs written once
+  double flops = 0.0;  ///< multiplications and additions of matrix products
+};
+
+struct Subject {
+  std::string op;                  ///< `rms_norm`
+  std::string name;                ///< of the case
+  std::vector<at::Tensor> inputs;  ///< those in a floating-point type are differentiated
+  at::Tensor upstream;             ///< gradient of the output, its shape
+  Cost forward, backward;
+};
+
+/// Times both passes of every implementation in turns, after each has been checked: output and gradients are at most
+/// twice as far from the reference in float64 as the reference in the inputs' own type is, plus half a unit in the last
+/// place.
+/// @throws std::runtime_error when one of them is farther away; nothing is timed then.
+std::vector<Row> check_and_time(const Subject& subject, const Differentiable& reference,
+                                const std::vector<Implementation>& implementations, const Settings& settings);
+
+}  // namespace bench

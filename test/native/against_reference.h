@@ -1,0 +1,61 @@
+#pragma once
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "native/check.h"
+
+/// An op against its reference.
+namespace against_reference {
+
+using Call = std::function<at::Tensor(const std::vector<at::Tensor>&)>;
+
+/// Output, then the gradients of the floating-point inputs for one upstream gradient.
+inline std::vector<at::Tensor> results(const Call& call, const std::vector<at::Tensor>& inputs,
+                                       const at::Tensor& upstream) {
+  std::vector<at::Tensor> arguments, leaves;
+  for (const at::Tensor& input : inputs) {
+    arguments.push_back(input.is_floating_point() ? input.detach().clone().requires_grad_(true) : input);
+    if (input.is_floating_point()) leaves.push_back(arguments.back());
+  }
+  const at::Tensor output = call(arguments);
+  std::vector<at::Tensor> all = {output.detach()};
+  const auto gradients = torch::autograd::grad({output}, leaves, {upstream.to(output.scalar_type())});
+  all.insert(all.end(), gradients.begin(), gradients.end());
+  return all;
+}
+
+inline at::Tensor wide(const at::Tensor& tensor) {
+  return tensor.is_floating_point() ? tensor.to(at::kDouble) : tensor;
+}
+
+/// |found - exact| / |exact| in the L2 norm, float64.
+inline double error(const at::Tensor& found, const at::Tensor& exact) {
+  return ((wide(found) - exact).norm() / exact.norm().clamp_min(1e-30)).item<double>();
+}
+
+/// Fails unless output and every gradient of `ours` are at most twice as far from the float64 truth of the same rounded
+/// inputs as the reference in their dtype is, plus half a unit in the last place: where plain ATen is exact by luck,
+/// ours may still round.
+inline void expect_as_exact(const Call& ours, const Call& reference, const std::vector<at::Tensor>& inputs,
+                            const at::Tensor& upstream, const std::string& name) {
+  std::vector<at::Tensor> wide_inputs;
+  for (const at::Tensor& input : inputs) wide_inputs.push_back(wide(input));
+  const std::vector<at::Tensor> exact = results(reference, wide_inputs, wide(upstream));
+  const std::vector<at::Tensor> plain = results(reference, inputs, upstream);
+  const std::vector<at::Tensor> found = results(ours, inputs, upstream);
+  const double rounding = inputs.front().scalar_type() == at::kBFloat16 ? 4e-3 : 6e-8;
+  for (std::size_t i = 0; i < exact.size(); ++i) {
+    const double limit = 2 * error(plain[i], exact[i]) + rounding;
+    const double distance = error(found[i], exact[i]);
+    if (distance <= limit && found[i].sizes() == exact[i].sizes()) continue;
+    check::fail(__FILE__, __LINE__,
+                name + ", " + (i == 0 ? "output" : "gradient " + std::to_string(i)) + ": relative error " +
+                    std::to_string(distance * 1e6) + "e-6 must be at most " + std::to_string(limit * 1e6) + "e-6");
+  }
+}
+
+}  // namespace against_reference

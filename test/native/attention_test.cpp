@@ -1,0 +1,174 @@
+#include "ops/attention/attention.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <string>
+#include <vector>
+
+#include "cases/attention.h"
+#include "native/against_reference.h"
+#include "native/check.h"
+#include "native/gradcheck.h"
+
+namespace {
+
+using namespace ehrjepa;
+using against_reference::results;
+using Inputs = std::vector<at::Tensor>;
+
+constexpr double scale = 0.3;
+
+Inputs inputs_of(const AttentionCase& c, at::ScalarType dtype) {
+  at::manual_seed(5);
+  const std::int64_t rows = c.layout.rows();
+  const std::int64_t queries = c.rows ? static_cast<std::int64_t>(c.rows->size()) : rows;
+  const auto random = [&](std::int64_t count, std::int64_t heads) {
+    return at::randn({count, heads, c.head_dim}, at::kDouble).to(dtype);
+  };
+  return {random(queries, c.query_heads), random(rows, c.key_value_heads), random(rows, c.key_value_heads)};
+}
+at::Tensor ours(const Inputs& in, const AttentionCase& c) {
+  return ops::attention(in[0], in[1], in[2], c.layout, scale, c.rows);
+}
+at::Tensor reference(const Inputs& in, const AttentionCase& c) {
+  return ops::attention_reference(in[0], in[1], in[2], c.layout, scale, c.rows);
+}
+
+void compare(at::ScalarType dtype) {
+  for (const AttentionCase& c : attention_cases) {
+    const Inputs in = inputs_of(c, dtype);
+    const at::Tensor upstream = at::randn_like(in[0]);
+    against_reference::expect_as_exact([&](const Inputs& x) { return ours(x, c); },
+                                       [&](const Inputs& x) { return reference(x, c); }, in, upstream, c.name);
+  }
+}
+
+/// The definition, sum by sum.
+at::Tensor by_definition(const Inputs& in, const AttentionCase& c) {
+  const auto& [cu_seqlens, branches, isolated] = c.layout;
+  const at::Tensor out = at::zeros_like(in[0]);
+  const auto sees = [&](std::int64_t t, std::int64_t s) {
+    for (std::size_t i = 0; i + 1 < cu_seqlens.size(); ++i) {
+      if (t >= cu_seqlens[i] && t < cu_seqlens[i + 1]) return s >= cu_seqlens[i] && s <= t;
+    }
+    for (const ops::Branch& branch : branches) {
+      if (t < branch.begin || t >= branch.end) continue;
+      if (s >= branch.context_begin && s < branch.context_end) return true;
+      return c.layout.isolated ? s == t : s >= branch.begin && s <= t;
+    }
+    return false;
+  };
+  for (std::int64_t row = 0; row < in[0].size(0); ++row) {
+    const std::int64_t t = c.rows ? (*c.rows)[static_cast<std::size_t>(row)] : row;
+    std::vector<std::int64_t> keys;
+    for (std::int64_t s = 0; s < in[1].size(0); ++s) {
+      if (sees(t, s)) keys.push_back(s);
+    }
+    const at::Tensor index = at::tensor(keys, at::kLong);
+    for (std::int64_t n = 0; n < c.query_heads; ++n) {
+      const std::int64_t head = n / (c.query_heads / c.key_value_heads);
+      const at::Tensor scores = in[1].select(1, head).index_select(0, index).mv(in[0][row][n]) * scale;
+      out[row][n].copy_(in[2].select(1, head).index_select(0, index).t().mv(at::softmax(scores, 0)));
+    }
+  }
+  return out;
+}
+
+TEST("attention: the reference is the definition, sum by sum") {
+  for (const AttentionCase& c : attention_cases) {
+    if (c.layout.rows() > 100 || c.layout.rows() == 0) continue;
+    const Inputs in = inputs_of(c, at::kDouble);
+    EXPECT_LE((reference(in, c) - by_definition(in, c)).abs().max().item<double>(), 1e-12);
+  }
+}
+
+TEST("attention: float32 agrees with the reference, output and all gradients") { compare(at::kFloat); }
+TEST("attention: bfloat16 within twice the error of plain ATen") { compare(at::kBFloat16); }
+TEST("attention: float64 agrees with the reference") { compare(at::kDouble); }
+
+TEST("attention: gradients agree with central differences in float64") {
+  for (const AttentionCase& c : attention_cases) {
+    if (c.layout.rows() > 40 || c.layout.rows() == 0) continue;
+    EXPECT_LE(gradcheck([&](const Inputs& in) { return ours(in, c); }, inputs_of(c, at::kDouble)), 1e-6);
+  }
+}
+
+TEST("attention: the same bytes with one thread and with many") {
+  const int threads = at::get_num_threads();
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    for (const AttentionCase& c : attention_cases) {
+      if (c.layout.rows() < 100) continue;
+      const Inputs in = inputs_of(c, dtype);
+      const at::Tensor upstream = at::randn_like(in[0]);
+      const auto call = [&](const Inputs& x) { return ours(x, c); };
+      at::set_num_threads(1);
+      const Inputs one = results(call, in, upstream);
+      at::set_num_threads(threads);
+      const Inputs many = results(call, in, upstream);
+      for (std::size_t i = 0; i < one.size(); ++i) EXPECT(one[i].equal(many[i]));
+    }
+  }
+}
+
+TEST("attention: what a row does not see changes neither its output nor its gradient") {
+  const AttentionCase& c = attention_cases[7];
+  Inputs in = inputs_of(c, at::kFloat);
+  const auto call = [&](const Inputs& x) { return ours(x, c); };
+  at::Tensor upstream = at::zeros_like(in[0]);
+  upstream[440].fill_(1.0);  // a row of the first branch, whose context ends at 150
+  const Inputs before = results(call, in, upstream);
+  in[1].narrow(0, 150, 281).mul_(-3.0);
+  in[2].narrow(0, 150, 281).add_(7.0);
+  const Inputs after = results(call, in, upstream);
+  EXPECT(before[0][440].equal(after[0][440]));
+  EXPECT(before[1].equal(after[1]));
+  for (const std::size_t gradient : {2, 3}) {
+    EXPECT(after[gradient].narrow(0, 150, 281).abs().max().item<double>() == 0.0);
+    EXPECT(after[gradient].narrow(0, 441, 151).abs().max().item<double>() == 0.0);
+  }
+}
+
+TEST("attention: scores far apart and scores all alike stay finite") {
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    for (const double size : {0.0, 300.0}) {
+      const AttentionCase& c = attention_cases[7];
+      Inputs in = inputs_of(c, dtype);
+      in[0] = in[0] * size;
+      for (const at::Tensor& result : results([&](const Inputs& x) { return ours(x, c); }, in, at::ones_like(in[0]))) {
+        EXPECT(result.isfinite().all().item<bool>());
+      }
+    }
+  }
+}
+
+TEST("attention: strided inputs give what contiguous ones give") {
+  const AttentionCase& c = attention_cases[4];
+  const Inputs in = inputs_of(c, at::kFloat);
+  Inputs strided;
+  for (const at::Tensor& x : in) strided.push_back(x.transpose(0, 1).contiguous().transpose(0, 1));
+  EXPECT(ours(in, c).equal(ours(strided, c)));
+}
+
+TEST("attention: errors name argument, rule and value") {
+  const at::Tensor q = at::ones({5, 4, 8}), k = at::ones({5, 2, 8});
+  const auto call = [&](const ops::AttentionLayout& layout, std::optional<std::vector<std::int64_t>> rows = {}) {
+    return ops::attention(q, k, k, layout, scale, rows);
+  };
+  EXPECT_THROWS(ops::attention(q, k, at::ones({5, 2, 6}), {{0, 5}, {}, false}, scale), "must have shape");
+  EXPECT_THROWS(ops::attention(q, at::ones({5, 3, 8}), at::ones({5, 3, 8}), {{0, 5}, {}, false}, scale),
+                "[attention] key/value heads (3) must divide query heads (4)");
+  EXPECT_THROWS(ops::attention(q, k.to(at::kDouble), k, {{0, 5}, {}, false}, scale), "must have the dtype");
+  EXPECT_THROWS(ops::attention(q.to(at::kLong), k, k, {{0, 5}, {}, false}, scale), "float32, bfloat16 or float64");
+  EXPECT_THROWS(call({{0, 4}, {}, false}), "[attention] the layout must end at total_tokens (5) but ends at 4");
+  EXPECT_THROWS(call({{1, 5}, {}, false}), "cu_seqlens must start with 0 and ascend");
+  EXPECT_THROWS(call({{0, 4, 3, 5}, {}, false}), "cu_seqlens must start with 0 and ascend");
+  EXPECT_THROWS(call({{0, 3}, {{0, 2, 4, 5}}, false}), "back to back");
+  EXPECT_THROWS(call({{0, 2, 3}, {{1, 3, 3, 5}}, false}), "within one trunk sequence but is [1, 3)");
+  EXPECT_THROWS(call({{0, 3}, {{-1, 2, 3, 5}}, false}), "within one trunk sequence");
+  EXPECT_THROWS(call({{0, 5}, {}, false}, {{0, 1}}), "q must have a row for each wanted output but has 5");
+  EXPECT_THROWS(call({{0, 5}, {}, false}, {{0, 1, 3, 2, 4}}), "rows must ascend within the trunk (5 rows)");
+  EXPECT_THROWS(call({{0, 5}, {}, false}, {{0, 1, 2, 3, 5}}), "rows must ascend within the trunk (5 rows)");
+}
+
+}  // namespace
