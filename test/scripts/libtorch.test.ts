@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { scriptUrl } from './script-modules.js';
@@ -109,6 +109,30 @@ t.test('PIP_REQUIRE_VIRTUALENV guards against installing, and a download install
 	const env = { ...offlinePip(folder), PATH: pythonWithoutTorch(folder).PATH, PIP_REQUIRE_VIRTUALENV: '1' };
 	const { stdout, stderr } = await setUpLibtorch(env).ended;
 	t.equal(stdout, `${join(cached(folder), 'torch')}\n`, stderr);
+});
+
+t.test('a cache that cannot be written to is named, with what to do', async (t) => {
+	const folder = t.testdir({ file: '', home: {}, bin: {} });
+	// No libtorch is found, so that the cache is needed.
+	writeFileSync(join(folder, 'bin/python3'), '#!/bin/sh\nexit 1\n', { mode: 0o755 });
+	const PATH = `${join(folder, 'bin')}:${process.env.PATH}`;
+	const refused = async (changes: NodeJS.ProcessEnv, cache: string) => {
+		const { status, stderr } = await setUpLibtorch({ PATH, ...changes }).ended;
+		t.equal(status, 5, stderr);
+		t.match(stderr, `SetupError (EHR_JEPA_SETUP): [setup] the cache ${cache} must be a writable folder but `);
+		t.match(stderr, '; set EHR_JEPA_CACHE to a folder that can be written to');
+		t.notMatch(stderr, /^ +at /m);
+	};
+	await refused({ EHR_JEPA_CACHE: join(folder, 'file') }, join(folder, 'file'));
+	await refused({ EHR_JEPA_CACHE: join(folder, 'file/below') }, join(folder, 'file/below'));
+	if (process.getuid?.() === 0) {
+		t.comment('permissions do not bind root: a read-only home is not tried');
+		return;
+	}
+	const home = join(folder, 'home');
+	chmodSync(home, 0o500);
+	t.teardown(() => chmodSync(home, 0o700));
+	await refused({ HOME: home, XDG_CACHE_HOME: '' }, join(home, '.cache/ehr-jepa'));
 });
 
 t.test('pip fetches it once; what was fetched is recorded', { skip }, async (t) => {

@@ -31,6 +31,14 @@ export async function csvForm(path: string, name: string, given: 'utf-8' | 'lati
 	const [delimiter] = delimiters
 		.map((candidate) => [candidate, header.split(candidate).length] as const)
 		.reduce((best, next) => (next[1] > best[1] ? next : best));
+	if (/^"?\w+"?( +"?\w+"?)+$/.test(header)) {
+		throw new DataError('omop', {
+			file: name,
+			rule: 'must have cells apart by commas, tabs, semicolons or bars',
+			value: 'a header with blanks between its names',
+			fix: "export it with commas (in R: write.csv, or write.table with sep = ',' and row.names = FALSE)",
+		});
+	}
 	const columns = headerColumns(header, delimiter, name);
 	const read = async (quoting: CsvDialect['quoting']) => {
 		const reading = new CsvReading({ delimiter, quoting }, columns.length);
