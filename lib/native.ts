@@ -156,7 +156,7 @@ export type Pooling = 'last' | 'mean';
 export type EncoderChoice = 'encoder' | 'target_encoder';
 
 export interface NativeScores {
-	/** (tokens) natural log; NaN for the first token of a sequence, which nothing predicts. */
+	/** (tokens - sequences) natural log; sequence after sequence, of every token but the first, which nothing predicts. */
 	readonly logProbabilities: Float32Array;
 	/** (tokens x hiddenSize) after the final norm; empty unless asked for. */
 	readonly hidden: Float32Array;

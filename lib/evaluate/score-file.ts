@@ -59,7 +59,7 @@ export async function writeTokenScores(
 				makeData({ type: new Int32(), data: new Int32Array(length).fill(sequences) }),
 				makeData({ type: new Int32(), data: Int32Array.from({ length }, (_, i) => i) }),
 				makeData({ type: new Int32(), data: sequence.tokens }),
-				nullableFloats(sequence.logProbabilities),
+				afterNull(sequence.logProbabilities),
 			];
 			if (hiddenSize !== undefined) {
 				const values = makeData({ type: new Float32(), data: sequence.hidden });
@@ -67,11 +67,8 @@ export async function writeTokenScores(
 			}
 			sequences++;
 			tokens += length;
-			for (const value of sequence.logProbabilities) {
-				if (Number.isNaN(value)) continue;
-				scored++;
-				sum += value;
-			}
+			scored += sequence.logProbabilities.length;
+			for (const value of sequence.logProbabilities) sum += value;
 			yield batchOf(schema, length, children);
 		}
 	});
@@ -114,14 +111,14 @@ function batchOf(schema: Schema, length: number, children: readonly Data[]): Rec
 	);
 }
 
-function nullableFloats(values: Float32Array): Data<Float32> {
-	const nullBitmap = new Uint8Array(Math.ceil(values.length / 64) * 8);
-	let nullCount = 0;
-	for (const [i, value] of values.entries()) {
-		if (Number.isNaN(value)) nullCount++;
-		else nullBitmap[i >> 3]! |= 1 << (i & 7);
-	}
-	return makeData({ type: new Float32(), data: values, nullCount, nullBitmap });
+/** A null, for the first token of a sequence, and the values. */
+function afterNull(values: Float32Array): Data<Float32> {
+	const length = values.length + 1;
+	const data = new Float32Array(length);
+	data.set(values, 1);
+	const nullBitmap = new Uint8Array(Math.ceil(length / 64) * 8);
+	for (let i = 1; i < length; i++) nullBitmap[i >> 3]! |= 1 << (i & 7);
+	return makeData({ type: new Float32(), data, nullCount: 1, nullBitmap });
 }
 
 async function writeArrow(path: string, schema: Schema, batches: () => AsyncGenerator<RecordBatch>): Promise<void> {

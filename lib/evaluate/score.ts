@@ -18,7 +18,7 @@ export interface ScoreOptions extends LongOperation {
 
 export interface ScoredSequence {
 	readonly tokens: Int32Array;
-	/** (tokens) natural log; NaN for the first token, which nothing predicts. */
+	/** (tokens - 1) natural log; of every token but the first, which nothing predicts. */
 	readonly logProbabilities: Float32Array;
 	/** (tokens x hiddenSize), or empty. */
 	readonly hidden: Float32Array;
@@ -43,7 +43,7 @@ export async function* scoreSequences(
 			const end = batch.cuSeqlens[i + 1]!;
 			yield {
 				tokens,
-				logProbabilities: scores.logProbabilities.slice(begin, end),
+				logProbabilities: scores.logProbabilities.slice(begin - i, end - i - 1),
 				hidden: options.withHidden
 					? scores.hidden.slice(begin * model.hiddenSize, end * model.hiddenSize)
 					: scores.hidden,
@@ -90,7 +90,8 @@ export async function* surpriseByDay(
 	for (let index = 0; index < split.size; index++) {
 		const timeline = await split.timeline(index);
 		const pieces = windowsOf(timeline, vocabulary, windowTokens);
-		const logProbabilities = new Float32Array(timeline.tokens.length).fill(Number.NaN);
+		const logProbabilities = new Float32Array(timeline.tokens.length);
+		let unscored = 0;
 		let next = 0;
 		for await (const scored of scoreSequences(
 			model,
@@ -98,10 +99,13 @@ export async function* surpriseByDay(
 			{ signal: options.signal },
 		)) {
 			const { begin, end } = pieces[next++]!;
-			logProbabilities.set(scored.logProbabilities.subarray(scored.tokens.length - (end - begin)), begin);
+			const known = Math.min(end - begin, scored.logProbabilities.length);
+			logProbabilities.set(scored.logProbabilities.subarray(scored.logProbabilities.length - known), end - known);
+			// A record without demographics: nothing predicts its first token.
+			if (begin === 0) unscored = end - known;
 		}
 		options.onProgress?.({ stage: `score ${split.name}`, done: index + 1, total: split.size, unit: 'patients' });
-		yield daysOf(timeline, logProbabilities);
+		yield daysOf(timeline, logProbabilities, unscored);
 	}
 }
 
@@ -138,16 +142,13 @@ function windowsOf(timeline: Timeline, vocabulary: TokenVocabulary, windowTokens
 	return pieces;
 }
 
-function daysOf(timeline: Timeline, logProbabilities: Float32Array): DaySurprise[] {
+/** @param unscored - Tokens at the start of the record that have no score. */
+function daysOf(timeline: Timeline, logProbabilities: Float32Array, unscored: number): DaySurprise[] {
 	const days: Omit<DaySurprise, 'rank'>[] = [];
 	for (const [i, day] of timeline.days.entries()) {
-		let sum = 0;
-		let tokens = 0;
-		for (const value of logProbabilities.subarray(timeline.dayOffsets[i], timeline.dayOffsets[i + 1])) {
-			if (Number.isNaN(value)) continue;
-			sum -= value;
-			tokens++;
-		}
+		const scored = logProbabilities.subarray(Math.max(unscored, timeline.dayOffsets[i]!), timeline.dayOffsets[i + 1]);
+		const tokens = scored.length;
+		const sum = scored.reduce((total, value) => total - value, 0);
 		if (tokens > 0) days.push({ subjectId: timeline.subjectId, day, tokens, surprise: sum / tokens });
 	}
 	const order = [...days.keys()].sort((a, b) => days[b]!.surprise - days[a]!.surprise || a - b);

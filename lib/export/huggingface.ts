@@ -1,29 +1,21 @@
-import { copyFile, open, readdir, stat } from 'node:fs/promises';
+import { copyFile, readFile, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { filePath, parseConfig } from '../config.js';
-import { ConfigError } from '../errors.js';
+import { CheckpointError, ConfigError } from '../errors.js';
+import { exists } from '../files/exists.js';
 import { requirePath } from '../files/path.js';
 import { writeWhole, writeWholeFolder } from '../files/whole.js';
+import { readHuggingFaceConfig } from '../model/huggingface-config.js';
 import { predictorOf } from '../model/predictor.js';
 import { weightShapes } from '../model/weight-shapes.js';
-import { readSafetensorsHeader } from '../model/safetensors.js';
 import type { WorldModel } from '../model/world-model.js';
 import type { NativeStateKind, StorageDtype } from '../native.js';
 import { packageVersion } from '../package-version.js';
-import { tokenizerFileNames } from '../tokenizer/tokenizer-files.js';
+import { type ExportSummary, summaryOf, syncAll, writeJson } from './folder.js';
 import { writePeftAdapter } from './peft.js';
-
-/** `5GB`, `200MB`, `1KB` (decimal, as transformers counts) or a number of bytes. */
-const ShardSize = z.union([
-	z.int().positive(),
-	z
-		.string()
-		.regex(/^\d+(\.\d+)?\s*[KMG]B$/i, 'must look like 5GB or 200MB')
-		.transform((text) =>
-			Math.floor(Number.parseFloat(text) * { K: 1e3, M: 1e6, G: 1e9 }[text.at(-2)!.toUpperCase() as 'K' | 'M' | 'G']),
-		),
-]);
+import { ShardSize, writeShards } from './shards.js';
+import { tokenizerToCopy } from './tokenizer.js';
 
 export const ExportOptions = z.strictObject({
 	/** dtype on disk; absent: that of the parameters, so that nothing is rounded. */
@@ -41,6 +33,7 @@ export const ExportOptions = z.strictObject({
 	parts: z.array(z.enum(['predictor', 'target_encoder'])).default([]),
 	/** README.md of the folder (Markdown). */
 	card: z.string().optional(),
+	/** Absent: those of `base`. */
 	tokens: z
 		.strictObject({
 			bos: z.int().nonnegative().optional(),
@@ -48,16 +41,12 @@ export const ExportOptions = z.strictObject({
 			pad: z.int().nonnegative().optional(),
 		})
 		.prefault({}),
-	maxPositionEmbeddings: z.int().positive().default(40_960),
+	/** Absent: that of `base`, else 40,960. */
+	maxPositionEmbeddings: z.int().positive().optional(),
+	/** Folder that training started from: what it says beside shape and dtype stays in both configurations. */
+	base: filePath.optional(),
 });
 export type ExportOptions = z.input<typeof ExportOptions>;
-
-export interface ExportSummary {
-	readonly directory: string;
-	readonly files: readonly { readonly name: string; readonly bytes: number }[];
-	readonly tensors: number;
-	readonly bytes: number;
-}
 
 const bytesOf: Readonly<Record<StorageDtype, number>> = { float32: 4, float16: 2, bfloat16: 2 };
 
@@ -82,10 +71,11 @@ export async function exportHuggingFace(
 			`[export] baseModel belongs to adapters "peft" but they are merged into the weights; leave out "${config.baseModel}"`,
 		);
 	}
-	const copies = await filesToCopy(config);
+	const base = config.base === undefined ? undefined : await readBase(config.base);
+	const copies = await filesToCopy(config, model.options.vocabSize);
 	return writeWholeFolder(directory, async (folder) => {
 		if (peft) await writePeftAdapter(model, folder, { base: config.baseModel, dtype: config.dtype ?? 'float32' });
-		else await writeWeights(model, folder, config);
+		else await writeWeights(model, folder, config, base);
 		for (const part of config.parts) {
 			const kind: NativeStateKind = peft && part === 'target_encoder' ? 'target_adapters' : part;
 			await model.save(kind, join(folder, `${part}.safetensors`));
@@ -93,48 +83,57 @@ export async function exportHuggingFace(
 		for (const source of copies) await copyFile(source, join(folder, basename(source)));
 		if (config.card !== undefined) await writeWhole(join(folder, 'README.md'), config.card);
 		await syncAll(folder);
-		const files = await Promise.all(
-			(await readdir(folder)).sort().map(async (name) => ({ name, bytes: (await stat(join(folder, name))).size })),
-		);
-		return { directory, files, ...(await weightsIn(folder, files)) };
+		return summaryOf(directory, folder);
 	});
 }
 
 /** Config, generation config and the weights, adapters merged. */
-async function writeWeights(model: WorldModel, folder: string, config: z.output<typeof ExportOptions>): Promise<void> {
+async function writeWeights(
+	model: WorldModel,
+	folder: string,
+	config: z.output<typeof ExportOptions>,
+	base: Base | undefined,
+): Promise<void> {
 	const dtype = config.dtype ?? model.options.parameterDtype ?? 'float32';
-	const shapes = weightShapes(model.options.shape, model.options.vocabSize);
-	const shards = planShards(shapes, bytesOf[dtype], config.maxShardSize);
-	const json = (name: string, value: unknown) =>
-		writeWhole(join(folder, name), `${JSON.stringify(value, undefined, 2)}\n`);
-	await json('config.json', configOf(model, dtype, config));
-	await json('generation_config.json', { ...specialTokens(config), transformers_version: transformersVersion });
-	const weightMap: Record<string, string> = {};
-	for (const [index, names] of shards.entries()) {
-		const file = shardName(index, shards.length);
-		await model.save('encoder', join(folder, file), { dtype, names });
-		for (const name of names) weightMap[name] = file;
-	}
-	if (shards.length > 1) {
-		const elements = [...shapes.values()].reduce((sum, shape) => sum + shape.reduce((a, b) => a * b, 1), 0);
-		await json('model.safetensors.index.json', {
-			metadata: { total_size: elements * bytesOf[dtype] },
-			weight_map: weightMap,
-		});
-	}
+	await writeJson(folder, 'config.json', configOf(model, dtype, config, base));
+	await writeJson(folder, 'generation_config.json', {
+		transformers_version: transformersVersion,
+		...base?.generation,
+		...specialTokens(config),
+	});
+	const bytes = new Map(
+		[...weightShapes(model.options.shape, model.options.vocabSize)].map(([name, shape]) => [
+			name,
+			shape.reduce((product, length) => product * length, bytesOf[dtype]),
+		]),
+	);
+	await writeShards(folder, bytes, config.maxShardSize, (file, names) => model.save('encoder', file, { dtype, names }));
 }
 
-/** Tensors of the model or of the adapter, and their bytes. */
-async function weightsIn(folder: string, files: ExportSummary['files']) {
-	let tensors = 0;
-	let bytes = 0;
-	for (const { name } of files.filter(({ name }) => /^(adapter_)?model(-.*)?\.safetensors$/.test(name))) {
-		for (const { begin, end } of (await readSafetensorsHeader(join(folder, name))).entries) {
-			tensors++;
-			bytes += end - begin;
-		}
+/** What the folder that training started from says beside the model's shape. */
+interface Base {
+	readonly config: Readonly<Record<string, unknown>>;
+	readonly generation: Readonly<Record<string, unknown>>;
+}
+
+async function readBase(directory: string): Promise<Base> {
+	const { decoder } = await readHuggingFaceConfig(join(directory, 'config.json'));
+	// dtype and what our own exports record are those of this export.
+	const {
+		dtype: _,
+		torch_dtype: __,
+		rope_parameters: ___,
+		transformers_weights: ____,
+		ehr_jepa: _____,
+		...config
+	} = decoder;
+	const file = join(directory, 'generation_config.json');
+	if (!(await exists(file))) return { config, generation: {} };
+	try {
+		return { config, generation: JSON.parse(await readFile(file, 'utf8')) };
+	} catch (cause) {
+		throw new CheckpointError(`[export] ${file} must be JSON: ${(cause as Error).message}`, { cause });
 	}
-	return { tensors, bytes };
 }
 
 // The first version of transformers with Qwen3; it and later ones read the keys below.
@@ -148,9 +147,18 @@ function specialTokens({ tokens }: z.output<typeof ExportOptions>) {
 	};
 }
 
-function configOf({ options }: WorldModel, dtype: StorageDtype, config: z.output<typeof ExportOptions>) {
+function configOf(
+	{ options }: WorldModel,
+	dtype: StorageDtype,
+	config: z.output<typeof ExportOptions>,
+	base: Base | undefined,
+) {
 	const { shape } = options;
 	return {
+		max_position_embeddings: 40_960,
+		use_cache: true,
+		transformers_version: transformersVersion,
+		...base?.config,
 		architectures: ['Qwen3ForCausalLM'],
 		model_type: 'qwen3',
 		vocab_size: options.vocabSize,
@@ -166,14 +174,12 @@ function configOf({ options }: WorldModel, dtype: StorageDtype, config: z.output
 		rope_scaling: null,
 		tie_word_embeddings: shape.tieWordEmbeddings,
 		initializer_range: shape.initializerRange,
-		max_position_embeddings: config.maxPositionEmbeddings,
+		...(config.maxPositionEmbeddings === undefined ? {} : { max_position_embeddings: config.maxPositionEmbeddings }),
 		attention_bias: false,
 		attention_dropout: 0,
 		use_sliding_window: false,
-		use_cache: true,
 		torch_dtype: dtype,
 		...specialTokens(config),
-		transformers_version: transformersVersion,
 		ehr_jepa: {
 			package: packageVersion,
 			mask_token_id: options.maskTokenId,
@@ -182,46 +188,8 @@ function configOf({ options }: WorldModel, dtype: StorageDtype, config: z.output
 	};
 }
 
-/** Tensors in file order, cut where the next one would exceed the limit; a tensor beyond the limit has its own file. @internal */
-export function planShards(
-	shapes: ReadonlyMap<string, readonly number[]>,
-	bytesPerElement: number,
-	maxBytes: number,
-): string[][] {
-	const shards: string[][] = [];
-	let room = 0;
-	for (const [name, shape] of shapes) {
-		const bytes = shape.reduce((product, length) => product * length, bytesPerElement);
-		const open = shards.at(-1);
-		if (open === undefined || bytes > room) {
-			shards.push([name]);
-			room = maxBytes - bytes;
-		} else {
-			open.push(name);
-			room -= bytes;
-		}
-	}
-	return shards;
-}
-
-function shardName(index: number, count: number): string {
-	if (count === 1) return 'model.safetensors';
-	const number = (value: number) => String(value).padStart(5, '0');
-	return `model-${number(index + 1)}-of-${number(count)}.safetensors`;
-}
-
-async function filesToCopy({ tokenizer, files }: z.output<typeof ExportOptions>): Promise<string[]> {
-	const result = [...files];
-	if (tokenizer !== undefined) {
-		const there = new Set(await readdir(tokenizer).catch(() => []));
-		const found = tokenizerFileNames.filter((name) => there.has(name));
-		if (!found.includes('tokenizer.json') && !(found.includes('vocab.json') && found.includes('merges.txt'))) {
-			throw new ConfigError(
-				`[export] tokenizer must be a folder with tokenizer.json, or vocab.json and merges.txt, but ${tokenizer} holds ${found.join(', ') || 'none of them'}`,
-			);
-		}
-		result.push(...found.map((name) => join(tokenizer, name)));
-	}
+async function filesToCopy({ tokenizer, files }: z.output<typeof ExportOptions>, vocabSize: number): Promise<string[]> {
+	const result = [...files, ...(await tokenizerToCopy(tokenizer, vocabSize))];
 	for (const file of result) {
 		const readable = await stat(file).then(
 			(status) => status.isFile(),
@@ -230,15 +198,4 @@ async function filesToCopy({ tokenizer, files }: z.output<typeof ExportOptions>)
 		if (!readable) throw new ConfigError(`[export] files must be readable files but ${file} is not`);
 	}
 	return result;
-}
-
-async function syncAll(folder: string): Promise<void> {
-	for (const name of [...(await readdir(folder)), '.']) {
-		const handle = await open(join(folder, name), 'r');
-		try {
-			await handle.sync();
-		} finally {
-			await handle.close();
-		}
-	}
 }

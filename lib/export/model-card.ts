@@ -49,7 +49,7 @@ A Qwen3 decoder trained on structured health records by ehr-jepa ${run.package},
 | shape | ${train.model.numHiddenLayers} layers of ${train.model.hiddenSize}, ${train.model.numAttentionHeads} heads (${train.model.numKeyValueHeads} key/value) of ${train.model.headDim} |
 | windows | ${train.contextTokens} context and ${train.futureTokens} future tokens |
 | token store | fingerprint \`${data.store}\` |
-| vocabulary | ${data.vocabSize} tokens, mask token ${data.maskTokenId}, fingerprint \`${data.vocabulary}\` |
+| vocabulary | ${data.vocabSize} tokens, mask token ${data.maskTokenId ?? 'none'}, fingerprint \`${data.vocabulary}\` |
 | next-token loss, tuning patients | ${shown(tuning?.nextTokenLoss)} |
 | latent loss, tuning patients | ${shown(tuning?.latentLoss)}${tuning?.collapse === undefined ? '' : ` (batch mean ${shown(tuning.collapse.batchMeanLoss)}, last context state ${shown(tuning.collapse.copyContextLoss)})`} |
 | made with | libtorch ${run.torch} |

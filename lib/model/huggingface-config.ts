@@ -17,8 +17,10 @@ export interface HuggingFaceConfig {
 	readonly maskTokenId: number | undefined;
 	/** Of predictor.safetensors beside it, when our export wrote one. */
 	readonly predictor: NativePredictorOptions | undefined;
-	/** The whole file, for what an export keeps as it was. */
-	readonly raw: Readonly<Record<string, unknown>>;
+	/** All keys of the decoder and of our exports as they are in the file, for what an export keeps. */
+	readonly decoder: Readonly<Record<string, unknown>>;
+	/** Whether the decoder's keys stand in `text_config`. */
+	readonly isWrapped: boolean;
 }
 
 const count = z.int().positive();
@@ -154,7 +156,9 @@ function parseHuggingFaceConfig(json: unknown, file: string): HuggingFaceConfig 
 		maxPositionEmbeddings: decoder.max_position_embeddings ?? undefined,
 		maskTokenId: root.ehr_jepa?.mask_token_id ?? undefined,
 		predictor: root.ehr_jepa?.predictor ?? undefined,
-		raw: root,
+		decoder:
+			nested === undefined ? root : { ...nested, ...(root.ehr_jepa === undefined ? {} : { ehr_jepa: root.ehr_jepa }) },
+		isWrapped: nested !== undefined,
 	};
 }
 

@@ -143,7 +143,8 @@ export class WorldModel {
 		);
 		try {
 			await model.loadTensors('encoder', entries, placement);
-			if (predictor === undefined && config.predictor !== undefined)
+			// A frozen model has no predictor: `predictLatent` asks for float32.
+			if (predictor === undefined && config.predictor !== undefined && !model.isFrozen)
 				await model.load('predictor', join(directory, 'predictor.safetensors'));
 			return model;
 		} catch (cause) {
@@ -207,6 +208,11 @@ export class WorldModel {
 		return this.#call(signal, (job) => this.#engine.embed(job, nativePacked(batch), pooling, encoder));
 	}
 
+	/** Parameters in bfloat16 without adapters: the model is read, never trained, and has no predictor. */
+	get isFrozen(): boolean {
+		return this.options.parameterDtype === 'bfloat16' && this.options.lora === undefined;
+	}
+
 	/** Whether {@link predictLatent} is defined: the predictor was made to start from the state alone. */
 	get predictsFromState(): boolean {
 		return this.options.predictor?.fromState ?? false;
@@ -230,6 +236,11 @@ export class WorldModel {
 				`[predict latent] the predictor must map a state and a time ahead but is ${this.options.predictor?.kind ?? 'mlp'} on branch rows; train with "branch": {"kind": "state"} (preset rollout)`,
 			);
 		}
+		if (this.isFrozen) {
+			throw new ConfigError(
+				'[predict latent] parameterDtype must be float32, since a frozen model has no predictor, but is bfloat16; open the model with float32',
+			);
+		}
 		if (states.length !== daysAhead.length * this.hiddenSize) {
 			throw new ConfigError(
 				`[predict latent] states must hold ${this.hiddenSize} numbers for each of the ${daysAhead.length} times ahead but hold ${states.length}`,
@@ -247,7 +258,9 @@ export class WorldModel {
 	 * Log-probability (natural log) of each token given those before it in its sequence, and on request the hidden states
 	 * after the final norm.
 	 *
-	 * @returns `logProbabilities` (tokens), NaN for the first token of a sequence; `hidden` (tokens x hiddenSize) or empty.
+	 * @returns `logProbabilities` (tokens - sequences): sequence after sequence, of every token but the first, which nothing
+	 *   predicts; `hidden` (tokens x hiddenSize) or empty.
+	 * @throws {NativeError} When a result is not finite: NaN never stands for something else.
 	 */
 	score(
 		batch: PackedBatch,

@@ -75,6 +75,7 @@ export async function assembleStore(input: AssembleInput): Promise<StoreManifest
 	const stored = splits.reduce((total, split) => total + written[split].patients, 0);
 	const notes = [...input.notes];
 	if (outside.subjects > 0) notes.push(`${outside.subjects} subjects with events are in no split and are left out`);
+	if (vocabulary.kind === 'text') notes.push(...textNotes(vocabulary, coverage));
 	for (const split of splits)
 		if (written[split].patients === 0) notes.push(`split ${split} has no subject with events`);
 	if (input.subjectsNamed !== undefined && input.subjectsNamed > stored)
@@ -117,6 +118,20 @@ async function birthsOf(
 		patientsWithout: without,
 		patientsWithSeveral: several,
 	};
+}
+
+function textNotes({ file }: TextVocabulary, coverage: StoreManifest['coverage']): string[] {
+	const notes: string[] = [];
+	const written = coverage.kind === 'text' ? (coverage.specialTokens ?? 0) : 0;
+	if (written > 0)
+		notes.push(
+			`${written} special tokens of the tokenizer are written in the records: they are ${file.specialTokens === 'ids' ? 'their ids, as --special-tokens ids asks' : 'ordinary text; --special-tokens ids makes them ids'}`,
+		);
+	if (file.maskTokenId === null)
+		notes.push(
+			`the embedding of ${file.size} rows has none to spare for a mask token: enough for training by next tokens, not for the latent loss; --vocab-size names more rows, for a model that has them`,
+		);
+	return notes;
 }
 
 /** Patients of a split by subject_id, out of the indexes of the parts. */
@@ -183,8 +198,10 @@ function coverageOf(
 	}
 	const total = emptyTextCounts();
 	const events = new Float64Array(codes.length);
+	let specialTokens = 0;
 	for (const { counts } of summaries) {
 		if (counts.kind !== 'text') continue;
+		specialTokens += counts.specialTokens;
 		addTextCounts(total, {
 			...counts,
 			unmappedCodes: new Map(counts.unmappedCodes),
@@ -202,6 +219,7 @@ function coverageOf(
 			fromTable: total.fromTable,
 			fromCode: total.fromCode,
 			mixedUnits: total.mixedUnits,
+			...(specialTokens === 0 ? {} : { specialTokens }),
 			unmappedCodes: topCounts(total.unmappedCodes),
 			unmappedTables: topCounts(total.unmappedTables),
 		},

@@ -4,6 +4,7 @@ import type { SharedSplits } from '../data/subject-splits.js';
 import type { ErrorDescription } from '../errors.js';
 import type { SerialiserOptions } from '../text/serialiser.js';
 import type { CodeStatisticsData, CodeStatisticsOptions } from '../tokenizer/code-statistics.js';
+import type { SpecialTokens } from '../tokenizer/qwen-tokenizer.js';
 import type { TokenizerFileName } from '../tokenizer/tokenizer-files.js';
 import type { VocabularyFile } from '../tokenizer/vocabulary.js';
 
@@ -23,6 +24,7 @@ export type TokenisePlan =
 	| {
 			readonly kind: 'text';
 			readonly serialiser: SerialiserOptions;
+			readonly specialTokens: SpecialTokens;
 			/** Parquet with code and description, or null. */
 			readonly descriptions: string | null;
 			readonly tokenizer: {

@@ -23,7 +23,7 @@ import type { StoreManifest } from '../store/manifest.js';
 import { Serialiser, SerialiserOptions } from '../text/serialiser.js';
 import { CodeStatistics } from '../tokenizer/code-statistics.js';
 import { fitVocabulary, quantileSampleSize } from '../tokenizer/fit-vocabulary.js';
-import { QwenTokenizer } from '../tokenizer/qwen-tokenizer.js';
+import { QwenTokenizer, SpecialTokens } from '../tokenizer/qwen-tokenizer.js';
 import { sharedContents } from '../tokenizer/shared-contents.js';
 import { embeddingRows, TextVocabulary } from '../tokenizer/text-vocabulary.js';
 import { Vocabulary } from '../tokenizer/vocabulary.js';
@@ -51,6 +51,8 @@ const TextTokens = z.strictObject({
 	/** Folder with the tokenizer of a Qwen model. */
 	tokenizer: filePath,
 	serialiser: SerialiserOptions.prefault({}),
+	/** What a special token written in a record becomes: the ordinary text of its characters, or its id. */
+	specialTokens: SpecialTokens.default('text'),
 	/** Rows of the embedding; absent: as config.json beside the tokenizer says, else 151,936 for Qwen. */
 	vocabSize: positiveInteger.optional(),
 });
@@ -258,6 +260,7 @@ class Preparation {
 		const { name, etl, fingerprint } = this.#dataset;
 		if (tokens.kind === 'text') {
 			const tokenizer = this.#given.tokenizer!;
+			const size = await embeddingRows(tokenizer, tokens.vocabSize);
 			return new TextVocabulary({
 				format: 'ehr-jepa/text-vocabulary',
 				version: 1,
@@ -265,8 +268,9 @@ class Preparation {
 				etl,
 				dataFingerprint: fingerprint,
 				tokenizer: tokenizer.sha256,
-				size: await embeddingRows(tokenizer, tokens.vocabSize),
-				maskTokenId: tokenizer.vocabularySize,
+				size,
+				maskTokenId: tokenizer.vocabularySize < size ? tokenizer.vocabularySize : null,
+				...(tokens.specialTokens === 'ids' ? { specialTokens: 'ids' as const } : {}),
 				serialiser: new Serialiser(tokens.serialiser).options,
 			});
 		}
@@ -316,6 +320,7 @@ class Preparation {
 		return {
 			kind: 'text',
 			serialiser: vocabulary.file.serialiser,
+			specialTokens: vocabulary.file.specialTokens ?? 'text',
 			descriptions: (await exists(codes)) ? codes : null,
 			tokenizer: { directory, contents: sharedContents(this.#given.tokenizer!) },
 		};

@@ -112,18 +112,28 @@ export interface TextPartCounts extends Omit<TextCounts, 'unmappedCodes' | 'unma
 	readonly unmappedCodes: readonly (readonly [string, number])[];
 	readonly unmappedTables: readonly (readonly [string, number])[];
 	readonly byCode: SparseCounts;
+	/** Special tokens of the tokenizer that are written in the records. */
+	readonly specialTokens: number;
+}
+
+/** What is asked of a tokenizer. */
+export interface TextEncoder {
+	encode(text: string): Int32Array;
+	/** How many special tokens are written in a text. */
+	specialTokensIn(text: string): number;
 }
 
 /** Turns patients into tokens of their text. */
 export class TextBuilder {
 	readonly #serialiser: Serialiser;
-	readonly #encode: (text: string) => Int32Array;
+	readonly #encoder: TextEncoder;
 	readonly #byCode: Float64Array;
+	#specialTokens = 0;
 
 	/** @param codes - How many there are. */
-	constructor(serialiser: Serialiser, encode: (text: string) => Int32Array, codes: number) {
+	constructor(serialiser: Serialiser, encoder: TextEncoder, codes: number) {
 		this.#serialiser = serialiser;
-		this.#encode = encode;
+		this.#encoder = encoder;
 		this.#byCode = new Float64Array(codes);
 	}
 
@@ -140,6 +150,7 @@ export class TextBuilder {
 			unmappedCodes: sorted(unmappedCodes),
 			unmappedTables: sorted(unmappedTables),
 			byCode: sparse(this.#byCode),
+			specialTokens: this.#specialTokens,
 		};
 	}
 
@@ -152,10 +163,11 @@ export class TextBuilder {
 		birthDay: EpochDay | null,
 	): void {
 		const { text, head, days } = textRuns(this.#serialiser, events);
+		this.#specialTokens += this.#encoder.specialTokensIn(text);
 		for (const { start, end, time } of head) {
 			columns.staticOffsets.values.push(columns.staticTokens.length);
 			pushTime(columns.staticTimes.values, time);
-			columns.staticTokens.values.pushAll(this.#encode(text.slice(start, end)));
+			columns.staticTokens.values.pushAll(this.#encoder.encode(text.slice(start, end)));
 		}
 		for (const { day, runs } of days) {
 			columns.days.values.push(day);
@@ -165,7 +177,7 @@ export class TextBuilder {
 				columns.timeOffsets.values.push(columns.tokens.length);
 				columns.eventOffsets.values.push(columns.events.length);
 				columns.events.values.pushAll(run.events);
-				columns.tokens.values.pushAll(this.#encode(text.slice(run.start, run.end)));
+				columns.tokens.values.pushAll(this.#encoder.encode(text.slice(run.start, run.end)));
 			}
 		}
 		columns.endPatient(subjectLow, subjectHigh, birthDay, columns.events.length);

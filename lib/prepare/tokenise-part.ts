@@ -89,7 +89,10 @@ export class PartTokeniser {
 		const make = () => {
 			const builder = new TextBuilder(
 				new Serialiser(plan.serialiser, lifeCodes),
-				(text) => tokenizer.encode(text),
+				{
+					encode: (text) => tokenizer.encode(text, plan.specialTokens),
+					specialTokensIn: (text) => tokenizer.specialTokensIn(text),
+				},
 				names.code.length,
 			);
 			return new TextPatients(builder, names, described, lifeCodes);

@@ -1,3 +1,4 @@
+import { ConfigError } from '../errors.js';
 import { RandomStream } from '../random.js';
 import type { LatentBranches, PackedBatch } from '../types.js';
 import type { BranchOptions, LatentBranch } from './branch-options.js';
@@ -6,7 +7,8 @@ import type { TrainingWindow } from './window.js';
 
 /** Beside the options of the branches: what a masked token becomes, and the seed of all draws. */
 export interface BranchDraws extends BranchOptions {
-	readonly maskTokenId: number;
+	/** Null: there is none, and only branches of kind `state` can be made. */
+	readonly maskTokenId: number | null;
 	readonly seed: number;
 }
 
@@ -24,7 +26,11 @@ export function latentBranches(
 	step: number,
 	options: BranchDraws,
 ): LatentBranches {
-	const { branch, maskTokenId, seed } = options;
+	const { branch, seed } = options;
+	if (options.maskTokenId === null && branch.kind !== 'state')
+		throw new ConfigError(`[branches] ${branch.kind} branches need a mask token but the vocabulary has none`);
+	// Branches of kind `state` have no rows to write it into.
+	const maskTokenId = options.maskTokenId ?? 0;
 	const sequences: number[] = [];
 	const cuts: number[] = [];
 	const table = new RowTable(branch.kind !== 'state');

@@ -55,6 +55,8 @@ const TextCoverage = z.strictObject({
 	fromCode: z.int(),
 	/** Lines with values in several units. */
 	mixedUnits: z.int(),
+	/** Special tokens of the tokenizer that are written in the records; absent for none. */
+	specialTokens: z.int().optional(),
 	/** The most frequent codes and tables without a category, with their events. */
 	unmappedCodes: counts,
 	unmappedTables: counts,

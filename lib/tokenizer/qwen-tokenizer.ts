@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { VocabularyError } from '../errors.js';
 import {
 	type HuggingFaceTokenizer,
@@ -18,7 +19,11 @@ import {
 	tokenizerJson,
 	writeTokenizerFiles,
 } from './tokenizer-files.js';
-import { type AddedToken, checkTokens, parseTokenizerJson } from './tokenizer-json.js';
+import { type AddedToken, checkTokens, parseTokenizerJson, type TokenizerJson } from './tokenizer-json.js';
+
+/** What a special token that is written in a text becomes. */
+export const SpecialTokens = z.enum(['text', 'ids']);
+export type SpecialTokens = z.infer<typeof SpecialTokens>;
 
 const lineCacheBytes = 64 * 2 ** 20;
 const pieceCacheBytes = 16 * 2 ** 20;
@@ -42,6 +47,10 @@ export class QwenTokenizer {
 	readonly #tokenizer: HuggingFaceTokenizer;
 	/** Finds added tokens in a line; undefined when there is none. */
 	readonly #added: RegExp | undefined;
+	/** Finds special tokens in a text; undefined when there is none. */
+	readonly #special: RegExp | undefined;
+	/** Knows no special tokens; made with the first text that holds one and is to be read as text. */
+	#withoutSpecial: HuggingFaceTokenizer | undefined;
 	/** Undefined where text must not be cut. */
 	readonly #splitter: PieceSplitter | undefined;
 	readonly #lines = new LineCache(lineCacheBytes);
@@ -54,10 +63,7 @@ export class QwenTokenizer {
 	 * @param options - `checked`: another thread has made one of the same files.
 	 */
 	constructor(files: TokenizerFiles, { checked = false }: { readonly checked?: boolean } = {}) {
-		const fast = files.contents.has('tokenizer.json');
-		const name = fast ? 'tokenizer.json' : 'vocab.json';
-		const path = join(files.directory, name);
-		const json = parseTokenizerJson(fast ? tokenizerJson(files, name) : tokenizerJsonFromSlowFiles(files), path);
+		const { json, path, fast } = parsed(files);
 		if (!checked) checkTokens(json, path);
 		const { added_tokens: added, model } = json;
 		if (fast) requireSameAddedTokens(files, added);
@@ -69,8 +75,8 @@ export class QwenTokenizer {
 		this.vocabularySize = highest + 1;
 		this.specialTokens = new Map(added.filter(({ special }) => special).map(({ content, id }) => [content, id]));
 		this.#tokenizer = huggingFaceTokenizer(json);
-		const contents = added.flatMap(({ content }) => [content, content.normalize('NFC')]);
-		this.#added = contents.length === 0 ? undefined : new RegExp(contents.map(escaped).join('|'));
+		this.#added = anyOf(added.map(({ content }) => content));
+		this.#special = anyOf([...this.specialTokens.keys()], 'g');
 		this.#splitter = mayCut(json) ? pieceSplitter(qwenPattern) : undefined;
 	}
 
@@ -90,15 +96,25 @@ export class QwenTokenizer {
 		return this.#splitter !== undefined;
 	}
 
-	/** Ids of a text, by lines and pieces that were met before. The same as {@link QwenTokenizer.encodeUncached}. */
-	encode(text: string): Int32Array {
+	/**
+	 * Ids of a text, by lines and pieces that were met before. The same as {@link QwenTokenizer.encodeUncached}.
+	 *
+	 * @param specialTokens - What a special token written in the text is: its id, as in Python's tokenizers, or the ordinary
+	 *   text of its characters, as with `split_special_tokens` there.
+	 */
+	encode(text: string, specialTokens: SpecialTokens = 'ids'): Int32Array {
+		const asText = specialTokens === 'text' && this.specialTokensIn(text) > 0;
 		// A text that is not normalised is rare; what normalising does to it is left to the encoder.
-		if (this.#splitter === undefined || text.normalize('NFC') !== text) return this.encodeUncached(text);
+		if (this.#splitter === undefined || text.normalize('NFC') !== text) {
+			return asText ? this.#encodeAsText(text) : this.encodeUncached(text);
+		}
 		this.#ids.clear();
 		for (let from = 0; from < text.length; ) {
 			const until = nextCut(text, from);
 			const line = text.slice(from, until);
-			if (!this.#lines.copyTo(this.#ids, line)) this.#encodeLine(line, this.#splitter);
+			// Not kept with the others: the same line has other ids the other way.
+			if (asText && this.specialTokensIn(line) > 0) this.#ids.append(this.#encodeAsText(line));
+			else if (!this.#lines.copyTo(this.#ids, line)) this.#encodeLine(line, this.#splitter);
 			from = until;
 		}
 		return this.#ids.take();
@@ -107,6 +123,11 @@ export class QwenTokenizer {
 	/** Ids of a text as a whole, by `@huggingface/tokenizers` alone: what {@link QwenTokenizer.encode} is tested against. */
 	encodeUncached(text: string): Int32Array {
 		return Int32Array.from(this.#tokenizer.encode(text, { add_special_tokens: false }).ids);
+	}
+
+	/** How many special tokens are written in a text. */
+	specialTokensIn(text: string): number {
+		return this.#special === undefined ? 0 : (text.match(this.#special)?.length ?? 0);
 	}
 
 	/**
@@ -141,6 +162,15 @@ export class QwenTokenizer {
 		return writeTokenizerFiles(this.files, directory);
 	}
 
+	#encodeAsText(text: string): Int32Array {
+		if (this.#withoutSpecial === undefined) {
+			const { json } = parsed(this.files);
+			const added_tokens = json.added_tokens.filter(({ special }) => !special);
+			this.#withoutSpecial = huggingFaceTokenizer({ ...json, added_tokens });
+		}
+		return Int32Array.from(this.#withoutSpecial.encode(text, { add_special_tokens: false }).ids);
+	}
+
 	#encodeLine(line: string, splitter: PieceSplitter): void {
 		const from = this.#ids.length;
 		if (this.#added?.test(line)) this.#ids.append(this.encodeUncached(line));
@@ -156,6 +186,22 @@ export class QwenTokenizer {
 		}
 		this.#lines.put(line, this.#ids.since(from));
 	}
+}
+
+function parsed(files: TokenizerFiles): { json: TokenizerJson; path: string; fast: boolean } {
+	const fast = files.contents.has('tokenizer.json');
+	const name = fast ? 'tokenizer.json' : 'vocab.json';
+	const path = join(files.directory, name);
+	const json = parseTokenizerJson(fast ? tokenizerJson(files, name) : tokenizerJsonFromSlowFiles(files), path);
+	return { json, path, fast };
+}
+
+/** Finds any of some tokens in a text, before and after it is normalised; undefined for none. */
+function anyOf(tokens: readonly string[], flags = ''): RegExp | undefined {
+	const spellings = new Set(tokens.flatMap((token) => [token, token.normalize('NFC')]));
+	// The longest first: a token that begins as another one is one token.
+	const longestFirst = [...spellings].sort((a, b) => b.length - a.length);
+	return longestFirst.length === 0 ? undefined : new RegExp(longestFirst.map(escaped).join('|'), flags);
 }
 
 /** Refuses a folder whose two lists of added tokens differ: transformers would add tokens of which tokenizer.json knows nothing. */

@@ -19,8 +19,10 @@ export const TextVocabularyFile = z.strictObject({
 	tokenizer: z.string(),
 	/** Rows of the embedding. */
 	size: z.int().positive(),
-	/** A row that no token of the tokenizer uses. */
-	maskTokenId: z.int().nonnegative(),
+	/** A row that no token of the tokenizer uses; null when the embedding has none to spare. */
+	maskTokenId: z.int().nonnegative().nullable(),
+	/** Special tokens written in records are their ids; absent: they are ordinary text. */
+	specialTokens: z.literal('ids').optional(),
 	serialiser: SerialiserOptions,
 });
 export type TextVocabularyFile = z.output<typeof TextVocabularyFile>;
@@ -37,13 +39,13 @@ export class TextVocabulary implements TokenVocabulary {
 
 	/** @throws {VocabularyError} When the mask token lies outside the embedding. */
 	constructor(file: TextVocabularyFile) {
-		if (file.maskTokenId >= file.size)
+		if (file.maskTokenId !== null && file.maskTokenId >= file.size)
 			throw new VocabularyError(
 				`[vocabulary] maskTokenId must be a row of the embedding (below ${file.size}) but is ${file.maskTokenId}`,
 			);
 		this.file = file;
-		const { tokenizer, size, maskTokenId, serialiser } = file;
-		this.fingerprint = sha256(JSON.stringify({ tokenizer, size, maskTokenId, serialiser }));
+		const { tokenizer, size, maskTokenId, serialiser, specialTokens } = file;
+		this.fingerprint = sha256(JSON.stringify({ tokenizer, size, maskTokenId, serialiser, specialTokens }));
 	}
 
 	/** @throws {ConfigError} {VocabularyError} */
@@ -56,7 +58,7 @@ export class TextVocabulary implements TokenVocabulary {
 		return this.file.size;
 	}
 
-	get maskTokenId(): number {
+	get maskTokenId(): number | null {
 		return this.file.maskTokenId;
 	}
 
@@ -70,15 +72,15 @@ export class TextVocabulary implements TokenVocabulary {
  * Rows of the embedding for a tokenizer: as asked, else as `config.json` beside it says, else those of Qwen, else one more
  * than there are tokens, for the mask.
  *
- * @throws {VocabularyError} When no row is left for the mask token.
+ * @throws {VocabularyError} When there are fewer rows than tokens.
  */
 export async function embeddingRows(tokenizer: QwenTokenizer, asked: number | undefined): Promise<number> {
 	const used = tokenizer.vocabularySize;
 	const isQwen = used > qwenFirstSpecial && used < qwenRows;
 	const rows = asked ?? (await rowsOfConfig(tokenizer.files.directory)) ?? (isQwen ? qwenRows : used + 1);
-	if (rows <= used)
+	if (rows < used)
 		throw new VocabularyError(
-			`[vocabulary] the embedding must have a row for the mask token beside the ${used} of the tokenizer but has ${rows}; name more rows with vocabSize`,
+			`[vocabulary] the embedding must have a row for each of the ${used} tokens of the tokenizer but has ${rows}; give the tokenizer of the model, or the rows of a model yet to be made with --vocab-size (vocabSize in code)`,
 		);
 	return rows;
 }

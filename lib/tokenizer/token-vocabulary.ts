@@ -5,8 +5,8 @@ export interface TokenVocabulary {
 	readonly kind: 'structured' | 'text';
 	/** Rows of the embedding. */
 	readonly size: number;
-	/** Stands for a masked token; never a token of a record. */
-	readonly maskTokenId: number;
+	/** Stands for a masked token; never a token of a record. Null when the embedding has no row to spare for it. */
+	readonly maskTokenId: number | null;
 	/** SHA-256: vocabularies with the same one give the same ids. */
 	readonly fingerprint: string;
 	/** Token behind the demographics of a window that begins on a day; undefined for none. */

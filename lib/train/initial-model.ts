@@ -36,6 +36,7 @@ export async function planRun(store: TokenStore, input: TrainConfigInput): Promi
 			maskTokenId: vocabulary.maskTokenId,
 		},
 	};
+	requireMaskToken(vocabulary, parsed);
 	if (parsed.initialWeights === null) {
 		frozenWeights(parsed.trainable, parsed.model);
 		return { ...plan, train: parsed, initialWeights: null };
@@ -57,6 +58,15 @@ export async function planRun(store: TokenStore, input: TrainConfigInput): Promi
 		train: { ...parsed, model: pretrained.config.shape },
 		initialWeights: await fingerprintOf(pretrained),
 	};
+}
+
+/** Refuses a latent loss over masked tokens where no row of the embedding is left to stand for them. */
+function requireMaskToken({ maskTokenId, size }: TokenStore['vocabulary'], { objective }: TrainConfig): void {
+	const branch = objective.latent?.branch.kind;
+	if (maskTokenId !== null || branch === undefined || branch === 'state') return;
+	throw new VocabularyError(
+		`[train config] objective.latent with "branch": {"kind": "${branch}"} needs a mask token but the embedding of ${size} rows has none to spare; train by next tokens alone (preset sft), or prepare the store with --vocab-size ${size + 1} for a model of that many rows`,
+	);
 }
 
 /** How a run's model is opened. */

@@ -20,7 +20,8 @@ export const RunConfig = z.strictObject({
 		/** Fingerprint of the vocabulary: which token a row of the embedding is. */
 		vocabulary: z.string(),
 		vocabSize: z.int().positive(),
-		maskTokenId: z.int().nonnegative(),
+		/** Null: trained by next tokens alone. */
+		maskTokenId: z.int().nonnegative().nullable(),
 	}),
 });
 export type RunConfig = z.infer<typeof RunConfig>;

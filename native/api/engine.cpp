@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/finite.h"
 #include "infer/encoder.h"
 #include "infer/score.h"
 #include "io/safetensors.h"
@@ -26,8 +27,14 @@ namespace {
 // The cache of memory is the process's: the last engine frees it.
 std::atomic<int> engines{0};
 
-std::vector<float> floats(const at::Tensor& tensor) {
+/// Results as they leave: finite, or an error, so that no caller has to ask what NaN would mean.
+std::vector<float> floats(const char* scope, const char* name, const at::Tensor& tensor) {
   const float* const values = tensor.data_ptr<float>();
+  const std::int64_t place = first_not_finite(values, tensor.numel(), kFloatExponent);
+  if (place != tensor.numel()) {
+    throw Error(std::string("[") + scope + "] " + name + " must be finite but number " + std::to_string(place) +
+                " is " + std::to_string(values[place]) + "; a weight or an activation is too large");
+  }
   return {values, values + tensor.numel()};
 }
 
@@ -131,7 +138,7 @@ std::vector<float> Engine::embed(const PackedBatch& batch, Pooling pooling, Enco
   const at::Tensor states =
       infer::embed(weights, model.config(), model.compute_dtype(), implementation_->packed(batch), pooling, cancelled)
           .contiguous();
-  return floats(states);
+  return floats("embed", "states", states);
 }
 
 std::vector<float> Engine::predict_latent(const std::vector<float>& states, const std::vector<float>& days) {
@@ -150,14 +157,16 @@ std::vector<float> Engine::predict_latent(const std::vector<float>& states, cons
   }
   if (rows == 0) return {};
   const at::Tensor state_MD = at::tensor(states, at::kFloat).view({rows, features});
-  return floats(model.predict_latent(state_MD, at::tensor(days, at::kFloat)).contiguous());
+  return floats("predict_latent", "predictions",
+                model.predict_latent(state_MD, at::tensor(days, at::kFloat)).contiguous());
 }
 
 Scores Engine::score(const PackedBatch& batch, bool with_hidden, const std::atomic<bool>& cancelled) {
   const train::WorldModel& model = implementation_->model();
   const infer::ScoreTensors scores = infer::score(model.encoder(), model.config(), model.compute_dtype(),
                                                   implementation_->packed(batch), with_hidden, cancelled);
-  return {floats(scores.log_probabilities), with_hidden ? floats(scores.hidden) : std::vector<float>()};
+  return {floats("score", "log-probabilities", scores.log_probabilities),
+          with_hidden ? floats("score", "hidden states", scores.hidden) : std::vector<float>()};
 }
 
 void Engine::trace(const TrainingBatch& batch, const LossOptions& options, const std::string& path,

@@ -24,7 +24,7 @@ struct Names<EncoderChoice> {
 };
 
 struct Scores {
-  std::vector<float> log_probabilities;  ///< (T), natural log; NaN for the first token of a sequence
+  std::vector<float> log_probabilities;  ///< (T - S), natural log; none for the first token of a sequence
   std::vector<float> hidden;             ///< (T x hidden_size) after the final norm, empty unless asked for
 };
 template <>

@@ -7,10 +7,13 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <memory>
 #include <unordered_map>
 
 #include "core/error.h"
+#include "core/finite.h"
 #include "io/file.h"
 #include "memory/scalar_type.h"
 
@@ -178,6 +181,59 @@ void copy_values(const TensorEntry& entry, const at::Tensor& destination, Files&
   }
 }
 
+/// Place of the first number of a contiguous tensor that is NaN or infinite; its size when all are finite.
+std::int64_t first_not_finite(const at::Tensor& tensor) {
+  constexpr std::int64_t grain = std::int64_t{1} << 20;
+  const auto* const data = static_cast<const char*>(tensor.const_data_ptr());
+  const at::ScalarType dtype = tensor.scalar_type();
+  const auto width = static_cast<std::int64_t>(c10::elementSize(dtype));
+  std::atomic<std::int64_t> first{tensor.numel()};
+  at::parallel_for(0, tensor.numel(), grain, [&](std::int64_t begin, std::int64_t end) {
+    const char* const numbers = data + begin * width;
+    const std::int64_t place =
+        begin + (dtype == at::kFloat  ? ehrjepa::first_not_finite(numbers, end - begin, kFloatExponent)
+                 : dtype == at::kHalf ? ehrjepa::first_not_finite(numbers, end - begin, kHalfExponent)
+                                      : ehrjepa::first_not_finite(numbers, end - begin, kBfloat16Exponent));
+    if (place == end) return;
+    std::int64_t known = first.load();
+    while (place < known && !first.compare_exchange_weak(known, place)) {
+    }
+  });
+  return first.load();
+}
+
+std::string number_at(const at::Tensor& tensor, std::int64_t place) {
+  return std::to_string(tensor.reshape({-1})[place].to(at::kDouble).item<double>()) + " at element " +
+         std::to_string(place);
+}
+
+/// @throws Error when a number of a tensor, read or still in the file, is NaN or infinite.
+void require_finite(const TensorEntry& entry, const at::Tensor& values) {
+  const std::int64_t place = first_not_finite(values);
+  if (place == values.numel()) return;
+  fail(entry.path, "tensor " + entry.name + " must hold finite numbers but holds " + number_at(values, place) +
+                       "; the weights are damaged, or were saved by a run that diverged");
+}
+
+/// The numbers of a tensor as the file has them.
+at::Tensor stored_tensor(const TensorEntry& entry, Files& files) {
+  if (is_aligned(entry)) return mapped_tensor(entry, files);
+  at::Tensor values = at::empty(entry.shape, at::TensorOptions().dtype(memory::scalar_type(entry.dtype)));
+  read_bytes(entry, values, files);
+  return values;
+}
+
+/// A tensor in the dtype it is written in. @throws Error when a number does not fit it.
+at::Tensor as_written(const std::string& path, const NamedTensor& entry, at::ScalarType dtype) {
+  const at::Tensor own = entry.tensor.detach();
+  at::Tensor values = own.to(dtype).contiguous();
+  if (own.scalar_type() == dtype) return values;
+  const std::int64_t place = first_not_finite(values);
+  if (place == values.numel()) return values;
+  fail(path, "tensor " + entry.name + " must fit " + dtype_name(path, entry.name, dtype) + " but holds " +
+                 number_at(own.contiguous(), place) + "; choose a wider dtype");
+}
+
 }  // namespace
 
 void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
@@ -190,7 +246,7 @@ void write_safetensors(const std::string& path, const std::vector<NamedTensor>& 
     file.write(&header_size, sizeof(header_size));  // little-endian, as is every machine libtorch is built for
     file.write(header.data(), header.size());
     for (const NamedTensor& entry : tensors) {
-      const at::Tensor values = entry.tensor.detach().to(stored_dtype(entry, dtype)).contiguous();
+      const at::Tensor values = as_written(path, entry, stored_dtype(entry, dtype));
       file.write(values.data_ptr(), values.nbytes());
     }
     file.sync();
@@ -204,6 +260,8 @@ void copy_safetensors(const std::vector<TensorEntry>& entries, const std::vector
   Files files;
   const std::vector<const TensorEntry*> located = locate(entries, destination, files);
   const at::NoGradGuard no_grad;
+  // Before anything is copied: the state is as it was when a file is refused.
+  for (const TensorEntry* const entry : located) require_finite(*entry, stored_tensor(*entry, files));
   for (std::size_t i = 0; i < destination.size(); ++i) copy_values(*located[i], destination[i].tensor.detach(), files);
 }
 
@@ -216,10 +274,11 @@ std::vector<at::Tensor> read_safetensors(const std::vector<TensorEntry>& entries
   for (const TensorEntry* const entry : locate(entries, wanted, files)) {
     if (placement == Placement::kMapped && memory::scalar_type(entry->dtype) == dtype && is_aligned(*entry)) {
       result.push_back(mapped_tensor(*entry, files));
-      continue;
+    } else {
+      result.push_back(at::empty(entry->shape, at::TensorOptions().dtype(dtype)));
+      copy_values(*entry, result.back(), files);
     }
-    result.push_back(at::empty(entry->shape, at::TensorOptions().dtype(dtype)));
-    copy_values(*entry, result.back(), files);
+    require_finite(*entry, result.back());
   }
   return result;
 }

@@ -33,7 +33,8 @@ export async function downloadWheel(requirement, folder, { pins, extraIndex, onL
 		],
 		// An index that does not answer is passed over at once, not after five growing pauses.
 		{
-			env: { PIP_RETRIES: '0', PIP_DEFAULT_TIMEOUT: '30', ...process.env },
+			// PIP_REQUIRE_VIRTUALENV guards against installing; a download installs nothing.
+			env: { PIP_RETRIES: '0', PIP_DEFAULT_TIMEOUT: '30', ...process.env, PIP_REQUIRE_VIRTUALENV: '0' },
 			...(onLine === undefined ? {} : { onLine }),
 		},
 	);

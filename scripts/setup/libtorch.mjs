@@ -33,10 +33,13 @@ export function cachedLibtorch(cuda) {
  * @returns {{ folder: string } | { reason: string }}
  */
 function pythonTorch() {
-	const script = 'import importlib.util as u; s = u.find_spec("torch"); print(s.origin if s else "")';
+	// A python3 that prints a banner, as wrappers of module systems do, prints it before: the answer has a mark.
+	const script =
+		'import importlib.util as u; s = u.find_spec("torch"); print("\\nehr-jepa torch:", s.origin if s else "")';
 	const { status, stdout } = spawnSync('python3', ['-c', script], { encoding: 'utf8' });
 	if (status !== 0) return { reason: 'no python3' };
-	return stdout.trim() === '' ? { reason: 'python3 has no torch' } : { folder: dirname(stdout.trim()) };
+	const origin = /^ehr-jepa torch: (.+)$/m.exec(stdout)?.[1]?.trim();
+	return origin === undefined ? { reason: 'python3 has no torch' } : { folder: dirname(origin) };
 }
 
 /**

@@ -51,6 +51,7 @@ t.test('the public API is frozen: a name is added on purpose, and taken away in 
 		'embed',
 		'evaluate',
 		'exportHuggingFace',
+		'exportModelFolder',
 		'importOmop',
 		'learningRateAt',
 		'modelSizes',

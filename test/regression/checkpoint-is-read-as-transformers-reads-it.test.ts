@@ -33,7 +33,7 @@ const bare = (name: string) => name.replace(/^model\./, '');
 async function scores(directory: string): Promise<number[]> {
 	const model = await WorldModel.fromPretrained(directory);
 	try {
-		return [...(await model.score(batch)).logProbabilities].slice(-5);
+		return [...(await model.score(batch)).logProbabilities];
 	} finally {
 		await model.close();
 	}

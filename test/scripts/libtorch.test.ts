@@ -84,6 +84,33 @@ t.test('LIBTORCH of another version or variant is refused with the one found', a
 	t.equal((await setUpLibtorch({ LIBTORCH: join(folder, 'good') }).ended).stdout, `${join(folder, 'good')}\n`);
 });
 
+t.test('a python3 that prints a banner is asked all the same', async (t) => {
+	const version = '#define TORCH_VERSION_MAJOR 2\n#define TORCH_VERSION_MINOR 13\n#define TORCH_VERSION_PATCH 0\n';
+	const folder = t.testdir({
+		torch: {
+			'__init__.py': '',
+			include: { ATen: { 'ATen.h': '' }, torch: { headeronly: { 'version.h': version } } },
+			lib: {},
+			share: { cmake: { Torch: { 'TorchConfig.cmake': '' } } },
+		},
+		bin: {},
+	});
+	const real = spawnSync('python3', ['-c', 'import sys; print(sys.executable)'], { encoding: 'utf8' }).stdout.trim();
+	const banner = `#!/bin/sh\necho 'Welcome to the cluster'\nPYTHONPATH='${folder}' exec '${real}' "$@"\n`;
+	writeFileSync(join(folder, 'bin/python3'), banner, { mode: 0o755 });
+	const env = { PATH: `${join(folder, 'bin')}:${process.env.PATH}`, EHR_JEPA_CACHE: join(folder, 'cache') };
+	const { stdout, stderr } = await setUpLibtorch(env).ended;
+	t.equal(stdout, `${join(folder, 'torch')}\n`, stderr);
+});
+
+t.test('PIP_REQUIRE_VIRTUALENV guards against installing, and a download installs nothing', { skip }, async (t) => {
+	const folder = t.testdir();
+	writeSmallWheel(join(folder, 'wheels'));
+	const env = { ...offlinePip(folder), PATH: pythonWithoutTorch(folder).PATH, PIP_REQUIRE_VIRTUALENV: '1' };
+	const { stdout, stderr } = await setUpLibtorch(env).ended;
+	t.equal(stdout, `${join(cached(folder), 'torch')}\n`, stderr);
+});
+
 t.test('a cache that cannot be written to is named, with what to do', async (t) => {
 	const folder = t.testdir({ file: '', home: {}, bin: {} });
 	// No libtorch is found, so that the cache is needed.

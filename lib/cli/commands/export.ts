@@ -3,8 +3,8 @@ import type { Argv } from 'yargs';
 import { ConfigError } from '../../errors.js';
 import { type ExportOptions, exportHuggingFace } from '../../export/huggingface.js';
 import { modelCard } from '../../export/model-card.js';
-import { openPretrained } from '../../model/pretrained.js';
-import { WorldModel } from '../../model/world-model.js';
+import { exportModelFolder } from '../../export/model-folder.js';
+import { exists } from '../../files/exists.js';
 import { openTokenStore } from '../../store/token-store.js';
 import { openModel, requireSameData } from '../../train/trainer.js';
 import { type CommandContext, withContext } from '../context.js';
@@ -71,13 +71,19 @@ async function exportRun(context: CommandContext, args: Arguments, options: Expo
 			tokens = store.vocabulary.kind;
 			tokenizer ??= store.tokenizer;
 		}
-		const started = args.adapters === 'peft' ? (run.config.train.initialWeights ?? undefined) : undefined;
-		const baseModel = args.baseModel ?? started;
+		const started = run.config.train.initialWeights ?? undefined;
+		const baseModel = args.baseModel ?? (args.adapters === 'peft' ? started : undefined);
+		const base = started !== undefined && (await exists(join(started, 'config.json'))) ? started : undefined;
+		if (started !== undefined && base === undefined)
+			context
+				.operation()
+				.onWarning?.(`${started}, which training started from, is gone: what it says of generation is not exported`);
 		const summary = await exportHuggingFace(model, args.out, {
 			...options,
 			...(tokenizer === undefined ? {} : { tokenizer }),
 			card: modelCard(run.config, step, await run.metrics(), tokens),
 			...(baseModel === undefined ? {} : { baseModel }),
+			...(base === undefined ? {} : { base }),
 			parts: run.config.train.objective.latent === null ? [] : ['predictor', 'target_encoder'],
 			files: args.store === undefined ? [] : [join(args.store, 'vocabulary.json')],
 		});
@@ -101,21 +107,17 @@ async function exportPretrained(context: CommandContext, args: Arguments, option
 			'[export] --adapters peft and --base-model belong to a run folder but the model is a HuggingFace folder, which has no adapters',
 		);
 	}
-	const { config } = await openPretrained(args.model);
-	// The parameters keep the dtype of the file, so that nothing is rounded on the way.
-	const parameterDtype = config.dtype === 'bfloat16' ? 'bfloat16' : 'float32';
-	const model = await WorldModel.fromPretrained(args.model, { parameterDtype, placement: 'mapped' });
-	try {
-		const { raw } = config;
-		const token = (key: string) => (typeof raw[key] === 'number' ? raw[key] : undefined);
-		const summary = await exportHuggingFace(model, args.out, {
-			...(config.dtype === undefined ? {} : { dtype: config.dtype }),
-			...options,
-			tokens: { bos: token('bos_token_id'), eos: token('eos_token_id'), pad: token('pad_token_id') },
-			...(config.maxPositionEmbeddings === undefined ? {} : { maxPositionEmbeddings: config.maxPositionEmbeddings }),
-		});
-		context.result(`${args.out}: ${summary.tensors} tensors, ${summary.bytes} bytes`, summary);
-	} finally {
-		await model.close();
-	}
+	const { dtype, maxShardSize, tokenizer } = options;
+	const summary = await exportModelFolder(args.model, args.out, {
+		...(dtype === undefined ? {} : { dtype }),
+		...(maxShardSize === undefined ? {} : { maxShardSize }),
+		...(tokenizer === undefined ? {} : { tokenizer }),
+	});
+	context.result(
+		[
+			`${args.out}: ${summary.tensors} tensors, ${summary.bytes} bytes; files: ${summary.files.map(({ name }) => name).join(', ')}`,
+			...summary.notes.map((note) => `note: ${note}`),
+		].join('\n'),
+		summary,
+	);
 }

@@ -25,6 +25,15 @@ export const builder = (yargs: Argv) =>
 		})
 		.option('tokenizer', { type: 'string', describe: 'Text: folder with the tokenizer of a Qwen model' })
 		.option('serialiser', { type: 'string', describe: 'Text: JSON file with options of the serialiser' })
+		.option('special-tokens', {
+			choices: ['text', 'ids'] as const,
+			describe:
+				"Text: a special token written in a record is ordinary text (default), or its id as in Python's tokenizers",
+		})
+		.option('vocab-size', {
+			type: 'number',
+			describe: "Text: rows of the embedding; default: as config.json beside the tokenizer says, else Qwen's",
+		})
 		.option('vocabulary', { type: 'string', describe: 'Structured: use this vocabulary.json instead of fitting one' })
 		.option('min-patients', {
 			type: 'number',
@@ -87,7 +96,7 @@ export function coverageLines({ coverage }: StoreManifest): string[] {
 }
 
 async function tokensOf(args: Arguments): Promise<NonNullable<PrepareOptions['tokens']>> {
-	const { vocabulary, minPatients, bins, maxUnknown, tokenizer, serialiser } = args;
+	const { vocabulary, minPatients, bins, maxUnknown, tokenizer, serialiser, specialTokens, vocabSize } = args;
 	const structured = {
 		...(vocabulary === undefined ? {} : { vocabulary }),
 		...(minPatients === undefined ? {} : { minPatients }),
@@ -95,8 +104,10 @@ async function tokensOf(args: Arguments): Promise<NonNullable<PrepareOptions['to
 		...(maxUnknown === undefined ? {} : { maxUnknown }),
 	};
 	if (args.tokens === 'structured') {
-		if (tokenizer !== undefined || serialiser !== undefined)
-			throw new ConfigError('[prepare] --tokenizer and --serialiser belong to --tokens text but it is structured');
+		if ([tokenizer, serialiser, specialTokens, vocabSize].some((option) => option !== undefined))
+			throw new ConfigError(
+				'[prepare] --tokenizer, --serialiser, --special-tokens and --vocab-size belong to --tokens text but it is structured',
+			);
 		return { kind: 'structured', ...structured };
 	}
 	if (Object.keys(structured).length > 0)
@@ -105,7 +116,12 @@ async function tokensOf(args: Arguments): Promise<NonNullable<PrepareOptions['to
 		);
 	if (tokenizer === undefined)
 		throw new ConfigError('[prepare] --tokenizer must be given with --tokens text; name the folder of a Qwen model');
-	const text = { kind: 'text' as const, tokenizer };
+	const text = {
+		kind: 'text' as const,
+		tokenizer,
+		...(specialTokens === undefined ? {} : { specialTokens }),
+		...(vocabSize === undefined ? {} : { vocabSize }),
+	};
 	return serialiser === undefined ? text : { ...text, serialiser: await readOptions(serialiser) };
 }
 

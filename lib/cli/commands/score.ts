@@ -4,6 +4,7 @@ import { scoreSequences, surpriseByDay } from '../../evaluate/score.js';
 import { writeDaySurprise, writeTokenScores } from '../../evaluate/score-file.js';
 import { readTokenSequences } from '../../evaluate/token-sequences.js';
 import { lockNewFile } from '../../files/lock.js';
+import { beyondPositions } from '../../model/positions.js';
 import { openTokenStore } from '../../store/token-store.js';
 import { splits } from '../../types.js';
 import { type CommandContext, withContext } from '../context.js';
@@ -64,18 +65,38 @@ export async function handler(args: Arguments): Promise<void> {
 
 async function scoreTokens(
 	context: CommandContext,
-	{ model }: OpenedModel,
+	{ model, run }: OpenedModel,
 	args: Arguments,
 	file: string,
 ): Promise<void> {
 	const sequences = readTokenSequences(file, model.options.vocabSize);
-	const scored = scoreSequences(model, sequences, { ...context.operation(), withHidden: args.hidden });
+	let longest = 0;
+	const measured = (async function* () {
+		for await (const sequence of sequences) {
+			longest = Math.max(longest, sequence.length);
+			yield sequence;
+		}
+	})();
+	const scored = scoreSequences(model, measured, { ...context.operation(), withHidden: args.hidden });
 	const result = await writeTokenScores(args.out, scored, args.hidden ? model.hiddenSize : undefined);
+	await warnBeyond(context, run, args.model, longest);
 	const mean = result.meanLogProbability;
 	context.result(
 		`${args.out}: ${result.tokens} tokens of ${result.sequences} sequences, mean log-probability ${mean === null ? 'undefined (no token has a predecessor)' : mean.toFixed(4)}`,
 		{ out: args.out, ...result },
 	);
+}
+
+/** A run has no positions of its own: those of the folder it started from count. */
+async function warnBeyond(
+	context: CommandContext,
+	run: OpenedModel['run'],
+	model: string,
+	tokens: number,
+): Promise<void> {
+	const folder = run === undefined ? model : run.train.initialWeights;
+	const beyond = folder === null ? undefined : await beyondPositions(folder, tokens);
+	if (beyond !== undefined) context.operation().onWarning?.(beyond);
 }
 
 async function scoreStore(
@@ -104,6 +125,7 @@ async function scoreStore(
 		const window = args.window ?? (run === undefined ? 2048 : run.train.contextTokens + run.train.futureTokens);
 		if (!Number.isInteger(window) || window < 8)
 			throw new ConfigError(`[score] --window must be a whole number from 8 but is ${window}`);
+		await warnBeyond(context, run, args.model, window);
 		const patients = surpriseByDay(model, store.split(args.split), store.vocabulary, window, context.operation());
 		const result = await writeDaySurprise(args.out, patients);
 		context.result(`${args.out}: ${result.days} days of ${result.patients} ${args.split} patients`, {

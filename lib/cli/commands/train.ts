@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import type { Argv } from 'yargs';
 import { ConfigError } from '../../errors.js';
 import { readJson } from '../../files/json.js';
+import { beyondPositions } from '../../model/positions.js';
 import { type ModelSize, modelSizes } from '../../model/qwen3-config.js';
 import { type ObjectivePreset, objectivePresets } from '../../objective/objective.js';
 import { openTokenStore } from '../../store/token-store.js';
@@ -58,6 +59,10 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 			config === undefined
 				? await Trainer.resume(args.run, store, context.operation())
 				: await Trainer.create(args.run, store, config);
+		const { initialWeights, contextTokens, futureTokens } = trainer.folder.config.train;
+		const beyond =
+			initialWeights === null ? undefined : await beyondPositions(initialWeights, contextTokens + futureTokens);
+		if (beyond !== undefined) context.operation().onWarning?.(beyond);
 		let last: StepMetrics | undefined;
 		for await (const metrics of trainer.run(store, context.operation())) last = metrics;
 		const tuning = trainer.lastTuning;

@@ -20,7 +20,7 @@ const variant = (name: string, from: string, change: Change) => checkpointVarian
 async function logProbabilities(directory: string, options: Parameters<typeof WorldModel.fromPretrained>[1] = {}) {
 	const model = await WorldModel.fromPretrained(directory, options);
 	try {
-		return [...(await model.score(batch)).logProbabilities].slice(1);
+		return [...(await model.score(batch)).logProbabilities];
 	} finally {
 		await model.close();
 	}

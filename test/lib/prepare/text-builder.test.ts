@@ -28,7 +28,7 @@ const vocabulary = new TextVocabulary({
 
 function timelineOf(serialiser: Serialiser, events: readonly TextEvent[]) {
 	const columns = new TimelineColumns();
-	new TextBuilder(serialiser, (text) => tokenizer.encode(text), 0).patient(columns, events, 7, 0, null);
+	new TextBuilder(serialiser, tokenizer, 0).patient(columns, events, 7, 0, null);
 	return timelineAt(columns.take(), 0);
 }
 
