@@ -1,6 +1,6 @@
 import { sep } from 'node:path';
 import { SetupError } from './errors.mjs';
-import { cacheFolder, root } from './paths.mjs';
+import { cacheFolder } from './paths.mjs';
 
 /** @type {Readonly<Record<string, string>>} */
 const reasons = {
@@ -33,7 +33,7 @@ export function fileError(error) {
 		`${path}${sep}`.startsWith(folder.endsWith(sep) ? folder : folder + sep);
 	// A folder that cannot be made is named by itself or by one above it.
 	const ofCache = below(cache) || `${cache}${sep}`.startsWith(`${path}${sep}`);
-	if (ofCache && !below(root)) {
+	if (ofCache) {
 		const fix = 'set EHR_JEPA_CACHE to a folder that can be written to, or LIBTORCH to a libtorch that is there';
 		return new SetupError(`[setup] the cache ${cache} must be a writable folder but ${path}: ${reason}; ${fix}`);
 	}
