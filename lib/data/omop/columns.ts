@@ -2,6 +2,7 @@ import { basename } from 'node:path';
 import { DataError } from '../../errors.js';
 import { identifier } from '../../files/sql-text.js';
 import { isMissingWordSql } from '../missing-words.js';
+import { columnsInWords } from './known-columns.js';
 import type { SourceTable } from './source-table.js';
 import type { Moment } from './tables.js';
 import { wholeNumberSql } from './whole-number.js';
@@ -38,7 +39,7 @@ export class Columns {
 			file: this.#source.files.paths.map((path) => basename(path)).join(', '),
 			column: names.join(' or '),
 			rule: 'must be present',
-			value: `columns ${[...this.#source.types.keys()].join(', ')}`,
+			value: columnsInWords(this.#source.table, [...this.#source.types.keys()]),
 		});
 	}
 

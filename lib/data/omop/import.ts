@@ -161,7 +161,7 @@ class OmopImport {
 				file: this.#options.vocabulary ?? directory,
 				rule: 'must hold CONCEPT: a code is vocabulary_id/concept_code',
 				value: 'no such table',
-				fix: 'name the folder of the vocabulary (option vocabulary), or make codes of ids (option missingConcept: concept-id)',
+				fix: 'name the folder of the vocabulary (vocabulary, --vocabulary), or make codes of ids (missingConcept: concept-id, --missing-concept concept-id)',
 			});
 		}
 		return concept;
@@ -202,7 +202,7 @@ class OmopImport {
 	}
 
 	#reasonToSkip(table: string): string | undefined {
-		if (table === 'note' && !this.#options.notes) return 'imported on demand (option notes)';
+		if (table === 'note' && !this.#options.notes) return 'imported on demand (notes, --notes)';
 		return skippedTables[table];
 	}
 

@@ -31,7 +31,7 @@ export function refuseLoss(counts: readonly OmopTableCounts[], maxDropped: numbe
 		.map((table) => `${labelOf(table)}: ${reasonsOf(table)}`);
 	throw new DataError('omop', {
 		file: 'CDM',
-		rule: `must not lose more than ${percent(maxDropped)} of its rows (maxDropped)`,
+		rule: `must not lose more than ${percent(maxDropped)} of its rows (maxDropped, --max-dropped)`,
 		value: `${percent(lost / rows)} lost (${worst.join('; ')})`,
 		fix: 'mend the tables, or allow the loss',
 	});
@@ -54,7 +54,7 @@ export function refuseUnknownConcepts(counts: readonly OmopTableCounts[], maxUnk
 		.map((table) => `${labelOf(table)} ${lost(table)} of ${table.rowsIn}`);
 	throw new DataError('omop', {
 		file: 'CONCEPT',
-		rule: `must hold the concepts of all but ${percent(maxUnknown)} of the rows that name one (maxUnknownConcepts)`,
+		rule: `must hold the concepts of all but ${percent(maxUnknown)} of the rows that name one (maxUnknownConcepts, --max-unknown-concepts)`,
 		value: `${percent(unknown / named)} not in it (${worst.join('; ')})`,
 		fix: 'give the whole vocabulary, or allow the loss',
 	});
@@ -79,6 +79,8 @@ export function lossNotes(counts: readonly OmopTableCounts[]): string[] {
 		...(fromSource === '' ? [] : [`codes made of source values, for want of a known concept: ${fromSource}`]),
 		...(midnight === ''
 			? []
-			: [`datetimes at midnight, perhaps dates without time (option midnight: end-of-day): ${midnight}`]),
+			: [
+					`datetimes at midnight, perhaps dates without time (midnight: end-of-day, --midnight end-of-day): ${midnight}`,
+				]),
 	];
 }

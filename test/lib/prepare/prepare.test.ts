@@ -95,9 +95,7 @@ t.test('an abort keeps what is whole; other options start anew and say so', asyn
 t.test('two at once on one folder are refused', async (t) => {
 	const both = await Promise.allSettled([1, 2].map(() => prepareStore(at('many'), at('same'), { tokens: text })));
 	const refused = both.filter((one) => one.status === 'rejected').map(({ reason }) => reason);
-	t.match(refused, [
-		{ code: 'EHR_JEPA_OUTPUT', message: /must not be written by two at once|must be empty or absent/ },
-	]);
+	t.match(refused, [{ code: 'EHR_JEPA_OUTPUT', message: /must have one writer|must be empty or absent/ }]);
 	t.equal(refused.length, 1);
 	rmSync(at('same'), { recursive: true });
 	writeFileSync(at('.same.partial.lock'), '999999999');

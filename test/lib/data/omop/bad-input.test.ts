@@ -45,7 +45,11 @@ t.test('what cannot be read is refused, with file, rule, value and fix', async (
 	await refused(t, cdm({}), /must hold PERSON but found no table of the CDM/);
 	await refused(t, join(folder, 'nowhere'), /must be a folder with the tables of an OMOP CDM/);
 	const { concept: __, ...withoutConcept } = tinyOmop();
-	await refused(t, cdm(withoutConcept), /must hold CONCEPT.*option vocabulary.*missingConcept: concept-id/);
+	await refused(
+		t,
+		cdm(withoutConcept),
+		/must hold CONCEPT.*--vocabulary.*missingConcept: concept-id, --missing-concept concept-id/,
+	);
 	await refused(
 		t,
 		cdm(few({ person: [{ person_id: 1 }, { person_id: 2 }, { person_id: 1 }] })),
