@@ -1,6 +1,7 @@
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { EhrJepaError } from '../errors.js';
+import { systemError } from '../files/system-errors.js';
 import { packageVersion } from '../package-version.js';
 import * as demo from './commands/demo.js';
 import * as embed from './commands/embed.js';
@@ -69,11 +70,12 @@ export async function main(argv: readonly string[]): Promise<number> {
 		await parser.parseAsync();
 		// A command that prints a result and a verdict (validate) sets the code itself.
 		return Number(process.exitCode ?? exitCodes.ok);
-	} catch (error) {
-		if (error instanceof UsageError) {
-			process.stderr.write(`${error.message}\nSee: ehr-jepa --help\n`);
+	} catch (thrown) {
+		if (thrown instanceof UsageError) {
+			process.stderr.write(`${thrown.message}\nSee: ehr-jepa --help\n`);
 			return exitCodes.usage;
 		}
+		const error = systemError(thrown);
 		printError(error, json);
 		return exitCodeOf(error);
 	}

@@ -14,6 +14,7 @@ import {
 } from './check-events.js';
 import { dataFiles } from './data-files.js';
 import type { EventLayout } from './event-columns.js';
+import { nearNames } from './near-names.js';
 import { type Database, withDatabase } from './query.js';
 import { readSplits } from './read-splits.js';
 import { type SplitSource, splitsFingerprint } from './splits.js';
@@ -96,7 +97,7 @@ async function openFiles(database: Database, directory: string): Promise<MedsFil
 		name: metadata.dataset_name ?? 'unnamed data set',
 		etl: { name: metadata.etl_name ?? 'unknown', version: metadata.etl_version ?? 'unknown' },
 		fingerprint: await fingerprint(names, files),
-		notes: [hiddenNote(hidden), ...findingNotes(findings)].filter((note) => note !== undefined),
+		notes: [hiddenNote(hidden), nearNote(layouts), ...findingNotes(findings)].filter((note) => note !== undefined),
 	};
 }
 
@@ -132,6 +133,17 @@ async function readLayouts(
 	}
 	return layouts;
 }
+
+/** Columns that no reader takes though their names are nearly those of columns that are taken. */
+function nearNote(layouts: readonly FileLayout[]): string | undefined {
+	const found = [...new Set(layouts.flatMap(({ columns }) => Object.values(columns)))];
+	const read = [...new Set(layouts.flatMap(({ columns }) => readNames.map((name) => columns[name] ?? name)))];
+	const near = nearNames(found, [...read, 'units']);
+	if (near.length === 0) return undefined;
+	return `columns that are not read, with names like those that are: ${near.sort().join(', ')}`;
+}
+
+const readNames = [...Object.keys(schemas.data.columns), 'unit', 'table'];
 
 // Four bytes of magic at either end and the length of the footer.
 const smallestParquet = 12;

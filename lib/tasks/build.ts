@@ -75,7 +75,9 @@ export async function buildTasks(
 			}
 			if (config.externalLabels !== undefined) {
 				const shards = dataset.files.map((file) => relative(join(meds, 'data'), file).split(sep).join('/'));
-				entries.push(...(await addReadyLabels(database, folder, config.externalLabels, shards)));
+				const ready = await addReadyLabels(database, folder, config.externalLabels, shards);
+				entries.push(...ready.entries);
+				if (ready.note !== undefined) notes.push(ready.note);
 			}
 			await database.run(
 				copyToParquet(

@@ -1,7 +1,7 @@
 import { basename, dirname, join, resolve } from 'node:path';
 import { folderSplits } from '../data/splits.js';
 import { DataError } from '../errors.js';
-import { visibleFiles } from '../files/visible-files.js';
+import { type FolderFiles, visibleFiles } from '../files/visible-files.js';
 
 /** A ready set of labels: all files of one task. */
 export interface LabelSet {
@@ -17,42 +17,48 @@ export interface LabelSet {
  *
  * @param root - Of several sets, or the folder of one.
  * @param shards - Files of the data set relative to its data folder: `train/0.parquet`.
+ * @returns The sets, and the hidden files that are in none.
  * @throws {DataError} When there is none.
  */
-export async function findLabelSets(root: string, shards: readonly string[]): Promise<LabelSet[]> {
+export async function findLabelSets(
+	root: string,
+	shards: readonly string[],
+): Promise<{ readonly sets: LabelSet[]; readonly hidden: readonly string[] }> {
 	const known = new Set(shards);
 	const sets = new Map<string, string[]>();
-	for (const file of await parquetFiles(root)) {
+	const { files: all, hidden } = await parquetFiles(root);
+	for (const file of all) {
 		const name = taskOf(file, known) ?? basename(resolve(root));
 		const files = sets.get(name) ?? [];
 		files.push(join(root, file));
 		sets.set(name, files);
 	}
-	return [...sets].map(([name, files]) => ({ name, files })).sort((a, b) => (a.name < b.name ? -1 : 1));
+	const found = [...sets].map(([name, files]) => ({ name, files })).sort((a, b) => (a.name < b.name ? -1 : 1));
+	return { sets: found, hidden };
 }
 
 /** Label files of one task: those in its folder, else those in its shards. @throws {DataError} When there is none. */
 export async function labelFiles(directory: string): Promise<string[]> {
-	const all = await parquetFiles(directory);
+	const { files: all } = await parquetFiles(directory);
 	// A folder below one with files is a task of its own.
 	const own = all.filter((file) => !file.includes('/'));
 	return (own.length > 0 ? own : all).map((file) => join(directory, file));
 }
 
 /** Relative to the root with `/`, sorted; hidden files and folders are passed over. */
-async function parquetFiles(root: string): Promise<readonly string[]> {
-	const { files } = await visibleFiles(root, /\.parquet$/).catch((cause: NodeJS.ErrnoException) => {
+async function parquetFiles(root: string): Promise<FolderFiles> {
+	const found = await visibleFiles(root, /\.parquet$/).catch((cause: NodeJS.ErrnoException) => {
 		const value = cause.code ?? 'unreadable';
 		throw new DataError('labels', { file: root, rule: 'must be a folder of label sets', value }, { cause });
 	});
-	if (files.length === 0) {
+	if (found.files.length === 0) {
 		throw new DataError('labels', {
 			file: root,
 			rule: 'must hold label sets as <task>/*.parquet',
-			value: 'no parquet file',
+			value: found.hidden.length === 0 ? 'no parquet file' : `none but ${found.hidden.length} hidden`,
 		});
 	}
-	return files;
+	return found;
 }
 
 /** Name of the task of a label file; undefined when it is that of the root. */

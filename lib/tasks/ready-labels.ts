@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Database } from '../data/query.js';
 import { DataError } from '../errors.js';
 import { copyToParquet } from '../files/duckdb-files.js';
+import { hiddenNote } from '../files/visible-files.js';
 import { decidingCodes } from './deciding-codes.js';
 import { findLabelSets } from './label-sets.js';
 import { labelColumns, loadLabels } from './load-labels.js';
@@ -23,10 +24,11 @@ export async function addReadyLabels(
 	folder: string,
 	source: string,
 	shards: readonly string[],
-): Promise<TaskListEntry[]> {
+): Promise<{ readonly entries: TaskListEntry[]; readonly note: string | undefined }> {
 	const entries: TaskListEntry[] = [];
 	await database.run('CREATE TEMP TABLE known_subjects AS SELECT DISTINCT subject_id FROM all_events');
-	for (const { name, files } of await findLabelSets(source, shards)) {
+	const { sets, hidden } = await findLabelSets(source, shards);
+	for (const { name, files } of sets) {
 		const { unlabelled, repeated } = await loadLabels(database, files);
 		const [left] = await database.rows(
 			`SELECT (count(*) FILTER (k.subject_id IS NULL))::DOUBLE AS eventless,
@@ -67,5 +69,6 @@ export async function addReadyLabels(
 			decidingCodes: await decidingCodes(database),
 		});
 	}
-	return entries;
+	const note = hiddenNote(hidden);
+	return { entries, note: note === undefined ? undefined : `labels: ${note}` };
 }

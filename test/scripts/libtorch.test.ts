@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { scriptUrl } from './script-modules.js';
@@ -82,6 +82,30 @@ t.test('LIBTORCH of another version or variant is refused with the one found', a
 	t.match((await setUpLibtorch({ LIBTORCH: join(folder, 'old') }).ended).stderr, 'is version 2.9.1, not 2.13 or 2.14');
 	t.match((await setUpLibtorch({ LIBTORCH: join(folder, 'cuda') }).ended).stderr, 'is a CUDA build');
 	t.equal((await setUpLibtorch({ LIBTORCH: join(folder, 'good') }).ended).stdout, `${join(folder, 'good')}\n`);
+});
+
+t.test('a cache that cannot be written to is named, with what to do', async (t) => {
+	const folder = t.testdir({ file: '', home: {}, bin: {} });
+	// No libtorch is found, so that the cache is needed.
+	writeFileSync(join(folder, 'bin/python3'), '#!/bin/sh\nexit 1\n', { mode: 0o755 });
+	const PATH = `${join(folder, 'bin')}:${process.env.PATH}`;
+	const refused = async (changes: NodeJS.ProcessEnv, cache: string) => {
+		const { status, stderr } = await setUpLibtorch({ PATH, ...changes }).ended;
+		t.equal(status, 5, stderr);
+		t.match(stderr, `SetupError (EHR_JEPA_SETUP): [setup] the cache ${cache} must be a writable folder but `);
+		t.match(stderr, '; set EHR_JEPA_CACHE to a folder that can be written to');
+		t.notMatch(stderr, /^ +at /m);
+	};
+	await refused({ EHR_JEPA_CACHE: join(folder, 'file') }, join(folder, 'file'));
+	await refused({ EHR_JEPA_CACHE: join(folder, 'file/below') }, join(folder, 'file/below'));
+	if (process.getuid?.() === 0) {
+		t.comment('permissions do not bind root: a read-only home is not tried');
+		return;
+	}
+	const home = join(folder, 'home');
+	chmodSync(home, 0o500);
+	t.teardown(() => chmodSync(home, 0o700));
+	await refused({ HOME: home, XDG_CACHE_HOME: '' }, join(home, '.cache/ehr-jepa'));
 });
 
 t.test('pip fetches it once; what was fetched is recorded', { skip }, async (t) => {

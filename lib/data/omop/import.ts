@@ -11,6 +11,7 @@ import { type Database, quoted, withDatabase } from '../query.js';
 import { describeCdm } from './cdm-source.js';
 import { findFloatCodes, loadConcepts } from './concepts.js';
 import { findTables, type TableFiles } from './files.js';
+import { nearNotes } from './known-columns.js';
 import { labelOf, lossNotes, refuseLoss, refuseUnknownConcepts } from './loss.js';
 import { ImportOmopOptions, type ImportOmopOptionsInput } from './options.js';
 import { countPersons, loadPersons, type Shard } from './persons.js';
@@ -92,8 +93,9 @@ class OmopImport {
 		const wanted = omopEvents.filter(({ onDemand }) => onDemand === undefined || this.#options[onDemand]);
 		const imported = wanted.filter(({ table }) => tables.has(table));
 		await this.#stage(imported, tables);
-		await loadConcepts(this.#database, this.#staging.rows()!, concept, tables.get('concept_relationship'));
-		const floats = await findFloatCodes(this.#database, this.#staging.rows()!);
+		const staged = this.#staging.rows()!;
+		const unreadable = await loadConcepts(this.#database, staged, concept, tables.get('concept_relationship'));
+		const floats = await findFloatCodes(this.#database, staged);
 		const counts = await this.#count(imported);
 		if (concept !== undefined) refuseUnknownConcepts(counts, this.#options.maxUnknownConcepts);
 		refuseLoss(counts, this.#options.maxDropped);
@@ -104,8 +106,13 @@ class OmopImport {
 		const { memoryLimit: _memory, threads: _threads, ...options } = this.#options;
 		const notes = [
 			hiddenNote(this.#hidden),
+			...nearNotes(tables),
+			...(unreadable === 0
+				? []
+				: [`concept_relationship: ${unreadable} rows have an id that is no whole number and give no parent code`]),
 			...floats.map(
-				(part) => `${labelOf(imported[part]!)}: all source values are whole numbers with .0 and are read without it`,
+				(part) =>
+					`${labelOf(imported[part]!)}: all source values are whole numbers as floats write them (.0, 1e+05) and are read as whole numbers`,
 			),
 			...lossNotes(counts),
 		].filter((note) => note !== undefined);

@@ -1,3 +1,5 @@
+import { nearNames } from '../near-names.js';
+import type { SourceTable } from './source-table.js';
 import { omopEvents } from './tables.js';
 
 /** Columns that are read from a table about persons, under all their names. */
@@ -30,4 +32,15 @@ export function columnsInWords(table: string, columns: readonly string[]): strin
 	const others = columns.length - named.length;
 	const rest = others === 0 ? [] : [`${others} with ${others === 1 ? 'a name that is' : 'names that are'} not read`];
 	return `columns ${[...named, ...rest].join(', ')}`;
+}
+
+/** One note for each table with columns that are not read and whose names are nearly those of columns that are. */
+export function nearNotes(tables: ReadonlyMap<string, SourceTable>): string[] {
+	return [...tables.values()].flatMap(({ table, types }) => {
+		if (!omopEvents.some((events) => events.table === table)) return [];
+		const near = nearNames([...types.keys()], [...knownColumns(table)]);
+		return near.length === 0
+			? []
+			: [`${table}: columns that are not read, with names like those that are: ${near.join(', ')}`];
+	});
 }

@@ -108,13 +108,13 @@ t.test('sequences are read from JSON lines and Arrow alike; what is wrong is nam
 	await refused('[]', /line 1 must hold at least one token id/);
 	await refused('[1, 100]', /line 1 must hold token ids in \[0, 100\) but found 100/);
 	await refused('[1.5]', /but found 1.5/);
-	await refused('["1"]', /but found "1"/);
+	await refused('["1"]', /but found a JSON string/);
 	await refused('{"ids": [1]}', /must be an array of token ids, or an object with one in "tokens"/);
 	await t.rejects(read(join(folder, 'none')), { code: 'EHR_JEPA_DATA', message: /must be readable/ });
 	writeFileSync(arrow, tableToIPC(new Table({ ids: lists }), 'file'));
 	await t.rejects(read(arrow), { message: /must have a column tokens but found ids/ });
 	writeFileSync(arrow, tableToIPC(new Table({ tokens: vectorFromArray([1, 2], new Int32()) }), 'file'));
-	await t.rejects(read(arrow), { message: /tokens of row 0 must be a list of integers but found 1/ });
+	await t.rejects(read(arrow), { message: /column tokens must be a list of integers but found Int32/ });
 });
 
 t.test('files of scores hold a null, never NaN, and a failure leaves none', async (t) => {

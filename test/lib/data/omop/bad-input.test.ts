@@ -151,7 +151,7 @@ t.test('every row that is lost has a reason, every oddity that is kept a count',
 	await refused(
 		t,
 		cdm,
-		/must not lose more than 20\.0 % of its rows \(maxDropped\).*condition_occurrence: 1 null-person/,
+		/must not lose more than 20\.0 % of its rows \(maxDropped, --max-dropped\).*condition_occurrence: 1 null-person/,
 	);
 	const meds = join(folder, 'meds');
 	const warnings: string[] = [];

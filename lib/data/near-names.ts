@@ -1,0 +1,42 @@
+/**
+ * Names of columns that are not read though they are nearly those of columns that are: by a letter or two, by blanks or
+ * underscores, or by a word at either end (`unit_source`, `value`). Somebody may expect them to be read.
+ *
+ * @param known - Names that are read.
+ */
+export function nearNames(found: readonly string[], known: readonly string[]): string[] {
+	return found.filter((name) => !known.includes(name) && known.some((wanted) => isNear(name, wanted, found)));
+}
+
+function isNear(found: string, wanted: string, all: readonly string[]): boolean {
+	const [a, b] = [words(found), words(wanted)];
+	const shorter = `_${b}_`.includes(`_${a}_`) && (b.startsWith(a) || b.endsWith(a));
+	// `unit_source` beside `unit`; not what merely begins like a longer name.
+	const longer = b === 'unit' && a.startsWith('unit_');
+	if (a === b || shorter || longer) return true;
+	const [plainA, plainB] = [a.replaceAll('_', ''), b.replaceAll('_', '')];
+	if (plainA === plainB) return true;
+	// Beside the known one it is another column: visit_id, visit_id2.
+	return !all.includes(wanted) && Math.min(plainA.length, plainB.length) > 5 && distance(plainA, plainB) <= 2;
+}
+
+function words(name: string): string {
+	return name
+		.trim()
+		.toLowerCase()
+		.replaceAll(/[^a-z0-9]+/g, '_');
+}
+
+/** Levenshtein's. */
+function distance(a: string, b: string): number {
+	let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+	for (let i = 1; i <= a.length; i++) {
+		const next = [i];
+		for (let j = 1; j <= b.length; j++) {
+			const changed = a[i - 1] === b[j - 1] ? 0 : 1;
+			next.push(Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + changed));
+		}
+		row = next;
+	}
+	return row[b.length]!;
+}

@@ -1,0 +1,125 @@
+/** Promise: what is not read is said: near-misses of columns, ids that cannot be read, hidden labels; units keep their size. */
+import { cpSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { withDatabase } from '../../lib/data/query.js';
+import { copyToParquet } from '../../lib/files/duckdb-files.js';
+import { buildTasks, importOmop, openMeds } from '../../lib/index.js';
+import { unitSpelling } from '../../lib/tokenizer/unit-spelling.js';
+import { medsRows } from '../fixtures/meds-rows.js';
+import { temporaryFolder } from '../fixtures/temporary-folder.js';
+import { tinyPatient, writeTinyMeds } from '../fixtures/tiny-meds.js';
+import { measurement, type OmopRows, tinyOmop, writeOmopCsv } from '../fixtures/tiny-omop.js';
+
+const folder = temporaryFolder(t);
+const { person, concept } = tinyOmop() as { person: OmopRows; concept: OmopRows };
+
+t.test('columns like those that are read are named once a table', async (t) => {
+	const cdm = writeOmopCsv(join(folder, 'near'), {
+		person,
+		concept,
+		measurement: [
+			measurement({ value_as_numbr: 5, unit_source: 'mg', unit_source_value: 'g', measurement_type_concept_id: 1 }),
+		],
+	});
+	const { notes } = await importOmop(cdm, join(folder, 'near-meds'), { threads: 1 });
+	t.same(
+		notes.filter((note) => note.includes('not read')),
+		['measurement: columns that are not read, with names like those that are: value_as_numbr, unit_source'],
+	);
+	const meds = join(folder, 'meds');
+	mkdirSync(join(meds, 'data'), { recursive: true });
+	const events = (more: string) =>
+		withDatabase({ threads: 1 }, (database) =>
+			database.run(
+				copyToParquet(
+					`SELECT 1::BIGINT AS subject_id, TIMESTAMP '2020-01-01' AS time, 'A' AS code, 1::FLOAT AS numeric_value, 'g' AS unit${more}`,
+					join(meds, 'data/0.parquet'),
+				),
+			),
+		);
+	await events(", 'mg' AS unit_source, 'x' AS text, 7 AS hadm_id");
+	t.match((await openMeds(meds)).notes.join('\n'), /not read, with names like those that are: text, unit_source$/m);
+	await events(', 7 AS hadm_id');
+	t.notMatch((await openMeds(meds)).notes.join('\n'), /not read/);
+});
+
+t.test('bounds, words for none and codes of floats', async (t) => {
+	const value = (text: string, unit: string) =>
+		measurement({ value_as_number: 6, value_source_value: text, unit_source_value: unit });
+	const cdm = writeOmopCsv(join(folder, 'values'), {
+		person,
+		concept,
+		measurement: [value('>6', 'NA'), value('<6', 'N/A'), value('6', 'g')],
+		condition_occurrence: ['1e+05', '123456', '2e+05'].map((condition_source_value) => ({
+			person_id: 1,
+			condition_concept_id: 0,
+			condition_start_date: '2020-01-01',
+			condition_source_value,
+		})),
+		concept_relationship: [
+			{ concept_id_1: '100', relationship_id: 'Maps to', concept_id_2: '101', invalid_reason: null },
+			{ concept_id_1: '100.5', relationship_id: 'Maps to', concept_id_2: '101', invalid_reason: null },
+		],
+	});
+	const out = join(folder, 'values-meds');
+	const report = await importOmop(cdm, out, { threads: 1 });
+	t.match(
+		report.tables.find(({ table }) => table === 'measurement'),
+		{ rowsOut: 3, remarks: { comparison: 2, 'missing-word': 2 } },
+	);
+	const rows = JSON.stringify(await medsRows(out), (_, item) => (typeof item === 'bigint' ? String(item) : item));
+	for (const bound of ['">6"', '"<6"']) t.ok(rows.includes(bound), bound);
+	for (const code of ['condition/100000', 'condition/123456', 'condition/200000'])
+		t.ok(rows.includes(`"${code}"`), code);
+	t.match(report.notes.join('\n'), /concept_relationship: 1 rows have an id that is no whole number/);
+});
+
+t.test('spellings of a unit are one; units of another size are not', (t) => {
+	const same = [
+		['g/dL', 'g/dl', 'G/DL', ' g / dL '],
+		['µg', 'μg', 'ug'],
+	];
+	for (const [first, ...others] of same)
+		for (const other of others) t.equal(unitSpelling(other), unitSpelling(first!), other);
+	for (const [small, large] of [
+		['mg', 'Mg'],
+		['mmol', 'Mmol'],
+		['pg', 'Pg'],
+	] as const)
+		t.not(unitSpelling(small), unitSpelling(large), `${small} and ${large}`);
+	t.end();
+});
+
+t.test('hidden label files are not read, and it is said', async (t) => {
+	const meds = join(folder, 'labelled');
+	await writeTinyMeds(
+		meds,
+		{ '0.parquet': [...tinyPatient(1, [2, 4, 6, 8]), ...tinyPatient(2, [2, 4, 6, 8])] },
+		{ 1: 'train', 2: 'train' },
+	);
+	const labels = join(folder, 'labels/stay');
+	mkdirSync(join(labels, '.ipynb_checkpoints'), { recursive: true });
+	await withDatabase({ threads: 1 }, (database) =>
+		database.run(
+			copyToParquet(
+				"SELECT 1::BIGINT AS subject_id, TIMESTAMP '2020-01-05' AS prediction_time, true AS boolean_value",
+				join(labels, '0.parquet'),
+			),
+		),
+	);
+	cpSync(join(labels, '0.parquet'), join(labels, '.ipynb_checkpoints/0.parquet'));
+	const visit = {
+		name: 'visit',
+		label: 'Visit',
+		kind: 'event' as const,
+		codes: { exact: ['VISIT'], prefix: [] },
+		horizonsDays: [3],
+	};
+	const list = await buildTasks(meds, join(folder, 'tasks'), {
+		tasks: [visit],
+		externalLabels: join(folder, 'labels'),
+	});
+	t.equal(list.tasks.at(-1)!.samples, 1);
+	t.match(list.notes.join('\n'), /^labels: 1 hidden file is not read/m);
+});
