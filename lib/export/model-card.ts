@@ -1,5 +1,5 @@
 import type { MetricsLine } from '../train/metrics.js';
-import type { RunConfig } from '../train/run-config.js';
+import { type RunConfig, updatesOf } from '../train/run-config.js';
 
 function trainedParts(trainable: RunConfig['train']['trainable']): string {
 	if (trainable.kind === 'lora') {
@@ -44,7 +44,7 @@ A Qwen3 decoder trained on structured health records by ehr-jepa ${run.package},
 | | |
 | --- | --- |
 | objective | ${objectives.join('; ')} |
-| updates | ${step} of ${train.steps}, ${tokens.toLocaleString('en-US')} tokens, seed ${train.seed}, ${train.computeDtype} |
+| updates | ${step} of ${updatesOf(run)}, ${tokens.toLocaleString('en-US')} tokens, seed ${train.seed}, ${train.computeDtype} |
 | trained | ${trainedParts(train.trainable)} |
 | shape | ${train.model.numHiddenLayers} layers of ${train.model.hiddenSize}, ${train.model.numAttentionHeads} heads (${train.model.numKeyValueHeads} key/value) of ${train.model.headDim} |
 | windows | ${train.contextTokens} context and ${train.futureTokens} future tokens |

@@ -8,7 +8,10 @@ const shared = {
 	objective: Objective.prefault({}),
 	/** Number of the update, from 1: dropout masks, SIGReg's directions and schedules follow from it. */
 	step: positiveInteger.default(1),
-	/** Updates of the whole run; needed by an objective that changes on the way (curriculum, warm-up, final momentum). */
+	/**
+	 * Updates over which the schedules run; needed by an objective that changes on the way (curriculum, warm-up, final
+	 * momentum). A step beyond them has what the last one has: a run may be extended.
+	 */
 	steps: positiveInteger.optional(),
 	/** Draws of the step come from it and from `step`. */
 	seed: seed.default(1),
@@ -28,11 +31,9 @@ const needsSteps = {
 	path: ['steps'],
 	message: 'must be the number of updates of the run, of which this objective’s schedule is a share',
 };
-const isWithin = ({ step, steps = step }: Timed) => step <= steps;
-const notBeyond = { path: ['step'], message: 'must not be above steps' };
 
 /** What the losses of a batch are computed with; everything has a default. */
-export const LossOptions = z.strictObject(shared).refine(isTimed, needsSteps).refine(isWithin, notBeyond);
+export const LossOptions = z.strictObject(shared).refine(isTimed, needsSteps);
 export type LossOptions = z.input<typeof LossOptions>;
 
 /** AdamW with two decay groups: matrices decay, norms and biases do not. */
@@ -55,7 +56,7 @@ export const StepOptions = z
 		interference: z.boolean().default(false),
 	})
 	.refine(isTimed, needsSteps)
-	.refine(isWithin, notBeyond);
+	;
 export type StepOptions = z.input<typeof StepOptions>;
 
 /** The same for the native core, schedules worked out. */

@@ -57,8 +57,12 @@ export interface StepWeights {
 	readonly momentum: number | null;
 }
 
-/** @param step - 1 for the first update. */
-export function weightsAt(objective: Objective, step: number, steps: number): StepWeights {
+/**
+ * @param update - 1 for the first update. Updates beyond `steps`, of a run that was extended, have the weights of the last.
+ * @param steps - Length of the schedules.
+ */
+export function weightsAt(objective: Objective, update: number, steps: number): StepWeights {
+	const step = Math.min(update, steps);
 	const { nextToken, latent, schedule } = objective;
 	const latentBegins = schedule.kind === 'curriculum' ? Math.round(schedule.sftFraction * steps) : 0;
 	const latentOn = latent !== null && step > latentBegins;

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { exists } from '../files/exists.js';
 import type { TokenStore } from '../store/token-store.js';
+import { updatesOf } from '../train/run-config.js';
 import { RunFolder } from '../train/run-folder.js';
 import type { TrainConfigInput } from '../train/train-config.js';
 import { Trainer } from '../train/trainer.js';
@@ -10,7 +11,7 @@ import type { LongOperation } from '../types.js';
 export async function isTrained(path: string): Promise<boolean> {
 	if (!(await exists(join(path, 'config.json')))) return false;
 	const run = await RunFolder.open(path);
-	return (await run.checkpoints()).at(-1)?.step === run.config.train.steps;
+	return (await run.checkpoints()).at(-1)?.step === updatesOf(run.config);
 }
 
 /**

@@ -208,6 +208,7 @@ class Preparation {
 			notes,
 		});
 		if (manifest.splits.train.patients === 0) throw noTraining(source);
+		if (manifest.splits.train.tokens === 0) throw noTokens(manifest);
 		await writeWhole(join(this.#folder, 'vocabulary.json'), `${JSON.stringify(vocabulary.file, undefined, '\t')}\n`);
 		await this.#given.tokenizer?.save(join(this.#folder, 'tokenizer'));
 		await writeWhole(join(this.#folder, 'manifest.json'), `${JSON.stringify(manifest, undefined, '\t')}\n`);
@@ -379,6 +380,23 @@ function requireCoverage(
 		`[prepare] codes must be known to the vocabulary for all but ${(100 * maxUnknown).toFixed(0)} % of the events but ${percent(share)} are unknown (${worst.join('; ')}); ` +
 			`it was fitted on "${vocabulary.file.dataset}" (ETL ${vocabulary.file.etl.name} ${vocabulary.file.etl.version}). Fit one on this data set, or raise maxUnknown`,
 	);
+}
+
+/** A store that nothing could be learned from: every event became an age, or was left out. */
+function noTokens({ coverage, splits }: StoreManifest): DataError {
+	const reasons =
+		coverage.kind === 'structured'
+			? `${coverage.births} births kept as age`
+			: Object.entries(coverage.dropped)
+					.filter(([, count]) => count > 0)
+					.map(([reason, count]) => `${count} left out as ${reason}`)
+					.join(', ');
+	return new DataError('prepare', {
+		file: 'data',
+		rule: 'must give at least one token of a subject in train',
+		value: `0 tokens of ${splits.train.events} events (of all splits: ${reasons})`,
+		fix: 'give events beside births, or for text a serialiser that writes these codes',
+	});
 }
 
 function noTraining(source: SplitSource): DataError {

@@ -77,7 +77,7 @@ export async function readCheckpoint(
 		const issue = state.error.issues[0];
 		return { damage: `state.json: ${issue?.path.join('.')} ${issue?.message}` };
 	}
-	const difference = firstDifference(state.data.run, run, '');
+	const difference = firstDifference(unextended(state.data.run), unextended(run), '');
 	if (difference !== undefined) {
 		throw new CheckpointError(
 			`[checkpoint] ${directory} must be of this run but was made with another configuration: ${difference}`,
@@ -143,6 +143,11 @@ export async function writeCheckpoint(
 	} catch (cause) {
 		throw new OutputError(`[checkpoint] ${target} could not be written: ${(cause as Error).message}`, { cause });
 	}
+}
+
+/** A configuration without how far the run was extended, which changes nothing of the steps before. */
+function unextended(run: unknown): unknown {
+	return typeof run === 'object' && run !== null ? { ...run, extendedTo: undefined } : run;
 }
 
 /** First place at which two JSON values differ: `train.seed (2, here 1)`. */

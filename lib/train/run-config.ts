@@ -9,6 +9,8 @@ export const RunConfig = z.strictObject({
 	package: z.string(),
 	torch: z.string(),
 	train: TrainConfig,
+	/** Updates of a run that was extended; its schedules end at `train.steps`. Absent in one that was not. */
+	extendedTo: z.int().positive().optional(),
 	/** sha256 over the files of `train.initialWeights`; null without. */
 	initialWeights: z.string().nullable(),
 	data: z.strictObject({
@@ -25,3 +27,8 @@ export const RunConfig = z.strictObject({
 	}),
 });
 export type RunConfig = z.infer<typeof RunConfig>;
+
+/** Updates that a run makes in all. */
+export function updatesOf({ train, extendedTo }: RunConfig): number {
+	return extendedTo ?? train.steps;
+}

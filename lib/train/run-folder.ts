@@ -44,7 +44,7 @@ export class RunFolder {
 		const lock = await lockNewFolder(path);
 		try {
 			await removeUnfinishedIn(path);
-			await writeWhole(join(path, 'config.json'), `${JSON.stringify(config, undefined, '\t')}\n`);
+			await writeConfig(path, config);
 		} catch (cause) {
 			lock.remove();
 			throw cause;
@@ -60,6 +60,17 @@ export class RunFolder {
 	static async openToWrite(path: string): Promise<RunFolder> {
 		const { config } = await RunFolder.open(path);
 		return new RunFolder(path, config, lockFolder(path));
+	}
+
+	/**
+	 * The same folder, whose run makes `steps` updates in all: recorded in config.json.
+	 *
+	 * @param steps - More than it makes so far.
+	 */
+	async extend(steps: number): Promise<RunFolder> {
+		const config = { ...this.config, extendedTo: steps };
+		await writeConfig(this.path, config);
+		return new RunFolder(this.path, config, this.#lock);
 	}
 
 	/** Lets another write the folder. */
@@ -182,6 +193,10 @@ export class RunFolder {
 		}
 		return parsed;
 	}
+}
+
+async function writeConfig(path: string, config: RunConfig): Promise<void> {
+	await writeWhole(join(path, 'config.json'), `${JSON.stringify(config, undefined, '\t')}\n`);
 }
 
 /** Appends lines to `metrics.jsonl`. */

@@ -1,4 +1,4 @@
-import { AbortedError, CheckpointError } from '../errors.js';
+import { AbortedError, CheckpointError, ConfigError } from '../errors.js';
 import { requirePath } from '../files/path.js';
 import type { Losses, WorldModel } from '../model/world-model.js';
 import { weightsAt } from '../objective/objective.js';
@@ -11,7 +11,7 @@ import { CollapseWatch } from './collapse-warning.js';
 import { checkpointModel, initialModel, planRun, type RunModelOptions } from './initial-model.js';
 import { lossOptionsAt, samplerOptions } from './loss-options.js';
 import type { StepMetrics, TuningMetrics } from './metrics.js';
-import type { RunConfig } from './run-config.js';
+import { type RunConfig, updatesOf } from './run-config.js';
 import { RunFolder } from './run-folder.js';
 import { learningRateAt } from './schedule.js';
 import type { TrainConfig, TrainConfigInput } from './train-config.js';
@@ -63,21 +63,28 @@ export class Trainer {
 	 * Continues a run from its newest whole checkpoint; a newer one that is damaged is passed over with a warning. A run that
 	 * was interrupted before its first starts again: all of it follows from the seed.
 	 *
+	 * @param options.steps - Extends the run to so many updates in all. Those beyond `config.steps` have the learning rate,
+	 * weights and momentum with which the schedules end.
+	 * @throws {ConfigError} When `steps` is not more than the run makes anyway.
 	 * @throws {CheckpointError} When every checkpoint is damaged, or one is of another configuration or a newer format, or the store is
 	 * not the one the run was made on.
 	 */
 	static async resume(
 		path: string,
 		store: TokenStore,
-		{ onWarning }: Pick<LongOperation, 'onWarning'> = {},
+		{ onWarning, steps }: Pick<LongOperation, 'onWarning'> & { readonly steps?: number | undefined } = {},
 	): Promise<Trainer> {
 		const folder = await RunFolder.openToWrite(path);
 		try {
 			requireSameData(folder.config, store);
-			if (await folder.isUntrained()) return new Trainer(folder, await initialModel(folder.config), 0);
-			const checkpoint = await folder.newestCheckpoint(onWarning);
-			const model = await checkpointModel(folder.config, checkpoint, { withOptimizer: true });
-			return new Trainer(folder, model, checkpoint.step);
+			if (steps !== undefined) requireMoreUpdates(folder.config, steps);
+			const { model, step } = await newestState(folder, onWarning);
+			try {
+				return new Trainer(steps === undefined ? folder : await folder.extend(steps), model, step);
+			} catch (cause) {
+				await model.close();
+				throw cause;
+			}
 		} catch (cause) {
 			folder.release();
 			throw cause;
@@ -98,15 +105,20 @@ export class Trainer {
 		return this.folder.config.train;
 	}
 
+	/** Updates that the run makes in all: `config.steps`, or more when it was extended. */
+	get steps(): number {
+		return updatesOf(this.folder.config);
+	}
+
 	/**
-	 * Trains to the configured number of steps; yields after each update. Stopping early (break, abort, error) leaves a
+	 * Trains to the number of steps of the run; yields after each update. Stopping early (break, abort, error) leaves a
 	 * checkpoint of the last whole step, so that the run can be resumed.
 	 *
 	 * @throws {AbortedError} {NativeError} {OutputError} {CheckpointError}
 	 */
 	async *run(store: TokenStore, operation: LongOperation = {}): AsyncGenerator<StepMetrics> {
 		requireSameData(this.folder.config, store);
-		const { config } = this;
+		const { config, steps } = this;
 		const { writer: metrics, kept } = await this.folder.openMetrics(this.#step);
 		const writer = new CheckpointWriter(this.folder, this.model, operation.onWarning ?? (() => {}));
 		const watch = new CollapseWatch(operation.onWarning ?? (() => {}));
@@ -121,7 +133,12 @@ export class Trainer {
 		let whole = false;
 		try {
 			let waiting = performance.now();
-			for await (const batches of microBatches(store, this.#step + 1, config, operation.signal)) {
+			for await (const batches of microBatches(
+				store,
+				{ first: this.#step + 1, last: steps },
+				config,
+				operation.signal,
+			)) {
 				if (operation.signal?.aborted) throw new AbortedError('[train] aborted', { cause: operation.signal.reason });
 				const waitMs = performance.now() - waiting;
 				const line = await this.#trainStep(batches, waitMs, checkpointMs, operation.signal);
@@ -131,16 +148,16 @@ export class Trainer {
 				operation.onProgress?.({
 					stage: 'train',
 					done: this.#step,
-					total: config.steps,
+					total: steps,
 					unit: 'steps',
 					note: progressNote(line),
 				});
 				yield line;
-				if (isDue(this.#step, config.tuningEvery, config.steps)) {
+				if (isDue(this.#step, config.tuningEvery, steps)) {
 					this.#lastTuning = await this.#tuning(store, operation.signal);
 					if (this.#lastTuning !== undefined) await metrics.write(this.#lastTuning);
 				}
-				if (isDue(this.#step, config.checkpointEvery, config.steps)) checkpointMs = await save();
+				if (isDue(this.#step, config.checkpointEvery, steps)) checkpointMs = await save();
 				waiting = performance.now();
 			}
 			whole = true;
@@ -192,7 +209,7 @@ export class Trainer {
 		const result = await this.model.step(
 			batches,
 			{
-				...lossOptionsAt(config, step, { collapse: isDue(step, config.collapseEvery, config.steps) }),
+				...lossOptionsAt(config, step, { collapse: isDue(step, config.collapseEvery, this.steps) }),
 				interference: latent !== null && latent.interferenceEvery > 0 && step % latent.interferenceEvery === 0,
 				learningRate,
 				beta1,
@@ -232,24 +249,39 @@ export class Trainer {
 	}
 }
 
+/** @throws {ConfigError} When a run would not become longer. */
+function requireMoreUpdates(run: RunConfig, steps: number): void {
+	const updates = updatesOf(run);
+	if (Number.isSafeInteger(steps) && steps > updates) return;
+	throw new ConfigError(
+		`[train] steps must be a whole number above the ${updates} steps of the run to extend it but is ${steps}; give more, or leave it out to finish the run as it is`,
+	);
+}
+
+/** The model of a run and the updates behind it: its newest whole checkpoint, or its start. */
+async function newestState(
+	folder: RunFolder,
+	onWarning: LongOperation['onWarning'],
+): Promise<{ readonly model: WorldModel; readonly step: number }> {
+	if (await folder.isUntrained()) return { model: await initialModel(folder.config), step: 0 };
+	const checkpoint = await folder.newestCheckpoint(onWarning);
+	return {
+		model: await checkpointModel(folder.config, checkpoint, { withOptimizer: true }),
+		step: checkpoint.step,
+	};
+}
+
 /** The batches of each step: `microBatches` of them, in the order in which the sampler draws them. */
 async function* microBatches(
 	store: TokenStore,
-	firstStep: number,
+	{ first, last }: { readonly first: number; readonly last: number },
 	config: TrainConfig,
 	signal: AbortSignal | undefined,
 ): AsyncGenerator<TrainingBatch[]> {
 	const each = config.microBatches;
 	const options = samplerOptions(config, config.seed);
 	let step: TrainingBatch[] = [];
-	for await (const batch of prefetchBatches(
-		store,
-		'train',
-		options,
-		(firstStep - 1) * each + 1,
-		config.steps * each,
-		signal,
-	)) {
+	for await (const batch of prefetchBatches(store, 'train', options, (first - 1) * each + 1, last * each, signal)) {
 		step.push(batch);
 		if (step.length < each) continue;
 		yield step;

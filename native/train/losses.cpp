@@ -101,6 +101,8 @@ void add_latent_loss(WorldModel& model, const WorldModelBatch& batch, const Cont
   if (losses.regulariser.defined()) losses.values.regulariser = losses.regulariser.item<double>();
 
   if (!options.with_collapse_monitors) return;
+  // Before the monitors: their eigenvalues fail on such values with words of linear algebra.
+  require_finite("loss", *losses.values.latent_loss);
   const at::NoGradGuard no_grad;
   losses.values.collapse = objective::read_collapse_monitors(
       {.prediction_MD = predicted_MD.detach().to(at::kDouble),

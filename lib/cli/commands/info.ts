@@ -9,6 +9,7 @@ import { readSafetensorsHeader } from '../../model/safetensors.js';
 import { nativeAddon } from '../../native.js';
 import { packageVersion } from '../../package-version.js';
 import { openTokenStore } from '../../store/token-store.js';
+import { updatesOf } from '../../train/run-config.js';
 import { RunFolder } from '../../train/run-folder.js';
 import { type CommandContext, withContext } from '../context.js';
 import { modelFolderKind } from '../open-any-model.js';
@@ -103,7 +104,7 @@ async function run(context: CommandContext, path: string): Promise<void> {
 	const { train, data } = folder.config;
 	context.result(
 		[
-			`run of ${train.steps} steps, seed ${train.seed}, ${train.computeDtype}, vocabulary of ${data.vocabSize}`,
+			`run of ${updatesOf(folder.config)} steps${folder.config.extendedTo === undefined ? '' : ` (extended; its schedules end at ${train.steps})`}, seed ${train.seed}, ${train.computeDtype}, vocabulary of ${data.vocabSize}`,
 			`objective: ${JSON.stringify(train.objective)}`,
 			`model: ${JSON.stringify(train.model)}`,
 			`whole checkpoints at steps: ${checkpoints.map(({ step }) => step).join(', ') || 'none'}`,
@@ -158,7 +159,7 @@ async function meds(context: CommandContext, path: string): Promise<void> {
 	};
 	context.result(
 		[
-			`MEDS data set ${dataset.name} (ETL ${dataset.etl.name} ${dataset.etl.version}): every rule checked`,
+			`MEDS data set ${dataset.name} (ETL ${dataset.etl.name} ${dataset.etl.version}): read as prepare reads it; \`ehr-jepa validate\` checks every rule of MEDS`,
 			`${dataset.events} events in ${dataset.files.length} files; ${train.length} train, ${tuning.length} tuning, ${held_out.length} held-out subjects`,
 			...dataset.notes.map((note) => `note: ${note}`),
 		].join('\n'),

@@ -27,7 +27,10 @@ export const builder = (yargs: Argv) =>
 		.option('size', { choices: Object.keys(modelSizes) as ModelSize[], describe: 'Shape of the decoder' })
 		.option('from', { type: 'string', describe: 'HuggingFace folder whose weights training starts from' })
 		.option('set', setOption)
-		.option('steps', { type: 'number', describe: 'Updates to make' })
+		.option('steps', {
+			type: 'number',
+			describe: 'Updates to make; with --resume, to extend the run to so many in all',
+		})
 		.option('seed', { type: 'number', describe: 'Initial weights, order, cuts and masks' })
 		.option('resume', {
 			type: 'boolean',
@@ -40,24 +43,24 @@ export const builder = (yargs: Argv) =>
 			'$0 train store runs/slow --set optimizer.learningRate=1e-4 --set computeDtype=bfloat16',
 			'Any one of them',
 		)
-		.example('$0 train store runs/both --resume', 'Go on after an interruption');
+		.example('$0 train store runs/both --resume', 'Go on after an interruption')
+		.example('$0 train store runs/both --resume --steps 800', 'Extend a run; docs/training.md says with what schedule');
 
 export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>): Promise<void> {
 	await withContext(Boolean(args.json), async (context) => {
 		if (
 			args.resume &&
-			(args.config ?? args.objective ?? args.size ?? args.from ?? args.steps ?? args.seed ?? args.set?.[0]) !==
-				undefined
+			(args.config ?? args.objective ?? args.size ?? args.from ?? args.seed ?? args.set?.[0]) !== undefined
 		) {
 			throw new ConfigError(
-				'[train] --resume continues with the run’s own options but others were given; leave them out',
+				'[train] --resume continues with the run’s own options but others were given; leave them out, or give --steps alone to extend the run',
 			);
 		}
 		const config = args.resume ? undefined : await configOf(args);
 		await using store = await openTokenStore(args.store);
 		await using trainer =
 			config === undefined
-				? await Trainer.resume(args.run, store, context.operation())
+				? await Trainer.resume(args.run, store, { ...context.operation(), steps: args.steps })
 				: await Trainer.create(args.run, store, config);
 		const { initialWeights, contextTokens, futureTokens } = trainer.folder.config.train;
 		const beyond =

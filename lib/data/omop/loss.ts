@@ -16,11 +16,24 @@ function reasonsOf({ dropped }: OmopTableCounts): string {
 }
 
 /**
- * Refuses an import that would lose more rows than is allowed.
+ * Refuses an import that would lose more rows than is allowed, or every row of a table unless all may be lost: a table
+ * that is small beside the others is lost whole without a word otherwise.
  *
  * @throws {DataError} Names the tables that lose most, and why.
  */
 export function refuseLoss(counts: readonly OmopTableCounts[], maxDropped: number): void {
+	const whole = [...new Set(counts.map(({ table }) => table))]
+		.map((table) => counts.filter((part) => part.table === table))
+		.filter((parts) => parts.every(({ rowsOut }) => rowsOut === 0) && parts.some((part) => lostShare(part) > 0));
+	if (whole.length > 0 && maxDropped < 1) {
+		const lost = whole.flat().filter((part) => lostShare(part) > 0);
+		throw new DataError('omop', {
+			file: whole.map(([part]) => part!.table).join(', '),
+			rule: 'must not lose all of its rows',
+			value: lost.map((part) => `${labelOf(part)}: ${reasonsOf(part)}`).join('; '),
+			fix: 'mend the table, or take it out of the folder, or allow any loss (maxDropped 1, --max-dropped 1)',
+		});
+	}
 	const rows = counts.reduce((sum, { rowsIn }) => sum + rowsIn, 0);
 	const lost = counts.reduce((sum, table) => sum + lostShare(table) * table.rowsIn, 0);
 	if (rows === 0 || lost / rows <= maxDropped) return;
