@@ -28,7 +28,7 @@ export async function tokenizerToCopy(directory: string | undefined, vocabSize: 
 }
 
 /** Highest id of the tokenizer in a folder; undefined without one that can be read. */
-export async function highestTokenId(directory: string): Promise<number | undefined> {
+async function highestTokenId(directory: string): Promise<number | undefined> {
 	for (const name of ['tokenizer.json', 'vocab.json']) {
 		const text = await readFile(join(directory, name), 'utf8').catch(() => undefined);
 		if (text === undefined) continue;

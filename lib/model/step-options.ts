@@ -55,8 +55,7 @@ export const StepOptions = z
 		/** Read the cosine of both losses' gradients; costs a second backward pass. */
 		interference: z.boolean().default(false),
 	})
-	.refine(isTimed, needsSteps)
-	;
+	.refine(isTimed, needsSteps);
 export type StepOptions = z.input<typeof StepOptions>;
 
 /** The same for the native core, schedules worked out. */

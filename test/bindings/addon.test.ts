@@ -23,7 +23,15 @@ const options = plainStep;
 
 t.test('the addon has exactly the functions of its contract', async (t) => {
 	const addon = nativeAddon();
-	t.same(Object.keys(addon).sort(), ['Engine', 'buildInfo', 'contract', 'fitLogistic', 'fitRidge', 'prepareExit', 'weightShapes']);
+	t.same(Object.keys(addon).sort(), [
+		'Engine',
+		'buildInfo',
+		'contract',
+		'fitLogistic',
+		'fitRidge',
+		'prepareExit',
+		'weightShapes',
+	]);
 	t.same(Object.getOwnPropertyNames(addon.Engine.prototype).sort(), [
 		'cancel',
 		'close',

@@ -69,7 +69,7 @@ t.test('each command works alone on what the one before wrote', async (t) => {
 	t.match(ok('export', 'runs/both', 'exported', '--store', 'store'), /step 4, 24 tensors/);
 	t.match(
 		ok('info', 'exported'),
-		/Qwen3 decoder of [\d,]+ parameters, F32.*24 tensors.*every rule of names, shapes and configuration checked/s,
+		/Qwen3 decoder of [\d,]+ parameters, float32.*24 tensors.*every rule of names, shapes and configuration checked/s,
 	);
 	writeFileSync(
 		join(folder, 'more.json'),

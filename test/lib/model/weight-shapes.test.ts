@@ -5,7 +5,14 @@ import { Qwen3Shape } from '../../../lib/model/qwen3-config.js';
 import { readSafetensorsHeader } from '../../../lib/model/safetensors.js';
 import { weightShapes } from '../../../lib/model/weight-shapes.js';
 
-const small = { hiddenSize: 14, intermediateSize: 20, numHiddenLayers: 2, numAttentionHeads: 6, numKeyValueHeads: 3, headDim: 4 };
+const small = {
+	hiddenSize: 14,
+	intermediateSize: 20,
+	numHiddenLayers: 2,
+	numAttentionHeads: 6,
+	numKeyValueHeads: 3,
+	headDim: 4,
+};
 
 t.test('the names and shapes are those of the file that the core writes, in its order', async (t) => {
 	for (const tieWordEmbeddings of [true, false]) {
