@@ -1,9 +1,10 @@
-import { copyFile, readFile, stat } from 'node:fs/promises';
+import { copyFile, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { filePath, parseConfig } from '../config.js';
 import { CheckpointError, ConfigError } from '../errors.js';
 import { exists } from '../files/exists.js';
+import { readJsonAs } from '../files/json.js';
 import { requirePath } from '../files/path.js';
 import { writeWhole, writeWholeFolder } from '../files/whole.js';
 import { readHuggingFaceConfig } from '../model/huggingface-config.js';
@@ -129,11 +130,10 @@ async function readBase(directory: string): Promise<Base> {
 	} = decoder;
 	const file = join(directory, 'generation_config.json');
 	if (!(await exists(file))) return { config, generation: {} };
-	try {
-		return { config, generation: JSON.parse(await readFile(file, 'utf8')) };
-	} catch (cause) {
-		throw new CheckpointError(`[export] ${file} must be JSON: ${(cause as Error).message}`, { cause });
-	}
+	return {
+		config,
+		generation: await readJsonAs(file, z.record(z.string(), z.unknown()), { scope: 'export', error: CheckpointError }),
+	};
 }
 
 // The first version of transformers with Qwen3; it and later ones read the keys below.

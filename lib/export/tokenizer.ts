@@ -1,6 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ConfigError } from '../errors.js';
+import { parseJson } from '../files/json.js';
 import { tokenizerFileNames } from '../tokenizer/tokenizer-files.js';
 
 /**
@@ -33,7 +34,7 @@ async function highestTokenId(directory: string): Promise<number | undefined> {
 		const text = await readFile(join(directory, name), 'utf8').catch(() => undefined);
 		if (text === undefined) continue;
 		try {
-			const json = JSON.parse(text) as {
+			const json = parseJson(text) as {
 				readonly model?: { readonly vocab?: Readonly<Record<string, unknown>> };
 				readonly added_tokens?: readonly { readonly id?: unknown }[];
 			} & Readonly<Record<string, unknown>>;

@@ -209,7 +209,10 @@ export class Trainer {
 		const result = await this.model.step(
 			batches,
 			{
-				...lossOptionsAt(config, step, { collapse: isDue(step, config.collapseEvery, this.steps) }),
+				// The last step of an extended run's first part has its reading in any case: more target rows may round otherwise.
+				...lossOptionsAt(config, step, {
+					collapse: step === config.steps || isDue(step, config.collapseEvery, this.steps),
+				}),
 				interference: latent !== null && latent.interferenceEvery > 0 && step % latent.interferenceEvery === 0,
 				learningRate,
 				beta1,

@@ -64,7 +64,7 @@ const usualRecord = 2_000_000;
 
 /** Every column as text: a guess from the first rows would break on the row that is different. */
 async function csvSource({ table, paths }: TableFiles, { encoding, workFolder }: OpenOptions) {
-	const groups = new Map<string, string[]>();
+	const groups = new Map<string, { readonly options: readonly string[]; readonly files: string[] }>();
 	const forms = new Set<string>();
 	for (const [i, path] of paths.entries()) {
 		const name = basename(path);
@@ -76,11 +76,14 @@ async function csvSource({ table, paths }: TableFiles, { encoding, workFolder }:
 			readable = join(workFolder, `${table}-${i}.csv`);
 			await rewriteCsv(path, name, form, readable);
 		}
-		const dialect = JSON.stringify(dialectSql(form));
-		groups.set(dialect, [...(groups.get(dialect) ?? []), readable]);
+		const options = dialectSql(form);
+		const dialect = options.join(', ');
+		const group = groups.get(dialect) ?? { options, files: [] };
+		group.files.push(readable);
+		groups.set(dialect, group);
 	}
-	const sql = [...groups]
-		.map(([dialect, files]) => `SELECT * FROM ${csvFiles(files, JSON.parse(dialect) as string[])}`)
+	const sql = [...groups.values()]
+		.map(({ options, files }) => `SELECT * FROM ${csvFiles(files, options)}`)
 		.join(' UNION ALL BY NAME ');
 	return { sql, forms: [...forms] };
 }

@@ -47,8 +47,8 @@ t.test('bfloat16 parameters are stored as they are, and another dtype is a choic
 	await model.close();
 	const dtypes = async (name: string) =>
 		new Set((await readSafetensorsHeader(join(folder, name, 'model.safetensors'))).entries.map(({ dtype }) => dtype));
-	t.same([...(await dtypes('bf16'))], ['BF16']);
-	t.same([...(await dtypes('f16'))], ['F16']);
+	t.same([...(await dtypes('bf16'))], ['bfloat16']);
+	t.same([...(await dtypes('f16'))], ['float16']);
 	t.equal((await openPretrained(join(folder, 'bf16'))).config.dtype, 'bfloat16');
 	const again = await WorldModel.fromPretrained(join(folder, 'bf16'), { parameterDtype: 'bfloat16' });
 	await exportHuggingFace(again, join(folder, 'bf16-again'));

@@ -18,9 +18,10 @@ t.test('only lib/files looks for files, reads JSON, renames, and streams to disk
 		'\\baccess\\(|\\baccessSync\\(': [],
 		'\\bexistsSync\\(': ['native.ts'],
 		'\\brename(Sync)?\\(': [],
-		'\\bwriteFile(Sync)?\\(': [],
-		// metrics.jsonl grows line by line; a last line that was cut off is passed over.
-		'\\bcreateWriteStream\\(': ['train/run-folder.ts'],
+		// Into a file that writeWholeFolder renames into place.
+		'\\bwriteFile(Sync)?\\(': ['export/copy-tensors.ts'],
+		// metrics.jsonl grows line by line, and a last line that was cut off is passed over; a rewritten CSV file is scratch.
+		'\\bcreateWriteStream\\(': ['train/run-folder.ts', 'data/omop/csv-rewrite.ts'],
 		'function exists\\(': [],
 	};
 	const files = readdirSync(lib, { recursive: true })
@@ -28,7 +29,7 @@ t.test('only lib/files looks for files, reads JSON, renames, and streams to disk
 		.filter((name) => name.endsWith('.ts') && !name.startsWith('files/'));
 	for (const [pattern, allowed] of Object.entries(elsewhere)) {
 		const found = files.filter((name) => new RegExp(pattern).test(readFileSync(join(lib, name), 'utf8')));
-		t.same(found, allowed, pattern);
+		t.same(found.sort(), [...allowed].sort(), pattern);
 	}
 });
 
