@@ -103,9 +103,13 @@ export async function drawPool(
 	let singleDay = 0;
 	let turn = 0;
 	const draw = async (): Promise<Draw | undefined> => {
-		for (let missed = 0; missed < turns.count; missed++) {
-			// A pool whose turns do not suffice takes its own patients again, with other cuts: never those of other pools.
-			const timeline = await source.timeline(order.at(turns.first + (turn % turns.count)));
+		// A whole epoch lies in any two epochs' worth of turns, so a patient who can be cut is found if there is one.
+		const everyone = turns.count + 2 * order.size;
+		for (let missed = 0; missed < everyone; missed++) {
+			// A pool whose turns do not suffice takes its own patients again, with other cuts. Only when none of them can be cut
+			// does it take those of other pools, for an empty batch would end the training.
+			const place = missed < turns.count ? turn % turns.count : missed;
+			const timeline = await source.timeline(order.at(turns.first + place));
 			const cuts = timeline.days.length - 1;
 			const random = new RandomStream(seed, 'cut', stream, turn++);
 			if (cuts > 0) return { timeline, cut: 1 + random.integer(cuts) };

@@ -84,7 +84,7 @@ t.test('each command works alone on what the one before wrote', async (t) => {
 		scored.meanLogProbability,
 	);
 	t.match(ok('score', 'runs/both', 'days.arrow', '--store', 'store'), /\d+ days of \d+ held_out patients/);
-	t.match(ok('info', 'cohort'), /every rule checked/);
+	t.match(ok('info', 'cohort'), /`ehr-jepa validate` checks every rule/);
 	t.match(ok('info', 'store'), /token store of ehr-jepa simulated cohort/);
 	t.match(ok('info', 'runs/both'), /whole checkpoints at steps: 4/);
 	t.match(JSON.parse(ok('info', '--json')), { package: /^\d/, torch: /^2/ });
@@ -187,9 +187,11 @@ t.test('the options of every command are frozen: a knob that changes results bel
 			'min-patients',
 			'out',
 			'serialiser',
+			'special-tokens',
 			'threads',
 			'tokenizer',
 			'tokens',
+			'vocab-size',
 			'vocabulary',
 		],
 		'train <store> <run>': ['config', 'from', 'objective', 'resume', 'run', 'seed', 'set', 'size', 'steps', 'store'],

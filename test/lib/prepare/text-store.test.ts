@@ -81,7 +81,10 @@ t.test('training, states and surprise work on text', async (t) => {
 t.test('options that a text store cannot have are refused', async (t) => {
 	const text = (more: object) => prepareStore(at('cohort'), at('no'), { tokens: { kind: 'text', tokenizer, ...more } });
 	await t.rejects(text({ serialiser: { timeBins: [[30, 0]] } }), { code: 'EHR_JEPA_CONFIG', message: /timeBins/ });
-	await t.rejects(text({ vocabSize: 259 }), { code: 'EHR_JEPA_VOCABULARY', message: /a row for the mask token/ });
+	await t.rejects(text({ vocabSize: 258 }), {
+		code: 'EHR_JEPA_VOCABULARY',
+		message: /a row for each of the 259 tokens/,
+	});
 	await t.rejects(text({ bins: 4 }), { code: 'EHR_JEPA_CONFIG', message: /no option "bins"/ });
 	t.notOk(existsSync(at('no')));
 });
