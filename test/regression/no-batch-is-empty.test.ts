@@ -18,14 +18,14 @@ function storeOf(list: typeof drawn): SampledStore {
 }
 
 t.test('whatever the place of the one patient who can be cut', async (t) => {
-	t.ok(single.length > 3);
-	for (let place = 0; place <= single.length; place++) {
-		const list = [...single.slice(0, place), trainable, ...single.slice(place)];
+	const list = [trainable, ...single.slice(0, 2)];
+	t.equal(list.length, 3);
+	for (let seed = 0; seed < 40; seed++) {
 		const sampler = new Sampler(storeOf(list), 'train', {
 			contextTokens: 8,
 			futureTokens: 2,
 			tokensPerBatch: 12,
-			seed: 0,
+			seed,
 			branches: null,
 			poolBatches: 1,
 		});
