@@ -6,7 +6,7 @@ import { timelines, timelineVocabulary } from '../fixtures/timelines.js';
 
 const drawn = fc.sample(timelines, { numRuns: 200, seed: 7 });
 const single = drawn.filter(({ days }) => days.length === 1).slice(0, 12);
-const trainable = drawn.find(({ days }) => days.length > 2)!;
+const trainable = drawn.filter(({ days }) => days.length > 1).slice(0, 40);
 
 function storeOf(list: typeof drawn): SampledStore {
 	const counts = { patients: list.length, trainable: 1 };
@@ -17,11 +17,9 @@ function storeOf(list: typeof drawn): SampledStore {
 	};
 }
 
-t.test('whatever the place of the one patient who can be cut', async (t) => {
-	const list = [trainable, ...single.slice(0, 2)];
-	t.equal(list.length, 3);
-	for (let seed = 0; seed < 40; seed++) {
-		const sampler = new Sampler(storeOf(list), 'train', {
+t.test('whoever the one patient is who can be cut', async (t) => {
+	for (const [seed, patient] of trainable.entries()) {
+		const sampler = new Sampler(storeOf([patient, ...single.slice(0, 2)]), 'train', {
 			contextTokens: 8,
 			futureTokens: 2,
 			tokensPerBatch: 12,
@@ -29,6 +27,6 @@ t.test('whatever the place of the one patient who can be cut', async (t) => {
 			branches: null,
 			poolBatches: 1,
 		});
-		for await (const batch of sampler.batches(1, 6)) t.ok(batch.tokens.length > 0);
+		for await (const batch of sampler.batches(1, 8)) t.ok(batch.tokens.length > 0);
 	}
 });
