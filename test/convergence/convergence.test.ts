@@ -4,6 +4,7 @@
  * are compared where libtorch and processor are those of the record; elsewhere the losses are, within rounding.
  */
 import { readFileSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import t from 'tap';
 import { temporaryFolder } from '../fixtures/temporary-folder.js';
 import { trainingCases } from './cases.js';
@@ -12,7 +13,7 @@ import { recordFile } from './record-file.js';
 
 const record = ConvergenceRecord.parse(JSON.parse(readFileSync(recordFile, 'utf8')));
 const here = environment();
-const sameArithmetic = here.torch === record.environment.torch && here.processor === record.environment.processor;
+const sameArithmetic = isDeepStrictEqual(here, record.environment);
 if (!sameArithmetic) {
 	t.comment(`bytes of tensors are not compared: they were recorded with ${JSON.stringify(record.environment)}`);
 }

@@ -33,7 +33,7 @@ export const TrainingRecord = z.strictObject({
 });
 export type TrainingRecord = z.infer<typeof TrainingRecord>;
 
-export const Environment = z.strictObject({ torch: z.string(), processor: z.string() });
+export const Environment = z.strictObject({ torch: z.string(), processor: z.string(), cpuCapability: z.string() });
 export type Environment = z.infer<typeof Environment>;
 
 /** Everything that fixed inputs and seeds came to; made by record.ts. */
@@ -47,7 +47,9 @@ export const ConvergenceRecord = z.strictObject({
 export type ConvergenceRecord = z.infer<typeof ConvergenceRecord>;
 
 export function environment(): Environment {
-	return { torch: nativeAddon().buildInfo().torch, processor: cpus()[0]?.model ?? 'unknown' };
+	const { torch, cpuCapability } = nativeAddon().buildInfo();
+	// A processor's name does not tell its instructions: generations of a server's processor may share one.
+	return { torch, processor: cpus()[0]?.model ?? 'unknown', cpuCapability };
 }
 
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
