@@ -42,7 +42,7 @@ async function testAll(word) {
 	if (wanted.length === 0) checks.push({ name: `a test file has ${word} in its path`, passed: false });
 	// It parses with a package, which set-up has installed by now.
 	const { runTap } = await import('./check/run-tap.mjs');
-	const tap = files.length === 0 ? { passed: 0, failed: 0, skipped: 0 } : await runTap(files);
+	const tap = files.length === 0 ? { passed: 0, failed: 0, skipped: 0, failures: [] } : await runTap(files);
 	for (const { name, passed } of checks) console.log(`${passed ? 'ok' : 'not ok'} - ${name}`);
 	if (tap.skipped > 0) console.log(`${tap.skipped} skipped; each line marked SKIP says why`);
 	const failedChecks = checks.filter(({ passed }) => !passed).length;

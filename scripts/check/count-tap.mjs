@@ -1,6 +1,19 @@
 import { Parser } from 'tap-parser';
 
-/** @typedef {{ passed: number, failed: number, skipped: number }} TapCount */
+/**
+ * `failures`: the full name of each failed result, from its file to its assertion, with what is known of it.
+ *
+ * @typedef {{ passed: number, failed: number, skipped: number, failures: readonly string[] }} TapCount
+ */
+
+/** What node-tap says of a failure that helps to understand it from afar. */
+const shownFacts = ['at', 'diff', 'found', 'pattern', 'exitCode', 'signal', 'expired', 'message'];
+
+/** @param {unknown} fact */
+function shown(fact) {
+	const text = typeof fact === 'string' ? fact : JSON.stringify(fact);
+	return text.length <= 2000 ? text : `${text.slice(0, 2000)}…`;
+}
 
 /**
  * Counts the assertions in TAP 14 as node-tap prints it, line by line. A subtest's own line counts only when it says more
@@ -10,8 +23,9 @@ export class TapCounter {
 	#parser = new Parser();
 	#planned = 0;
 	#files = 0;
-	/** @type {TapCount} */
 	#count = { passed: 0, failed: 0, skipped: 0 };
+	/** @type {string[]} */
+	#failures = [];
 
 	constructor() {
 		this.#watch(this.#parser);
@@ -37,11 +51,12 @@ export class TapCounter {
 		parser.on('child', (child) => {
 			own = this.#watch(child);
 		});
-		parser.on('assert', ({ ok, skip, todo }) => {
+		parser.on('assert', (result) => {
+			const { ok, skip, todo } = result;
 			// A file without tests passes for a skipped one.
 			const failed = (!ok && !skip && !todo) || (typeof skip === 'string' && skip.startsWith('no tests found'));
 			if (own === undefined || own.points === 0 || (failed && own.failures === 0)) {
-				if (failed) this.#count.failed++;
+				if (failed) this.#fail(result);
 				else if (skip || todo) this.#count.skipped++;
 				else this.#count.passed++;
 			}
@@ -52,11 +67,20 @@ export class TapCounter {
 		return block;
 	}
 
+	/** @param {import('tap-parser').Result} result */
+	#fail({ fullname, diag }) {
+		this.#count.failed++;
+		const facts = Object.entries(diag ?? {}).filter(([key]) => shownFacts.includes(key));
+		this.#failures.push([fullname, ...facts.map(([key, fact]) => `${key}: ${shown(fact)}`)].join('\n  '));
+	}
+
 	/** The sum of all lines; files that were planned and never reported are failures. @returns {TapCount} */
 	total() {
 		// The parser holds the last result back until it knows what follows.
 		this.#parser.end();
 		const { passed, failed, skipped } = this.#count;
-		return { passed, skipped, failed: failed + Math.max(0, this.#planned - this.#files) };
+		const missing = Math.max(0, this.#planned - this.#files);
+		const failures = missing === 0 ? this.#failures : [...this.#failures, `${missing} files never reported`];
+		return { passed, skipped, failed: failed + missing, failures };
 	}
 }

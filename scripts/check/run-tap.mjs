@@ -23,9 +23,11 @@ export function runTap(files) {
 		});
 		tap.on('error', reject);
 		tap.on('close', (status) => {
-			const { passed, failed, skipped } = counter.total();
+			const { passed, failed, skipped, failures } = counter.total();
+			// Again at the end: in thousands of lines nobody finds them.
+			for (const failure of failures) console.log(`not ok - ${failure}`);
 			// Whatever the lines said, a runner that failed is a failure.
-			resolve({ passed, failed: status === 0 ? failed : Math.max(1, failed), skipped });
+			resolve({ passed, failed: status === 0 ? failed : Math.max(1, failed), skipped, failures });
 		});
 	});
 }

@@ -12,7 +12,12 @@ export { withLock } from '#folder-lock';
 export const { TapCounter } = (await import(scriptUrl('check/count-tap.mjs'))) as {
 	TapCounter: new () => {
 		push(line: string): void;
-		total(): { readonly passed: number; readonly failed: number; readonly skipped: number };
+		total(): {
+			readonly passed: number;
+			readonly failed: number;
+			readonly skipped: number;
+			readonly failures: readonly string[];
+		};
 	};
 };
 export const { cacheVariables, presetNames } = (await import(scriptUrl('setup/presets.mjs'))) as {
