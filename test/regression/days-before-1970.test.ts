@@ -1,7 +1,6 @@
 import { cpSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import fc from 'fast-check';
 import t from 'tap';
 import { floorDaysSql } from '../../lib/data/day-sql.js';
 import { LifeCodes } from '../../lib/data/life-codes.js';
@@ -21,6 +20,7 @@ import {
 import { epochDay } from '../../lib/prepare/event-time.js';
 import { dayOf } from '../../lib/text/calendar.js';
 import { splits } from '../../lib/types.js';
+import fc from '../fixtures/property.js';
 import { temporaryFolder } from '../fixtures/temporary-folder.js';
 
 t.setTimeout(600_000);

@@ -1,11 +1,11 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import t from 'tap';
 import { wholeNumberSql } from '../../lib/data/omop/whole-number.js';
 import { quoted, withDatabase } from '../../lib/data/query.js';
 import { importOmop } from '../../lib/index.js';
 import { medsRows } from '../fixtures/meds-rows.js';
+import fc from '../fixtures/property.js';
 import { temporaryFolder } from '../fixtures/temporary-folder.js';
 import {
 	condition,

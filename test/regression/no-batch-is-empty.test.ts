@@ -1,7 +1,8 @@
 /** A split in which nearly every patient has a single day still fills every batch. */
-import fc from 'fast-check';
+
 import t from 'tap';
 import { type SampledStore, Sampler } from '../../lib/sample/sampler.js';
+import fc from '../fixtures/property.js';
 import { timelines, timelineVocabulary } from '../fixtures/timelines.js';
 
 const drawn = fc.sample(timelines, { numRuns: 200, seed: 7 });

@@ -1,8 +1,8 @@
-import fc from 'fast-check';
 import t from 'tap';
 import { bootstrap, difference, percentile } from '../../../lib/evaluate/intervals.js';
 import { isDefined, type Metric, RankedPredictions, rSquared } from '../../../lib/evaluate/metrics.js';
 import { RandomStream } from '../../../lib/random.js';
+import fc from '../../fixtures/property.js';
 
 const ones = (n: number) => new Float64Array(n).fill(1);
 function defined(metric: Metric): number {

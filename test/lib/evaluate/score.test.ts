@@ -1,13 +1,13 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Field, Int32, List, Table, tableFromIPC, tableToIPC, vectorFromArray } from 'apache-arrow';
-import fc from 'fast-check';
 import t from 'tap';
 import type { ScoringModel } from '../../../lib/evaluate/score.js';
 import { writeDaySurprise, writeTokenScores } from '../../../lib/evaluate/score-file.js';
 import { readTokenSequences } from '../../../lib/evaluate/token-sequences.js';
 import { scoreSequences, surpriseByDay } from '../../../lib/index.js';
 import type { PackedBatch, Timeline } from '../../../lib/types.js';
+import fc from '../../fixtures/property.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
 import { firstToken, timelines, timelineVocabulary } from '../../fixtures/timelines.js';
 

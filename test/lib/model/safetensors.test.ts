@@ -1,9 +1,9 @@
 import { truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import t from 'tap';
 import { CheckpointError } from '../../../lib/index.js';
 import { readSafetensorsHeader } from '../../../lib/model/safetensors.js';
+import fc from '../../fixtures/property.js';
 import { headerOf, type RawTensor, writeRaw, writeSafetensors } from '../../fixtures/safetensors-file.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
 

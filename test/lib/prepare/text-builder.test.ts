@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import t from 'tap';
 import { daySeparator, headSeparator, TextBuilder, textRuns } from '../../../lib/prepare/text-builder.js';
 import { contextAt, trainingWindow } from '../../../lib/sample/window.js';
@@ -7,6 +6,7 @@ import { Serialiser } from '../../../lib/text/serialiser.js';
 import type { TextEvent } from '../../../lib/text/text-event.js';
 import { QwenTokenizer } from '../../../lib/tokenizer/qwen-tokenizer.js';
 import { TextVocabulary } from '../../../lib/tokenizer/text-vocabulary.js';
+import fc from '../../fixtures/property.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
 import { textRecords } from '../../fixtures/text-records.js';
 import { tinyTokenizerJson, writeTokenizer } from '../../fixtures/tiny-tokenizer.js';

@@ -1,10 +1,10 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import type { Estimate, EvaluationFile } from '../../../lib/evaluate/evaluation-file.js';
 import { writeReport } from '../../../lib/report/report.js';
 import { numbersOf, tableRows, textOf, unbalanced } from '../../fixtures/html-page.js';
+import fc from '../../fixtures/property.js';
 import { type GeneratedInput, type GeneratedReport, generateReportInput } from '../../fixtures/report-input.js';
 
 async function generated(

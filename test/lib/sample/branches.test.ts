@@ -1,8 +1,8 @@
-import fc from 'fast-check';
 import t from 'tap';
 import { latentBranches, predictionCount } from '../../../lib/sample/branches.js';
 import { pack } from '../../../lib/sample/packing.js';
 import { trainingWindow } from '../../../lib/sample/window.js';
+import fc from '../../fixtures/property.js';
 import { firstToken, timelines, timelineVocabulary } from '../../fixtures/timelines.js';
 
 const maskTokenId = 99_999;

@@ -1,8 +1,8 @@
-import fc from 'fast-check';
 import t from 'tap';
 import { firstFit, pack } from '../../../lib/sample/packing.js';
 import { contextAt, contextTokens, trainingWindow, visibleAt } from '../../../lib/sample/window.js';
 import { ageTokens } from '../../../lib/tokenizer/time-gaps.js';
+import fc from '../../fixtures/property.js';
 import { firstToken, timelines, timelineVocabulary as vocabulary } from '../../fixtures/timelines.js';
 
 const ageIds = new Set(ageTokens.map((token) => vocabulary.file.tokens.indexOf(token)));

@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import t from 'tap';
 import { significant, twoDecimal } from '../../../lib/text/number-format.js';
+import fc from '../../fixtures/property.js';
 
 t.test("two decimals, as Python's f'{x:.2f}' writes them", async (t) => {
 	// Right column: python3 -c "print(f'{x:.2f}')".

@@ -1,9 +1,9 @@
-import fc from 'fast-check';
 import t from 'tap';
 import { dayOf } from '../../../lib/text/calendar.js';
 import { type SerialisedText, Serialiser, type SerialiserOptionsInput } from '../../../lib/text/serialiser.js';
 import type { TextEvent } from '../../../lib/text/text-event.js';
 import { type Microseconds, microsecondsPerDay } from '../../../lib/types.js';
+import fc from '../../fixtures/property.js';
 
 const noon = 1_700_000_000_000_000n;
 // Few distinct times and codes, so that ties, repeated lines and values that take each other's place do happen.

@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import t from 'tap';
 import { BottomSample, sampleKey } from '../../../lib/tokenizer/bottom-sample.js';
+import fc from '../../fixtures/property.js';
 
 const sorted = (sample: BottomSample) => [...sample.take().values].sort((a, b) => a - b);
 

@@ -1,7 +1,7 @@
-import fc from 'fast-check';
 import t from 'tap';
 import { IdBuffer } from '../../../lib/tokenizer/id-buffer.js';
 import { LineCache } from '../../../lib/tokenizer/line-cache.js';
+import fc from '../../fixtures/property.js';
 
 function idsOf(cache: LineCache, line: string): number[] | undefined {
 	const target = new IdBuffer();

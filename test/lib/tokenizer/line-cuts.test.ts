@@ -1,8 +1,8 @@
-import fc from 'fast-check';
 import t from 'tap';
 import { mayCut, nextCut } from '../../../lib/tokenizer/line-cuts.js';
 import { QwenTokenizer } from '../../../lib/tokenizer/qwen-tokenizer.js';
 import { clinicalTexts } from '../../fixtures/clinical-texts.js';
+import fc from '../../fixtures/property.js';
 import { qwen3Folder } from '../../fixtures/qwen3-tokenizer.js';
 import { tinyTokenizerJson } from '../../fixtures/tiny-tokenizer.js';
 

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
-import fc from 'fast-check';
 import t from 'tap';
 import { openTokenStore, prepareStore } from '../../../lib/index.js';
 import { ageBand, ageTokens, gapClass, gapTokens } from '../../../lib/tokenizer/time-gaps.js';
 import { parents } from '../../../lib/tokenizer/vocabulary.js';
+import fc from '../../fixtures/property.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
 import { tinyPatient, writeTinyMeds } from '../../fixtures/tiny-meds.js';
 
