@@ -150,8 +150,9 @@ int run(int count, char** arguments) {
   const std::map<std::string, std::vector<Row> (*)(const Settings&)> benchmarks = {
       {"attention", &attention},
       {"linear_cross_entropy", &linear_cross_entropy},
+      {"norm_rotary", &norm_rotary},
       {"rms_norm", &rms_norm},
-      {"rotary", &rotary}};
+      {"swiglu", &swiglu}};
   std::vector<Row> rows;
   for (const auto& [name, benchmark] : benchmarks) {
     if (name.find(word) == std::string::npos) continue;

@@ -22,7 +22,7 @@ constexpr double eps = 1e-6;
 class PlainKernels : public torch::autograd::Function<PlainKernels> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight) {
-    const auto [y, rstd] = ops::rms_norm_cpu::forward(x, weight, eps, ops::Isa::kPlain);
+    const auto [y, rstd] = ops::rms_norm_cpu::forward(x, weight, eps, ops::rms_norm_cpu::plain_kernels);
     context->save_for_backward({x, weight, rstd});
     return y;
   }
@@ -30,7 +30,7 @@ class PlainKernels : public torch::autograd::Function<PlainKernels> {
                                                  const torch::autograd::variable_list& grad) {
     const torch::autograd::variable_list saved = context->get_saved_variables();
     const auto [grad_x, grad_weight] =
-        ops::rms_norm_cpu::backward(grad[0], saved[0], saved[1], saved[2], ops::Isa::kPlain);
+        ops::rms_norm_cpu::backward(grad[0], {}, saved[0], saved[1], saved[2], ops::rms_norm_cpu::plain_kernels);
     return {grad_x, grad_weight};
   }
 };

@@ -32,7 +32,8 @@ std::vector<Quantiles> time_in_turns(const std::vector<std::function<void()>>& c
 /// @throws std::runtime_error when a result is wrong; nothing is timed then.
 std::vector<Row> attention(const Settings& settings);
 std::vector<Row> linear_cross_entropy(const Settings& settings);
+std::vector<Row> norm_rotary(const Settings& settings);
 std::vector<Row> rms_norm(const Settings& settings);
-std::vector<Row> rotary(const Settings& settings);
+std::vector<Row> swiglu(const Settings& settings);
 
 }  // namespace bench

@@ -4,18 +4,19 @@
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/linear.h>
-#include <ATen/ops/silu.h>
 #include <ATen/ops/tensor.h>
 
 #include <cmath>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "core/error.h"
 #include "model/layout.h"
 #include "ops/attention/attention.h"
+#include "ops/norm_rotary/norm_rotary.h"
 #include "ops/rms_norm/rms_norm.h"
-#include "ops/rotary/rotary.h"
+#include "ops/swiglu/swiglu.h"
 
 namespace ehrjepa::model {
 namespace {
@@ -65,11 +66,11 @@ at::Tensor attention_block(const at::Tensor& x_TD, const Qwen3Layer& layer, cons
   };
   const auto chosen = [&](const at::Tensor& x) { return wanted == nullptr ? x : x.index_select(0, wanted->index); };
   const ops::RotaryTables query_rotary{chosen(pass.rotary.cos), chosen(pass.rotary.sin)};
-  at::Tensor q_QNH = heads(LinearMap::kQ, chosen(x_TD), config.num_attention_heads);
-  at::Tensor k_TKH = heads(LinearMap::kK, x_TD, config.num_key_value_heads);
+  const at::Tensor q_QNH = ops::norm_rotary(heads(LinearMap::kQ, chosen(x_TD), config.num_attention_heads),
+                                            layer.q_norm, query_rotary, config.rms_norm_eps);
+  const at::Tensor k_TKH = ops::norm_rotary(heads(LinearMap::kK, x_TD, config.num_key_value_heads), layer.k_norm,
+                                            pass.rotary, config.rms_norm_eps);
   const at::Tensor v_TKH = heads(LinearMap::kV, x_TD, config.num_key_value_heads);
-  q_QNH = ops::apply_rotary(ops::rms_norm(q_QNH, layer.q_norm, config.rms_norm_eps), query_rotary);
-  k_TKH = ops::apply_rotary(ops::rms_norm(k_TKH, layer.k_norm, config.rms_norm_eps), pass.rotary);
   const double softmax_scale = 1.0 / std::sqrt(static_cast<double>(config.head_dim));
   const at::Tensor mixed_QNH = ops::attention(q_QNH, k_TKH, v_TKH, pass.batch.layout, softmax_scale,
                                               wanted == nullptr ? std::nullopt : std::optional(wanted->rows));
@@ -77,23 +78,30 @@ at::Tensor attention_block(const at::Tensor& x_TD, const Qwen3Layer& layer, cons
 }
 
 at::Tensor mlp_block(const at::Tensor& x_TD, const BlockMaps& maps) {
-  const at::Tensor hidden_TF = at::silu(maps(LinearMap::kGate, x_TD)) * maps(LinearMap::kUp, x_TD);
-  return maps(LinearMap::kDown, hidden_TF);
+  return maps(LinearMap::kDown, ops::swiglu(maps(LinearMap::kGate, x_TD), maps(LinearMap::kUp, x_TD)));
 }
 
-/// A pre-norm block. @param wanted  null: every row. @return (Q, D)
-at::Tensor decoder_block(const Pass& pass, std::size_t index, const at::Tensor& x_TD, const WantedRows* wanted) {
+/// The residual stream and its norm: what a block reads.
+struct Stream {
+  at::Tensor x, normed;  ///< (T + R, D), of the last block (Q, D)
+};
+
+/// A pre-norm block. @param next_norm  of the block behind it, or the final one. @param wanted  null: every row.
+Stream decoder_block(const Pass& pass, std::size_t index, const Stream& stream, const at::Tensor& next_norm,
+                     const WantedRows* wanted) {
   const Qwen3Layer& layer = pass.weights.layers[index];
   const BlockMaps maps(pass.weights, index, pass.dropout);
-  const auto norm = [&](const at::Tensor& x, const at::Tensor& weight) {
-    return ops::rms_norm(x, weight, pass.config.rms_norm_eps);
+  const auto add_and_norm = [&](const at::Tensor& x, const at::Tensor& delta, const at::Tensor& weight) {
+    auto [sum, normed] = ops::add_rms_norm(x, delta, weight, pass.config.rms_norm_eps);
+    return Stream{std::move(sum), std::move(normed)};
   };
-  const at::Tensor attended_QD = attention_block(norm(x_TD, layer.input_layernorm), layer, maps, pass, wanted);
-  const at::Tensor x_QD = (wanted == nullptr ? x_TD : x_TD.index_select(0, wanted->index)) + attended_QD;
-  return x_QD + mlp_block(norm(x_QD, layer.post_attention_layernorm), maps);
+  const at::Tensor x_QD = wanted == nullptr ? stream.x : stream.x.index_select(0, wanted->index);
+  const Stream middle =
+      add_and_norm(x_QD, attention_block(stream.normed, layer, maps, pass, wanted), layer.post_attention_layernorm);
+  return add_and_norm(middle.x, mlp_block(middle.normed, maps), next_norm);
 }
 
-/// The embedding and all blocks, before the final norm.
+/// The embedding, all blocks and the final norm.
 /// @param wanted  of the last block; null: every row.
 /// @param visit   called with the number of each block and its output: (T + R, D), of the last block (Q, D).
 /// @return (Q, D)
@@ -101,15 +109,19 @@ template <typename Visit>
 at::Tensor decoder(const Qwen3Weights& weights, const Qwen3Config& config, const PackedTokens& batch,
                    const WantedRows* wanted, const std::optional<DropoutKey>& dropout,
                    const std::atomic<bool>& cancelled, const Visit& visit) {
-  at::Tensor x_TD = at::embedding(weights.embed_tokens, batch.tokens);
+  const at::Tensor x_TD = at::embedding(weights.embed_tokens, batch.tokens);
+  const std::size_t depth = weights.layers.size();
   const Pass pass{weights, config, batch, dropout,
                   ops::rotary_tables(batch.position_ids, config.head_dim, config.rope_theta, x_TD.scalar_type())};
-  for (std::size_t i = 0; i < weights.layers.size(); ++i) {
+  Stream stream{x_TD, ops::rms_norm(x_TD, weights.layers.front().input_layernorm, config.rms_norm_eps)};
+  for (std::size_t i = 0; i < depth; ++i) {
     if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
-    x_TD = decoder_block(pass, i, x_TD, i + 1 == weights.layers.size() ? wanted : nullptr);
-    visit(i, x_TD);
+    const bool last = i + 1 == depth;
+    stream = decoder_block(pass, i, stream, last ? weights.norm : weights.layers[i + 1].input_layernorm,
+                           last ? wanted : nullptr);
+    visit(i, stream.x);
   }
-  return x_TD;
+  return stream.normed;
 }
 
 }  // namespace
@@ -117,8 +129,7 @@ at::Tensor decoder(const Qwen3Weights& weights, const Qwen3Config& config, const
 at::Tensor qwen3_forward(const Qwen3Weights& weights, const Qwen3Config& config, const PackedTokens& batch,
                          const std::atomic<bool>& cancelled, const std::optional<DropoutKey>& dropout) {
   const auto keep_none = [](std::size_t, const at::Tensor&) {};
-  const at::Tensor x_TD = decoder(weights, config, batch, nullptr, dropout, cancelled, keep_none);
-  return ops::rms_norm(x_TD, weights.norm, config.rms_norm_eps);
+  return decoder(weights, config, batch, nullptr, dropout, cancelled, keep_none);
 }
 
 at::Tensor qwen3_forward_rows(const Qwen3Weights& weights, const Qwen3Config& config, const PackedTokens& batch,
@@ -139,9 +150,8 @@ at::Tensor qwen3_forward_rows(const Qwen3Weights& weights, const Qwen3Config& co
     sum_QD = sum_QD.defined() ? sum_QD + block_QD : block_QD;
   };
   // A target carries no noise: nothing is dropped.
-  const at::Tensor x_QD = decoder(weights, config, batch, &wanted, std::nullopt, cancelled, add_last_blocks);
-  if (layers > 1) return sum_QD / static_cast<double>(layers);
-  return ops::rms_norm(x_QD, weights.norm, config.rms_norm_eps);
+  const at::Tensor normed_QD = decoder(weights, config, batch, &wanted, std::nullopt, cancelled, add_last_blocks);
+  return layers > 1 ? sum_QD / static_cast<double>(layers) : normed_QD;
 }
 
 }  // namespace ehrjepa::model

@@ -29,4 +29,8 @@ inline const std::vector<AttentionCase> attention_cases = {
     {"longer than a block, isolated queries", 2, 1, 32, {{0, 333}, {{0, 270, 333, 380}, {0, 129, 380, 523}}, true}},
     {"chosen rows", 4, 2, 8, {{0, 6, 19, 30}, {}, false}, {{0, 5, 18, 19, 29}}},
     {"chosen rows of a long sequence", 2, 1, 32, {{0, 40, 450}, {}, false}, {{3, 41, 200, 201, 330, 448}}},
+    {"heads of 72, a block to the row", 2, 1, 72, {{0, 64, 129}, {{0, 64, 129, 193}}, false}},
+    {"heads of 256", 2, 2, 256, {{0, 70}, {}, false}},
+    {"none chosen", 2, 1, 8, {{0, 7}, {}, false}, std::vector<std::int64_t>{}},
+    {"no rows at all", 2, 1, 8, {{0}, {}, false}},
 };

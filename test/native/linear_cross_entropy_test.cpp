@@ -7,18 +7,25 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <string>
 #include <vector>
 
 #include "cases/linear_cross_entropy.h"
 #include "native/against_reference.h"
 #include "native/check.h"
 #include "native/gradcheck.h"
+#include "native/instruction_sets.h"
 #include "ops/linear_cross_entropy/cpu.h"
+
+namespace ehrjepa::ops::linear_cross_entropy_cpu {
+extern const KernelSet<Row> wide_kernels;
+}
 
 namespace {
 
 using namespace ehrjepa;
 using Inputs = std::vector<at::Tensor>;
+using Set = ops::KernelSet<ops::linear_cross_entropy_cpu::Row>;
 
 Inputs inputs_of(const LinearCrossEntropyCase& c, at::ScalarType dtype) {
   at::manual_seed(29);
@@ -28,6 +35,18 @@ Inputs inputs_of(const LinearCrossEntropyCase& c, at::ScalarType dtype) {
 }
 at::Tensor ours(const Inputs& in) { return ops::linear_cross_entropy(in[0], in[1], in[2]); }
 at::Tensor reference(const Inputs& in) { return ops::linear_cross_entropy_reference(in[0], in[1], in[2]); }
+
+std::vector<std::pair<std::string, const Set*>> sets() {
+  using namespace ops::linear_cross_entropy_cpu;
+  return sets_that_run(plain_kernels, avx2_kernels, avx512_kernels, wide_kernels);
+}
+
+/// The loss and its gradients with the kernels of one instruction set, `chunk` rows at a time.
+Inputs results_on(const Set& set, std::int64_t chunk, const Inputs& in) {
+  const auto [log_probabilities, grad_hidden, grad_weight] =
+      ops::linear_cross_entropy_cpu::forward(in[0], in[1], in[2], true, true, chunk, set);
+  return {-log_probabilities.mean(), grad_hidden, grad_weight};
+}
 
 void compare(at::ScalarType dtype) {
   const at::Tensor upstream = at::full({}, 0.7, at::kDouble);
@@ -39,18 +58,38 @@ void compare(at::ScalarType dtype) {
 TEST("linear_cross_entropy: float32 agrees with the reference, loss and gradients") { compare(at::kFloat); }
 TEST("linear_cross_entropy: bfloat16 within twice the error of plain ATen") { compare(at::kBFloat16); }
 
+TEST("linear_cross_entropy: every instruction set is as exact, whole and in chunks") {
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    for (const auto& [name, set] : sets()) {
+      for (const LinearCrossEntropyCase& c : linear_cross_entropy_cases) {
+        against_reference::expect_results_as_exact(
+            [&, kernels = set](const Inputs& in, const at::Tensor&) { return results_on(*kernels, c.rows, in); },
+            reference, inputs_of(c, dtype), at::ones({}), c.name + (", " + name));
+      }
+    }
+  }
+}
+
 TEST("linear_cross_entropy: chunks of any size give loss and gradients of the whole") {
   for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
     for (const LinearCrossEntropyCase& c : linear_cross_entropy_cases) {
       const Inputs in = inputs_of(c, dtype);
-      const auto [whole, whole_hidden, whole_weight] =
-          ops::linear_cross_entropy_cpu::forward(in[0], in[1], in[2], true, true, c.rows);
-      const auto [parts, parts_hidden, parts_weight] =
-          ops::linear_cross_entropy_cpu::forward(in[0], in[1], in[2], true, true, c.chunk);
-      const double tolerance = dtype == at::kFloat ? 2e-6 : 2e-2;
-      EXPECT_LE(against_reference::error(parts, against_reference::wide(whole)), tolerance);
-      EXPECT_LE(against_reference::error(parts_hidden, against_reference::wide(whole_hidden)), tolerance);
-      EXPECT_LE(against_reference::error(parts_weight, against_reference::wide(whole_weight)), tolerance);
+      const Inputs whole = results_on(ops::linear_cross_entropy_cpu::plain_kernels, c.rows, in);
+      const Inputs parts = results_on(ops::linear_cross_entropy_cpu::plain_kernels, c.chunk, in);
+      for (std::size_t i = 0; i < whole.size(); ++i) {
+        const double tolerance = dtype == at::kFloat ? 2e-6 : 2e-2;
+        EXPECT_LE(against_reference::error(parts[i], against_reference::wide(whole[i])), tolerance);
+      }
+    }
+  }
+}
+
+TEST("linear_cross_entropy: logits far apart and all alike stay finite") {
+  const at::Tensor labels = at::tensor({0, 3}, at::kLong);
+  for (const double size : {0.0, 1e4}) {
+    const Inputs in = {at::full({2, 5}, size), at::arange(20, at::kFloat).view({4, 5}), labels};
+    for (const at::Tensor& result : against_reference::results(ours, in, at::ones({}))) {
+      EXPECT(result.isfinite().all().item<bool>());
     }
   }
 }
@@ -113,7 +152,7 @@ TEST("linear_cross_entropy: nothing larger than chunk x V is ever allocated, gra
   for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
     const Inputs in = inputs_of(c, dtype);
     const AllocationProbe probe;
-    ops::linear_cross_entropy_cpu::forward(in[0], in[1], in[2], true, true, c.chunk);
+    results_on(ops::linear_cross_entropy_cpu::plain_kernels, c.chunk, in);
     EXPECT(probe.largest() > 0);
     EXPECT_LE(static_cast<double>(probe.largest()), static_cast<double>(chunk_bytes));
   }

@@ -7,19 +7,26 @@
 #include <algorithm>
 #include <fstream>
 #include <mutex>
-#include <optional>
 #include <set>
 #include <string>
 #include <thread>
 
 #include "cases/rms_norm.h"
+#include "native/against_reference.h"
 #include "native/check.h"
 #include "native/gradcheck.h"
+#include "native/instruction_sets.h"
 #include "ops/rms_norm/cpu.h"
+
+namespace ehrjepa::ops::rms_norm_cpu {
+extern const KernelSet<Kernels> wide_kernels;
+}
 
 namespace {
 
-using ehrjepa::ops::Isa;
+using Set = ehrjepa::ops::KernelSet<ehrjepa::ops::rms_norm_cpu::Kernels>;
+using ehrjepa::ops::add_rms_norm;
+using ehrjepa::ops::add_rms_norm_reference;
 using ehrjepa::ops::rms_norm;
 using ehrjepa::ops::rms_norm_reference;
 
@@ -38,9 +45,9 @@ Results run(const Function& function, const at::Tensor& x, const at::Tensor& wei
 }
 
 /// The same through the CPU kernels of one instruction set.
-Results run_on(Isa isa, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& upstream) {
-  const auto [y, rstd] = ehrjepa::ops::rms_norm_cpu::forward(x, weight, 1e-6, isa);
-  const auto [grad_x, grad_weight] = ehrjepa::ops::rms_norm_cpu::backward(upstream, x, weight, rstd, isa);
+Results run_on(const Set& set, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& upstream) {
+  const auto [y, rstd] = ehrjepa::ops::rms_norm_cpu::forward(x, weight, 1e-6, set);
+  const auto [grad_x, grad_weight] = ehrjepa::ops::rms_norm_cpu::backward(upstream, {}, x, weight, rstd, set);
   return {y, grad_x, grad_weight};
 }
 
@@ -61,14 +68,15 @@ Inputs inputs_of(const RmsNormCase& c, at::ScalarType dtype) {
 }
 
 /// Ours and the plain ATen version of one dtype against the float64 truth of the same rounded inputs.
-/// @param isa  absent: through the dispatcher.
-void compare(at::ScalarType dtype, std::optional<Isa> isa = std::nullopt) {
+/// @param set  null: through the dispatcher.
+void compare(at::ScalarType dtype, const Set* set = nullptr) {
   for (const RmsNormCase& c : rms_norm_cases) {
     const Inputs in = inputs_of(c, dtype);
     const auto wide = [](const at::Tensor& t) { return t.to(at::kDouble); };
     const Results exact = run(rms_norm_reference, wide(in.x), wide(in.weight), wide(in.upstream));
     const Results plain = run(rms_norm_reference, in.x, in.weight, in.upstream);
-    const Results ours = isa ? run_on(*isa, in.x, in.weight, in.upstream) : run(rms_norm, in.x, in.weight, in.upstream);
+    const Results ours =
+        set != nullptr ? run_on(*set, in.x, in.weight, in.upstream) : run(rms_norm, in.x, in.weight, in.upstream);
     // Half a unit in the last place of the dtype: where plain ATen is exact by luck, ours may still round.
     const double rounding = dtype == at::kFloat ? 6e-8 : 4e-3;
     EXPECT_LE(error(ours.y, exact.y), 2 * error(plain.y, exact.y) + rounding);
@@ -84,18 +92,79 @@ void compare(at::ScalarType dtype, std::optional<Isa> isa = std::nullopt) {
   }
 }
 
-TEST("rms_norm: float32 agrees with the reference, output and all gradients") { compare(at::kFloat); }
-TEST("rms_norm: float32, plain kernels agree with the reference") { compare(at::kFloat, Isa::kPlain); }
-TEST("rms_norm: bfloat16 within twice the error of plain ATen, without bias") { compare(at::kBFloat16); }
-TEST("rms_norm: bfloat16, plain kernels within twice the error of plain ATen") { compare(at::kBFloat16, Isa::kPlain); }
+std::vector<std::pair<std::string, const Set*>> sets() {
+  using namespace ehrjepa::ops::rms_norm_cpu;
+  return sets_that_run(plain_kernels, avx2_kernels, avx512_kernels, wide_kernels);
+}
 
-TEST("rms_norm: plain and AVX-512 kernels round alike in bfloat16") {
-  if (!ehrjepa::ops::runs(Isa::kAvx512)) throw check::Skipped("this processor has no AVX-512");
+TEST("rms_norm: float32 agrees with the reference, output and all gradients") { compare(at::kFloat); }
+TEST("rms_norm: bfloat16 within twice the error of plain ATen, without bias") { compare(at::kBFloat16); }
+TEST("rms_norm: float32, the kernels of every instruction set") {
+  for (const auto& [name, set] : sets()) compare(at::kFloat, set);
+}
+TEST("rms_norm: bfloat16, the kernels of every instruction set") {
+  for (const auto& [name, set] : sets()) compare(at::kBFloat16, set);
+}
+
+TEST("rms_norm: all instruction sets round alike in bfloat16") {
   const Inputs in = inputs_of({"", 257, 200}, at::kBFloat16);
-  const Results vector = run_on(Isa::kAvx512, in.x, in.weight, in.upstream);
-  const Results scalar = run_on(Isa::kPlain, in.x, in.weight, in.upstream);
-  // Sums are taken in another order, so single values may fall on the other side of a rounding boundary.
-  EXPECT_LE((vector.y.ne(scalar.y)).to(at::kDouble).mean().item<double>(), 0.01);
+  const Results first = run_on(*sets()[0].second, in.x, in.weight, in.upstream);
+  for (const auto& [name, set] : sets()) {
+    const Results found = run_on(*set, in.x, in.weight, in.upstream);
+    // Sums are taken in another order, so single values may fall on the other side of a rounding boundary.
+    EXPECT_LE((found.y.ne(first.y)).to(at::kDouble).mean().item<double>(), 0.01);
+  }
+}
+
+/// `add_rms_norm` as one tensor, so that both outputs carry gradient.
+at::Tensor both(const std::tuple<at::Tensor, at::Tensor>& sum_and_norm) {
+  return at::cat({std::get<0>(sum_and_norm), std::get<1>(sum_and_norm)}, -1);
+}
+
+TEST("rms_norm: a sum and its norm agree with the reference, outputs and all gradients") {
+  using Tensors = std::vector<at::Tensor>;
+  const auto reference = [](const Tensors& in) { return both(add_rms_norm_reference(in[0], in[1], in[2], 1e-6)); };
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    for (const RmsNormCase& c : rms_norm_cases) {
+      if (c.size == 1) continue;  // its gradient is rounding noise
+      const Inputs x = inputs_of(c, dtype);
+      // In bfloat16 the float64 truth has to start from the rounded sum: rounding it is part of the op.
+      const at::Tensor delta = (at::randn({c.tokens, c.size}) * 4).round().to(dtype);
+      const Tensors in = {x.x.round(), delta, x.weight};
+      const at::Tensor upstream = at::randn({c.tokens, 2 * c.size}, at::kDouble).to(dtype);
+      against_reference::expect_as_exact(
+          [](const Tensors& values) { return both(add_rms_norm(values[0], values[1], values[2], 1e-6)); }, reference,
+          in, upstream, c.name);
+      for (const auto& [name, set] : sets()) {
+        against_reference::expect_results_as_exact(
+            [kernels = set](const Tensors& values, const at::Tensor& gradient) {
+              using namespace ehrjepa::ops::rms_norm_cpu;
+              const auto [sum, y, rstd] = add_forward(values[0], values[1], values[2], 1e-6, *kernels);
+              const std::int64_t size = sum.size(1);
+              const auto [grad_x, grad_weight] =
+                  backward(gradient.narrow(1, size, size).contiguous(), gradient.narrow(1, 0, size).contiguous(), sum,
+                           values[2], rstd, *kernels);
+              return Tensors{at::cat({sum, y}, 1), grad_x, grad_x, grad_weight};
+            },
+            reference, in, upstream, c.name + (", " + name));
+      }
+    }
+  }
+}
+
+TEST("rms_norm: gradients of a sum and its norm agree with central differences; either may be used alone") {
+  at::manual_seed(3);
+  const std::vector<at::Tensor> in = {at::randn({3, 2, 5}, at::kDouble), at::randn({3, 2, 5}, at::kDouble),
+                                      at::rand({5}, at::kDouble) + 0.5};
+  for (const int used : {0, 1, 2}) {
+    const auto function = [used](const std::vector<at::Tensor>& values) {
+      const auto results = add_rms_norm(values[0], values[1], values[2], 1e-6);
+      if (used == 2) return both(results);
+      // The weight has no part in the sum: a zero share of the norm keeps it in the graph.
+      return used == 1 ? std::get<1>(results) : std::get<0>(results) + 0.0 * std::get<1>(results);
+    };
+    EXPECT_LE(gradcheck(function, in), 1e-7);
+  }
 }
 
 TEST("rms_norm: gradients agree with central differences in float64") {
@@ -142,6 +211,8 @@ TEST("rms_norm: errors name argument, rule and value") {
                 "[rms_norm] x must have at least one feature but has shape [2, 0]");
   EXPECT_THROWS(rms_norm(at::ones({}), at::ones({1}), 1e-6), "[rms_norm] x must have at least one feature");
   EXPECT_THROWS(rms_norm(x, at::ones({8}, at::kMeta), 1e-6), "[rms_norm] weight must be on the device of x (cpu)");
+  EXPECT_THROWS(add_rms_norm(x, at::ones({8}), at::ones({8}), 1e-6),
+                "[rms_norm] delta must have shape, dtype and device");
   EXPECT_THROWS(rms_norm(x, at::ones({8}), -1.0), "[rms_norm] eps must not be negative but is -1");
   EXPECT_THROWS(rms_norm(x.to(at::kLong), at::ones({8}, at::kLong), 1e-6), "must be float32, bfloat16 or float64");
 }

@@ -1,16 +1,54 @@
 #include "ops/attention/attention.h"
 
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
 #include <algorithm>
+
+#include "ops/attention/choice.h"
+#include "ops/references.h"
 
 namespace ehrjepa::ops {
 
 TORCH_LIBRARY_FRAGMENT(ehrjepa, m) {
   m.def(
-      "attention(Tensor q, Tensor k, Tensor v, int[] cu_seqlens, int[] branches, bool isolated, float softmax_scale, "
-      "int[]? rows) -> Tensor");
+      "attention_forward(Tensor q, Tensor k, Tensor v, int[] cu_seqlens, int[] branches, bool isolated, float "
+      "softmax_scale, int[]? rows) -> (Tensor out, Tensor log_sum)");
+  m.def(
+      "attention_backward(Tensor grad_out, Tensor q, Tensor k, Tensor v, Tensor out, Tensor log_sum, int[] cu_seqlens, "
+      "int[] branches, bool isolated, float softmax_scale, int[]? rows) -> (Tensor grad_q, Tensor grad_k, Tensor "
+      "grad_v)");
+}
+
+std::tuple<at::Tensor, at::Tensor> attention_forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                                     at::IntArrayRef cu_seqlens, at::IntArrayRef branches,
+                                                     bool isolated, double softmax_scale,
+                                                     at::OptionalIntArrayRef rows) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("ehrjepa::attention_forward", "")
+                             .typed<decltype(attention_forward)>();
+  return op.call(q, k, v, cu_seqlens, branches, isolated, softmax_scale, rows);
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor> attention_backward(const at::Tensor& grad_out, const at::Tensor& q,
+                                                                  const at::Tensor& k, const at::Tensor& v,
+                                                                  const at::Tensor& out, const at::Tensor& log_sum,
+                                                                  at::IntArrayRef cu_seqlens, at::IntArrayRef branches,
+                                                                  bool isolated, double softmax_scale,
+                                                                  at::OptionalIntArrayRef rows) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("ehrjepa::attention_backward", "")
+                             .typed<decltype(attention_backward)>();
+  return op.call(grad_out, q, k, v, out, log_sum, cu_seqlens, branches, isolated, softmax_scale, rows);
+}
+
+AttentionLayout attention_layout(at::IntArrayRef cu_seqlens, at::IntArrayRef branches, bool isolated) {
+  AttentionLayout layout{cu_seqlens.vec(), {}, isolated};
+  for (std::size_t i = 0; i < branches.size(); i += 4) {
+    layout.branches.push_back({branches[i], branches[i + 1], branches[i + 2], branches[i + 3]});
+  }
+  return layout;
 }
 
 namespace {
@@ -36,6 +74,41 @@ void check_layout(const AttentionLayout& layout, std::int64_t rows) {
                     layout.rows());
 }
 
+class Attention : public torch::autograd::Function<Attention> {
+ public:
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& q, const at::Tensor& k,
+                            const at::Tensor& v, const std::vector<std::int64_t>& cu_seqlens,
+                            const std::vector<std::int64_t>& branches, bool isolated, double softmax_scale,
+                            const std::optional<std::vector<std::int64_t>>& rows) {
+    const at::AutoDispatchBelowADInplaceOrView guard;
+    const auto [out, log_sum] = attention_forward(q, k, v, cu_seqlens, branches, isolated, softmax_scale,
+                                                  rows ? at::OptionalIntArrayRef(*rows) : at::OptionalIntArrayRef());
+    context->save_for_backward({q, k, v, out, log_sum});
+    context->saved_data["cu_seqlens"] = cu_seqlens;
+    context->saved_data["branches"] = branches;
+    context->saved_data["isolated"] = isolated;
+    context->saved_data["softmax_scale"] = softmax_scale;
+    context->saved_data["rows"] = rows;
+    return out;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 const torch::autograd::variable_list& grad_outputs) {
+    const torch::autograd::variable_list saved = context->get_saved_variables();
+    const auto ints = [&](const char* name) { return context->saved_data[name].toIntVector(); };
+    const auto rows = context->saved_data["rows"].toOptional<std::vector<std::int64_t>>();
+    auto [grad_q, grad_k, grad_v] = attention_backward(
+        grad_outputs[0].contiguous(), saved[0], saved[1], saved[2], saved[3], saved[4], ints("cu_seqlens"),
+        ints("branches"), context->saved_data["isolated"].toBool(), context->saved_data["softmax_scale"].toDouble(),
+        rows ? at::OptionalIntArrayRef(*rows) : at::OptionalIntArrayRef());
+    torch::autograd::variable_list gradients(8);
+    gradients[0] = std::move(grad_q);
+    gradients[1] = std::move(grad_k);
+    gradients[2] = std::move(grad_v);
+    return gradients;
+  }
+};
+
 }  // namespace
 
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionLayout& layout,
@@ -59,15 +132,18 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
                           (rows->empty() || (rows->front() >= 0 && rows->back() < layout.trunk_rows())),
                       "[attention] rows must ascend within the trunk (", layout.trunk_rows(), " rows)");
   }
+  if (references_in_use()) return attention_reference(q, k, v, layout, softmax_scale, rows);
+  // Without a query there is nothing to choose for, and SDPA wants one.
+  if (q.numel() > 0 &&
+      (!q.is_cpu() || attention_choice(q.scalar_type(), best_isa(), multiplies_bfloat16()) == AttentionChoice::kSdpa)) {
+    return attention_sdpa(q, k, v, layout, softmax_scale, rows);
+  }
   std::vector<std::int64_t> branches;
   for (const Branch& branch : layout.branches) {
     branches.insert(branches.end(), {branch.context_begin, branch.context_end, branch.begin, branch.end});
   }
-  using Op = at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, at::IntArrayRef, at::IntArrayRef, bool,
-                        double, at::OptionalIntArrayRef);
-  static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow("ehrjepa::attention", "").typed<Op>();
-  return op.call(q, k, v, layout.cu_seqlens, branches, layout.isolated, softmax_scale,
-                 rows ? at::OptionalIntArrayRef(*rows) : at::OptionalIntArrayRef());
+  return Attention::apply(q.contiguous(), k.contiguous(), v.contiguous(), layout.cu_seqlens, branches, layout.isolated,
+                          softmax_scale, rows);
 }
 
 }  // namespace ehrjepa::ops

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <tuple>
 #include <vector>
 
 namespace ehrjepa::ops {
@@ -49,5 +50,30 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
 at::Tensor attention_reference(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                const AttentionLayout& layout, double softmax_scale,
                                const std::optional<std::vector<std::int64_t>>& rows = std::nullopt);
+
+/// The same by libtorch's scaled_dot_product_attention, sequence by sequence and with a mask for each branch;
+/// differentiable by autograd.
+at::Tensor attention_sdpa(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionLayout& layout,
+                          double softmax_scale, const std::optional<std::vector<std::int64_t>>& rows = std::nullopt);
+
+/// Dispatched by device; no gradient of its own. Tensors are contiguous; `branches` holds context_begin, context_end,
+/// begin and end of each branch.
+/// @return out (Q, N, H), and the base-2 logarithm of each row's sum of 2^(score softmax_scale log2 e), (N, Q) in the
+/// accumulation dtype.
+std::tuple<at::Tensor, at::Tensor> attention_forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                                     at::IntArrayRef cu_seqlens, at::IntArrayRef branches,
+                                                     bool isolated, double softmax_scale, at::OptionalIntArrayRef rows);
+
+/// With p the softmax weights, D = <out, grad_out> of each row and dp = grad_out V^T:
+/// dV = p^T grad_out, ds = softmax_scale p (dp - D), dQ = ds K, dK = ds^T Q.
+std::tuple<at::Tensor, at::Tensor, at::Tensor> attention_backward(const at::Tensor& grad_out, const at::Tensor& q,
+                                                                  const at::Tensor& k, const at::Tensor& v,
+                                                                  const at::Tensor& out, const at::Tensor& log_sum,
+                                                                  at::IntArrayRef cu_seqlens, at::IntArrayRef branches,
+                                                                  bool isolated, double softmax_scale,
+                                                                  at::OptionalIntArrayRef rows);
+
+/// The layout that the integers of the dispatched functions stand for.
+AttentionLayout attention_layout(at::IntArrayRef cu_seqlens, at::IntArrayRef branches, bool isolated);
 
 }  // namespace ehrjepa::ops

@@ -9,6 +9,8 @@
 
 #include <algorithm>
 
+#include "ops/references.h"
+
 namespace ehrjepa::ops {
 
 TORCH_LIBRARY_FRAGMENT(ehrjepa, m) {
@@ -80,6 +82,7 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
 at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels) {
   check(hidden, weight, labels);
   TORCH_CHECK_VALUE(hidden.size(0) >= 1, "[linear_cross_entropy] hidden must have at least one row but has 0");
+  if (references_in_use()) return linear_cross_entropy_reference(hidden, weight, labels);
   return LinearCrossEntropy::apply(hidden.contiguous(), weight.contiguous(), labels.contiguous(),
                                    at::GradMode::is_enabled());
 }

@@ -11,4 +11,10 @@ at::Tensor rms_norm_reference(const at::Tensor& x, const at::Tensor& weight, dou
   return (wide * rstd).to(x.scalar_type()) * weight;
 }
 
+std::tuple<at::Tensor, at::Tensor> add_rms_norm_reference(const at::Tensor& x, const at::Tensor& delta,
+                                                          const at::Tensor& weight, double eps) {
+  const at::Tensor sum = x + delta;
+  return {sum, rms_norm_reference(sum, weight, eps)};
+}
+
 }  // namespace ehrjepa::ops

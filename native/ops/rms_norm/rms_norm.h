@@ -23,6 +23,20 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);
 /// The same mathematics in plain ATen, differentiable by autograd: the oracle of every test.
 at::Tensor rms_norm_reference(const at::Tensor& x, const at::Tensor& weight, double eps);
 
+/// A residual stream and the norm of it that the next block reads, in one pass, with gradients:
+///
+///   sum = cast(x + delta),   y = rms_norm(sum, weight, eps)
+///
+/// @param x, delta  (..., D), one shape, dtype and device.
+/// @return          (sum, y), each of the shape of x, contiguous.
+/// @throws c10::ValueError  as `rms_norm`, and when x and delta differ in shape, dtype or device.
+std::tuple<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor& x, const at::Tensor& delta, const at::Tensor& weight,
+                                                double eps);
+
+/// The same in plain ATen.
+std::tuple<at::Tensor, at::Tensor> add_rms_norm_reference(const at::Tensor& x, const at::Tensor& delta,
+                                                          const at::Tensor& weight, double eps);
+
 /// Rows (T, D) -> (y (T, D), rstd (T) in the accumulation dtype). Dispatched by device; no gradient of its own.
 std::tuple<at::Tensor, at::Tensor> rms_norm_forward(const at::Tensor& x, const at::Tensor& weight, double eps);
 
@@ -31,5 +45,15 @@ std::tuple<at::Tensor, at::Tensor> rms_norm_forward(const at::Tensor& x, const a
 /// cast(n).
 std::tuple<at::Tensor, at::Tensor> rms_norm_backward(const at::Tensor& grad_out, const at::Tensor& x,
                                                      const at::Tensor& weight, const at::Tensor& rstd);
+
+/// Rows (T, D), twice -> (sum (T, D), y (T, D), rstd (T)).
+std::tuple<at::Tensor, at::Tensor, at::Tensor> add_rms_norm_forward(const at::Tensor& x, const at::Tensor& delta,
+                                                                    const at::Tensor& weight, double eps);
+
+/// Rows (T, D) -> (grad_x (T, D), which is the gradient of delta too, grad_weight (D)): `rms_norm_backward` at the sum,
+/// and the sum's own gradient added before the result is rounded.
+std::tuple<at::Tensor, at::Tensor> add_rms_norm_backward(const at::Tensor& grad_out, const at::Tensor& grad_sum,
+                                                         const at::Tensor& sum, const at::Tensor& weight,
+                                                         const at::Tensor& rstd);
 
 }  // namespace ehrjepa::ops

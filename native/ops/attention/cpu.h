@@ -1,0 +1,24 @@
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <tuple>
+
+#include "ops/attention/attention.h"
+#include "ops/attention/cpu_kernels.h"
+
+// What the dispatcher calls with the kernels of `best_isa()`; tests and benchmarks call it with those that they mean.
+namespace ehrjepa::ops::attention_cpu {
+
+/// `attention_forward`.
+std::tuple<at::Tensor, at::Tensor> forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                           const AttentionLayout& layout, double softmax_scale,
+                                           at::OptionalIntArrayRef rows, const KernelSet<Kernels>& set);
+
+/// `attention_backward`.
+std::tuple<at::Tensor, at::Tensor, at::Tensor> backward(const at::Tensor& grad_out, const at::Tensor& q,
+                                                        const at::Tensor& k, const at::Tensor& v, const at::Tensor& out,
+                                                        const at::Tensor& log_sum_NQ, const AttentionLayout& layout,
+                                                        double softmax_scale, at::OptionalIntArrayRef rows,
+                                                        const KernelSet<Kernels>& set);
+
+}  // namespace ehrjepa::ops::attention_cpu

@@ -1,0 +1,33 @@
+#pragma once
+#include "ops/bf16.h"
+#include "ops/isa.h"
+
+namespace ehrjepa::ops {
+
+/// One instruction set's kernels of an op, for each type T of the tensors; E is the type that is computed with.
+template <template <typename T, typename E> typename Kernels>
+struct KernelSet {
+  Kernels<float, float> float32;
+  Kernels<Bf16, float> bfloat16;
+  Kernels<double, double> float64;
+};
+
+inline const auto& kernels_of(float, const auto& set) { return set.float32; }
+inline const auto& kernels_of(Bf16, const auto& set) { return set.bfloat16; }
+inline const auto& kernels_of(double, const auto& set) { return set.float64; }
+
+/// Where the processor is no x86-64 all three are the same code, and `isa` is kPlain.
+template <typename Set>
+const Set& set_of(Isa isa, const Set& plain, const Set& avx2, const Set& avx512) {
+  switch (isa) {
+    case Isa::kAvx512:
+      return avx512;
+    case Isa::kAvx2:
+      return avx2;
+    case Isa::kPlain:
+      break;
+  }
+  return plain;
+}
+
+}  // namespace ehrjepa::ops
