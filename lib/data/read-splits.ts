@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
+import { lstat, readFile } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import type { DuckDBBigIntVector, DuckDBVarCharVector } from '@duckdb/node-api';
 import { DataError } from '../errors.js';
@@ -7,7 +7,7 @@ import { parquetFiles } from '../files/duckdb-files.js';
 import { type Split, splits } from '../types.js';
 import { subjectApart } from './check-events.js';
 import { type EventLayout, eventsSql, layoutsOf } from './event-columns.js';
-import { type Database, identifier, quoted } from './query.js';
+import { type Database, identifier, quoted, reading } from './query.js';
 import { folderSplit, hashedSplit, type SplitSource } from './splits.js';
 import { arrowTypes } from './validate/arrow-types.js';
 import { Findings } from './validate/rule.js';
@@ -78,7 +78,8 @@ export async function loadSplits(database: Database, dataset: SplitFiles, notes:
 /** Whether a data set brings a splits file. */
 async function hasSplitsFile(directory: string): Promise<boolean> {
 	try {
-		await stat(join(directory, splitsFile));
+		// Not where a link leads: one to nowhere is a splits file that is gone.
+		await lstat(join(directory, splitsFile));
 		return true;
 	} catch (cause) {
 		const { code, message } = cause as NodeJS.ErrnoException;
@@ -98,12 +99,15 @@ export async function splitsKey(directory: string): Promise<string> {
 /** Reads the splits file into the table split_file. */
 async function loadSplitsFile(database: Database, path: string, notes: string[]): Promise<void> {
 	const findings = new Findings();
-	const columns = checkSchema(splitsFile, await arrowTypes(database, path), schemas.splits, findings);
+	const types = await arrowTypes(database, 'meds', splitsFile, path);
+	const columns = checkSchema(splitsFile, types, schemas.splits, findings);
 	refuseErrors(findings);
 	notes.push(...findingNotes(findings));
-	await database.run(
-		`CREATE TABLE split_file AS SELECT ${identifier(columns!.get('subject_id')!)}::BIGINT AS subject_id,
+	await reading('meds', splitsFile, () =>
+		database.run(
+			`CREATE TABLE split_file AS SELECT ${identifier(columns!.get('subject_id')!)}::BIGINT AS subject_id,
 			${identifier(columns!.get('split')!)}::VARCHAR AS split FROM ${parquetFiles(path)}`,
+		),
 	);
 	const [found] = await database.rows(
 		`SELECT (SELECT count(*) FROM split_file WHERE subject_id IS NULL OR split IS NULL)::DOUBLE AS nulls,

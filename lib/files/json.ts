@@ -22,7 +22,8 @@ class JsonFault extends Error {
 /** @throws {JsonFault} */
 export function parseJson(text: string): unknown {
 	try {
-		return JSON.parse(text);
+		// Windows puts a byte order mark in front.
+		return JSON.parse(text.replace(/^\uFEFF/, ''));
 	} catch (cause) {
 		throw new JsonFault(text, cause as SyntaxError);
 	}
