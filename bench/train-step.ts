@@ -27,8 +27,8 @@ const options = await yargs(hideBin(process.argv))
 	.option('shapes', { array: true, choices: shapes, default: shapes, describe: 'With --peers' })
 	.option('variants', {
 		array: true,
-		choices: ['sft', 'masked', 'query'] as const,
-		default: ['sft', 'masked', 'query'] as const,
+		choices: ['sft', 'masked', 'query', 'embed'] as const,
+		default: ['sft', 'masked', 'query', 'embed'] as const,
 		describe: 'With --peers',
 	})
 	.option('modes', { array: true, choices: peerModes, default: peerModes, describe: 'Of the peer; the best counts' })

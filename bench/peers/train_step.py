@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Takes training steps of the straightforward PyTorch implementation and prints what it found as JSON.
 
-    python train_step.py FOLDER BATCH sft|masked eager|autocast|bfloat16|compiled STEPS THREADS
+    python train_step.py FOLDER BATCH sft|masked|embed eager|autocast|bfloat16|compiled STEPS THREADS
     python train_step.py --check                  says which versions there are
 
 FOLDER holds config.json, model.safetensors and predictor.safetensors as our export writes them, BATCH is the JSON of
 bench/train-step/fixed-batch.ts. `sft` is transformers' own loss over every token but the first of each sequence; `masked`
 adds the latent loss by three passes: clean, masked, and the EMA target encoder's without a gradient. Then gradients are
-clipped, AdamW (fused) takes its step and the target encoder follows. Modes: float32; autocast to bfloat16 over float32
+clipped, AdamW (fused) takes its step and the target encoder follows. `embed` is the decoder's last state of each sequence,
+without gradients. Modes: float32; autocast to bfloat16 over float32
 weights; everything in bfloat16; torch.compile of the decoder over autocast or, where a machine does not multiply bfloat16
 natively, over float32.
 """
@@ -86,9 +87,16 @@ class Step:
         predicted = self.predictor(masked[:, self.places])
         return output.loss + F.mse_loss(predicted.float(), target)
 
+    @torch.no_grad()
+    def embed(self):
+        with self.precision():
+            return self.encoder(input_ids=self.tokens, use_cache=False).last_hidden_state[:, -1].float()
+
+    def precision(self):
+        return torch.autocast("cpu", torch.bfloat16) if self.autocast else contextlib.nullcontext()
+
     def __call__(self):
-        autocast = torch.autocast("cpu", torch.bfloat16) if self.autocast else contextlib.nullcontext()
-        with autocast:
+        with self.precision():
             loss = self.losses()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -115,14 +123,15 @@ def main():
     folder, batch, variant, mode, steps, threads = sys.argv[1:]
     torch.set_num_threads(int(threads))
     step = Step(folder, json.loads(pathlib.Path(batch).read_text()), variant, mode)
-    losses, seconds = [], []
+    found, seconds = [], []
     for i in range(int(steps) + 2):
         started = time.perf_counter()
-        losses.append(step())
+        found.append(step.embed()[0, :8].tolist() if variant == "embed" else [step()])
         if i >= 2:
             seconds.append(time.perf_counter() - started)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"losses": losses, "seconds": seconds, "peakMiB": peak}))
+    checked = found[0] if variant == "embed" else [loss for losses in found[:3] for loss in losses]
+    print(json.dumps({"checked": checked, "seconds": seconds, "peakMiB": peak}))
 
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@ import { WorldModel } from '../../lib/model/world-model.js';
 import { type FixedBatch, trainingBatch } from './fixed-batch.js';
 import { type BenchShapeName, benchShapes } from './shapes.js';
 
-export type Variant = 'sft' | 'masked' | 'query';
+export type Variant = 'sft' | 'masked' | 'query' | 'embed';
 export type Dtype = 'float32' | 'bfloat16';
 
 /** What one process of ours or of a peer found. */
 export interface Measured {
-	/** Of every step, the two that warm up among them: compared with the peer's. */
-	readonly losses: readonly number[];
+	/** The losses of the first steps, or the first state's first numbers: the other side must find the same. */
+	readonly checked: readonly number[];
 	/** Of the timed steps. */
 	readonly seconds: readonly number[];
 	/** Largest resident memory of the process. */
@@ -27,12 +27,13 @@ export type Asked =
 			readonly variant: Variant;
 			readonly dtype: Dtype;
 			readonly steps: number;
+			readonly threads: number;
 	  };
 
 const latent = { sft: null, masked: {}, query: { branch: { kind: 'query' } } } as const;
 
 /** Every token but the first carries loss: neither side gains by leaving rows out. */
-function stepOptions(variant: Variant, step: number): StepOptions {
+function stepOptions(variant: keyof typeof latent, step: number): StepOptions {
 	return { learningRate: 1e-4, step, objective: { nextToken: { on: 'all' }, latent: latent[variant] } };
 }
 
@@ -43,19 +44,21 @@ async function write(name: BenchShapeName, folder: string): Promise<void> {
 	await exportHuggingFace(model, folder, { parts: ['predictor'] });
 }
 
-async function measure({ folder, batch, variant, dtype, steps }: Extract<Asked, { batch: string }>): Promise<Measured> {
-	await using model = await WorldModel.fromPretrained(folder, { computeDtype: dtype });
+async function measure(asked: Extract<Asked, { batch: string }>): Promise<Measured> {
+	const { folder, batch, variant, dtype, steps, threads } = asked;
+	await using model = await WorldModel.fromPretrained(folder, { computeDtype: dtype, threads });
 	const fixed = JSON.parse(readFileSync(batch, 'utf8')) as FixedBatch;
 	const training = trainingBatch(fixed, variant === 'query' ? 'query' : 'masked');
-	const losses: number[] = [];
+	const found: number[][] = [];
 	const seconds: number[] = [];
 	for (let step = 1; step <= steps + 2; step++) {
 		const started = performance.now();
-		const { loss } = await model.step(training, stepOptions(variant, step));
-		losses.push(loss);
+		if (variant === 'embed') found.push([...(await model.embed(training)).slice(0, 8)]);
+		else found.push([(await model.step(training, stepOptions(variant, step))).loss]);
 		if (step > 2) seconds.push((performance.now() - started) / 1000);
 	}
-	return { losses, seconds, peakMiB: process.resourceUsage().maxRSS / 1024 };
+	const checked = variant === 'embed' ? found[0]! : found.slice(0, 3).flat();
+	return { checked, seconds, peakMiB: process.resourceUsage().maxRSS / 1024 };
 }
 
 const { EHR_JEPA_BENCH_STAGE = 'null' } = process.env;

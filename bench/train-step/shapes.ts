@@ -35,15 +35,17 @@ export const benchShapes = {
 } as const satisfies Record<string, BenchShape>;
 export type BenchShapeName = keyof typeof benchShapes;
 
-/**
- * Multiplications and additions of one SFT step, three times those of its forward: of the linear maps, of causal attention
- * and of the head, every row of which carries loss.
- */
-export function sftFlops({ shape, vocabSize, sequences, tokens }: BenchShape): number {
+/** Multiplications and additions of the linear maps of all layers and of causal attention, forward. */
+export function forwardFlops({ shape, sequences, tokens }: BenchShape): number {
 	const { hiddenSize, intermediateSize, numHiddenLayers, numAttentionHeads, numKeyValueHeads, headDim } = shape;
 	const maps =
 		hiddenSize * headDim * (2 * numAttentionHeads + 2 * numKeyValueHeads) + 3 * hiddenSize * intermediateSize;
 	const attention = 2 * tokens * numAttentionHeads * headDim;
-	const perToken = numHiddenLayers * (2 * maps + attention) + 2 * vocabSize * hiddenSize;
-	return 3 * perToken * sequences * tokens;
+	return numHiddenLayers * (2 * maps + attention) * sequences * tokens;
+}
+
+/** Of an SFT step: three times those of its forward with the head, every row of which carries loss. */
+export function stepFlops(bench: BenchShape): number {
+	const head = 2 * bench.vocabSize * bench.shape.hiddenSize * bench.sequences * bench.tokens;
+	return 3 * (forwardFlops(bench) + head);
 }
