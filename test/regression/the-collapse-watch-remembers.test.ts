@@ -1,23 +1,16 @@
 /** A run that is stopped and resumed again and again warns of a collapse as one that never stops. */
 import { join } from 'node:path';
 import t from 'tap';
-import { openTokenStore, prepareStore, Trainer } from '../../lib/index.js';
+import { openTokenStore, Trainer } from '../../lib/index.js';
 import type { TrainConfigInput } from '../../lib/train/train-config.js';
 import { temporaryFolder } from '../fixtures/temporary-folder.js';
-import { tinyPatient, writeTinyMeds } from '../fixtures/tiny-meds.js';
+import { prepareTinyStore, tinyModel } from '../fixtures/tiny-model.js';
 
 const folder = temporaryFolder(t);
 const steps = 100;
 /** Nothing keeps this latent space open: the target follows at once, and no other loss holds it. */
 const config: TrainConfigInput = {
-	model: {
-		hiddenSize: 16,
-		intermediateSize: 32,
-		numHiddenLayers: 1,
-		numAttentionHeads: 2,
-		numKeyValueHeads: 1,
-		headDim: 8,
-	},
+	model: tinyModel,
 	objective: { nextToken: null, latent: { target: { kind: 'ema', momentum: 0 } } },
 	optimizer: { learningRate: 0.02 },
 	steps,
@@ -29,10 +22,7 @@ const config: TrainConfigInput = {
 };
 
 t.test('stopped after every 20 steps, with two readings in each part', { timeout: 180_000 }, async (t) => {
-	const patients = Array.from({ length: 40 }, (_, i) => tinyPatient(i + 1, [1, 5, 9, 12, 20]));
-	await writeTinyMeds(join(folder, 'meds'), { '0.parquet': patients.flat() });
-	await prepareStore(join(folder, 'meds'), join(folder, 'store'), { tokens: { kind: 'structured', minPatients: 1 } });
-	const store = await openTokenStore(join(folder, 'store'));
+	const store = await openTokenStore(await prepareTinyStore(folder));
 	t.teardown(() => store.close());
 
 	const straight: string[] = [];
