@@ -270,14 +270,14 @@ class Preparation {
 			const size = await embeddingRows(tokenizer, tokens.vocabSize);
 			return new TextVocabulary({
 				format: 'ehr-jepa/text-vocabulary',
-				version: 1,
+				version: 2,
 				dataset: name,
 				etl,
 				dataFingerprint: fingerprint,
 				tokenizer: tokenizer.sha256,
 				size,
 				maskTokenId: tokenizer.vocabularySize < size ? tokenizer.vocabularySize : null,
-				...(tokens.specialTokens === 'ids' ? { specialTokens: 'ids' as const } : {}),
+				specialTokens: tokens.specialTokens,
 				serialiser: new Serialiser(tokens.serialiser).options,
 			});
 		}
@@ -326,7 +326,7 @@ class Preparation {
 		return {
 			kind: 'text',
 			serialiser: vocabulary.file.serialiser,
-			specialTokens: vocabulary.file.specialTokens ?? 'text',
+			specialTokens: vocabulary.file.specialTokens,
 			descriptions: (await exists(codes)) ? codes : null,
 			tokenizer: { directory, contents: sharedContents(this.#given.tokenizer!) },
 		};
