@@ -3,9 +3,9 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { openTokenStore, prepareStore, Trainer } from '../../lib/index.js';
+import { openTokenStore, Trainer } from '../../lib/index.js';
 import { temporaryFolder } from '../fixtures/temporary-folder.js';
-import { tinyPatient, writeTinyMeds } from '../fixtures/tiny-meds.js';
+import { prepareTinyStore, tinyModel } from '../fixtures/tiny-model.js';
 
 /** Takes a new run folder when told to, fills it, holds it a while, says how it went. */
 const contender = `
@@ -65,20 +65,11 @@ t.test('of six processes started at once into one folder one works, and the othe
 
 t.test('a resume beside a running training is refused and removes nothing', async (t) => {
 	const folder = temporaryFolder(t);
-	const patients = Array.from({ length: 40 }, (_, i) => tinyPatient(i + 1, [1, 5, 9, 12, 20]));
-	await writeTinyMeds(join(folder, 'meds'), { '0.parquet': patients.flat() });
-	await prepareStore(join(folder, 'meds'), join(folder, 'store'), { tokens: { kind: 'structured', minPatients: 1 } });
+	await prepareTinyStore(folder);
 	const store = await openTokenStore(join(folder, 'store'));
 	t.teardown(() => store.close());
 	const run = join(folder, 'run');
-	const model = {
-		hiddenSize: 16,
-		intermediateSize: 32,
-		numHiddenLayers: 1,
-		numAttentionHeads: 2,
-		numKeyValueHeads: 1,
-		headDim: 8,
-	};
+	const model = tinyModel;
 	const config = { model, steps: 2, contextTokens: 24, futureTokens: 12, tokensPerStep: 128, tuningBatches: 1 };
 	const trainer = await Trainer.create(run, store, config);
 	const unfinished = join(run, 'checkpoints', '.step-00000001.0123456789ab.tmp');
