@@ -10,6 +10,7 @@ import * as exportModel from './commands/export.js';
 import * as importOmop from './commands/import-omop.js';
 import * as info from './commands/info.js';
 import * as prepare from './commands/prepare.js';
+import * as probe from './commands/probe.js';
 import * as report from './commands/report.js';
 import * as score from './commands/score.js';
 import * as simulate from './commands/simulate.js';
@@ -33,6 +34,7 @@ export const commands = [
 	tasks,
 	embed,
 	evaluate,
+	probe,
 	report,
 	score,
 	exportModel,
