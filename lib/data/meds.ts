@@ -101,7 +101,7 @@ async function openFiles(database: Database, directory: string): Promise<MedsFil
 	};
 }
 
-/** Columns of each file, and what is odd about them. @throws {DataError} For a file that no reader could use. */
+/** Columns of each file, and what is unusual about them. @throws {DataError} For a file that no reader could use. */
 async function readLayouts(
 	database: Database,
 	names: readonly string[],

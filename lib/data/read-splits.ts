@@ -191,7 +191,7 @@ async function loadFolders(
 	return true;
 }
 
-/** A folder that is called as a split says what another reader takes its subjects for. */
+/** A folder named after a split tells other readers which split its subjects are in. */
 async function checkFolders(database: Database, notes: string[]): Promise<void> {
 	const [found] = await database.rows(
 		`SELECT (count(*) FILTER (folder = 'train' AND split = 'held_out'))::DOUBLE AS leaked,

@@ -343,7 +343,7 @@ export class WorldModel {
 	}
 }
 
-// The border refuses fields that it does not know: a batch may carry more than the core reads.
+// The addon refuses fields that it does not know, and a batch may carry more than the core reads.
 function nativePacked({ tokens, cuSeqlens, positionIds }: PackedBatch): PackedBatch {
 	return { tokens, cuSeqlens, positionIds };
 }

@@ -64,7 +64,7 @@ export const PrepareOptions = z.strictObject({
 	lifeCodes: LifeCodeOptions.prefault({}),
 	/** Events that a thread is given at a time, and that one data file holds; absent: by the size of the data set. */
 	eventsPerPart: positiveInteger.optional(),
-	/** Absent: as many as the machine runs at once. Changes nothing in what is written. */
+	/** Absent: one per core. The number changes nothing in what is written. */
 	threads: positiveInteger.optional(),
 });
 export type PrepareOptions = z.input<typeof PrepareOptions>;

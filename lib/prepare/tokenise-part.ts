@@ -30,7 +30,7 @@ const heldOut = splits.indexOf('held_out');
 
 type Names = Readonly<Record<NameKind, readonly string[]>>;
 
-/** Takes the events of one patient after the other. */
+/** Receives the events of one patient after another. */
 interface PatientTokeniser {
 	event(columns: TimelineColumns, block: EventBlock, row: number): void;
 	endPatient(columns: TimelineColumns, low: number, high: number): void;
@@ -131,7 +131,7 @@ export class PartTokeniser {
 		let [outsideEvents, outsideSubjects] = [0, 0];
 		let [low, high] = [0, 0];
 		let [timeLow, timeHigh] = [0, staticHigh];
-		/** Place of the patient's split; -1: none, -2: there is no patient yet. */
+		/** Index of the patient's split; -1: in none, -2: no patient yet. */
 		let place = -2;
 		let columns: TimelineColumns | undefined;
 		const end = () => {

@@ -33,7 +33,7 @@ const fixes: Partial<Record<Column, string>> = {
 	prediction_time: 'write a timestamp',
 };
 
-/** A set of a task that nobody reaches is empty; one that was given must not be. */
+/** A drawn task may have no samples; a label set that was given must have some. */
 interface LoadOptions {
 	readonly mayBeEmpty: boolean;
 }
