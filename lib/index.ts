@@ -52,7 +52,7 @@ export {
 } from './evaluate/score.js';
 export type { ExportSummary } from './export/folder.js';
 export { type ExportOptions, exportHuggingFace } from './export/huggingface.js';
-export { exportModelFolder, type ModelFolderOptions, type ModelFolderSummary } from './export/model-folder.js';
+export { exportModelFolder, type ModelFolderOptions } from './export/model-folder.js';
 export { type ModelSize, modelSizes, type Qwen3Shape } from './model/qwen3-config.js';
 export type { LossOptions, StepOptions } from './model/step-options.js';
 export {

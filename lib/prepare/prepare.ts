@@ -64,7 +64,7 @@ export const PrepareOptions = z.strictObject({
 	lifeCodes: LifeCodeOptions.prefault({}),
 	/** Events that a thread is given at a time, and that one data file holds; absent: by the size of the data set. */
 	eventsPerPart: positiveInteger.optional(),
-	/** Absent: as many as the machine runs at once. Changes nothing in what is written. */
+	/** Absent: one per core. The number changes nothing in what is written. */
 	threads: positiveInteger.optional(),
 });
 export type PrepareOptions = z.input<typeof PrepareOptions>;
@@ -270,14 +270,14 @@ class Preparation {
 			const size = await embeddingRows(tokenizer, tokens.vocabSize);
 			return new TextVocabulary({
 				format: 'ehr-jepa/text-vocabulary',
-				version: 1,
+				version: 2,
 				dataset: name,
 				etl,
 				dataFingerprint: fingerprint,
 				tokenizer: tokenizer.sha256,
 				size,
 				maskTokenId: tokenizer.vocabularySize < size ? tokenizer.vocabularySize : null,
-				...(tokens.specialTokens === 'ids' ? { specialTokens: 'ids' as const } : {}),
+				specialTokens: tokens.specialTokens,
 				serialiser: new Serialiser(tokens.serialiser).options,
 			});
 		}
@@ -326,7 +326,7 @@ class Preparation {
 		return {
 			kind: 'text',
 			serialiser: vocabulary.file.serialiser,
-			specialTokens: vocabulary.file.specialTokens ?? 'text',
+			specialTokens: vocabulary.file.specialTokens,
 			descriptions: (await exists(codes)) ? codes : null,
 			tokenizer: { directory, contents: sharedContents(this.#given.tokenizer!) },
 		};
