@@ -83,7 +83,7 @@ t.test('each command works alone on what the one before wrote', async (t) => {
 	t.match(JSON.parse(evaluated).data, { vocabulary: { kind: 'structured' }, coverage: { events: simulated.events } });
 	t.same(
 		EvaluationFile.parse(JSON.parse(evaluated)).models.map(({ name }) => name),
-		['both', 'untrained', 'counts'],
+		['both', 'untrained', 'counts', 'counts+values'],
 	);
 	t.notMatch(evaluated, /NaN/);
 	ok('report', 'evaluation.json', 'report.html', '--run', 'both=runs/both');
@@ -273,7 +273,13 @@ t.test(
 		t.notMatch(stderr, /simulate/, 'the finished stage was kept');
 		t.ok(before.equals(readFileSync(join(folder, 'demo/cohort/metadata/codes.parquet'))));
 		t.match(EvaluationFile.parse(JSON.parse(readFileSync(join(folder, 'demo/evaluation.json'), 'utf8'))), {
-			models: [{ name: 'sft' }, { name: 'sft+jepa' }, { name: 'untrained' }, { name: 'counts' }],
+			models: [
+				{ name: 'sft' },
+				{ name: 'sft+jepa' },
+				{ name: 'untrained' },
+				{ name: 'counts' },
+				{ name: 'counts+values' },
+			],
 		});
 		const again = await runHere(t, ...args);
 		t.equal(again.status, 4);
