@@ -1,15 +1,12 @@
 #include "model/target_encoder.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/_foreach_lerp.h>
 #include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/stack.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
 #include <cmath>
-
-#include "core/error.h"
 
 namespace ehrjepa::model {
 namespace {
@@ -36,12 +33,10 @@ double global_norm(const std::vector<at::Tensor>& list) {
 TargetEncoder::TargetEncoder(const Qwen3Weights& encoder, const Qwen3Config& config)
     : config_(config), weights_(start_of(encoder)) {}
 
-void TargetEncoder::update_from(const Qwen3Weights& encoder, double momentum) {
-  if (!(momentum >= 0.0 && momentum <= 1.0)) {
-    throw Error("[target_encoder] momentum must lie in [0, 1] but is " + std::to_string(momentum));
-  }
+void TargetEncoder::restart_from(const Qwen3Weights& encoder) {
   const at::NoGradGuard no_grad;
-  at::_foreach_lerp_(tensors(weights_, config_), tensors(encoder, config_), 1.0 - momentum);
+  const std::vector<at::Tensor> target = tensors(weights_, config_), online = tensors(encoder, config_);
+  for (std::size_t i = 0; i < target.size(); ++i) target[i].copy_(online[i]);
 }
 
 double TargetEncoder::relative_distance(const Qwen3Weights& encoder) const {

@@ -69,19 +69,21 @@ Gradients gradients(WorldModel& model, std::span<const WorldModelBatch> batches,
 StepResult step(WorldModel& model, std::span<const WorldModelBatch> batches, const StepOptions& options,
                 const std::atomic<bool>& cancelled) {
   TrainingState& training = model.training();
-  if (options.restart_target) training.target_encoder.update_from(model.encoder(), 0.0);
+  if (options.restart_target) training.target_encoder.restart_from(model.encoder());
 
   // Acts 1 and 2: forward and backward.
   const Gradients pass = gradients(model, batches, options, cancelled, /*with_dropout=*/true);
 
-  // Act 3: update, then the momentum update of the target encoder.
-  StepResult result{pass.losses, clip_gradients(pass.values, options.gradient_clip)};
+  // Act 3: update, and the momentum update of the target encoder with it.
+  const StepResult result{pass.losses, gradient_norm(pass.values)};
   require_finite("gradient norm", result.gradient_norm);
   if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
-  training.optimizer.step(pass.values, options.optimizer);
-  if (options.latent_weight > 0.0 && options.latent.target == TargetKind::kEma) {
-    training.target_encoder.update_from(model.encoder(), options.momentum);
-  }
+  const bool with_target = options.latent_weight > 0.0 && options.latent.target == TargetKind::kEma;
+  training.optimizer.step(pass.values, {.adamw = options.optimizer,
+                                        .gradient_scale = clip_scale(result.gradient_norm, options.gradient_clip),
+                                        .momentum = with_target ? std::optional(options.momentum) : std::nullopt,
+                                        .seed = options.seed,
+                                        .step = options.step});
   return result;
 }
 

@@ -51,7 +51,7 @@ TrainingState::TrainingState(const model::Qwen3Weights& encoder, const EngineOpt
       target_encoder(encoder, options.config),
       trainable(with_predictor(trained_weights(encoder, options), predictor)),
       trainable_of_encoder(trainable.size() - predictor.named().size()),
-      optimizer(trainable) {}
+      optimizer(trainable, target_encoder.weights().trainable(options.config)) {}
 
 WorldModel::WorldModel(const EngineOptions& options)
     : options_(checked(options)),
