@@ -27,30 +27,36 @@ AdamW::AdamW(const std::vector<model::NamedTensor>& parameters, const std::vecto
 }
 
 void AdamW::step(const std::vector<at::Tensor>& gradients, const UpdateOptions& options) {
+  for (std::size_t i = 0; i < slots_.size(); ++i) update(i, gradients[i], options);
+}
+
+void AdamW::update(std::size_t index, const at::Tensor& gradient, const UpdateOptions& options) {
   const at::NoGradGuard no_grad;
   const AdamWOptions& adamw = options.adamw;
-  for (std::size_t i = 0; i < slots_.size(); ++i) {
-    Slot& slot = slots_[i];
-    const at::Tensor target = options.momentum ? slot.target : at::Tensor();
-    if (!gradients[i].defined() && !target.defined()) continue;
-    if (gradients[i].defined()) slot.steps.add_(1);
-    ops::adamw_({.parameter = slot.parameter,
-                 .exp_avg = slot.exp_avg,
-                 .exp_avg_sq = slot.exp_avg_sq,
-                 .target = target,
-                 .gradient = gradients[i].defined() ? gradients[i].contiguous() : at::Tensor()},
-                {.gradient_scale = options.gradient_scale,
-                 .learning_rate = adamw.learning_rate,
-                 .beta1 = adamw.beta1,
-                 .beta2 = adamw.beta2,
-                 .epsilon = adamw.epsilon,
-                 .weight_decay = slot.decays ? adamw.weight_decay : 0.0,
-                 .updates = std::max<std::int64_t>(1, std::llround(slot.steps.item<double>())),
-                 .momentum = options.momentum.value_or(1.0),
-                 .seed = options.seed,
-                 .step = options.step,
-                 .parameter = static_cast<std::uint32_t>(i)});
+  const Slot& slot = slots_[index];
+  const at::Tensor target = options.momentum ? slot.target : at::Tensor();
+  if (!gradient.defined() && !target.defined()) return;
+  double scale = options.gradient_scale;
+  if (gradient.defined()) {
+    slot.steps.add_(1);
+    if (options.parameter_clip > 0.0) scale *= clip_scale(gradient_norm({gradient}), options.parameter_clip);
   }
+  ops::adamw_({.parameter = slot.parameter,
+               .exp_avg = slot.exp_avg,
+               .exp_avg_sq = slot.exp_avg_sq,
+               .target = target,
+               .gradient = gradient.defined() ? gradient.contiguous() : at::Tensor()},
+              {.gradient_scale = scale,
+               .learning_rate = adamw.learning_rate,
+               .beta1 = adamw.beta1,
+               .beta2 = adamw.beta2,
+               .epsilon = adamw.epsilon,
+               .weight_decay = slot.decays ? adamw.weight_decay : 0.0,
+               .updates = std::max<std::int64_t>(1, std::llround(slot.steps.item<double>())),
+               .momentum = options.momentum.value_or(1.0),
+               .seed = options.seed,
+               .step = options.step,
+               .parameter = static_cast<std::uint32_t>(index)});
 }
 
 std::vector<model::NamedTensor> AdamW::state() const {

@@ -14,7 +14,8 @@ namespace ehrjepa::train {
 /// What one update is made with.
 struct UpdateOptions {
   AdamWOptions adamw;
-  double gradient_scale = 1.0;                    ///< what clipping makes of the gradients
+  double gradient_scale = 1.0;                    ///< what clipping by the global norm makes of the gradients
+  double parameter_clip = 0.0;                    ///< largest norm of the gradient of each parameter; 0 does not clip
   std::optional<double> momentum = std::nullopt;  ///< EMA decay of the target encoder; absent: it stays as it is
   std::uint64_t seed = 0;                         ///< stochastic rounding is drawn from seed and step
   std::uint32_t step = 0;
@@ -31,6 +32,8 @@ class AdamW {
 
   /// @param gradients  one per parameter, undefined where there is none.
   void step(const std::vector<at::Tensor>& gradients, const UpdateOptions& options);
+  /// The share of one parameter in a step. @param gradient  undefined: its target alone follows.
+  void update(std::size_t index, const at::Tensor& gradient, const UpdateOptions& options);
 
   /// Moments and step counts by name, for checkpoints. The tensors are the optimiser's own.
   std::vector<model::NamedTensor> state() const;
