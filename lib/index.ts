@@ -40,6 +40,7 @@ export type {
 	RolloutResult,
 } from './evaluate/evaluation-file.js';
 export type { FeatureTable } from './evaluate/features.js';
+export { type ProbeFile, type ProbeOptions, probeFeatures } from './evaluate/probe-features.js';
 export { type RolloutOptions, type RolloutTable, rollout } from './evaluate/rollout.js';
 export { readRollout, writeRollout } from './evaluate/rollout-file.js';
 export {

@@ -10,6 +10,7 @@ import * as exportModel from './commands/export.js';
 import * as importOmop from './commands/import-omop.js';
 import * as info from './commands/info.js';
 import * as prepare from './commands/prepare.js';
+import * as probe from './commands/probe.js';
 import * as report from './commands/report.js';
 import * as score from './commands/score.js';
 import * as simulate from './commands/simulate.js';
@@ -33,6 +34,7 @@ export const commands = [
 	tasks,
 	embed,
 	evaluate,
+	probe,
 	report,
 	score,
 	exportModel,
@@ -90,6 +92,14 @@ function refuseEmpty(args: Readonly<Record<string, unknown>>): true {
 	return true;
 }
 
+/** Runs the command line and ends the process as it says. @param argv - Arguments without node and script. */
+export async function run(argv: readonly string[]): Promise<void> {
+	process.exitCode = await main(argv);
+	// A process that ends by itself lets go of its signals before it runs the destructors of libtorch; a second Ctrl-C would
+	// then end it by the signal.
+	if (process.exitCode === exitCodes.aborted) process.exit();
+}
+
 function printError(error: unknown, json: boolean): void {
 	if (json) {
 		const { code = 'INTERNAL', message = String(error) } = error as { code?: string; message?: string };
@@ -100,5 +110,5 @@ function printError(error: unknown, json: boolean): void {
 }
 
 if (process.argv[1] !== undefined && import.meta.url === new URL(`file://${process.argv[1]}`).href) {
-	process.exitCode = await main(hideBin(process.argv));
+	await run(hideBin(process.argv));
 }

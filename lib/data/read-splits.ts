@@ -95,8 +95,18 @@ export async function splitsKey(directory: string): Promise<string> {
 		.digest('hex');
 }
 
-/** Reads the splits file into the table split_file. */
-async function loadSplitsFile(database: Database, path: string, notes: string[]): Promise<void> {
+/**
+ * Reads a splits file (MEDS subject_splits) into the table split_file.
+ *
+ * @param file - What messages call it.
+ * @throws {DataError} A subject with no or several splits, none of the known splits.
+ */
+export async function loadSplitsFile(
+	database: Database,
+	path: string,
+	notes: string[],
+	file = splitsFile,
+): Promise<void> {
 	const findings = new Findings();
 	const columns = checkSchema(splitsFile, await arrowTypes(database, path), schemas.splits, findings);
 	refuseErrors(findings);
@@ -105,13 +115,22 @@ async function loadSplitsFile(database: Database, path: string, notes: string[])
 		`CREATE TABLE split_file AS SELECT ${identifier(columns!.get('subject_id')!)}::BIGINT AS subject_id,
 			${identifier(columns!.get('split')!)}::VARCHAR AS split FROM ${parquetFiles(path)}`,
 	);
+	await checkSplitFile(database, file);
+}
+
+/**
+ * Checks the table split_file (subject_id, split).
+ *
+ * @param file - Where it comes from.
+ * @throws {DataError} A null, a subject with several splits, none of the known splits.
+ */
+export async function checkSplitFile(database: Database, file: string): Promise<void> {
 	const [found] = await database.rows(
 		`SELECT (SELECT count(*) FROM split_file WHERE subject_id IS NULL OR split IS NULL)::DOUBLE AS nulls,
 			(SELECT min(subject_id) FROM (SELECT subject_id FROM split_file GROUP BY subject_id HAVING count(*) > 1)) AS twice,
 			(SELECT count(*) FROM split_file WHERE split IN (${names}))::DOUBLE AS known,
 			(SELECT string_agg(DISTINCT split, ', ' ORDER BY split) FROM split_file) AS found`,
 	);
-	const file = splitsFile;
 	if (Number(found?.nulls) > 0) {
 		throw new DataError('meds', { file, rule: 'must not hold nulls', value: `${found?.nulls} rows with one` });
 	}
@@ -212,6 +231,6 @@ async function noteSubjects(database: Database, notes: string[]): Promise<void> 
 
 const names = splits.map(quoted).join(', ');
 
-function isSplit(name: string | null): name is Split {
+export function isSplit(name: string | null): name is Split {
 	return splits.includes(name as Split);
 }

@@ -21,6 +21,7 @@ import { writeWhole } from '../files/whole.js';
 import { packageVersion } from '../package-version.js';
 import type { StoreManifest } from '../store/manifest.js';
 import { Serialiser, SerialiserOptions } from '../text/serialiser.js';
+import { ThreadPool } from '../threads/thread-pool.js';
 import { CodeStatistics } from '../tokenizer/code-statistics.js';
 import { fitVocabulary, quantileSampleSize } from '../tokenizer/fit-vocabulary.js';
 import { QwenTokenizer, SpecialTokens } from '../tokenizer/qwen-tokenizer.js';
@@ -31,8 +32,7 @@ import type { LongOperation } from '../types.js';
 import { assembleStore } from './assemble.js';
 import { lostValueNotes, type ValueForm, valueForms } from './lost-values.js';
 import { makePartFolders, readPartSummary } from './part-files.js';
-import { PartPool } from './part-pool.js';
-import type { TokenisePlan } from './prepare-tasks.js';
+import type { PrepareAnswer, PrepareTask, PrepareThreadData, TokenisePlan } from './prepare-tasks.js';
 import { prefixRows } from './summary.js';
 
 const StructuredTokens = z.strictObject({
@@ -133,6 +133,10 @@ async function givenTokens({ tokens }: Config): Promise<GivenTokens> {
 	return { vocabulary: undefined, tokenizer, key: { tokenizer: tokenizer.sha256 } };
 }
 
+// A reader makes and forgets objects by the million: with V8's default of 16 MiB a sixth of its time was garbage collection.
+const resourceLimits = { maxYoungGenerationSizeMb: 64 };
+type PreparePool = ThreadPool<PrepareTask, PrepareAnswer>;
+
 /** What is known of the events before they are read one by one. */
 interface Survey {
 	readonly parts: readonly EventPart[];
@@ -178,11 +182,7 @@ class Preparation {
 		if (!splits.mayHold('train')) throw noTraining(source);
 		this.#throwIfAborted();
 		const threads = Math.min(this.#config.threads ?? availableParallelism(), survey.parts.length);
-		const pool = new PartPool(
-			threads,
-			{ source: survey.source, splits: splits.shared, lifeCodes: this.#config.lifeCodes, folder: this.#folder },
-			this.#operation.signal,
-		);
+		const pool = this.#threads(threads, { source: survey.source, splits: splits.shared });
 		let vocabulary: Vocabulary | TextVocabulary;
 		try {
 			vocabulary = await this.#vocabulary(survey, pool, source);
@@ -215,6 +215,12 @@ class Preparation {
 		await rm(join(this.#folder, 'parts'), { recursive: true });
 		await rm(join(this.#folder, 'names.parquet'));
 		return manifest;
+	}
+
+	#threads(count: number, shared: Pick<PrepareThreadData, 'source' | 'splits'>): PreparePool {
+		const data: PrepareThreadData = { ...shared, lifeCodes: this.#config.lifeCodes, folder: this.#folder };
+		const script = new URL('./prepare-worker.js', import.meta.url);
+		return new ThreadPool(count, { scope: 'prepare', script, data, signal: this.#operation.signal, resourceLimits });
 	}
 
 	/** Counts events by code and lists the strings that become numbers. */
@@ -256,7 +262,7 @@ class Preparation {
 		};
 	}
 
-	async #vocabulary(survey: Survey, pool: PartPool, splitSource: SplitSource): Promise<Vocabulary | TextVocabulary> {
+	async #vocabulary(survey: Survey, pool: PreparePool, splitSource: SplitSource): Promise<Vocabulary | TextVocabulary> {
 		const { tokens } = this.#config;
 		const { name, etl, fingerprint } = this.#dataset;
 		if (tokens.kind === 'text') {
@@ -290,7 +296,7 @@ class Preparation {
 
 	async #fit(
 		survey: Survey,
-		pool: PartPool,
+		pool: PreparePool,
 		{ minPatients, bins }: Extract<Config['tokens'], { readonly kind: 'structured' }>,
 		splitSource: SplitSource,
 	): Promise<Vocabulary> {
@@ -302,8 +308,7 @@ class Preparation {
 			this.#progress('fit vocabulary', survey),
 		);
 		const all = new CodeStatistics(options);
-		for (const answer of await pool.all({ kind: 'end-fit' }))
-			if (answer.kind === 'statistics') all.addAll(answer.statistics);
+		for (const counted of await pool.all({ kind: 'end-fit' })) if (counted) all.addAll(counted);
 		const data = all.data();
 		if (data.events === 0) throw noTraining(splitSource);
 		return fitVocabulary(data, { code: survey.codes, unit: survey.units }, this.#dataset, {
@@ -327,7 +332,7 @@ class Preparation {
 		};
 	}
 
-	async #tokenise(survey: Survey, pool: PartPool, plan: TokenisePlan): Promise<void> {
+	async #tokenise(survey: Survey, pool: PreparePool, plan: TokenisePlan): Promise<void> {
 		const tasks = [];
 		const onEvents = this.#progress('tokenise', survey);
 		for (const [number, part] of survey.parts.entries()) {

@@ -13,7 +13,7 @@ import { requirePath } from '../files/path.js';
 import { type IndexDate, type Split, splits } from '../types.js';
 import { DecidingCode } from './deciding-codes.js';
 import { labelFiles } from './label-sets.js';
-import { loadLabels } from './load-labels.js';
+import { type LabelCounts, loadLabels } from './load-labels.js';
 
 const TaskListEntry = z.strictObject({
 	name: z.string(),
@@ -172,9 +172,20 @@ export interface LabelRow extends IndexDate {
  */
 export async function readLabels(directory: string): Promise<LabelRow[]> {
 	requirePath('tasks', 'directory', directory);
-	const files = await labelFiles(directory);
+	return (await readLabelFiles(await labelFiles(directory), { mayBeEmpty: true })).labels;
+}
+
+/**
+ * The same of named files, with what was left out.
+ *
+ * @throws {DataError} Also when they hold no label, unless they may.
+ */
+export function readLabelFiles(
+	files: readonly string[],
+	{ mayBeEmpty }: { readonly mayBeEmpty: boolean },
+): Promise<{ readonly labels: LabelRow[]; readonly counts: LabelCounts }> {
 	return withDatabase({}, async (database) => {
-		await loadLabels(database, files, { mayBeEmpty: true });
+		const counts = await loadLabels(database, files, { mayBeEmpty });
 		const rows: LabelRow[] = [];
 		for await (const chunk of database.stream('SELECT subject_id, t, value FROM labels ORDER BY subject_id, t')) {
 			const subjects = chunk.getColumnVector(0) as DuckDBBigIntVector;
@@ -188,7 +199,7 @@ export async function readLabels(directory: string): Promise<LabelRow[]> {
 				});
 			}
 		}
-		return rows;
+		return { labels: rows, counts };
 	});
 }
 

@@ -1,4 +1,4 @@
-import type { OutputError } from '../errors.js';
+import { OutputError } from '../errors.js';
 import type { WorldModel } from '../model/world-model.js';
 import type { NativeStateKind } from '../native.js';
 import { packageVersion } from '../package-version.js';
@@ -68,10 +68,17 @@ export class CheckpointWriter {
 	/**
 	 * Waits for what is being written.
 	 *
-	 * @throws {OutputError} When the newest checkpoint could not be written.
+	 * @throws {OutputError} When the newest checkpoint could not be written; says how to go on.
 	 */
 	async finish(): Promise<void> {
 		await this.#writing;
-		if (this.#failure !== undefined) throw this.#failure.error;
+		if (this.#failure === undefined) return;
+		const { step, error } = this.#failure;
+		const saved = (await this.#folder.checkpoints()).at(-1)?.step;
+		const from = saved === undefined ? 'begins again, as there is no checkpoint yet' : `goes on from step ${saved}`;
+		throw new OutputError(
+			`${error.message}; step ${step} is not saved: when there is room, train --resume (Trainer.resume) ${from}`,
+			{ cause: error },
+		);
 	}
 }

@@ -8,6 +8,7 @@ import { openTokenStore, prepareStore, RunFolder, simulateCohort, Trainer } from
 import { RandomStream } from '../../lib/random.js';
 import type { TrainConfigInput } from '../../lib/train/train-config.js';
 import { temporaryFolder } from '../fixtures/temporary-folder.js';
+import { tinyModel } from '../fixtures/tiny-model.js';
 
 const child = fileURLToPath(new URL('../fixtures/train-step-by-step.js', import.meta.url));
 const folder = temporaryFolder(t);
@@ -67,14 +68,7 @@ for (const [name, variant] of Object.entries(variants)) {
 			{ timeout: 180_000 },
 			async (t) => {
 				const config: TrainConfigInput = {
-					model: {
-						hiddenSize: 16,
-						intermediateSize: 32,
-						numHiddenLayers: 2,
-						numAttentionHeads: 2,
-						numKeyValueHeads: 1,
-						headDim: 8,
-					},
+					model: { ...tinyModel, numHiddenLayers: 2 },
 					...variant.config,
 					computeDtype,
 					contextTokens: 48,

@@ -219,6 +219,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 			'weights',
 		],
 		'evaluate <meds> <tasks> <out>': ['draws', 'meds', 'model', 'out', 'rollout', 'seed', 'store', 'tasks'],
+		'probe <out>': ['column', 'draws', 'features', 'labels', 'out', 'seed', 'splits'],
 		'report <evaluation> <out>': ['evaluation', 'out', 'run', 'title'],
 		'score <model> <out>': ['dtype', 'hidden', 'model', 'out', 'split', 'store', 'tokens', 'window'],
 		'export <model> <out>': ['adapters', 'base-model', 'dtype', 'max-shard-size', 'model', 'out', 'store', 'tokenizer'],

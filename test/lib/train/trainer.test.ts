@@ -16,16 +16,10 @@ import {
 import { learningRateAt } from '../../../lib/train/schedule.js';
 import { OptimizerConfig, type TrainConfigInput } from '../../../lib/train/train-config.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
+import { tinyModel } from '../../fixtures/tiny-model.js';
 
 const tiny: TrainConfigInput = {
-	model: {
-		hiddenSize: 16,
-		intermediateSize: 32,
-		numHiddenLayers: 2,
-		numAttentionHeads: 2,
-		numKeyValueHeads: 1,
-		headDim: 8,
-	},
+	model: { ...tinyModel, numHiddenLayers: 2 },
 	contextTokens: 48,
 	futureTokens: 24,
 	tokensPerStep: 512,
