@@ -55,7 +55,7 @@ void expect_same(const AdamWTensors& found, const AdamWTensors& expected) {
 void compare(at::ScalarType dtype, Isa isa) {
   if (!runs(isa)) throw check::Skipped("this processor has not the instructions");
   for (const AdamWCase& c : adamw_cases) {
-    if (dtype == at::kBFloat16 && c.elements > 1'000'000) continue;  // the reference rounds one by one
+    if (c.elements > 1'000'000) continue;  // a case of the benchmark
     const AdamWTensors ours = inputs_of(c, dtype), expected = copy_of(ours);
     adamw_cpu::update(ours, update, isa);
     adamw_reference_(expected, update);
@@ -226,7 +226,7 @@ TEST("adamw: errors name argument, rule and value") {
   EXPECT_THROWS(adamw_(tensors, other), "[adamw] updates must be at least 1 but is 0");
   tensors.gradient = at::ones({7});
   EXPECT_THROWS(adamw_(tensors, update), "[adamw] gradient must be contiguous, with the shape, dtype and device");
-  tensors.gradient = tensors.target = {};
+  tensors.gradient = tensors.target = at::Tensor();
   EXPECT_THROWS(adamw_(tensors, update), "[adamw] there must be a gradient or a target but there is neither");
   tensors = inputs_of({"", 8, true, true}, at::kDouble);
   EXPECT_THROWS(adamw_(tensors, update), "[adamw] parameter must be float32 or bfloat16 but is Double");

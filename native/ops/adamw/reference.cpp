@@ -52,7 +52,8 @@ void adamw_reference_(const AdamWTensors& tensors, const AdamWUpdate& update) {
     at::Tensor exp_avg = wide(tensors.exp_avg);
     exp_avg = exp_avg + (gradient - exp_avg) * f.beta1_rest;
     const at::Tensor exp_avg_sq = wide(tensors.exp_avg_sq) * f.beta2 + gradient * gradient * f.beta2_rest;
-    const at::Tensor scale = exp_avg_sq.sqrt() * f.root_scale + f.epsilon;
+    // By way of float64: libtorch's float32 roots may be off in the last bit.
+    const at::Tensor scale = exp_avg_sq.to(at::kDouble).sqrt().to(at::kFloat) * f.root_scale + f.epsilon;
     write(tensors.parameter, wide(tensors.parameter) * f.decay - exp_avg * f.step_size / scale, update,
           Share::kParameter);
     write(tensors.exp_avg, exp_avg, update, Share::kExpAvg);

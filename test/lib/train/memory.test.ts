@@ -177,17 +177,20 @@ t.test('a model of one’s own trains in bfloat16 with stochastic rounding', asy
 t.test('what cannot go together is refused with the option’s name', async (t) => {
 	const refused = async (config: TrainConfigInput, message: RegExp) =>
 		t.rejects(Trainer.create(newRun(), store, { ...tiny, ...config }), { code: 'EHR_JEPA_CONFIG', message });
-	await refused({ optimizer: { updateInBackward: true } }, /updateInBackward must go with "clipBy": "parameter"/);
+	await refused({ optimizer: { updateInBackward: true } }, /updateInBackward: must go with "clipBy": "parameter"/);
 	const optimizer = { updateInBackward: true, clipBy: 'parameter' } as const;
-	await refused({ optimizer, microBatches: 2 }, /updateInBackward must be off with more than one of microBatches/);
+	await refused({ optimizer, microBatches: 2 }, /updateInBackward: must be off with more than one of microBatches/);
 	await refused(
 		{ optimizer, objective: { latent: { interferenceEvery: 2 } } },
-		/updateInBackward must be off with interferenceEvery/,
+		/updateInBackward: must be off with interferenceEvery/,
 	);
-	await refused({ parameterDtype: 'bfloat16', trainable: { kind: 'lora', rank: 2 } }, /parameterDtype must be float32/);
+	await refused(
+		{ parameterDtype: 'bfloat16', trainable: { kind: 'lora', rank: 2 } },
+		/parameterDtype: must be float32/,
+	);
 	await refused({ activationCheckpointing: 'all' as 'none' }, /activationCheckpointing/);
 	t.throws(() => new WorldModel({ vocabSize: 30, stochasticRounding: true }), {
 		code: 'EHR_JEPA_CONFIG',
-		message: /stochasticRounding must go with "parameterDtype": "bfloat16"/,
+		message: /stochasticRounding: must go with "parameterDtype": "bfloat16"/,
 	});
 });
