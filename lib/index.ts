@@ -52,7 +52,7 @@ export {
 } from './evaluate/score.js';
 export type { ExportSummary } from './export/folder.js';
 export { type ExportOptions, exportHuggingFace } from './export/huggingface.js';
-export { exportModelFolder, type ModelFolderOptions, type ModelFolderSummary } from './export/model-folder.js';
+export { exportModelFolder, type ModelFolderOptions } from './export/model-folder.js';
 export { type ModelSize, modelSizes, type Qwen3Shape } from './model/qwen3-config.js';
 export type { LossOptions, StepOptions } from './model/step-options.js';
 export {
@@ -66,7 +66,8 @@ export {
 } from './model/world-model.js';
 export type { CollapseMonitors } from './objective/collapse-monitors.js';
 export { type Objective, type ObjectivePreset, objectivePresets } from './objective/objective.js';
-export { type PrepareOptions, prepareStore } from './prepare/prepare.js';
+export { prepareStore } from './prepare/prepare.js';
+export type { PrepareOptions } from './prepare/prepare-options.js';
 export { writeReport } from './report/report.js';
 export type { ReportInput } from './report/report-data.js';
 export { Sampler, type SamplerOptions } from './sample/sampler.js';

@@ -94,7 +94,7 @@ export async function readStoredTensors(path: string): Promise<SafetensorsFile<S
 		try {
 			const text = new TextDecoder('utf-8', { fatal: true }).decode(headerBytes);
 			json = parseJson(text);
-			// It keeps the last of two equal keys without a word.
+			// JSON.parse silently keeps the last of two equal keys.
 			const twice = repeatedKey(text);
 			if (twice !== undefined) return fail(`header must name every key once but names "${twice}" twice`);
 		} catch (cause) {

@@ -15,7 +15,7 @@ const shared = {
 	steps: positiveInteger.optional(),
 	/** Draws of the step come from it and from `step`. */
 	seed: seed.default(1),
-	/** Read the collapse monitors as well, which takes a little time. */
+	/** Read the collapse monitors as well, which takes some time. */
 	collapseMonitors: z.boolean().default(false),
 };
 

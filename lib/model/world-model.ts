@@ -119,6 +119,7 @@ export class WorldModel {
 	readonly options: z.output<typeof WorldModelOptions>;
 	readonly #engine: NativeEngine;
 	#nextJob = 1;
+	#source: string | undefined;
 
 	/**
 	 * @throws {ConfigError} {NativeError} For a mask token or a shape that breaks a rule of the model.
@@ -162,6 +163,7 @@ export class WorldModel {
 			'from-files',
 		);
 		try {
+			model.#source = directory;
 			await model.loadTensors('encoder', entries, placement);
 			// A frozen model has no predictor: `predictLatent` asks for float32.
 			if (predictor === undefined && config.predictor !== undefined && !model.isFrozen)
@@ -171,6 +173,11 @@ export class WorldModel {
 			await model.close();
 			throw cause;
 		}
+	}
+
+	/** HuggingFace folder that it was opened from; undefined for any other model. */
+	get source(): string | undefined {
+		return this.#source;
 	}
 
 	get hiddenSize(): number {
@@ -357,7 +364,7 @@ export class WorldModel {
 	}
 }
 
-// The border refuses fields that it does not know: a batch may carry more than the core reads.
+// The addon refuses fields that it does not know, and a batch may carry more than the core reads.
 function nativePacked({ tokens, cuSeqlens, positionIds }: PackedBatch): PackedBatch {
 	return { tokens, cuSeqlens, positionIds };
 }
