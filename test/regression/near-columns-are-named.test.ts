@@ -139,7 +139,7 @@ t.test('hidden label files are not read, and it is said', async (t) => {
 });
 
 t.test(
-	'cells apart by blanks are read where each line has all of them, else refused with the way to export them',
+	'cells separated by spaces are read where each line has all of them, else refused with the way to export them',
 	async (t) => {
 		const cdm = writeOmopCsv(join(folder, 'blanks'), { concept });
 		// R's write.table with its defaults: the names of rows have no name.
@@ -152,7 +152,7 @@ t.test(
 		const text = '"person_id" "birth_datetime" "gender_source_value"\n1 "1950-02-03 04:05:06" "not said"\n2 NA "M"\n';
 		writeFileSync(join(cdm, 'PERSON.csv'), text);
 		const report = await importOmop(cdm, join(folder, 'blanks-meds'), { threads: 1, maxDropped: 1 });
-		t.match(report, { persons: 2, csv: { person: ['blanks, text in quotes, utf-8'] } });
+		t.match(report, { persons: 2, csv: { person: ['spaces, text in quotes, utf-8'] } });
 		const births = (await medsRows(join(folder, 'blanks-meds'))).filter(({ code }) => code === 'MEDS_BIRTH');
 		t.match(births, [{ time: '1950-02-03 04:05:06' }]);
 	},

@@ -21,7 +21,7 @@ const delimiters = ['\t', ',', ';', '|'];
 /**
  * Finds out how a file is written. Text is quoted with doubled quotes unless only another reading gives every record as many
  * cells as the header: quotes inside a cell are written `\"`, or mean nothing (OHDSI's vocabulary files are tab-separated and
- * hold bare quotes). Blanks between cells are taken for such where all names of the header are apart by one and every line has
+ * hold bare quotes). Spaces between cells are taken for delimiters where all names of the header are separated by one and every line has
  * as many cells.
  *
  * @throws {DataError} Names file, line, rule and fix; never what is in the line.
@@ -69,7 +69,7 @@ export async function csvForm(path: string, name: string, given: 'utf-8' | 'lati
 	if (blanks) {
 		throw new DataError('omop', {
 			file: name,
-			rule: 'must have as many cells in each line as in the header, whose names are apart by blanks',
+			rule: 'must have as many cells in each line as in the header, whose names are separated by spaces',
 			value:
 				cells === 0 ? `another quoting in line ${line}` : `${cells} cells in line ${line} and ${columns.length} names`,
 			fix: "export it with commas (in R: write.csv, or write.table with sep = ',' and row.names = FALSE)",
