@@ -66,7 +66,8 @@ export {
 } from './model/world-model.js';
 export type { CollapseMonitors } from './objective/collapse-monitors.js';
 export { type Objective, type ObjectivePreset, objectivePresets } from './objective/objective.js';
-export { type PrepareOptions, prepareStore } from './prepare/prepare.js';
+export { prepareStore } from './prepare/prepare.js';
+export type { PrepareOptions } from './prepare/prepare-options.js';
 export { writeReport } from './report/report.js';
 export type { ReportInput } from './report/report-data.js';
 export { Sampler, type SamplerOptions } from './sample/sampler.js';

@@ -21,7 +21,7 @@ export interface OpenedModel {
 export async function modelFolderKind(path: string): Promise<'run' | 'huggingface' | 'adapter' | undefined> {
 	const file = join(path, 'config.json');
 	if (!(await exists(file))) return (await exists(join(path, adapterConfigName))) ? 'adapter' : undefined;
-	// What is wrong with a file that is no JSON is said where the model is read.
+	// A file that is not JSON is reported where the model is read.
 	const config = (await readJson(file, { scope: 'model' }).catch(() => null)) as { readonly format?: unknown } | null;
 	return config?.format === 'ehr-jepa/run' ? 'run' : 'huggingface';
 }

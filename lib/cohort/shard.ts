@@ -37,7 +37,7 @@ export interface ShardSummary {
 	readonly usedCodes: Uint8Array<ArrayBuffer>;
 }
 
-// Patients between two looks at what the outside wants.
+// Patients simulated between two checks for an abort.
 const patientsPerTurn = 32;
 
 /** Shards of a cohort from `patients` and these alone, so that the number of threads cannot change the files. */

@@ -1,4 +1,4 @@
-import { parquetFiles } from '../files/duckdb-files.js';
+import { fileNameColumn, parquetFiles } from '../files/duckdb-files.js';
 import { isMissingWordSql } from './missing-words.js';
 import { identifier } from './query.js';
 
@@ -36,8 +36,8 @@ export function eventsSql(source: EventFiles, text: readonly TextColumn[] = []):
 			});
 			// Not cast to TIMESTAMP first: that would bring a zoned time to the zone of this machine.
 			return `SELECT ${own('subject_id')}::BIGINT AS subject_id, epoch_us(${own('time')}) AS time, ${own('code')}::VARCHAR AS code,
-				${value === undefined ? 'NULL::FLOAT' : finiteSql(value)} AS value, ${[...texts, 'filename', 'file_row_number'].join(', ')}
-				FROM ${parquetFiles(files, { rowNumbers: true })}`;
+				${value === undefined ? 'NULL::FLOAT' : finiteSql(value)} AS value, ${[...texts, `${identifier(fileNameColumn)} AS filename`, 'file_row_number'].join(', ')}
+				FROM ${parquetFiles(files, { rowNumbers: true, fileNames: true })}`;
 		})
 		.join('\nUNION ALL\n');
 }

@@ -17,7 +17,7 @@ export interface EventPart {
 	readonly subjects?: readonly [from: string | null, until: string | null];
 	/** About how many events. */
 	readonly events: number;
-	/** The split after which the folder of its files is called. */
+	/** The split that the folder of its files is named after. */
 	readonly folder: Split | undefined;
 }
 

@@ -1,6 +1,6 @@
 /**
  * Names of columns that are not read though they are nearly those of columns that are: by a letter or two, by blanks or
- * underscores, or by a word at either end (`unit_source`, `value`). Somebody may expect them to be read.
+ * underscores, or by a word at either end (`unit_source`, `value`). A user may expect them to be read.
  *
  * @param known - Names that are read.
  */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
+import { lstat, readFile } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import type { DuckDBBigIntVector, DuckDBVarCharVector } from '@duckdb/node-api';
 import { DataError } from '../errors.js';
@@ -7,7 +7,7 @@ import { parquetFiles } from '../files/duckdb-files.js';
 import { type Split, splits } from '../types.js';
 import { subjectApart } from './check-events.js';
 import { type EventLayout, eventsSql, layoutsOf } from './event-columns.js';
-import { type Database, identifier, quoted } from './query.js';
+import { type Database, identifier, quoted, reading } from './query.js';
 import { folderSplit, hashedSplit, type SplitSource } from './splits.js';
 import { arrowTypes } from './validate/arrow-types.js';
 import { Findings } from './validate/rule.js';
@@ -78,7 +78,8 @@ export async function loadSplits(database: Database, dataset: SplitFiles, notes:
 /** Whether a data set brings a splits file. */
 async function hasSplitsFile(directory: string): Promise<boolean> {
 	try {
-		await stat(join(directory, splitsFile));
+		// Not where a link leads: one to nowhere is a splits file that is gone.
+		await lstat(join(directory, splitsFile));
 		return true;
 	} catch (cause) {
 		const { code, message } = cause as NodeJS.ErrnoException;
@@ -108,12 +109,15 @@ export async function loadSplitsFile(
 	file = splitsFile,
 ): Promise<void> {
 	const findings = new Findings();
-	const columns = checkSchema(splitsFile, await arrowTypes(database, path), schemas.splits, findings);
+	const types = await arrowTypes(database, 'meds', splitsFile, path);
+	const columns = checkSchema(splitsFile, types, schemas.splits, findings);
 	refuseErrors(findings);
 	notes.push(...findingNotes(findings));
-	await database.run(
-		`CREATE TABLE split_file AS SELECT ${identifier(columns!.get('subject_id')!)}::BIGINT AS subject_id,
+	await reading('meds', splitsFile, () =>
+		database.run(
+			`CREATE TABLE split_file AS SELECT ${identifier(columns!.get('subject_id')!)}::BIGINT AS subject_id,
 			${identifier(columns!.get('split')!)}::VARCHAR AS split FROM ${parquetFiles(path)}`,
+		),
 	);
 	await checkSplitFile(database, file);
 }
@@ -187,7 +191,7 @@ async function loadFolders(
 	return true;
 }
 
-/** A folder that is called as a split says what another reader takes its subjects for. */
+/** A folder named after a split tells other readers which split its subjects are in. */
 async function checkFolders(database: Database, notes: string[]): Promise<void> {
 	const [found] = await database.rows(
 		`SELECT (count(*) FILTER (folder = 'train' AND split = 'held_out'))::DOUBLE AS leaked,

@@ -1,5 +1,6 @@
 import { type DuckDBBigIntVector, type DuckDBListVector, FLOAT, LIST, listValue } from '@duckdb/node-api';
-import { identifier, withDatabase } from '../data/query.js';
+import { requireColumns } from '../data/parquet-columns.js';
+import { identifier, queryFile, withDatabase } from '../data/query.js';
 import { DataError, OutputError } from '../errors.js';
 import { copyToParquet, keyValueMetadata, parquetFiles } from '../files/duckdb-files.js';
 import { requirePath } from '../files/path.js';
@@ -9,7 +10,7 @@ import { type ContextCounts, indexBatches } from '../sample/index-windows.js';
 import type { TokenStore } from '../store/token-store.js';
 import { type IndexDate, type LongOperation, splits } from '../types.js';
 import type { FeatureTable } from './features.js';
-import { checkStateColumns, finiteNumbers, finiteTimeSql, sampleOf, UniqueSamples } from './state-rows.js';
+import { finiteNumbers, finiteTimeSql, sampleColumns, sampleOf, UniqueSamples } from './state-rows.js';
 
 export interface EmbedOptions extends LongOperation {
 	/** Tokens of history before the index date; the same as in training fits best. */
@@ -113,8 +114,8 @@ export async function writeEmbeddings(
  */
 export async function readEmbeddings(path: string, column = 'embedding'): Promise<FeatureTable> {
 	requirePath('embeddings', 'path', path);
-	return withDatabase({}, async (database) => {
-		await checkStateColumns(database, 'embeddings', path, [column]);
+	return queryFile('embeddings', path, {}, async (database) => {
+		await requireColumns(database, 'embeddings', path, { ...sampleColumns, [column]: 'a list of numbers' });
 		const list = identifier(column);
 		const file = parquetFiles(path, { rowNumbers: true });
 		const [shape] = await database.rows(

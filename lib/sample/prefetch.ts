@@ -43,7 +43,7 @@ export async function* prefetchBatches(
 	const askAhead = () => {
 		for (; drawn.length < batchesAhead && asked <= last; asked++) {
 			const batch = thread.ask('next');
-			batch.catch(() => {}); // surfaces where it is awaited
+			batch.catch(() => {}); // reported where it is awaited
 			drawn.push(batch);
 		}
 	};

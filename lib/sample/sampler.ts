@@ -111,7 +111,7 @@ export class Sampler {
 		for (let step = first; step <= last; step++) {
 			const batch = await this.batch(step);
 			const pool = Math.floor((step - 1) / poolBatches);
-			if ((pool + 1) * poolBatches < last) void this.pool(pool + 1).catch(() => {}); // surfaces where it is awaited
+			if ((pool + 1) * poolBatches < last) void this.pool(pool + 1).catch(() => {}); // reported where it is awaited
 			yield batch;
 		}
 	}

@@ -27,7 +27,7 @@ export interface IndexEntry {
 	readonly days: number;
 }
 
-/** Columns of the patients of a split, by subject_id. */
+/** Columns of a split's patients, in order of subject_id. */
 export interface IndexColumns {
 	readonly subjectIds: BigInt64Array;
 	readonly files: Int32Array;

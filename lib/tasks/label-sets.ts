@@ -48,6 +48,7 @@ export async function labelFiles(directory: string): Promise<string[]> {
 /** Relative to the root with `/`, sorted; hidden files and folders are passed over. */
 async function parquetFiles(root: string): Promise<FolderFiles> {
 	const found = await visibleFiles(root, /\.parquet$/).catch((cause: NodeJS.ErrnoException) => {
+		if (cause instanceof DataError) throw cause;
 		const value = cause.code ?? 'unreadable';
 		throw new DataError('labels', { file: root, rule: 'must be a folder of label sets', value }, { cause });
 	});

@@ -4,7 +4,8 @@ import type { DuckDBBigIntVector, DuckDBBooleanVector, DuckDBVarCharVector } fro
 import { z } from 'zod';
 import { parseConfig } from '../config.js';
 import { LifeCodeOptions } from '../data/life-codes.js';
-import { withDatabase } from '../data/query.js';
+import { requireColumns } from '../data/parquet-columns.js';
+import { queryFile } from '../data/query.js';
 import { splitSources } from '../data/splits.js';
 import { DataError } from '../errors.js';
 import { parquetFiles } from '../files/duckdb-files.js';
@@ -103,14 +104,19 @@ export interface IndexDateRow extends IndexDate {
 export async function readIndexDates(directory: string): Promise<IndexDateRow[]> {
 	requirePath('tasks', 'directory', directory);
 	const file = join(directory, 'index_dates.parquet');
-	return withDatabase({}, async (database) => {
+	return queryFile('tasks', file, {}, async (database) => {
+		await requireColumns(database, 'tasks', file, {
+			subject_id: 'a whole number',
+			prediction_time: 'a timestamp',
+			split: 'a text',
+		});
 		const rows: IndexDateRow[] = [];
 		const seen = new Set<string>();
 		const refuse = (column: string, rule: string, value: string): never => {
 			throw new DataError('tasks', { file, column, rule, value, fix: 'build the tasks again' });
 		};
 		for await (const chunk of database.stream(
-			`SELECT subject_id, epoch_us(prediction_time), split FROM ${parquetFiles(file)}`,
+			`SELECT subject_id::BIGINT, CASE WHEN isfinite(prediction_time) THEN epoch_us(prediction_time) END, split::VARCHAR FROM ${parquetFiles(file)}`,
 		)) {
 			const subjects = chunk.getColumnVector(0) as DuckDBBigIntVector;
 			const times = chunk.getColumnVector(1) as DuckDBBigIntVector;
@@ -184,7 +190,7 @@ export function readLabelFiles(
 	files: readonly string[],
 	{ mayBeEmpty }: { readonly mayBeEmpty: boolean },
 ): Promise<{ readonly labels: LabelRow[]; readonly counts: LabelCounts }> {
-	return withDatabase({}, async (database) => {
+	return queryFile('labels', files[0] ?? 'labels', {}, async (database) => {
 		const counts = await loadLabels(database, files, { mayBeEmpty });
 		const rows: LabelRow[] = [];
 		for await (const chunk of database.stream('SELECT subject_id, t, value FROM labels ORDER BY subject_id, t')) {

@@ -28,7 +28,7 @@ export function serveTasks<Data, Task, Answer>(
 	const post = (reply: Reply<Answer>, buffers: ArrayBuffer[] = []) => port.postMessage(reply, buffers);
 	const stop = new AbortController();
 	const service = start(workerData as Data, stop.signal);
-	service.catch(() => {}); // every task tells it
+	service.catch(() => {}); // each task reports it
 	const onProgress = (amount: number) => post({ kind: 'progress', amount });
 	const perform = async (task: Task) => {
 		if (stop.signal.aborted) return;

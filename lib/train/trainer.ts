@@ -204,7 +204,7 @@ export class Trainer {
 		const learningRate = learningRateAt(step, config.steps, config.optimizer);
 		const { latent } = config.objective;
 		const { momentum } = weightsAt(config.objective, step, config.steps);
-		const { beta1, beta2, epsilon, weightDecay, gradientClip } = config.optimizer;
+		const { beta1, beta2, epsilon, weightDecay, gradientClip, clipBy, updateInBackward } = config.optimizer;
 		const started = performance.now();
 		const result = await this.model.step(
 			batches,
@@ -220,6 +220,8 @@ export class Trainer {
 				epsilon,
 				weightDecay,
 				gradientClip,
+				clipBy,
+				updateInBackward,
 			},
 			signal,
 		);

@@ -7,12 +7,16 @@
 #include <ATen/ops/silu.h>
 #include <ATen/ops/tensor.h>
 
+#include <array>
 #include <cmath>
+#include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/error.h"
 #include "model/layout.h"
+#include "model/recompute.h"
 #include "ops/attention/attention.h"
 #include "ops/rms_norm/rms_norm.h"
 #include "ops/rotary/rotary.h"
@@ -54,6 +58,7 @@ struct Pass {
   const PackedTokens& batch;
   const std::optional<DropoutKey>& dropout;
   ops::RotaryTables rotary;
+  ActivationCheckpointing checkpointing;
 };
 
 /// @param wanted  null: every row. @return (Q, D)
@@ -81,16 +86,91 @@ at::Tensor mlp_block(const at::Tensor& x_TD, const BlockMaps& maps) {
   return maps(LinearMap::kDown, hidden_TF);
 }
 
-/// A pre-norm block. @param wanted  null: every row. @return (Q, D)
-at::Tensor decoder_block(const Pass& pass, std::size_t index, const at::Tensor& x_TD, const WantedRows* wanted) {
+at::Tensor norm(const Pass& pass, const at::Tensor& x, const at::Tensor& weight) {
+  return ops::rms_norm(x, weight, pass.config.rms_norm_eps);
+}
+
+/// The first half of a pre-norm block. @param wanted  null: every row. @return (Q, D)
+at::Tensor attention_half(const Pass& pass, std::size_t index, const at::Tensor& x_TD, const WantedRows* wanted) {
   const Qwen3Layer& layer = pass.weights.layers[index];
   const BlockMaps maps(pass.weights, index, pass.dropout);
-  const auto norm = [&](const at::Tensor& x, const at::Tensor& weight) {
-    return ops::rms_norm(x, weight, pass.config.rms_norm_eps);
+  const at::Tensor attended_QD = attention_block(norm(pass, x_TD, layer.input_layernorm), layer, maps, pass, wanted);
+  return (wanted == nullptr ? x_TD : x_TD.index_select(0, wanted->index)) + attended_QD;
+}
+
+/// The second half.
+at::Tensor mlp_half(const Pass& pass, std::size_t index, const at::Tensor& x_QD) {
+  const BlockMaps maps(pass.weights, index, pass.dropout);
+  return x_QD + mlp_block(norm(pass, x_QD, pass.weights.layers[index].post_attention_layernorm), maps);
+}
+
+at::Tensor decoder_block(const Pass& pass, std::size_t index, const at::Tensor& x_TD, const WantedRows* wanted) {
+  return mlp_half(pass, index, attention_half(pass, index, x_TD, wanted));
+}
+
+/// What a block that is computed again keeps of its pass: nothing that belongs to others, and no weights.
+struct KeptPass {
+  std::size_t index;
+  Qwen3Config config;
+  PackedTokens batch;
+  std::optional<DropoutKey> dropout;
+  ops::RotaryTables rotary;
+  LoraAdapters adapters;  ///< their constants alone
+  std::array<bool, linear_maps> adapted{};
+};
+
+/// A block, or its second half, that the backward pass computes again.
+/// @param run  (pass, index, x) -> x, of the pass with the block's weights alone.
+template <typename Run>
+at::Tensor recomputed_block(const Pass& pass, std::size_t index, const at::Tensor& x_TD, const Run& run) {
+  auto kept = std::make_shared<KeptPass>(KeptPass{index,
+                                                  pass.config,
+                                                  pass.batch,
+                                                  pass.dropout,
+                                                  pass.rotary,
+                                                  {pass.weights.adapters.scale, pass.weights.adapters.dropout, {}}});
+  Qwen3Layer layer = pass.weights.layers[index];
+  std::vector<at::Tensor> inputs = {x_TD};
+  for (const at::Tensor* const weight : tensors_of(layer)) inputs.push_back(*weight);
+  if (!pass.weights.adapters.empty()) {
+    for (std::size_t map = 0; map < linear_maps; ++map) {
+      const LoraAdapter& adapter = pass.weights.adapters.layers[index][map];
+      kept->adapted[map] = adapter.a.defined();
+      if (kept->adapted[map]) inputs.insert(inputs.end(), {adapter.a, adapter.b});
+    }
+  }
+  const NetworkPart part = [kept, run](const std::vector<at::Tensor>& given) {
+    Qwen3Weights weights;
+    weights.layers.resize(kept->index + 1);
+    weights.adapters = kept->adapters;
+    auto next = given.begin() + 1;
+    for (at::Tensor* const weight : tensors_of(weights.layers[kept->index])) *weight = *next++;
+    if (next != given.end()) weights.adapters.layers.resize(kept->index + 1);
+    for (std::size_t map = 0; map < linear_maps; ++map) {
+      if (!kept->adapted[map]) continue;
+      LoraAdapter& adapter = weights.adapters.layers[kept->index][map];
+      adapter.a = *next++;
+      adapter.b = *next++;
+    }
+    const Pass own{weights, kept->config, kept->batch, kept->dropout, kept->rotary, ActivationCheckpointing::kNone};
+    return std::vector<at::Tensor>{run(own, kept->index, given.front())};
   };
-  const at::Tensor attended_QD = attention_block(norm(x_TD, layer.input_layernorm), layer, maps, pass, wanted);
-  const at::Tensor x_QD = (wanted == nullptr ? x_TD : x_TD.index_select(0, wanted->index)) + attended_QD;
-  return x_QD + mlp_block(norm(x_QD, layer.post_attention_layernorm), maps);
+  return recomputed(part, inputs).front();
+}
+
+/// A pre-norm block. @param wanted  null: every row. @return (Q, D)
+at::Tensor decoder_block_of(const Pass& pass, std::size_t index, const at::Tensor& x_TD, const WantedRows* wanted) {
+  switch (pass.checkpointing) {
+    case ActivationCheckpointing::kBlock:
+      return recomputed_block(pass, index, x_TD, [](const Pass& own, std::size_t i, const at::Tensor& x) {
+        return decoder_block(own, i, x, nullptr);
+      });
+    case ActivationCheckpointing::kSelective:
+      return recomputed_block(pass, index, attention_half(pass, index, x_TD, wanted), &mlp_half);
+    case ActivationCheckpointing::kNone:
+      break;
+  }
+  return decoder_block(pass, index, x_TD, wanted);
 }
 
 /// The embedding and all blocks, before the final norm.
@@ -100,13 +180,17 @@ at::Tensor decoder_block(const Pass& pass, std::size_t index, const at::Tensor& 
 template <typename Visit>
 at::Tensor decoder(const Qwen3Weights& weights, const Qwen3Config& config, const PackedTokens& batch,
                    const WantedRows* wanted, const std::optional<DropoutKey>& dropout,
-                   const std::atomic<bool>& cancelled, const Visit& visit) {
+                   ActivationCheckpointing checkpointing, const std::atomic<bool>& cancelled, const Visit& visit) {
   at::Tensor x_TD = at::embedding(weights.embed_tokens, batch.tokens);
-  const Pass pass{weights, config, batch, dropout,
-                  ops::rotary_tables(batch.position_ids, config.head_dim, config.rope_theta, x_TD.scalar_type())};
+  const Pass pass{weights,
+                  config,
+                  batch,
+                  dropout,
+                  ops::rotary_tables(batch.position_ids, config.head_dim, config.rope_theta, x_TD.scalar_type()),
+                  checkpointing};
   for (std::size_t i = 0; i < weights.layers.size(); ++i) {
     if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
-    x_TD = decoder_block(pass, i, x_TD, i + 1 == weights.layers.size() ? wanted : nullptr);
+    x_TD = decoder_block_of(pass, i, x_TD, i + 1 == weights.layers.size() ? wanted : nullptr);
     visit(i, x_TD);
   }
   return x_TD;
@@ -115,9 +199,10 @@ at::Tensor decoder(const Qwen3Weights& weights, const Qwen3Config& config, const
 }  // namespace
 
 at::Tensor qwen3_forward(const Qwen3Weights& weights, const Qwen3Config& config, const PackedTokens& batch,
-                         const std::atomic<bool>& cancelled, const std::optional<DropoutKey>& dropout) {
+                         const std::atomic<bool>& cancelled, const std::optional<DropoutKey>& dropout,
+                         ActivationCheckpointing checkpointing) {
   const auto keep_none = [](std::size_t, const at::Tensor&) {};
-  const at::Tensor x_TD = decoder(weights, config, batch, nullptr, dropout, cancelled, keep_none);
+  const at::Tensor x_TD = decoder(weights, config, batch, nullptr, dropout, checkpointing, cancelled, keep_none);
   return ops::rms_norm(x_TD, weights.norm, config.rms_norm_eps);
 }
 
@@ -139,7 +224,8 @@ at::Tensor qwen3_forward_rows(const Qwen3Weights& weights, const Qwen3Config& co
     sum_QD = sum_QD.defined() ? sum_QD + block_QD : block_QD;
   };
   // A target carries no noise: nothing is dropped.
-  const at::Tensor x_QD = decoder(weights, config, batch, &wanted, std::nullopt, cancelled, add_last_blocks);
+  const at::Tensor x_QD = decoder(weights, config, batch, &wanted, std::nullopt, ActivationCheckpointing::kNone,
+                                  cancelled, add_last_blocks);
   if (layers > 1) return sum_QD / static_cast<double>(layers);
   return ops::rms_norm(x_QD, weights.norm, config.rms_norm_eps);
 }

@@ -81,6 +81,8 @@ t.test('the border names the argument, the rule and what it found, and knows no 
 		predictor: { kind: 'mlp', width: 8, layers: 0, heads: 0, fromState: false },
 		computeDtype: 'float32',
 		parameterDtype: 'float32',
+		stochasticRounding: false,
+		activationCheckpointing: 'none',
 		lora: null,
 		frozen: [],
 		encoderFromFiles: false,

@@ -124,11 +124,11 @@ t.test('hidden label files are not read, and it is said', async (t) => {
 	t.match(list.notes.join('\n'), /^labels: 1 hidden file is not read/m);
 });
 
-t.test('cells apart by blanks are refused with the way to export them', async (t) => {
+t.test('cells separated by spaces are refused with the way to export them', async (t) => {
 	const cdm = writeOmopCsv(join(folder, 'blanks'), { concept });
 	writeFileSync(join(cdm, 'PERSON.csv'), '"person_id" "year_of_birth"\n"1" 1 1950\n');
 	await t.rejects(importOmop(cdm, join(folder, 'blanks-meds'), { threads: 1 }), {
 		code: 'EHR_JEPA_DATA',
-		message: /PERSON\.csv: must have cells apart by commas.*write\.csv/,
+		message: /PERSON\.csv: must separate its cells by commas.*write\.csv/,
 	});
 });

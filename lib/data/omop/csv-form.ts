@@ -34,8 +34,8 @@ export async function csvForm(path: string, name: string, given: 'utf-8' | 'lati
 	if (/^"?\w+"?( +"?\w+"?)+$/.test(header)) {
 		throw new DataError('omop', {
 			file: name,
-			rule: 'must have cells apart by commas, tabs, semicolons or bars',
-			value: 'a header with blanks between its names',
+			rule: 'must separate its cells by commas, tabs, semicolons or bars',
+			value: 'a header with spaces between its names',
 			fix: "export it with commas (in R: write.csv, or write.table with sep = ',' and row.names = FALSE)",
 		});
 	}
