@@ -1,125 +1,49 @@
 /**
- * What does the latent objective cost on top of an SFT-only step? `npm run bench -- train-step [--json FILE] [--layers N]
- * [--tokens N] [--steps N] [--dtype float32|bfloat16] [--rounds N]`. Every variant runs in processes of its own, in turns.
+ * `npm run bench -- train-step`: what does the latent objective cost on top of an SFT-only step? With `--peers`: how many
+ * times as fast is a step of ours as the straightforward PyTorch implementation's?
  */
-import { spawn } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
-import { fileURLToPath } from 'node:url';
+import { writeFileSync } from 'node:fs';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
+import { againstPeers } from './train-step/against-peers.js';
+import { compareObjectives } from './train-step/objectives.js';
+import { peerModes } from './train-step/peer.js';
+import { type BenchShapeName, benchShapes } from './train-step/shapes.js';
 
-const binary = fileURLToPath(new URL('../../build/release/ehrjepa_bench', import.meta.url));
-const variants = ['sft', 'query', 'masked', 'two-pass'] as const;
-/** `monitors`: a masked run that reads the collapse monitors at every second step. */
-type Variant = (typeof variants)[number] | 'monitors';
-/** Of the SFT-only step; the packed rows must stay below, the two-pass row is what they replace. */
-const limits: Partial<Record<Variant, number>> = { query: 1.42, masked: 1.85 };
-/** Default interval of the monitors, and the share of a step that they may take. */
-const monitorsEvery = 10;
-const monitorsLimit = 0.02;
-
+const shapes = Object.keys(benchShapes) as BenchShapeName[];
 const options = await yargs(hideBin(process.argv))
 	.scriptName('npm run bench -- train-step')
 	.option('json', { type: 'string', describe: 'File for the rows' })
+	.option('steps', { type: 'number', describe: 'Timed steps of a process; 3, with --peers 5' })
+	.option('rounds', { type: 'number', describe: 'Processes of each variant; 3, with --peers 1' })
 	.option('layers', { type: 'number', default: 2, describe: 'Layers of the shape of Qwen3-1.7B' })
 	.option('tokens', { type: 'number', default: 3300, describe: 'Trunk tokens, half of them context' })
-	.option('steps', { type: 'number', default: 3, describe: 'Timed steps of a process' })
-	.option('rounds', { type: 'number', default: 3, describe: 'Processes of each variant' })
 	.option('dtype', {
 		choices: ['float32', 'bfloat16'] as const,
 		default: 'bfloat16' as const,
 		describe: 'Of the computation',
 	})
-	.check(({ steps }) => steps >= 2 || 'steps must be at least 2, one of them with a reading')
+	.option('peers', { type: 'boolean', default: false, describe: 'Against PyTorch and transformers' })
+	.option('shapes', { array: true, choices: shapes, default: shapes, describe: 'With --peers' })
+	.option('variants', {
+		array: true,
+		choices: ['sft', 'masked', 'query', 'embed'] as const,
+		default: ['sft', 'masked', 'query', 'embed'] as const,
+		describe: 'With --peers',
+	})
+	.option('modes', { array: true, choices: peerModes, default: peerModes, describe: 'Of the peer; the best counts' })
+	.option('dtypes', {
+		array: true,
+		choices: ['float32', 'bfloat16'] as const,
+		default: ['float32', 'bfloat16'] as const,
+		describe: 'Of ours, with --peers; the best counts',
+	})
+	.check(({ steps = 3 }) => steps >= 2 || 'steps must be at least 2, one of them with a reading')
 	.strict()
 	.parseAsync();
 
-interface Measured {
-	/** Steps of one process. */
-	readonly seconds: number[];
-	/** Of all threads: unlike wall time it hardly depends on what else the machine does. */
-	readonly cpuSeconds: number[];
-	readonly loss: number;
-	readonly peakMiB: number;
-}
-
-async function measure(variant: Variant): Promise<Measured> {
-	const { layers, tokens, steps, dtype } = options;
-	const child = spawn(binary, ['train-step', variant, ...[layers, tokens, steps, dtype].map(String)], {
-		env: { GOMP_SPINCOUNT: '5000', ...process.env },
-		stdio: ['ignore', 'pipe', 'inherit'],
-	});
-	let output = '';
-	let peakKiB = 0;
-	child.stdout.on('data', (text: Buffer) => {
-		output += text.toString();
-	});
-	// VmHWM is the peak itself; the last reading before the end misses only what a last instant adds.
-	const watch = setInterval(() => {
-		try {
-			const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');
-			peakKiB = Math.max(peakKiB, Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? 0));
-		} catch {
-			// Not Linux, or gone already.
-		}
-	}, 20);
-	const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
-	clearInterval(watch);
-	if (code !== 0) throw new Error(`[bench] ehrjepa_bench must end well but exited with ${code}`);
-	return { ...(JSON.parse(output) as Omit<Measured, 'peakMiB'>), peakMiB: peakKiB / 1024 };
-}
-
-/** A process of each variant, one after the other. */
-const rounds: Record<Variant, Measured>[] = [];
-for (let round = 0; round < options.rounds; round++) {
-	const found: Partial<Record<Variant, Measured>> = {};
-	for (const variant of [...variants, 'monitors'] as const) {
-		found[variant] = await measure(variant);
-		process.stderr.write(`${variant.padEnd(10)} ${found[variant].seconds.map((s) => s.toFixed(2)).join(' ')} s\n`);
-	}
-	rounds.push(found as Record<Variant, Measured>);
-}
-/** Of an even number the mean of the two in the middle. */
-function median(values: readonly number[]): number {
-	const sorted = [...values].sort((a, b) => a - b);
-	const half = sorted.length >> 1;
-	return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
-}
-const rows = variants.map((variant) => {
-	// Within a round: a shared machine is faster at one time than at another.
-	const ratios = rounds.map((found) => median(found[variant].seconds) / median(found.sft.seconds));
-	return {
-		name: variant === 'sft' ? 'sft' : `${variant} over sft`,
-		ratio: median(ratios),
-		ratios,
-		limit: limits[variant] ?? null,
-		seconds: median(rounds.flatMap((found) => found[variant].seconds)),
-		peakMiB: Math.round(Math.max(...rounds.map((found) => found[variant].peakMiB))),
-		loss: rounds[0]![variant].loss,
-	};
-});
-// Steps alternate, the first without a reading; whole pairs of each process.
-const cpu = rounds.flatMap(({ monitors }) => monitors.cpuSeconds.slice(0, 2 * Math.floor(options.steps / 2)));
-const steps = [0, 1].map((parity) => median(cpu.filter((_, i) => i % 2 === parity)));
-const monitors = {
-	readingCpuSeconds: steps[1]! - steps[0]!,
-	share: (steps[1]! - steps[0]!) / monitorsEvery / steps[0]!,
-};
-const { layers, tokens, dtype } = options;
-console.log(
-	`${layers} layers of Qwen3-1.7B's shape, ${tokens} tokens, half context, ${dtype}, ${cpus()[0]?.model}, ${cpus().length} cores`,
-);
-for (const { name, ratio, ratios, limit, seconds, peakMiB } of rows) {
-	const verdict = limit === null ? '' : ratio <= limit ? `  at most ${limit}: met` : `  at most ${limit}: NOT met`;
-	const each = ratios.map((value) => value.toFixed(2)).join(' ');
-	console.log(
-		`${name.padEnd(18)} ${ratio.toFixed(2)}x (rounds ${each})  ${seconds.toFixed(2)} s  ${peakMiB} MiB${verdict}`,
-	);
-}
-const met = monitors.share <= monitorsLimit ? 'met' : 'NOT met';
-console.log(
-	`monitors every ${monitorsEvery} steps: ${(100 * monitors.share).toFixed(2)} % of a masked step, ${monitors.readingCpuSeconds.toFixed(2)} CPU s a reading  at most ${100 * monitorsLimit} %: ${met}`,
-);
-if (options.json !== undefined)
-	writeFileSync(options.json, `${JSON.stringify({ layers, tokens, dtype, rows, monitors }, undefined, '\t')}\n`);
+const { json, peers, steps, rounds } = options;
+const found = peers
+	? await againstPeers({ ...options, steps: steps ?? 5, rounds: rounds ?? 1 })
+	: await compareObjectives({ ...options, steps: steps ?? 3, rounds: rounds ?? 3 });
+if (json !== undefined) writeFileSync(json, `${JSON.stringify(found, undefined, '\t')}\n`);

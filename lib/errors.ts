@@ -33,6 +33,7 @@ export class DataError extends EhrJepaError {
 	readonly rule: string;
 	readonly column: string | undefined;
 	readonly value: string | undefined;
+	readonly fix: string | undefined;
 
 	constructor(scope: string, context: DataErrorContext, options?: ErrorOptions) {
 		const column = context.column === undefined ? '' : ` column ${context.column}`;
@@ -43,6 +44,7 @@ export class DataError extends EhrJepaError {
 		this.rule = context.rule;
 		this.column = context.column;
 		this.value = context.value;
+		this.fix = context.fix;
 	}
 }
 
@@ -91,9 +93,18 @@ export interface ErrorDescription {
 export function describeError(error: unknown): ErrorDescription {
 	const { code, message, stack }: NodeJS.ErrnoException = error instanceof Error ? error : new Error(String(error));
 	if (!(error instanceof DataError)) return { code, message, stack };
-	const { file, rule, column, value } = error;
-	const named = { ...(column === undefined ? {} : { column }), ...(value === undefined ? {} : { value }) };
-	return { code, message, stack, data: { file, rule, ...named } };
+	return { code, message, stack, data: contextOf(error) };
+}
+
+/** What a {@link DataError} names, for one that names more. */
+export function contextOf({ file, rule, column, value, fix }: DataError): DataErrorContext {
+	return {
+		file,
+		rule,
+		...(column === undefined ? {} : { column }),
+		...(value === undefined ? {} : { value }),
+		...(fix === undefined ? {} : { fix }),
+	};
 }
 
 const classes = [ConfigError, VocabularyError, OutputError, CheckpointError, NativeError, SetupError, AbortedError];

@@ -40,6 +40,7 @@ export type {
 	RolloutResult,
 } from './evaluate/evaluation-file.js';
 export type { FeatureTable } from './evaluate/features.js';
+export { type ProbeFile, type ProbeOptions, probeFeatures } from './evaluate/probe-features.js';
 export { type RolloutOptions, type RolloutTable, rollout } from './evaluate/rollout.js';
 export { readRollout, writeRollout } from './evaluate/rollout-file.js';
 export {
@@ -51,7 +52,7 @@ export {
 } from './evaluate/score.js';
 export type { ExportSummary } from './export/folder.js';
 export { type ExportOptions, exportHuggingFace } from './export/huggingface.js';
-export { exportModelFolder, type ModelFolderOptions, type ModelFolderSummary } from './export/model-folder.js';
+export { exportModelFolder, type ModelFolderOptions } from './export/model-folder.js';
 export { type ModelSize, modelSizes, type Qwen3Shape } from './model/qwen3-config.js';
 export type { LossOptions, StepOptions } from './model/step-options.js';
 export {
@@ -65,7 +66,8 @@ export {
 } from './model/world-model.js';
 export type { CollapseMonitors } from './objective/collapse-monitors.js';
 export { type Objective, type ObjectivePreset, objectivePresets } from './objective/objective.js';
-export { type PrepareOptions, prepareStore } from './prepare/prepare.js';
+export { prepareStore } from './prepare/prepare.js';
+export type { PrepareOptions } from './prepare/prepare-options.js';
 export { writeReport } from './report/report.js';
 export type { ReportInput } from './report/report-data.js';
 export { Sampler, type SamplerOptions } from './sample/sampler.js';
@@ -89,11 +91,12 @@ export type { TextVocabulary } from './tokenizer/text-vocabulary.js';
 export type { TokenVocabulary } from './tokenizer/token-vocabulary.js';
 export type { Vocabulary } from './tokenizer/vocabulary.js';
 export type { StepMetrics, TuningMetrics } from './train/metrics.js';
+export { openModel } from './train/open-model.js';
 export type { RunConfig } from './train/run-config.js';
 export { RunFolder } from './train/run-folder.js';
 export { learningRateAt } from './train/schedule.js';
 export type { TrainConfig, TrainConfigInput } from './train/train-config.js';
-export { openModel, Trainer } from './train/trainer.js';
+export { Trainer } from './train/trainer.js';
 export type {
 	CohortFlowRow,
 	IndexDate,

@@ -53,10 +53,14 @@ export interface NativePredictorOptions {
 export interface NativeEngineOptions {
 	readonly config: NativeModelShape;
 	readonly predictor: NativePredictorOptions;
-	/** dtype of the forward and backward pass, not float16; moments and the EMA are float32. */
+	/** dtype of the forward and backward pass, not float16. */
 	readonly computeDtype: StorageDtype;
-	/** float32 trains; bfloat16 takes half the memory and is frozen: a model that is only read, or the base of LoRA. */
+	/** float32 trains; bfloat16 takes half the memory and is frozen, but for `stochasticRounding`. */
 	readonly parameterDtype: StorageDtype;
+	/** Trains bfloat16 parameters, with moments and EMA in bfloat16 as well; not with `lora`. */
+	readonly stochasticRounding: boolean;
+	/** Which results of the encoder's blocks wait in memory for the backward pass; the others are computed again. */
+	readonly activationCheckpointing: 'none' | 'block' | 'selective';
 	/** Adapters over a frozen base; null trains the weights themselves. */
 	readonly lora: NativeLoraOptions | null;
 	/** Weights that training leaves alone, by name. */
@@ -106,8 +110,12 @@ export interface NativeStepOptions extends NativeLossOptions {
 		readonly epsilon: number;
 		readonly weightDecay: number;
 	};
-	/** Largest allowed global gradient norm; 0 does not clip. */
+	/** Largest allowed gradient norm; 0 does not clip. */
 	readonly gradientClip: number;
+	/** Whose norm that is: of all gradients together, or of each parameter's. */
+	readonly clipBy: 'global' | 'parameter';
+	/** Updates each parameter as soon as the backward pass has its gradient. */
+	readonly updateInBackward: boolean;
 	/** EMA decay of the target encoder. */
 	readonly momentum: number;
 	/** The target encoder becomes a copy of the encoder before the step. */

@@ -68,6 +68,8 @@ const purposes = {
 	directions: 11,
 	/** Order of the batches that were packed together. */
 	packing: 12,
+	/** Stochastic rounding to bfloat16; drawn by the native core. */
+	rounding: 13,
 } as const;
 export type Purpose = keyof typeof purposes;
 

@@ -30,7 +30,7 @@ export interface LongOperation {
 	/** Stops at the next safe point with an `AbortedError`; what is finished stays resumable. */
 	readonly signal?: AbortSignal | undefined;
 	readonly onProgress?: ((progress: Progress) => void) | undefined;
-	/** Told of what went wrong without ending the work. */
+	/** Told of problems that do not end the work. */
 	readonly onWarning?: ((message: string) => void) | undefined;
 }
 

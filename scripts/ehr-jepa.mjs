@@ -10,6 +10,6 @@ if (process.argv[2] === 'setup') {
 	console.error('ehr-jepa is not built here yet. Run: npm run setup');
 	process.exitCode = 5;
 } else {
-	const { main: run } = await import(main.href);
-	process.exitCode = await run(process.argv.slice(2));
+	const { run } = await import(main.href);
+	await run(process.argv.slice(2));
 }

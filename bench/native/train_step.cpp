@@ -96,9 +96,10 @@ class TwoPassStep {
         state.predictor.cast(masked.scalar_type()).forward({masked.index_select(0, predicted_), {}, {}, {}}), target);
     const at::Tensor total = next + latent;
     const std::vector<at::Tensor> gradients = torch::autograd::grad({total}, parameters);
-    train::clip_gradients(gradients, options.gradient_clip);
-    state.optimizer.step(gradients, options.optimizer);
-    state.target_encoder.update_from(model_.encoder(), options.momentum);
+    const double norm = train::gradient_norm(gradients);
+    state.optimizer.step(gradients, {.adamw = options.optimizer,
+                                     .gradient_scale = train::clip_scale(norm, options.gradient_clip),
+                                     .momentum = options.momentum});
     return total.item<double>();
   }
 

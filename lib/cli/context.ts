@@ -46,8 +46,11 @@ export async function withContext(json: boolean, run: (context: CommandContext) 
 		});
 	} finally {
 		progress.finish();
-		process.off('SIGINT', interrupt);
-		process.off('SIGTERM', interrupt);
+		// After a first Ctrl-C they stay: the second may come while the process is leaving, and must not end it by the signal.
+		if (!controller.signal.aborted) {
+			process.off('SIGINT', interrupt);
+			process.off('SIGTERM', interrupt);
+		}
 	}
 }
 

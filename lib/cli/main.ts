@@ -10,6 +10,7 @@ import * as exportModel from './commands/export.js';
 import * as importOmop from './commands/import-omop.js';
 import * as info from './commands/info.js';
 import * as prepare from './commands/prepare.js';
+import * as probe from './commands/probe.js';
 import * as report from './commands/report.js';
 import * as score from './commands/score.js';
 import * as simulate from './commands/simulate.js';
@@ -18,6 +19,7 @@ import * as tasks from './commands/tasks.js';
 import * as train from './commands/train.js';
 import * as validate from './commands/validate.js';
 import { exitCodeOf, exitCodes } from './exit-codes.js';
+import { withFlags } from './flag-names.js';
 
 class UsageError extends Error {}
 
@@ -33,6 +35,7 @@ export const commands = [
 	tasks,
 	embed,
 	evaluate,
+	probe,
 	report,
 	score,
 	exportModel,
@@ -76,7 +79,7 @@ export async function main(argv: readonly string[]): Promise<number> {
 			return exitCodes.usage;
 		}
 		const error = systemError(thrown);
-		printError(error, json);
+		printError(error, json, flagsOf(argv));
 		return exitCodeOf(error);
 	}
 }
@@ -90,15 +93,33 @@ function refuseEmpty(args: Readonly<Record<string, unknown>>): true {
 	return true;
 }
 
-function printError(error: unknown, json: boolean): void {
+/** Runs the command line and ends the process as it says. @param argv - Arguments without node and script. */
+export async function run(argv: readonly string[]): Promise<void> {
+	process.exitCode = await main(argv);
+	// A process that ends by itself lets go of its signals before it runs the destructors of libtorch; a second Ctrl-C would
+	// then end it by the signal.
+	if (process.exitCode === exitCodes.aborted) process.exit();
+}
+
+/** Flags of the command that was asked for, without dashes. */
+function flagsOf(argv: readonly string[]): string[] {
+	const found = commands.find(({ command }) => command.split(' ')[0] === argv[0]);
+	if (found === undefined) return [];
+	// Known to yargs, and not to its types.
+	const built = found.builder(yargs([])) as unknown as { getOptions(): { readonly key: Record<string, unknown> } };
+	return Object.keys(built.getOptions().key);
+}
+
+function printError(error: unknown, json: boolean, flags: readonly string[]): void {
 	if (json) {
 		const { code = 'INTERNAL', message = String(error) } = error as { code?: string; message?: string };
-		process.stdout.write(`${JSON.stringify({ error: { code, message } })}\n`);
+		process.stdout.write(`${JSON.stringify({ error: { code, message: withFlags(message, flags) } })}\n`);
 	}
-	if (error instanceof EhrJepaError) process.stderr.write(`${error.name} (${error.code}): ${error.message}\n`);
+	if (error instanceof EhrJepaError)
+		process.stderr.write(`${error.name} (${error.code}): ${withFlags(error.message, flags)}\n`);
 	else process.stderr.write(`unexpected error, please report it: ${(error as Error).stack ?? String(error)}\n`);
 }
 
 if (process.argv[1] !== undefined && import.meta.url === new URL(`file://${process.argv[1]}`).href) {
-	process.exitCode = await main(hideBin(process.argv));
+	await run(hideBin(process.argv));
 }

@@ -4,8 +4,8 @@ import { exists } from '../files/exists.js';
 import { readJson } from '../files/json.js';
 import { adapterConfigName } from '../model/adapter-config.js';
 import { type FromPretrainedOptions, WorldModel } from '../model/world-model.js';
+import { openModel } from '../train/open-model.js';
 import type { RunConfig } from '../train/run-config.js';
-import { openModel } from '../train/trainer.js';
 
 export interface OpenedModel {
 	readonly model: WorldModel;
@@ -21,7 +21,7 @@ export interface OpenedModel {
 export async function modelFolderKind(path: string): Promise<'run' | 'huggingface' | 'adapter' | undefined> {
 	const file = join(path, 'config.json');
 	if (!(await exists(file))) return (await exists(join(path, adapterConfigName))) ? 'adapter' : undefined;
-	// What is wrong with a file that is no JSON is said where the model is read.
+	// A file that is not JSON is reported where the model is read.
 	const config = (await readJson(file, { scope: 'model' }).catch(() => null)) as { readonly format?: unknown } | null;
 	return config?.format === 'ehr-jepa/run' ? 'run' : 'huggingface';
 }

@@ -1,13 +1,25 @@
 import type { z } from 'zod';
 import { ConfigError } from '../errors.js';
-import { parseJson } from '../files/json.js';
+import { parseJson, readJson } from '../files/json.js';
 
-/** A flag of its own that names an option by its path in the schema. */
+/** A flag of its own for one of the options. */
 export interface FlagOfOption {
 	/** `--steps`. */
 	readonly flag: string;
-	/** `steps`. */
+	/** The option it sets: `steps`. */
 	readonly path: string;
+	/** Undefined when the flag was not given. */
+	readonly value: unknown;
+}
+
+/** The options in a command's --config file; none without a file. The schema is not applied here. */
+export async function configFile(command: string, file: string | undefined): Promise<object> {
+	if (file === undefined) return {};
+	const scope = `${command} --config`;
+	const content = await readJson(file, { scope, rule: 'must be a JSON file', error: ConfigError });
+	if (typeof content === 'object' && content !== null && !Array.isArray(content)) return content;
+	const found = content === null ? 'null' : Array.isArray(content) ? 'a list' : `a ${typeof content}`;
+	throw new ConfigError(`[${scope}] ${file} must hold an object with options but holds ${found}`);
 }
 
 /** The text of `--set`, for every command that has it. */
@@ -20,11 +32,11 @@ export const setOption = {
 };
 
 /**
- * Puts `--set path=value` into options. A value is JSON where it can be read as such, otherwise text. The schema is not
- * applied here: whoever takes the options does.
+ * Puts flags and `--set path=value` into options. A value is JSON where it can be read as such, otherwise text. The schema
+ * is not applied here: whoever takes the options does.
  *
  * @param base - Options so far; left as they are.
- * @param flags - Flags that were given: the same option twice is refused.
+ * @param flags - Win over `base`. An option that a flag and --set both give is refused.
  * @throws {ConfigError} For a path that is no option (the nearest is named), an option that is set twice, or a text without `=`.
  */
 export function applySettings<Options extends object>(
@@ -35,6 +47,7 @@ export function applySettings<Options extends object>(
 	flags: readonly FlagOfOption[] = [],
 ): Options {
 	const parsed = settings.map((text) => parseSetting(scope, text));
+	const given = flags.filter(({ value }) => value !== undefined);
 	const known = optionPaths(schema);
 	for (const [i, { path }] of parsed.entries()) {
 		if (!known.has(path)) {
@@ -42,13 +55,14 @@ export function applySettings<Options extends object>(
 				`[${scope}] --set must name an option but ${JSON.stringify(path)} is none; the nearest is ${nearest(path, known)}`,
 			);
 		}
-		const flag = flags.find((one) => one.path === path);
+		const flag = given.find((one) => one.path === path);
 		if (flag !== undefined)
 			throw new ConfigError(`[${scope}] ${flag.flag} and --set ${path} are the same option; give one of them`);
 		if (parsed.findIndex((other) => other.path === path) !== i)
 			throw new ConfigError(`[${scope}] --set must name an option once but names ${path} twice`);
 	}
 	const result = structuredClone(base) as Record<string, unknown>;
+	for (const { path, value } of given) result[path] = value;
 	// The kind of a part decides which other options it has; whole parts come before what is set inside of them.
 	const depth = (path: string) => path.split('.').length + (path.endsWith('.kind') ? -1 : 0);
 	for (const { path, value } of parsed.sort((a, b) => depth(a.path) - depth(b.path))) set(result, schema, path, value);

@@ -14,7 +14,7 @@ export class EventBuffer {
 	}
 
 	/**
-	 * Puts an event behind all that are not later. Events come nearly in order (the last days of a stay reach into the
+	 * Inserts an event after all that are not later. Events come nearly in order (the last days of a stay reach into the
 	 * visits after it), so few are moved.
 	 */
 	add(time: number, code: number, value: number): void {

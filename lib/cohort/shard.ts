@@ -37,7 +37,7 @@ export interface ShardSummary {
 	readonly usedCodes: Uint8Array<ArrayBuffer>;
 }
 
-// Patients between two looks at what the outside wants.
+// Patients simulated between two checks for an abort.
 const patientsPerTurn = 32;
 
 /** Shards of a cohort from `patients` and these alone, so that the number of threads cannot change the files. */
@@ -78,13 +78,12 @@ export class ShardSimulation {
 	}
 
 	/**
-	 * @param stopped - Asked now and then; true ends the work.
 	 * @param onPatients - Told how many more patients are done.
-	 * @throws {OutputError} {AbortedError} When stopped.
+	 * @throws {OutputError} {AbortedError}
 	 */
 	async run(
 		{ number, first, patients }: Shard,
-		stopped: () => boolean,
+		signal: AbortSignal,
 		onPatients: (count: number) => void,
 	): Promise<ShardSummary> {
 		const { seed, latentPatients } = this.#request;
@@ -96,7 +95,7 @@ export class ShardSimulation {
 			if (i % patientsPerTurn === 0) {
 				if (i > 0) onPatients(patientsPerTurn);
 				await setImmediate();
-				if (stopped()) throw new AbortedError('[simulate] aborted');
+				if (signal.aborted) throw new AbortedError('[simulate] aborted');
 			}
 			const index = first + i;
 			const subjectId = BigInt(index + 1);

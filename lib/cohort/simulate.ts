@@ -8,7 +8,7 @@ import { packageVersion } from '../package-version.js';
 import { type LongOperation, type Split, splits } from '../types.js';
 import { cohortCodes } from './codes.js';
 import type { ShardSummary } from './shard.js';
-import { simulateShards } from './simulation-pool.js';
+import { simulateShards } from './simulate-shards.js';
 
 export const SimulateOptions = z
 	.strictObject({

@@ -1,31 +1,11 @@
-/** A thread of simulation-pool.ts: takes the next shard until none is left, and writes its files. */
-import { parentPort, workerData } from 'node:worker_threads';
-import { describeError } from '../errors.js';
-import { ShardSimulation, shardsOf } from './shard.js';
-import { shared, type WorkerInput, type WorkerMessage } from './simulation-messages.js';
+/** A thread of simulate-shards.ts: simulates the shards it is given and writes their files. */
+import { serveTasks } from '../threads/serve-tasks.js';
+import { type CohortRequest, type Shard, ShardSimulation, type ShardSummary } from './shard.js';
 
-async function work({ request, control }: WorkerInput): Promise<void> {
-	const post = (message: WorkerMessage) => parentPort?.postMessage(message);
-	try {
-		const simulation = await ShardSimulation.create(request);
-		try {
-			const shards = shardsOf(request.patients);
-			for (;;) {
-				const shard = shards[Atomics.add(control, shared.nextShard, 1)];
-				if (shard === undefined) return;
-				const summary = await simulation.run(
-					shard,
-					() => Atomics.load(control, shared.stop) === 1,
-					(patients) => post({ kind: 'progress', patients }),
-				);
-				post({ kind: 'shard', summary });
-			}
-		} finally {
-			await simulation.close();
-		}
-	} catch (error) {
-		post({ kind: 'failed', error: describeError(error) });
-	}
-}
-
-if (parentPort !== null) await work(workerData as WorkerInput);
+serveTasks<CohortRequest, Shard, ShardSummary>(async (request, stopped) => {
+	const simulation = await ShardSimulation.create(request);
+	return {
+		answer: (shard, onPatients) => simulation.run(shard, stopped, onPatients),
+		close: () => simulation.close(),
+	};
+});

@@ -14,6 +14,7 @@ export async function dataFiles(scope: string, directory: string): Promise<Folde
 	try {
 		found = await visibleFiles(root, /\.parquet$/);
 	} catch (cause) {
+		if (cause instanceof DataError) throw cause;
 		throw new DataError(scope, { file: root, rule: 'must be a folder of parquet files', fix }, { cause });
 	}
 	const { files, hidden } = found;

@@ -2,7 +2,7 @@ import { AbortedError } from '../errors.js';
 import type { Database } from './query.js';
 
 /**
- * Runs queries that an `AbortSignal` stops in their midst, not only between them.
+ * Runs queries that an `AbortSignal` stops while they run, not only between them.
  *
  * @throws {AbortedError} When the signal fired, whatever the interrupted query said.
  */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { open, readFile, stat } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import { AbortedError, DataError } from '../errors.js';
 import { requirePath } from '../files/path.js';
@@ -15,11 +15,11 @@ import {
 import { dataFiles } from './data-files.js';
 import type { EventLayout } from './event-columns.js';
 import { nearNames } from './near-names.js';
-import { type Database, withDatabase } from './query.js';
+import { type Database, reading, withDatabase } from './query.js';
 import { readSplits } from './read-splits.js';
 import { type SplitSource, splitsFingerprint } from './splits.js';
 import { arrowTypes } from './validate/arrow-types.js';
-import { type DatasetJson, parseDatasetJson } from './validate/dataset-json.js';
+import { type DatasetJson, readDatasetJson } from './validate/dataset-json.js';
 import { Findings } from './validate/rule.js';
 import { checkSchema, schemas } from './validate/schemas.js';
 import { findingNotes, refuseErrors } from './validate/to-reader.js';
@@ -101,7 +101,7 @@ async function openFiles(database: Database, directory: string): Promise<MedsFil
 	};
 }
 
-/** Columns of each file, and what is odd about them. @throws {DataError} For a file that no reader could use. */
+/** Columns of each file, and what is unusual about them. @throws {DataError} For a file that no reader could use. */
 async function readLayouts(
 	database: Database,
 	names: readonly string[],
@@ -111,15 +111,7 @@ async function readLayouts(
 	const layouts: FileLayout[] = [];
 	for (const [i, path] of files.entries()) {
 		const name = names[i]!;
-		if ((await stat(path)).size < smallestParquet)
-			throw new DataError('meds', { file: name, rule: 'must be a parquet file', value: 'an empty or truncated file' });
-		const types = await arrowTypes(database, path).catch((cause: Error) => {
-			throw new DataError(
-				'meds',
-				{ file: name, rule: 'must be a readable parquet file', value: cause.message },
-				{ cause },
-			);
-		});
+		const types = await arrowTypes(database, 'meds', name, path);
 		const found = new Findings();
 		const columns = checkSchema(name, types, schemas.data, found);
 		refuseErrors(found);
@@ -144,9 +136,6 @@ function nearNote(layouts: readonly FileLayout[]): string | undefined {
 }
 
 const readNames = [...Object.keys(schemas.data.columns), 'unit', 'table'];
-
-// Four bytes of magic at either end and the length of the footer.
-const smallestParquet = 12;
 
 interface FileLayout {
 	readonly path: string;
@@ -201,7 +190,7 @@ async function eachFile(
 		if (operation.signal?.aborted) throw new AbortedError('[meds] aborted', { cause: operation.signal.reason });
 		operation.onProgress?.({ stage: 'check MEDS', done, total: single.length, unit: 'files' });
 		const name = relative(directory, path).split(sep).join('/');
-		const counts = await check(name, { files: [path], columns });
+		const counts = await reading('meds', name, () => check(name, { files: [path], columns }));
 		total.events += counts.events;
 		total.values += counts.values;
 		total.notFinite += counts.notFinite;
@@ -237,12 +226,10 @@ function countNotes(counts: EventCounts): string[] {
 }
 
 async function readMetadata(directory: string): Promise<DatasetJson> {
-	const text = await readFile(join(directory, 'metadata', 'dataset.json'), 'utf8').catch(() => undefined);
-	if (text === undefined) return {};
 	const findings = new Findings();
-	const metadata = parseDatasetJson(text, findings);
+	const metadata = await readDatasetJson(directory, findings);
 	refuseErrors(findings);
-	return metadata;
+	return metadata ?? {};
 }
 
 /** Names, sizes and the last 64 KB of each file: the parquet footer holds counts, extremes and checksums of the columns. */

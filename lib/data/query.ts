@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DuckDBConnection, DuckDBDataChunk, DuckDBValue } from '@duckdb/node-api';
 import { DuckDBInstance } from '@duckdb/node-api';
-import { AbortedError } from '../errors.js';
+import { AbortedError, contextOf, DataError } from '../errors.js';
 import { databaseError } from '../files/duckdb-errors.js';
 
 export { identifier, quoted } from '../files/sql-text.js';
@@ -80,6 +80,36 @@ export async function withDatabase<T>(options: DatabaseOptions, work: (database:
 	} finally {
 		await database.close();
 	}
+}
+
+/**
+ * Runs queries over files: what the database refuses is said in the terms of the reader.
+ *
+ * @param file - The name that messages have, or how to find it from the name that the database tells.
+ */
+export async function reading<T>(
+	scope: string,
+	file: string | ((found: string) => string),
+	work: () => Promise<T>,
+): Promise<T> {
+	try {
+		return await work();
+	} catch (error) {
+		// What was refused elsewhere names its file already.
+		if (!(error instanceof DataError) || !error.message.startsWith('[query]')) throw error;
+		const name = typeof file === 'string' ? file : file(error.file);
+		throw new DataError(scope, { ...contextOf(error), file: name }, { cause: error });
+	}
+}
+
+/** {@link reading} with a database of its own. */
+export async function queryFile<T>(
+	scope: string,
+	file: string,
+	options: DatabaseOptions,
+	work: (database: Database) => Promise<T>,
+): Promise<T> {
+	return reading(scope, file, () => withDatabase(options, work));
 }
 
 /** Runs work of DuckDB; what it throws comes out as our errors, without anything that was read. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
+import { lstat, readFile } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import type { DuckDBBigIntVector, DuckDBVarCharVector } from '@duckdb/node-api';
 import { DataError } from '../errors.js';
@@ -7,7 +7,7 @@ import { parquetFiles } from '../files/duckdb-files.js';
 import { type Split, splits } from '../types.js';
 import { subjectApart } from './check-events.js';
 import { type EventLayout, eventsSql, layoutsOf } from './event-columns.js';
-import { type Database, identifier, quoted } from './query.js';
+import { type Database, identifier, quoted, reading } from './query.js';
 import { folderSplit, hashedSplit, type SplitSource } from './splits.js';
 import { arrowTypes } from './validate/arrow-types.js';
 import { Findings } from './validate/rule.js';
@@ -78,7 +78,8 @@ export async function loadSplits(database: Database, dataset: SplitFiles, notes:
 /** Whether a data set brings a splits file. */
 async function hasSplitsFile(directory: string): Promise<boolean> {
 	try {
-		await stat(join(directory, splitsFile));
+		// Not where a link leads: one to nowhere is a splits file that is gone.
+		await lstat(join(directory, splitsFile));
 		return true;
 	} catch (cause) {
 		const { code, message } = cause as NodeJS.ErrnoException;
@@ -90,28 +91,55 @@ async function hasSplitsFile(directory: string): Promise<boolean> {
 /** What {@link loadSplits} goes by, in a few bytes: another splits file gives another text. */
 export async function splitsKey(directory: string): Promise<string> {
 	if (!(await hasSplitsFile(directory))) return 'none';
-	return createHash('sha256')
-		.update(await readFile(join(directory, splitsFile)))
-		.digest('hex');
+	const bytes = await readFile(join(directory, splitsFile)).catch((cause: NodeJS.ErrnoException) => {
+		throw new DataError(
+			'meds',
+			{ file: splitsFile, rule: 'must be readable', value: cause.code ?? 'an error' },
+			{ cause },
+		);
+	});
+	return createHash('sha256').update(bytes).digest('hex');
 }
 
-/** Reads the splits file into the table split_file. */
-async function loadSplitsFile(database: Database, path: string, notes: string[]): Promise<void> {
+/**
+ * Reads a splits file (MEDS subject_splits) into the table split_file.
+ *
+ * @param file - What messages call it.
+ * @throws {DataError} A subject with no or several splits, none of the known splits.
+ */
+export async function loadSplitsFile(
+	database: Database,
+	path: string,
+	notes: string[],
+	file = splitsFile,
+): Promise<void> {
 	const findings = new Findings();
-	const columns = checkSchema(splitsFile, await arrowTypes(database, path), schemas.splits, findings);
+	const types = await arrowTypes(database, 'meds', file, path);
+	const columns = checkSchema(file, types, schemas.splits, findings);
 	refuseErrors(findings);
 	notes.push(...findingNotes(findings));
-	await database.run(
-		`CREATE TABLE split_file AS SELECT ${identifier(columns!.get('subject_id')!)}::BIGINT AS subject_id,
+	await reading('meds', file, () =>
+		database.run(
+			`CREATE TABLE split_file AS SELECT ${identifier(columns!.get('subject_id')!)}::BIGINT AS subject_id,
 			${identifier(columns!.get('split')!)}::VARCHAR AS split FROM ${parquetFiles(path)}`,
+		),
 	);
+	await checkSplitFile(database, file);
+}
+
+/**
+ * Checks the table split_file (subject_id, split).
+ *
+ * @param file - Where it comes from.
+ * @throws {DataError} A null, a subject with several splits, none of the known splits.
+ */
+export async function checkSplitFile(database: Database, file: string): Promise<void> {
 	const [found] = await database.rows(
 		`SELECT (SELECT count(*) FROM split_file WHERE subject_id IS NULL OR split IS NULL)::DOUBLE AS nulls,
 			(SELECT min(subject_id) FROM (SELECT subject_id FROM split_file GROUP BY subject_id HAVING count(*) > 1)) AS twice,
 			(SELECT count(*) FROM split_file WHERE split IN (${names}))::DOUBLE AS known,
-			(SELECT string_agg(DISTINCT split, ', ' ORDER BY split) FROM split_file) AS found`,
+			(SELECT string_agg(name, ', ' ORDER BY name) FROM (SELECT DISTINCT left(split, 20) AS name FROM split_file ORDER BY 1 LIMIT 5)) AS found`,
 	);
-	const file = splitsFile;
 	if (Number(found?.nulls) > 0) {
 		throw new DataError('meds', { file, rule: 'must not hold nulls', value: `${found?.nulls} rows with one` });
 	}
@@ -168,7 +196,7 @@ async function loadFolders(
 	return true;
 }
 
-/** A folder that is called as a split says what another reader takes its subjects for. */
+/** A folder named after a split tells other readers which split its subjects are in. */
 async function checkFolders(database: Database, notes: string[]): Promise<void> {
 	const [found] = await database.rows(
 		`SELECT (count(*) FILTER (folder = 'train' AND split = 'held_out'))::DOUBLE AS leaked,
@@ -212,6 +240,6 @@ async function noteSubjects(database: Database, notes: string[]): Promise<void> 
 
 const names = splits.map(quoted).join(', ');
 
-function isSplit(name: string | null): name is Split {
+export function isSplit(name: string | null): name is Split {
 	return splits.includes(name as Split);
 }

@@ -25,7 +25,7 @@ export function hashedSplit(subjectId: bigint): Split {
 }
 
 /**
- * The split after which a folder of a data file is called.
+ * The split that a data file's folder is named after.
  *
  * @param file - Relative to the data set: `data/train/0.parquet`.
  * @throws {DataError} When its folders name two.
@@ -43,7 +43,7 @@ export function folderSplit(file: string): Split | undefined {
 	return found[0];
 }
 
-/** Every split that a folder of a data file is called after. */
+/** Every split that one of a data file's folders is named after. */
 export function folderSplits(file: string): Split[] {
 	const folders = file.split('/').slice(1, -1);
 	return splits.filter((split) => folders.includes(split));

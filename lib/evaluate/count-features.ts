@@ -1,15 +1,13 @@
 import type { DuckDBIntegerVector } from '@duckdb/node-api';
 import { floorDaysSql } from '../data/day-sql.js';
 import type { LifeCodes } from '../data/life-codes.js';
-import { eventsSql, type MedsDataset } from '../data/meds.js';
-import { withDatabase } from '../data/query.js';
+import type { MedsDataset } from '../data/meds.js';
 import type { IndexDateRow } from '../tasks/read.js';
 import { microsecondsPerDay } from '../types.js';
+import { lifeEventsSql, minPatients, withBaselineTables } from './baseline-tables.js';
 import type { EvaluatedModel } from './evaluation-file.js';
 import type { FeatureTable } from './features.js';
 
-/** Codes in the baseline: those that at least this many training patients have. */
-const minPatients = 5;
 /** The recent window of the second set of counts. */
 const recentDays = 180n;
 
@@ -21,7 +19,7 @@ export const countsModel: EvaluatedModel = {
 };
 
 /**
- * The baseline every model must beat: log(1 + count) of each code over the whole history and over the last 180 days, and
+ * The first baseline that a model must beat: log(1 + count) of each code over the whole history and over the last 180 days, and
  * age. Codes are chosen on the train split; a row holds nothing later than its prediction time.
  */
 export async function countFeatures(
@@ -30,27 +28,10 @@ export async function countFeatures(
 	lifeCodes: LifeCodes,
 	signal?: AbortSignal,
 ): Promise<FeatureTable> {
-	return withDatabase({}, async (database) => {
-		await database.run(`CREATE TABLE events AS SELECT subject_id, time, code FROM (${eventsSql(dataset)})`);
-		await database.run('CREATE TABLE index_dates (i INTEGER, subject_id BIGINT, t BIGINT)');
-		const appender = await database.connection.createAppender('index_dates');
-		for (const [i, { subjectId, predictionTime }] of indexDates.entries()) {
-			appender.appendInteger(i);
-			appender.appendBigInt(subjectId);
-			appender.appendBigInt(predictionTime);
-			appender.endRow();
-		}
-		appender.closeSync();
-		await database.run('CREATE TABLE train (subject_id BIGINT)');
-		const trainAppender = await database.connection.createAppender('train');
-		for (const subjectId of dataset.subjects.train) {
-			trainAppender.appendBigInt(subjectId);
-			trainAppender.endRow();
-		}
-		trainAppender.closeSync();
+	return withBaselineTables(dataset, indexDates, async (database) => {
 		await database.run(
 			`CREATE TABLE kept AS SELECT code, (row_number() OVER (ORDER BY code) - 1)::INTEGER AS c FROM (
-				SELECT code FROM events JOIN train USING (subject_id) WHERE NOT (starts_with(code, 'MEDS_') OR ${lifeCodes.birthSql()} OR ${lifeCodes.deathSql()})
+				SELECT code FROM events JOIN train USING (subject_id) WHERE NOT ${lifeEventsSql(lifeCodes)}
 				GROUP BY code HAVING count(DISTINCT subject_id) >= ${minPatients})`,
 		);
 		const [size] = await database.rows('SELECT count(*)::INTEGER AS n FROM kept');

@@ -1,5 +1,6 @@
 import { type DuckDBBigIntVector, type DuckDBListVector, FLOAT, LIST, listValue } from '@duckdb/node-api';
-import { withDatabase } from '../data/query.js';
+import { requireColumns } from '../data/parquet-columns.js';
+import { identifier, queryFile, withDatabase } from '../data/query.js';
 import { DataError, OutputError } from '../errors.js';
 import { copyToParquet, keyValueMetadata, parquetFiles } from '../files/duckdb-files.js';
 import { requirePath } from '../files/path.js';
@@ -9,7 +10,7 @@ import { type ContextCounts, indexBatches } from '../sample/index-windows.js';
 import type { TokenStore } from '../store/token-store.js';
 import { type IndexDate, type LongOperation, splits } from '../types.js';
 import type { FeatureTable } from './features.js';
-import { checkStateColumns, finiteNumbers, finiteTimeSql, sampleOf, UniqueSamples } from './state-rows.js';
+import { finiteNumbers, finiteTimeSql, sampleColumns, sampleOf, UniqueSamples } from './state-rows.js';
 
 export interface EmbedOptions extends LongOperation {
 	/** Tokens of history before the index date; the same as in training fits best. */
@@ -107,23 +108,25 @@ export async function writeEmbeddings(
 /**
  * Reads embeddings: any list of numbers, each row checked.
  *
+ * @param column - The list.
  * @throws {DataError} For a file without embeddings, rows of different widths, a null, NaN or infinity, a sample that occurs
  * twice; names file, row and subject.
  */
-export async function readEmbeddings(path: string): Promise<FeatureTable> {
+export async function readEmbeddings(path: string, column = 'embedding'): Promise<FeatureTable> {
 	requirePath('embeddings', 'path', path);
-	return withDatabase({}, async (database) => {
-		await checkStateColumns(database, 'embeddings', path, ['embedding']);
+	return queryFile('embeddings', path, {}, async (database) => {
+		await requireColumns(database, 'embeddings', path, { ...sampleColumns, [column]: 'a list of numbers' });
+		const list = identifier(column);
 		const file = parquetFiles(path, { rowNumbers: true });
 		const [shape] = await database.rows(
-			`SELECT count(*)::INTEGER AS n, min(len(embedding))::INTEGER AS low, max(len(embedding))::INTEGER AS high FROM ${file}`,
+			`SELECT count(*)::INTEGER AS n, min(len(${list}))::INTEGER AS low, max(len(${list}))::INTEGER AS high FROM ${file}`,
 		);
 		const rows = Number(shape?.n ?? 0);
 		const columns = Number(shape?.low ?? 0);
 		if (rows === 0 || (shape?.low !== null && (columns === 0 || columns !== Number(shape?.high)))) {
 			throw new DataError('embeddings', {
 				file: path,
-				column: 'embedding',
+				column,
 				rule: 'must hold vectors of one width',
 				value: `${rows} rows, widths ${shape?.low} to ${shape?.high}`,
 			});
@@ -132,7 +135,7 @@ export async function readEmbeddings(path: string): Promise<FeatureTable> {
 		const samples: IndexDate[] = [];
 		const unique = new UniqueSamples();
 		for await (const chunk of database.stream(
-			`SELECT subject_id::BIGINT, ${finiteTimeSql}, file_row_number, embedding::DOUBLE[] FROM ${file}`,
+			`SELECT subject_id::BIGINT, ${finiteTimeSql}, file_row_number, ${list}::DOUBLE[] FROM ${file}`,
 		)) {
 			const [subjects, times, numbers] = [0, 1, 2].map((c) => chunk.getColumnVector(c) as DuckDBBigIntVector);
 			const vectors = chunk.getColumnVector(3) as DuckDBListVector;
@@ -141,7 +144,7 @@ export async function readEmbeddings(path: string): Promise<FeatureTable> {
 				const place = { scope: 'embeddings', file: path, row: numbers!.getItem(row)!, subjectId };
 				const sample = sampleOf(place, subjectId, times!.getItem(row));
 				unique.add(place, sample);
-				values.set(finiteNumbers(place, 'embedding', vectors.getItem(row)?.items), samples.length * columns);
+				values.set(finiteNumbers(place, column, vectors.getItem(row)?.items), samples.length * columns);
 				samples.push(sample);
 			}
 		}

@@ -12,7 +12,7 @@ import { readStoreManifest, type StoreManifest, storeSummary } from '../store/ma
 import { describeDecidingCode } from '../tasks/deciding-codes.js';
 import { readTasks, type TaskListEntry } from '../tasks/read.js';
 import type { CohortFlowRow, LongOperation } from '../types.js';
-import { countFeatures, countsModel } from './count-features.js';
+import { baselines } from './baselines.js';
 import { readEmbeddings } from './embeddings.js';
 import { EvaluatedModel, EvaluationFile } from './evaluation-file.js';
 import { smallestDraws } from './intervals.js';
@@ -30,7 +30,7 @@ export const EvaluateOptions = z.strictObject({
 	meds: filePath,
 	/** Folder written by `buildTasks`. */
 	tasks: filePath,
-	/** Encoders with their embeddings (parquet written by `writeEmbeddings`) and rollouts (`writeRollout`), if any. The count baseline is always added. */
+	/** Encoders with their embeddings (parquet written by `writeEmbeddings`) and rollouts (`writeRollout`), if any. The baselines are always added. */
 	models: z
 		.array(EvaluatedModel.omit({ states: true }).extend({ embeddings: filePath, rollout: filePath.optional() }))
 		.min(1),
@@ -69,7 +69,7 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 	if (manifest !== undefined) requireSameSource(config.store!, manifest, taskList, 'evaluate');
 	const latents = join(config.meds, latentsFolder);
 	const simulated = dataset.name === cohortName && (await exists(latents));
-	const all = await readSamples(config.tasks, simulated ? latents : undefined);
+	const all = await readSamples(config.tasks, simulated ? latents : undefined, operation.onWarning);
 	const models: { readonly about: EvaluatedModel; readonly reader: ModelReader }[] = [];
 	for (const { embeddings, rollout: _, ...about } of config.models) {
 		const table = await readEmbeddings(embeddings);
@@ -80,8 +80,11 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 		if (note !== undefined) operation.onWarning?.(note);
 		models.push({ about: { ...about, states }, reader: new ModelReader(table) });
 	}
-	const counts = await countFeatures(dataset, all.indexDates, new LifeCodes(taskList.lifeCodes), operation.signal);
-	models.push({ about: countsModel, reader: new ModelReader(counts) });
+	const lifeCodes = new LifeCodes(taskList.lifeCodes);
+	for (const { about, features } of baselines) {
+		const table = await features(dataset, all.indexDates, lifeCodes, operation.signal);
+		models.push({ about, reader: new ModelReader(table) });
+	}
 	const samples = commonSamples(
 		all,
 		models.map(({ reader }) => reader.samples),
@@ -121,11 +124,12 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 
 /** @throws {ConfigError} When two models have one name: their results could not be told apart. */
 function requireNames(names: readonly string[]): void {
-	const all = [...names, countsModel.name];
+	const own = baselines.map(({ about }) => about.name);
+	const all = [...names, ...own];
 	const twice = all.find((name, i) => all.indexOf(name) !== i);
 	if (twice === undefined) return;
 	throw new ConfigError(
-		`[evaluate] models must have different names (${countsModel.name} is the baseline's) but two are called ${twice}`,
+		`[evaluate] models must have different names (${own.join(' and ')} are the baselines') but two are called ${twice}`,
 	);
 }
 

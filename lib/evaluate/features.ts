@@ -19,6 +19,9 @@ export function selectRows(table: FeatureTable, rows: readonly number[]): Float3
 	return result;
 }
 
+/** Standard deviations from the mean at which a value is clipped. */
+export const largestStandardised = 10;
+
 /** Means and deviations of columns, fitted on training rows alone. */
 export class Standardiser {
 	readonly #mean: Float64Array;
@@ -42,11 +45,22 @@ export class Standardiser {
 		this.#scale = this.#scale.map((variance, column) => (low[column] === high[column] ? 0 : 1 / Math.sqrt(variance)));
 	}
 
+	/** (columns,) what is taken from each value, and what the rest is multiplied by. */
+	get mean(): Float64Array {
+		return this.#mean.slice();
+	}
+	get scale(): Float64Array {
+		return this.#scale.slice();
+	}
+
 	apply(values: Float32Array): Float32Array {
 		const columns = this.#mean.length;
 		// Clipped: one absurd value in held-out must not decide a prediction.
 		return values.map((value, i) =>
-			Math.max(-10, Math.min(10, (value - this.#mean[i % columns]!) * this.#scale[i % columns]!)),
+			Math.max(
+				-largestStandardised,
+				Math.min(largestStandardised, (value - this.#mean[i % columns]!) * this.#scale[i % columns]!),
+			),
 		);
 	}
 }

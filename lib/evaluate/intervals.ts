@@ -13,7 +13,7 @@ export interface BootstrapOptions {
 	readonly level: number;
 	readonly seed: number;
 	readonly signal?: AbortSignal | undefined;
-	/** Told of finished resamples now and then. */
+	/** Called from time to time with the number of finished resamples. */
 	readonly onDraws?: ((done: number) => void) | undefined;
 }
 

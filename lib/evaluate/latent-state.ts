@@ -1,5 +1,6 @@
 import type { DuckDBFloatVector, DuckDBIntegerVector } from '@duckdb/node-api';
-import { withDatabase } from '../data/query.js';
+import { requireColumns } from '../data/parquet-columns.js';
+import { type Database, identifier, queryFile } from '../data/query.js';
 import { DataError } from '../errors.js';
 import { parquetFiles } from '../files/duckdb-files.js';
 import { parquetPaths } from '../files/visible-files.js';
@@ -26,14 +27,18 @@ export interface LatentTargets {
 /**
  * Reads `latents/` of a simulated cohort; a patient who died or left before the day, or whose state was not written, has no
  * state there.
+ *
+ * @param passedOver - Receives the hidden files.
  */
-export async function readLatents(folder: string, indexDates: readonly IndexDateRow[]): Promise<LatentTargets[]> {
-	const files = parquetFiles(await parquetPaths('evaluate', folder));
-	return withDatabase({}, async (database) => {
-		const columns = await database.rows(`DESCRIBE SELECT * FROM ${files}`);
-		const axes = columns
-			.map((column) => String(column.column_name))
-			.filter((name) => name !== 'subject_id' && name !== 'day');
+export async function readLatents(
+	folder: string,
+	indexDates: readonly IndexDateRow[],
+	passedOver: string[] = [],
+): Promise<LatentTargets[]> {
+	const paths = await parquetPaths('evaluate', folder, passedOver);
+	const files = parquetFiles(paths);
+	return queryFile('evaluate', folder, {}, async (database) => {
+		const axes = await latentAxes(database, paths);
 		await database.run('CREATE TABLE index_dates (i INTEGER, subject_id BIGINT, day INTEGER)');
 		const appender = await database.connection.createAppender('index_dates');
 		for (const [i, { subjectId, predictionTime }] of indexDates.entries()) {
@@ -46,7 +51,7 @@ export async function readLatents(folder: string, indexDates: readonly IndexDate
 		const targets: LatentTargets[] = [];
 		for (const horizonDays of latentHorizons) {
 			const samples: { sample: IndexDateRow; state: Float32Array }[] = [];
-			const list = axes.map((axis) => `l."${axis}"`).join(', ');
+			const list = axes.map((axis) => `l.${identifier(axis)}::FLOAT`).join(', ');
 			const sql = `SELECT i.i, ${list} FROM index_dates i JOIN ${files} l
 				ON l.subject_id = i.subject_id AND l.day = i.day + ${horizonDays} ORDER BY i.i`;
 			for await (const chunk of database.stream(sql)) {
@@ -69,6 +74,22 @@ export async function readLatents(folder: string, indexDates: readonly IndexDate
 			targets.push({ axes, horizonDays, samples });
 		}
 		return targets;
+	});
+}
+
+/** Names of the axes, the same in each file. @throws {DataError} For a file with other columns. */
+async function latentAxes(database: Database, paths: readonly string[]): Promise<string[]> {
+	const keys = { subject_id: 'a whole number', day: 'a whole number' } as const;
+	const columns = await requireColumns(database, 'evaluate', paths[0]!, keys);
+	const axes = columns.map(({ name }) => name).filter((name) => !Object.hasOwn(keys, name));
+	const numbers = Object.fromEntries(axes.map((axis) => [axis, 'a number' as const]));
+	for (const path of paths) await requireColumns(database, 'evaluate', path, { ...keys, ...numbers });
+	if (axes.length > 0) return axes;
+	throw new DataError('evaluate', {
+		file: paths[0]!,
+		rule: 'must have columns of true states',
+		value: 'none beside subject_id and day',
+		fix: 'simulate the cohort again',
 	});
 }
 

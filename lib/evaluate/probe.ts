@@ -19,6 +19,9 @@ export interface FittedProbe {
 	readonly nTrainPositives: number;
 	/** (held-out labels,) probabilities. */
 	readonly probabilities: Float64Array;
+	/** (columns + 1,) of standardised features, the intercept last. */
+	readonly weights: Float64Array;
+	readonly standardiser: Standardiser;
 }
 
 /** Position of each sample of a table. */
@@ -79,9 +82,19 @@ export async function fitProbe(
 			best = i;
 		}
 	}
-	const heldOut = standardiser.apply(selectRows(table, rowsOf('held_out')));
-	const probabilities = linear(heldOut, table.columns, solution(best)).map((margin) => 1 / (1 + Math.exp(-margin)));
-	return { l2: l2Grid[best]!, nTrainSamples, nTrainPositives, probabilities };
+	const chosen = { weights: Float64Array.from(solution(best)), standardiser };
+	const probabilities = probabilitiesOf(chosen, table, rowsOf('held_out'));
+	return { l2: l2Grid[best]!, nTrainSamples, nTrainPositives, probabilities, ...chosen };
+}
+
+/** What a fitted probe says of rows of a table. */
+export function probabilitiesOf(
+	{ weights, standardiser }: Pick<FittedProbe, 'weights' | 'standardiser'>,
+	table: FeatureTable,
+	rows: readonly number[],
+): Float64Array {
+	const margins = linear(standardiser.apply(selectRows(table, rows)), table.columns, weights);
+	return margins.map((margin) => 1 / (1 + Math.exp(-margin)));
 }
 
 /** Why a held-out set cannot carry a metric; undefined when it can. */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { withDatabase } from '../data/query.js';
+import { queryFile } from '../data/query.js';
 import { DataError } from '../errors.js';
 import { parquetFooters } from '../files/duckdb-files.js';
 import type { StoreManifest } from '../store/manifest.js';
@@ -26,7 +26,7 @@ export type Provenance = z.infer<typeof Provenance>;
 
 /** What a file of states says it was made from; undefined when it says nothing, as one from elsewhere. */
 export async function readProvenance(path: string): Promise<Provenance | undefined> {
-	const rows = await withDatabase({ threads: 1 }, (database) =>
+	const rows = await queryFile('evaluate', path, { threads: 1 }, (database) =>
 		database.rows(
 			`SELECT decode(key) AS key, decode(value) AS value FROM ${parquetFooters('kv_metadata', path)} WHERE decode(key) <> 'ARROW:schema'`,
 		),

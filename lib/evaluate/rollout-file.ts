@@ -6,13 +6,14 @@ import {
 	LIST,
 	listValue,
 } from '@duckdb/node-api';
-import { withDatabase } from '../data/query.js';
+import { requireColumns } from '../data/parquet-columns.js';
+import { queryFile, withDatabase } from '../data/query.js';
 import { DataError, OutputError } from '../errors.js';
 import { copyToParquet, keyValueMetadata, parquetFiles } from '../files/duckdb-files.js';
 import { requirePath } from '../files/path.js';
 import { writeWholeFile } from '../files/whole.js';
 import { type RolloutSample, type RolloutTable, rolloutHorizons } from './rollout.js';
-import { checkStateColumns, finiteNumbers, finiteTimeSql, sampleOf, UniqueSamples } from './state-rows.js';
+import { finiteNumbers, finiteTimeSql, sampleColumns, sampleOf, UniqueSamples } from './state-rows.js';
 
 const listNames = ['state', 'record_state', 'record_prediction'] as const;
 
@@ -71,8 +72,12 @@ export async function writeRollout(
 /** @throws {DataError} For a file without rollouts, or rows in another order than they were written in. */
 export async function readRollout(path: string): Promise<RolloutTable> {
 	requirePath('rollout', 'path', path);
-	return withDatabase({ threads: 1 }, async (database) => {
-		await checkStateColumns(database, 'rollout', path, listNames);
+	return queryFile('rollout', path, { threads: 1 }, async (database) => {
+		await requireColumns(database, 'rollout', path, {
+			...sampleColumns,
+			horizon_days: 'a whole number',
+			...Object.fromEntries(listNames.map((name) => [name, 'a list of numbers' as const])),
+		});
 		const unique = new UniqueSamples();
 		const samples: (RolloutSample & { ahead: RolloutSample['ahead'][number][] })[] = [];
 		let columns = 0;
@@ -118,18 +123,22 @@ export async function readRollout(path: string): Promise<RolloutTable> {
 				}
 			}
 		}
-		const expected = rolloutHorizons.join(', ');
-		for (const { sample, ahead } of samples) {
-			const found = ahead.map(({ horizonDays }) => horizonDays).join(', ');
-			if (found !== expected) {
-				throw new DataError('rollout', {
-					file: path,
-					column: 'horizon_days',
-					rule: `must be 0, ${expected} for each sample`,
-					value: `0, ${found} for subject ${sample.subjectId}`,
-				});
-			}
-		}
+		requireHorizons(path, samples);
 		return { columns, samples };
 	});
+}
+
+/** @throws {DataError} For a sample without one of the horizons, or with them in another order. */
+function requireHorizons(path: string, samples: readonly RolloutSample[]): void {
+	const expected = rolloutHorizons.join(', ');
+	for (const { sample, ahead } of samples) {
+		const found = ahead.map(({ horizonDays }) => horizonDays).join(', ');
+		if (found === expected) continue;
+		throw new DataError('rollout', {
+			file: path,
+			column: 'horizon_days',
+			rule: `must be 0, ${expected} for each sample`,
+			value: `0, ${found} for subject ${sample.subjectId}`,
+		});
+	}
 }

@@ -1,44 +1,12 @@
-import type { Database } from '../data/query.js';
 import { DataError } from '../errors.js';
-import { parquetFiles } from '../files/duckdb-files.js';
 import { sampleKey } from '../tasks/read.js';
 import type { IndexDate } from '../types.js';
 
 /** SQL of prediction_time in microseconds; null where it is null or infinite. */
 export const finiteTimeSql = 'CASE WHEN isfinite(prediction_time) THEN epoch_us(prediction_time) END';
 
-/**
- * Checks the columns of a file of states.
- *
- * @param lists - Names of its lists of numbers.
- * @throws {DataError} For a missing column or one of another type.
- */
-export async function checkStateColumns(
-	database: Database,
-	scope: string,
-	file: string,
-	lists: readonly string[],
-): Promise<void> {
-	const rows = await database.rows(`DESCRIBE SELECT * FROM ${parquetFiles(file)}`);
-	const types = new Map(rows.map(({ column_name, column_type }) => [String(column_name), String(column_type)]));
-	const wanted: readonly (readonly [name: string, type: RegExp, words: string])[] = [
-		['subject_id', /^U?(BIG|SMALL|TINY)?INT(EGER)?$/, 'a whole number'],
-		['prediction_time', /^TIMESTAMP/, 'a timestamp'],
-		...lists.map((name) => [name, numberList, 'a list of numbers'] as const),
-	];
-	for (const [column, type, words] of wanted) {
-		const found = types.get(column);
-		if (found !== undefined && type.test(found)) continue;
-		throw new DataError(scope, {
-			file,
-			column,
-			rule: `must be ${words}`,
-			value: found === undefined ? `missing, beside ${[...types.keys()].join(', ')}` : found,
-		});
-	}
-}
-
-const numberList = /^(FLOAT|DOUBLE|U?(BIG|SMALL|TINY|HUGE)?INT(EGER)?|DECIMAL\(\d+,\d+\))\[\d*\]$/;
+/** Columns of every file of states. */
+export const sampleColumns = { subject_id: 'a whole number', prediction_time: 'a timestamp' } as const;
 
 /** Where a row of states lies. */
 export interface RowPlace {

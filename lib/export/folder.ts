@@ -9,6 +9,8 @@ export interface ExportSummary {
 	/** Of the model or of the adapter. */
 	readonly tensors: number;
 	readonly bytes: number;
+	/** What was there to be exported and is not, for people. */
+	readonly notes: readonly string[];
 }
 
 export function writeJson(folder: string, name: string, value: unknown): Promise<void> {
@@ -20,7 +22,7 @@ export function writeJson(folder: string, name: string, value: unknown): Promise
  *
  * @param directory - The name it will have.
  */
-export async function summaryOf(directory: string, folder: string): Promise<ExportSummary> {
+export async function summaryOf(directory: string, folder: string, notes: readonly string[]): Promise<ExportSummary> {
 	const files = await Promise.all(
 		(await readdir(folder)).sort().map(async (name) => ({ name, bytes: (await stat(join(folder, name))).size })),
 	);
@@ -32,7 +34,7 @@ export async function summaryOf(directory: string, folder: string): Promise<Expo
 			bytes += end - begin;
 		}
 	}
-	return { directory, files, tensors, bytes };
+	return { directory, files, tensors, bytes, notes };
 }
 
 export async function syncAll(folder: string): Promise<void> {

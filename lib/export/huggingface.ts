@@ -44,7 +44,7 @@ export const ExportOptions = z.strictObject({
 		.prefault({}),
 	/** Absent: that of `base`, else 40,960. */
 	maxPositionEmbeddings: z.int().positive().optional(),
-	/** Folder that training started from: what it says beside shape and dtype stays in both configurations. */
+	/** Folder that training started from: what it says beside shape and dtype stays in both configurations. Absent: a note tells what does not. */
 	base: filePath.optional(),
 });
 export type ExportOptions = z.input<typeof ExportOptions>;
@@ -84,7 +84,7 @@ export async function exportHuggingFace(
 		for (const source of copies) await copyFile(source, join(folder, basename(source)));
 		if (config.card !== undefined) await writeWhole(join(folder, 'README.md'), config.card);
 		await syncAll(folder);
-		return summaryOf(directory, folder);
+		return summaryOf(directory, folder, peft || base !== undefined ? [] : await notKept(model, config));
 	});
 }
 
@@ -109,6 +109,29 @@ async function writeWeights(
 		]),
 	);
 	await writeShards(folder, bytes, config.maxShardSize, (file, names) => model.save('encoder', file, { dtype, names }));
+}
+
+/** What the folder that a model was opened from says and an export without `base` does not. */
+async function notKept(model: WorldModel, config: z.output<typeof ExportOptions>): Promise<string[]> {
+	const { source } = model;
+	if (source === undefined) return [];
+	if (!(await exists(join(source, 'config.json'))))
+		return [`${source}, which the model was opened from, is gone: what it says of generation is not exported`];
+	const base = await readBase(source);
+	const kept: Readonly<Record<string, unknown>> = configOf(model, 'float32', config, base);
+	const written: Readonly<Record<string, unknown>> = configOf(model, 'float32', config, undefined);
+	const differs = (key: string) => JSON.stringify(kept[key]) !== JSON.stringify(written[key]);
+	const given = specialTokens(config);
+	const keys = (all: object) => Object.keys(all).filter((key) => key !== 'transformers_version' && !(key in given));
+	const files = [
+		['config.json', keys(kept).filter(differs)],
+		['generation_config.json', keys(base.generation)],
+	] as const;
+	return files
+		.filter(([, lost]) => lost.length > 0)
+		.map(
+			([name, lost]) => `not kept of ${join(source, name)}: ${lost.join(', ')}; give that folder as base to keep them`,
+		);
 }
 
 /** What the folder that training started from says beside the model's shape. */

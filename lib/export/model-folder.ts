@@ -27,11 +27,6 @@ const weightFile = /\.(safetensors|bin|pt|pth|ckpt|h5|msgpack|gguf|onnx)$|\.inde
 /** What our own exports put beside the weights. */
 const ownParts = new Set(['predictor.safetensors', 'target_encoder.safetensors']);
 
-export interface ModelFolderSummary extends ExportSummary {
-	/** What the folder held and the copy does not, for people. */
-	readonly notes: readonly string[];
-}
-
 /**
  * Writes the decoder of a HuggingFace folder into a folder of its own: in other shards or another dtype, out of a wrapper.
  * Nothing else changes: every other key of `config.json`, every other file (generation config, tokenizer, card, predictor and
@@ -44,7 +39,7 @@ export async function exportModelFolder(
 	source: string,
 	directory: string,
 	options: ModelFolderOptions = {},
-): Promise<ModelFolderSummary> {
+): Promise<ExportSummary> {
 	requirePath('export', 'source', source);
 	requirePath('export', 'directory', directory);
 	const config = parseConfig('export', ModelFolderOptions, options);
@@ -62,7 +57,7 @@ export async function exportModelFolder(
 			...pretrained.unread.map(({ name, reason }) => `left out: tensor ${name} (${reason})`),
 			...left.map((name) => `left out: ${name}`),
 		];
-		return { ...(await summaryOf(directory, folder)), notes };
+		return summaryOf(directory, folder, notes);
 	});
 }
 

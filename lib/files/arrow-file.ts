@@ -40,7 +40,7 @@ export class WholeArrowFile {
 		this.#temporary = temporaryBeside(path);
 		this.#writer.reset(this.#bytes, schema);
 		this.#handle = open(this.#temporary, 'w');
-		this.#handle.catch(() => undefined); // surfaces where it is awaited
+		this.#handle.catch(() => undefined); // reported where it is awaited
 	}
 
 	/** Resolves when the batch was handed to the system. @throws {OutputError} */
@@ -77,7 +77,7 @@ export class WholeArrowFile {
 			const handle = await this.#handle;
 			for (const chunk of chunks) await handle.writeFile(chunk);
 		});
-		// Who does not wait for a batch learns of its failure at the end.
+		// A caller that does not wait for a batch learns of its failure at the end.
 		this.#written.catch(() => undefined);
 		return this.#written.catch((cause) => {
 			throw outputError(this.#path, cause);

@@ -7,8 +7,10 @@ import { DataError, OutputError } from '../errors.js';
 export function databaseError(error: unknown): DataError | OutputError {
 	const message = error instanceof Error ? error.message : '';
 	const first = message.split('\n')[0]!;
-	const kind = /^((?:[A-Z][A-Za-z]*|INTERNAL|FATAL)(?: [A-Za-z]+)? Error)\b/.exec(first)?.[1] ?? 'an error';
-	if (/No space left|disk full|Permission denied|Could not write|failed to write/i.test(first))
+	const kind = /^((?:[A-Z][A-Za-z]*|INTERNAL|FATAL)(?: [A-Za-z]+)?) Error\b/.exec(first)?.[1]?.toLowerCase();
+	if (/Permission denied/i.test(first))
+		return new OutputError(`[query] input must be readable and output writable but ${fileOf(message)} may be neither`);
+	if (/No space left|disk full|Could not write|failed to write/i.test(first))
 		return new OutputError(`[query] output must be writable but found ${systemReason(first)}`);
 	if (/^Out of Memory Error/i.test(first)) {
 		const used = /\(([\d.]+ [A-Za-z]+\/[\d.]+ [A-Za-z]+ used)\)/.exec(message)?.[1];
@@ -21,7 +23,8 @@ export function databaseError(error: unknown): DataError | OutputError {
 		const found = pattern.exec(message);
 		if (found !== null) return new DataError('query', { file, ...fault(found) });
 	}
-	return new DataError('query', { file, rule: 'must be readable', value: `${kind} of the database` });
+	const value = `something that DuckDB refuses${kind === undefined ? '' : ` (${kind})`}`;
+	return new DataError('query', { file, rule: 'must be readable', value });
 }
 
 interface Fault {
@@ -68,9 +71,13 @@ const faults: readonly (readonly [pattern: RegExp, fault: (found: RegExpExecArra
 		/^Binder Error: (?:Referenced column|Column|Table "[^"]*" does not have a column named) "?([A-Za-z_0-9.]+)"? ?(?:not found|in |$)?/,
 		([, column]) => ({ rule: `must have a column ${column}`, value: 'none' }),
 	],
-	[/No files found that match/, () => ({ rule: 'must be a file', value: 'none' })],
+	[/No files found that match/, () => ({ rule: 'must be a file', value: 'none of that name, or a folder' })],
 	[
-		/No magic bytes|too small to be a Parquet file|not a parquet file/i,
+		/is encrypted, but|encryption_config/,
+		() => ({ rule: 'must not be encrypted', value: 'an encrypted parquet file', fix: 'decrypt it first' }),
+	],
+	[
+		/No magic bytes|too small to be a Parquet file|not a parquet file|Footer length error/i,
 		() => ({ rule: 'must be readable as a whole parquet file', value: 'a file that is none, or is cut off' }),
 	],
 	[
@@ -78,7 +85,7 @@ const faults: readonly (readonly [pattern: RegExp, fault: (found: RegExpExecArra
 		([, type]) => ({ rule: 'must hold values that can be read', value: `a value that is no ${type}` }),
 	],
 	[
-		/^(IO|TProtocol|Parquet|Invalid Input) ?(Error|Exception)/,
+		/^(IO|TProtocol|Parquet|Invalid Input|Invalid|Serialization|INTERNAL) ?(?:Error|Exception)/,
 		([, kind]) => ({
 			rule: 'must be a readable file',
 			value: `${kind === 'IO' ? 'an error of the file system' : 'damaged or foreign contents'}`,
@@ -100,6 +107,5 @@ function fileOf(message: string): string {
 }
 
 function systemReason(message: string): string {
-	if (/No space left|disk full/i.test(message)) return 'a full disk (No space left on device)';
-	return /Permission denied/i.test(message) ? 'no permission' : 'a write that failed';
+	return /No space left|disk full/i.test(message) ? 'a full disk (No space left on device)' : 'a write that failed';
 }

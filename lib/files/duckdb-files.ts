@@ -8,19 +8,27 @@ import { quoted } from './sql-text.js';
  */
 
 export interface ParquetOptions {
-	/** Adds the columns `filename` and `file_row_number`. */
+	/** Adds the column `file_row_number`, which the files themselves must not have ({@link rowNumberColumn}). */
 	readonly rowNumbers?: boolean;
+	/** Adds the column {@link fileNameColumn}. */
+	readonly fileNames?: boolean;
 	/** Files with different columns: what a file lacks is null. */
 	readonly unionByName?: boolean;
 }
 
+/** Name of the files' own that no reader of row numbers can bear: DuckDB has no other name for its own. */
+export const rowNumberColumn = 'file_row_number';
+/** DuckDB's own name for it, `filename`, may be that of a column of the files. */
+export const fileNameColumn = 'ehr_jepa file';
+
 /** SQL of the rows of parquet files: those files and no others, the columns that are in them and no others. */
 export function parquetFiles(
 	paths: string | readonly string[],
-	{ rowNumbers = false, unionByName = false }: ParquetOptions = {},
+	{ rowNumbers = false, fileNames = false, unionByName = false }: ParquetOptions = {},
 ): string {
 	const options = [
-		...(rowNumbers ? ['filename = true', 'file_row_number = true'] : []),
+		...(rowNumbers ? [`${rowNumberColumn} = true`] : []),
+		...(fileNames ? [`filename = ${quoted(fileNameColumn)}`] : []),
 		...(unionByName ? ['union_by_name = true'] : []),
 	];
 	return `read_parquet(${[fileList(paths), 'hive_partitioning = false', ...options].join(', ')})`;

@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import { parseConfig } from '../config.js';
 import { DataError, type EhrJepaError } from '../errors.js';
 
-/** Why a text is no JSON: where, never what stands there, which may be a patient's. */
+/** Where a text stops being JSON; never what stands there, which may be a patient's. */
 class JsonFault extends Error {
 	constructor(text: string, cause: SyntaxError) {
 		const position = /position (\d+)/.exec(cause.message)?.[1];
@@ -13,8 +13,8 @@ class JsonFault extends Error {
 			end
 				? 'it ends early'
 				: position === undefined
-					? 'it is no JSON'
-					: `it is no JSON at line ${before.length}, column ${before.at(-1)!.length + 1}`,
+					? 'it is not JSON'
+					: `it is not JSON at line ${before.length}, column ${before.at(-1)!.length + 1}`,
 		);
 	}
 }
@@ -22,13 +22,14 @@ class JsonFault extends Error {
 /** @throws {JsonFault} */
 export function parseJson(text: string): unknown {
 	try {
-		return JSON.parse(text);
+		// Windows puts a byte order mark in front.
+		return JSON.parse(text.replace(/^\uFEFF/, ''));
 	} catch (cause) {
 		throw new JsonFault(text, cause as SyntaxError);
 	}
 }
 
-/** What is said of a file that is not there or no JSON. */
+/** How to report a file that is missing or is not JSON. */
 export interface JsonFile {
 	/** Who reads it, for the message. */
 	readonly scope: string;

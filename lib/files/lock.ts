@@ -41,7 +41,7 @@ export function lockFolder(folder: string): WriteLock {
 
 /** As {@link lockFolder}, of a folder that must be empty or absent. @throws {OutputError} */
 export async function lockNewFolder(folder: string): Promise<WriteLock> {
-	// Looked at first, so that no lock is laid into a folder of something else; one that is written to names its writer.
+	// Checked first, so that no lock is put into a folder of something else; one that has a writer names it.
 	if (!(await exists(join(folder, lockName)))) await requireEmptyFolder(folder);
 	const taken = lockFolder(folder);
 	try {

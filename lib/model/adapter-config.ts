@@ -102,7 +102,7 @@ export async function requireSameAdapter(weights: string, lora: LoraOptions | un
 		);
 	}
 	const adapter = (await readAdapterConfig(file)).lora;
-	if (lora === undefined) return; // the engine says that it has no adapters
+	if (lora === undefined) return; // the engine reports that it has no adapters
 	const pairs = [
 		['rank', lora.rank, adapter.rank],
 		['alpha', lora.alpha, adapter.alpha],

@@ -15,7 +15,7 @@ const shared = {
 	steps: positiveInteger.optional(),
 	/** Draws of the step come from it and from `step`. */
 	seed: seed.default(1),
-	/** Read the collapse monitors as well, which takes a little time. */
+	/** Read the collapse monitors as well, which takes some time. */
 	collapseMonitors: z.boolean().default(false),
 };
 
@@ -42,8 +42,29 @@ export const adamW = {
 	beta2: fraction.default(0.95),
 	epsilon: z.number().positive().default(1e-8),
 	weightDecay: z.number().nonnegative().default(0.01),
-	/** Largest global gradient norm; 0 does not clip. */
+	/** Largest gradient norm; 0 does not clip. */
 	gradientClip: z.number().nonnegative().default(1),
+	/** Whose norm that is: of all gradients together, or of each parameter's alone. */
+	clipBy: z.enum(['global', 'parameter']).default('global'),
+	/**
+	 * Updates each parameter as soon as the backward pass has its gradient, which is then freed: the gradients never exist
+	 * together. Not with clipping by the global norm, which is known only when all of them are.
+	 */
+	updateInBackward: z.boolean().default(false),
+};
+
+type Clipping = {
+	readonly gradientClip: number;
+	readonly clipBy: 'global' | 'parameter';
+	readonly updateInBackward: boolean;
+};
+/** Whether the norm that gradients are clipped by is known when they are applied. */
+export const clipsInTime = ({ gradientClip, clipBy, updateInBackward }: Clipping) =>
+	!updateInBackward || gradientClip === 0 || clipBy === 'parameter';
+export const needsTime = {
+	path: ['updateInBackward'],
+	message:
+		'must go with "clipBy": "parameter" or "gradientClip": 0, since the global norm is known only when all gradients are',
 };
 
 /** What an update is made with: the options of its losses and of AdamW. The learning rate alone has no default. */
@@ -55,7 +76,12 @@ export const StepOptions = z
 		/** Read the cosine of both losses' gradients; costs a second backward pass. */
 		interference: z.boolean().default(false),
 	})
-	.refine(isTimed, needsSteps);
+	.refine(isTimed, needsSteps)
+	.refine(clipsInTime, needsTime)
+	.refine(({ updateInBackward, interference }) => !updateInBackward || !interference, {
+		path: ['updateInBackward'],
+		message: 'must be off when the interference is read, which needs the gradients of both losses at once',
+	});
 export type StepOptions = z.input<typeof StepOptions>;
 
 /** The same for the native core, schedules worked out. */
@@ -84,13 +110,16 @@ export function nativeLossOptions(options: z.output<typeof LossOptions>): Native
 }
 
 export function nativeStepOptions(options: z.output<typeof StepOptions>): NativeStepOptions {
-	const { objective, step, steps = step, learningRate, beta1, beta2, epsilon, weightDecay, gradientClip } = options;
+	const { objective, step, steps = step, learningRate, beta1, beta2, epsilon, weightDecay } = options;
+	const { gradientClip, clipBy, updateInBackward } = options;
 	const losses = nativeLossOptions(options);
 	return {
 		...losses,
 		withInterference: options.interference && losses.latentWeight > 0 && losses.nextTokenWeight > 0,
 		optimizer: { learningRate, beta1, beta2, epsilon, weightDecay },
 		gradientClip,
+		clipBy,
+		updateInBackward,
 		momentum: weightsAt(objective, step, steps).momentum ?? 1,
 		restartTarget: targetRestartsAt(objective, step, steps),
 	};

@@ -41,8 +41,18 @@ export const WorldModelOptions = z
 		/** Absent: an MLP of twice the hidden size. */
 		predictor: PredictorOptions.optional(),
 		computeDtype: dtype.default('float32'),
-		/** float32 trains; bfloat16 takes half the memory and is frozen: a model that is only read, or the base of LoRA. */
+		/**
+		 * float32 trains; bfloat16 takes half the memory and is frozen (a model that is only read, or the base of LoRA) but for
+		 * `stochasticRounding`.
+		 */
 		parameterDtype: dtype.default('float32'),
+		/** Trains bfloat16 parameters: with moments and EMA 8 bytes each, all rounded stochastically. Not with `lora`. */
+		stochasticRounding: z.boolean().default(false),
+		/**
+		 * What training keeps of the encoder's blocks for the backward pass: everything, the input of each `block`, or
+		 * (`selective`) attention and the input of each MLP. The rest is computed again; the results are the same to the bit.
+		 */
+		activationCheckpointing: z.enum(['none', 'block', 'selective']).default('none'),
 		/** Train adapters over a frozen base. */
 		lora: LoraOptions.optional(),
 		/** Weights that training leaves alone, by their HuggingFace names; not together with `lora`. */
@@ -52,6 +62,11 @@ export const WorldModelOptions = z
 		/** Threads of the engine; 0 takes all cores. */
 		threads: nonNegativeInteger.default(0),
 	})
+	.refine(
+		({ stochasticRounding, parameterDtype, lora }) =>
+			!stochasticRounding || (parameterDtype === 'bfloat16' && lora === undefined),
+		{ path: ['stochasticRounding'], message: 'must go with "parameterDtype": "bfloat16" and without lora' },
+	)
 	.refine(({ maskTokenId, vocabSize }) => maskTokenId === null || maskTokenId < vocabSize, {
 		path: ['maskTokenId'],
 		message: 'must lie in the vocabulary',
@@ -60,7 +75,12 @@ export type WorldModelOptions = z.input<typeof WorldModelOptions>;
 
 /** What a pretrained model does not say itself. */
 export interface FromPretrainedOptions
-	extends Partial<Pick<WorldModelOptions, 'computeDtype' | 'parameterDtype' | 'lora' | 'seed' | 'threads'>> {
+	extends Partial<
+		Pick<
+			WorldModelOptions,
+			'computeDtype' | 'parameterDtype' | 'stochasticRounding' | 'activationCheckpointing' | 'lora' | 'seed' | 'threads'
+		>
+	> {
 	/** A new one; absent: the one that our export wrote beside the weights, or else a new MLP. */
 	readonly predictor?: NativePredictorOptions | undefined;
 	/** Unused row of the embedding; absent: what our export recorded, Qwen3's first unused row, or none. */
@@ -99,6 +119,7 @@ export class WorldModel {
 	readonly options: z.output<typeof WorldModelOptions>;
 	readonly #engine: NativeEngine;
 	#nextJob = 1;
+	#source: string | undefined;
 
 	/**
 	 * @throws {ConfigError} {NativeError} For a mask token or a shape that breaks a rule of the model.
@@ -142,6 +163,7 @@ export class WorldModel {
 			'from-files',
 		);
 		try {
+			model.#source = directory;
 			await model.loadTensors('encoder', entries, placement);
 			// A frozen model has no predictor: `predictLatent` asks for float32.
 			if (predictor === undefined && config.predictor !== undefined && !model.isFrozen)
@@ -151,6 +173,11 @@ export class WorldModel {
 			await model.close();
 			throw cause;
 		}
+	}
+
+	/** HuggingFace folder that it was opened from; undefined for any other model. */
+	get source(): string | undefined {
+		return this.#source;
 	}
 
 	get hiddenSize(): number {
@@ -208,9 +235,10 @@ export class WorldModel {
 		return this.#call(signal, (job) => this.#engine.embed(job, nativePacked(batch), pooling, encoder));
 	}
 
-	/** Parameters in bfloat16 without adapters: the model is read, never trained, and has no predictor. */
+	/** Parameters in bfloat16 without adapters or stochastic rounding: the model is read, never trained, and has no predictor. */
 	get isFrozen(): boolean {
-		return this.options.parameterDtype === 'bfloat16' && this.options.lora === undefined;
+		const { parameterDtype, lora, stochasticRounding } = this.options;
+		return parameterDtype === 'bfloat16' && lora === undefined && !stochasticRounding;
 	}
 
 	/** Whether {@link predictLatent} is defined: the predictor was made to start from the state alone. */
@@ -336,7 +364,7 @@ export class WorldModel {
 	}
 }
 
-// The border refuses fields that it does not know: a batch may carry more than the core reads.
+// The addon refuses fields that it does not know, and a batch may carry more than the core reads.
 function nativePacked({ tokens, cuSeqlens, positionIds }: PackedBatch): PackedBatch {
 	return { tokens, cuSeqlens, positionIds };
 }

@@ -4,7 +4,7 @@ import type { TextVocabulary } from '../tokenizer/text-vocabulary.js';
 import { unitSpelling } from '../tokenizer/unit-spelling.js';
 import type { Vocabulary } from '../tokenizer/vocabulary.js';
 
-/** In which form a value is there that a structured token cannot tell. */
+/** How a value is written that a structured token cannot express. */
 const forms = {
 	bound: 'a bound such as <6',
 	'bound-beside': 'a bound such as <6 beside the number 6, which is read',

@@ -59,7 +59,7 @@ export class PartWriter {
 		await writeWhole(`${base}.json`, JSON.stringify(summary));
 	}
 
-	/** Closes the files of a part that failed. */
+	/** Closes the files of a part that has failed. */
 	async abandon(): Promise<void> {
 		for (const file of this.#files.values()) await file.abandon();
 	}

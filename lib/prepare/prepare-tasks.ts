@@ -1,7 +1,6 @@
 import type { EventPart, EventSource } from '../data/event-parts.js';
 import type { LifeCodeOptions } from '../data/life-codes.js';
 import type { SharedSplits } from '../data/subject-splits.js';
-import type { ErrorDescription } from '../errors.js';
 import type { SerialiserOptions } from '../text/serialiser.js';
 import type { CodeStatisticsData, CodeStatisticsOptions } from '../tokenizer/code-statistics.js';
 import type { SpecialTokens } from '../tokenizer/qwen-tokenizer.js';
@@ -33,18 +32,13 @@ export type TokenisePlan =
 			};
 	  };
 
-/** Main thread to thread. Each is answered by one {@link PrepareAnswer}, and by progress before it. */
 export type PrepareTask =
 	| { readonly kind: 'begin-fit'; readonly options: CodeStatisticsOptions }
 	| { readonly kind: 'fit'; readonly part: EventPart }
 	| { readonly kind: 'end-fit' }
 	| { readonly kind: 'begin-tokenise'; readonly plan: TokenisePlan }
-	| { readonly kind: 'tokenise'; readonly number: number; readonly part: EventPart }
-	/** Ends the thread, in the midst of a task if there is one; answered by its exit. */
-	| { readonly kind: 'stop' };
+	| { readonly kind: 'tokenise'; readonly number: number; readonly part: EventPart };
 
-export type PrepareAnswer =
-	| { readonly kind: 'done' }
-	| { readonly kind: 'statistics'; readonly statistics: CodeStatisticsData }
-	| { readonly kind: 'progress'; readonly events: number }
-	| { readonly kind: 'failed'; readonly error: ErrorDescription };
+/** `end-fit` is answered with what the thread has counted. */
+// biome-ignore lint/suspicious/noConfusingVoidType: the other tasks have no answer
+export type PrepareAnswer = CodeStatisticsData | void;

@@ -1,4 +1,5 @@
 import type { DuckDBVarCharVector } from '@duckdb/node-api';
+import { readDescriptions } from '../data/code-descriptions.js';
 import {
 	checkOneFilePerSubject,
 	type EventBlock,
@@ -12,7 +13,6 @@ import type { Database } from '../data/query.js';
 import { heldOutInTrain } from '../data/read-splits.js';
 import { int64, type SubjectSplits } from '../data/subject-splits.js';
 import { DataError } from '../errors.js';
-import { parquetFiles } from '../files/duckdb-files.js';
 import type { TimelineColumns } from '../store/timeline-columns.js';
 import { Serialiser } from '../text/serialiser.js';
 import type { TextEvent } from '../text/text-event.js';
@@ -30,7 +30,7 @@ const heldOut = splits.indexOf('held_out');
 
 type Names = Readonly<Record<NameKind, readonly string[]>>;
 
-/** Takes the events of one patient after the other. */
+/** Receives the events of one patient after another. */
 interface PatientTokeniser {
 	event(columns: TimelineColumns, block: EventBlock, row: number): void;
 	endPatient(columns: TimelineColumns, low: number, high: number): void;
@@ -131,7 +131,7 @@ export class PartTokeniser {
 		let [outsideEvents, outsideSubjects] = [0, 0];
 		let [low, high] = [0, 0];
 		let [timeLow, timeHigh] = [0, staticHigh];
-		/** Place of the patient's split; -1: none, -2: there is no patient yet. */
+		/** Index of the patient's split; -1: in none, -2: no patient yet. */
 		let place = -2;
 		let columns: TimelineColumns | undefined;
 		const end = () => {
@@ -250,19 +250,6 @@ class TextPatients implements PatientTokeniser {
 
 function textOf(texts: DuckDBVarCharVector | undefined, row: number): string | undefined {
 	return texts?.getItem(row) ?? undefined;
-}
-
-async function readDescriptions(database: Database, file: string | null): Promise<Map<string, string>> {
-	const result = new Map<string, string>();
-	if (file === null) return result;
-	for await (const chunk of database.stream(
-		`SELECT code::VARCHAR, description::VARCHAR FROM ${parquetFiles(file)} WHERE description IS NOT NULL AND description <> ''`,
-	)) {
-		const [codes, descriptions] = [chunk.getColumnVector(0), chunk.getColumnVector(1)];
-		for (let row = 0; row < chunk.rowCount; row++)
-			result.set(String(codes.getItem(row)), String(descriptions.getItem(row)));
-	}
-	return result;
 }
 
 function fileOf({ files }: EventPart): string {

@@ -96,7 +96,7 @@ function plotted(drawn: readonly CurveSeries[], x: (step: number) => number, y: 
 	const evaluated = (line: CurveSeries) =>
 		drawn.some(({ kind, style, variant }) => kind === 'marks' && style === line.style && variant === line.variant);
 	const marks = drawn.flatMap((series) => {
-		// A line whose model has marks already is known by them; another gets one at its end.
+		// A model's marks identify its line; a line without marks gets one at its end.
 		const ends =
 			series.points.length === 1 || !evaluated(series) ? (smoothed(series.points) ?? series.points).slice(-1) : [];
 		return (series.kind === 'marks' ? series.points : ends)

@@ -41,7 +41,7 @@ export class PatientOrder {
 		return right * this.#left + left;
 	}
 
-	/** A word that depends on all three: half below 2^16, round below 8. */
+	/** A word that depends on all three; half is below 2^16, round below 8. */
 	#draw(half: number, round: number, epoch: number): number {
 		return new RandomStream(this.#seed, 'epoch', epoch, half * 8 + round).uint32();
 	}

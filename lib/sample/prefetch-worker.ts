@@ -1,43 +1,25 @@
-/** The thread of prefetch.ts: draws batches ahead of the steps that use them, as many as are wanted. */
-import { parentPort, workerData } from 'node:worker_threads';
-import { describeError } from '../errors.js';
+/** The thread of prefetch.ts: draws batches ahead of the steps that use them, as many as it is asked for. */
 import { openTokenStore } from '../store/token-store.js';
+import { serveTasks } from '../threads/serve-tasks.js';
 import type { TrainingBatch } from '../types.js';
 import { noBranches } from './branches.js';
-import type { PrefetchMessage, PrefetchRequest, PrefetchWish } from './prefetch-messages.js';
+import type { NextBatch, PrefetchRequest } from './prefetch.js';
 import { Sampler } from './sampler.js';
 
-if (parentPort !== null) {
-	const port = parentPort;
-	const post = (message: PrefetchMessage, buffers: ArrayBuffer[] = []) => port.postMessage(message, buffers);
-	const { directory, split, options, first, last, ahead } = workerData as PrefetchRequest;
-	let wanted = ahead;
-	let wake = () => {};
-	port.on('message', (more: PrefetchWish) => {
-		wanted += more;
-		wake();
-	});
+serveTasks<PrefetchRequest, NextBatch, TrainingBatch>(async ({ directory, split, options, first, last }) => {
+	const store = await openTokenStore(directory);
 	try {
-		const store = await openTokenStore(directory);
-		try {
-			for await (const batch of new Sampler(store, split, options).batches(first, last)) {
-				while (wanted === 0) {
-					await new Promise<void>((resolve) => {
-						wake = resolve;
-					});
-				}
-				wanted--;
-				post({ kind: 'batch', batch }, buffersOf(batch));
-			}
-		} finally {
-			await store.close();
-		}
+		const batches = new Sampler(store, split, options).batches(first, last);
+		return {
+			answer: async () => (await batches.next()).value as TrainingBatch,
+			buffersOf,
+			close: () => store.close(),
+		};
 	} catch (error) {
-		post({ kind: 'failed', error: describeError(error) });
-	} finally {
-		port.close();
+		await store.close();
+		throw error;
 	}
-}
+});
 
 /** The buffers of a batch, to be moved rather than copied. */
 function buffersOf({ branches, ...batch }: TrainingBatch): ArrayBuffer[] {

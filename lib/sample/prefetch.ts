@@ -1,11 +1,23 @@
-import { Worker } from 'node:worker_threads';
-import { AbortedError, restoreError } from '../errors.js';
+import { Thread } from '../threads/thread.js';
 import type { Split, TrainingBatch } from '../types.js';
-import type { PrefetchMessage, PrefetchRequest } from './prefetch-messages.js';
 import type { SamplerOptions } from './sampler.js';
 
 // Enough to ride out a slow read; a batch of 3,300 tokens is about 60 kB.
 const batchesAhead = 16;
+
+/** What a sampler's thread is started with. */
+export interface PrefetchRequest {
+	/** Folder of the token store. */
+	readonly directory: string;
+	readonly split: Split;
+	readonly options: SamplerOptions;
+	/** Steps of the sampler. */
+	readonly first: number;
+	readonly last: number;
+}
+
+/** What the thread is asked for: the batch after the last one. */
+export type NextBatch = 'next';
 
 /**
  * Batches of a sampler's steps `first` to `last`, drawn by a thread that opens the store for itself and works ahead, so that
@@ -23,39 +35,25 @@ export async function* prefetchBatches(
 	signal?: AbortSignal,
 ): AsyncGenerator<TrainingBatch> {
 	if (first > last) return;
-	const request: PrefetchRequest = { directory, split, options, first, last, ahead: batchesAhead };
-	const worker = new Worker(new URL('./prefetch-worker.js', import.meta.url), { workerData: request });
-	const ready: TrainingBatch[] = [];
-	let failure: Error | undefined;
-	let wake = () => {};
-	const fail = (error: Error) => {
-		failure ??= error;
-		wake();
+	const data: PrefetchRequest = { directory, split, options, first, last };
+	const script = new URL('./prefetch-worker.js', import.meta.url);
+	const thread = new Thread<NextBatch, TrainingBatch>({ scope: 'sampler', script, data, signal });
+	const drawn: Promise<TrainingBatch>[] = [];
+	let asked = first;
+	const askAhead = () => {
+		for (; drawn.length < batchesAhead && asked <= last; asked++) {
+			const batch = thread.ask('next');
+			batch.catch(() => {}); // reported where it is awaited
+			drawn.push(batch);
+		}
 	};
-	const abort = () => fail(new AbortedError('[sampler] aborted', { cause: signal?.reason }));
-	worker.on('message', (message: PrefetchMessage) => {
-		if (message.kind === 'failed') return fail(restoreError(message.error));
-		ready.push(message.batch);
-		wake();
-	});
-	worker.on('error', fail);
-	worker.on('exit', () => fail(new Error('[sampler] the thread that draws batches ended early')));
-	signal?.addEventListener('abort', abort);
-	if (signal?.aborted) abort();
 	try {
-		for (let step = first; step <= last; step++) {
-			// Batches that were drawn before a failure are good.
-			while (ready.length === 0) {
-				if (failure !== undefined) throw failure;
-				await new Promise<void>((resolve) => {
-					wake = resolve;
-				});
-			}
-			worker.postMessage(1);
-			yield ready.shift()!;
+		askAhead();
+		for (let batch = drawn.shift(); batch !== undefined; batch = drawn.shift()) {
+			askAhead();
+			yield await batch;
 		}
 	} finally {
-		signal?.removeEventListener('abort', abort);
-		await worker.terminate();
+		await thread.close();
 	}
 }

@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { nonNegativeInteger, parseConfig, positiveInteger, seed } from '../config.js';
 import { DataError } from '../errors.js';
@@ -50,7 +51,8 @@ export class Sampler {
 	readonly #pool: PoolOptions;
 	readonly #order: PatientOrder;
 	#turns: Promise<number> | undefined;
-	readonly #held = new Map<number, Promise<WindowPool>>();
+	/** The one in use and the next. */
+	readonly #held = new LRUCache<number, Promise<WindowPool>>({ max: 2 });
 
 	/** @throws {DataError} When no patient of the split has two days; {ConfigError}. */
 	constructor(store: SampledStore, split: Split, options: SamplerOptions) {
@@ -109,7 +111,7 @@ export class Sampler {
 		for (let step = first; step <= last; step++) {
 			const batch = await this.batch(step);
 			const pool = Math.floor((step - 1) / poolBatches);
-			if ((pool + 1) * poolBatches < last) void this.pool(pool + 1).catch(() => {}); // surfaces where it is awaited
+			if ((pool + 1) * poolBatches < last) void this.pool(pool + 1).catch(() => {}); // reported where it is awaited
 			yield batch;
 		}
 	}
@@ -120,8 +122,6 @@ export class Sampler {
 		if (held !== undefined) return held;
 		const made = this.#draw(number);
 		this.#held.set(number, made);
-		// The one in use and the next.
-		if (this.#held.size > 2) this.#held.delete(this.#held.keys().next().value!);
 		// A failure is not kept: a file may be back the next time.
 		made.catch(() => this.#held.delete(number));
 		return made;

@@ -13,6 +13,7 @@ import {
 	Struct,
 	tableFromIPC,
 } from 'apache-arrow';
+import { LRUCache } from 'lru-cache';
 import { DataError } from '../errors.js';
 
 /** Where a patient is, and how long. */
@@ -26,7 +27,7 @@ export interface IndexEntry {
 	readonly days: number;
 }
 
-/** Columns of the patients of a split, by subject_id. */
+/** Columns of a split's patients, in order of subject_id. */
 export interface IndexColumns {
 	readonly subjectIds: BigInt64Array;
 	readonly files: Int32Array;
@@ -77,7 +78,7 @@ export class StoreIndex {
 	readonly #path: string;
 	readonly #reader: AsyncRecordBatchFileReader;
 	readonly #handle: FileHandle;
-	readonly #cache = new Map<number, Promise<RecordBatch>>();
+	readonly #cache = new LRUCache<number, Promise<RecordBatch>>({ max: cachedBatches });
 	/** Reads of one file take turns: a reader has one place. */
 	#turn: Promise<unknown> = Promise.resolve();
 
@@ -156,14 +157,11 @@ export class StoreIndex {
 
 	#batch(number: number): Promise<RecordBatch> {
 		const held = this.#cache.get(number);
-		if (held !== undefined) {
-			this.#cache.delete(number);
-			this.#cache.set(number, held);
-			return held;
-		}
+		if (held !== undefined) return held;
 		const loaded = this.#read(number);
 		this.#cache.set(number, loaded);
-		if (this.#cache.size > cachedBatches) this.#cache.delete(this.#cache.keys().next().value!);
+		// A failure is not kept: the file may be back the next time.
+		loaded.catch(() => this.#cache.delete(number));
 		return loaded;
 	}
 

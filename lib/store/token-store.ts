@@ -2,6 +2,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { type AsyncRecordBatchFileReader, type RecordBatch, RecordBatchReader } from 'apache-arrow';
+import { LRUCache } from 'lru-cache';
 import { DataError } from '../errors.js';
 import { requirePath } from '../files/path.js';
 import { TextVocabulary } from '../tokenizer/text-vocabulary.js';
@@ -27,8 +28,11 @@ export class StoreSplit {
 	readonly name: Split;
 	readonly #directory: string;
 	readonly #index: StoreIndex;
-	readonly #batches = new Map<string, Promise<RecordBatch>>();
-	readonly #files = new Map<number, Promise<DataFile>>();
+	readonly #batches = new LRUCache<string, Promise<RecordBatch>>({ max: cachedBatches });
+	readonly #files = new LRUCache<number, Promise<DataFile>>({
+		max: openFiles,
+		dispose: (file) => void file.then(closeDataFile, () => undefined),
+	});
 	#tokenCounts: Int32Array | undefined;
 	#dayCounts: Int32Array | undefined;
 
@@ -89,12 +93,11 @@ export class StoreSplit {
 	#batch(file: number, number: number): Promise<RecordBatch> {
 		const key = `${file} ${number}`;
 		const held = this.#batches.get(key);
-		const loaded = held ?? this.#load(file, number);
-		this.#batches.delete(key);
+		if (held !== undefined) return held;
+		const loaded = this.#load(file, number);
 		this.#batches.set(key, loaded);
-		if (this.#batches.size > cachedBatches) this.#batches.delete(this.#batches.keys().next().value!);
 		// A failure is not kept: the file may be back the next time.
-		if (held === undefined) loaded.catch(() => this.#batches.delete(key));
+		loaded.catch(() => this.#batches.delete(key));
 		return loaded;
 	}
 
@@ -119,22 +122,18 @@ export class StoreSplit {
 
 	#file(number: number): Promise<DataFile> {
 		const held = this.#files.get(number);
-		const opened = held ?? openDataFile(join(this.#directory, dataFileName(number)));
-		this.#files.delete(number);
+		if (held !== undefined) return held;
+		const opened = openDataFile(join(this.#directory, dataFileName(number)));
 		this.#files.set(number, opened);
-		if (held === undefined) opened.catch(() => this.#files.delete(number));
-		if (this.#files.size > openFiles) {
-			const [oldest, file] = this.#files.entries().next().value!;
-			this.#files.delete(oldest);
-			void file.then(closeDataFile, () => undefined);
-		}
+		opened.catch(() => this.#files.delete(number));
 		return opened;
 	}
 
 	async close(): Promise<void> {
 		this.#batches.clear();
-		for (const file of this.#files.values()) await file.then(closeDataFile, () => undefined);
+		const files = [...this.#files.values()];
 		this.#files.clear();
+		for (const file of files) await file.then(closeDataFile, () => undefined);
 		await this.#index.close();
 	}
 }

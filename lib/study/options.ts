@@ -61,7 +61,7 @@ export function fixedOptions(options: ParsedStudyOptions): Record<string, unknow
 	return fixed;
 }
 
-/** A model that is read: a trained variant, its initial weights, or the count baseline. */
+/** A model that is read: a trained variant, its initial weights, or a baseline of counts. */
 export interface StudyModel {
 	readonly name: string;
 	readonly label: string;
@@ -70,7 +70,7 @@ export interface StudyModel {
 }
 
 /** Every model of a study, the trained ones first. */
-export function studyModels(options: ParsedStudyOptions, counts: Omit<StudyModel, 'kind'>): StudyModel[] {
+export function studyModels(options: ParsedStudyOptions, baselines: readonly Omit<StudyModel, 'kind'>[]): StudyModel[] {
 	return [
 		...options.variants.map((name): StudyModel => ({ name, kind: 'encoder', ...studyVariants[name] })),
 		{
@@ -79,6 +79,6 @@ export function studyModels(options: ParsedStudyOptions, counts: Omit<StudyModel
 			kind: 'untrained',
 			description: 'the initial weights that the variants of a seed share',
 		},
-		{ name: counts.name, label: counts.label, kind: 'counts', description: counts.description },
+		...baselines.map(({ name, label, description }): StudyModel => ({ name, label, kind: 'counts', description })),
 	];
 }

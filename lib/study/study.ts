@@ -5,7 +5,7 @@ import { parseConfig } from '../config.js';
 import { LifeCodes } from '../data/life-codes.js';
 import { openMeds } from '../data/meds.js';
 import { AbortedError, OutputError } from '../errors.js';
-import { countFeatures, countsModel } from '../evaluate/count-features.js';
+import { baselines } from '../evaluate/baselines.js';
 import { readEmbeddings } from '../evaluate/embeddings.js';
 import { writeHeldOutLosses } from '../evaluate/held-out-losses.js';
 import { readSamples } from '../evaluate/samples.js';
@@ -59,8 +59,11 @@ export async function runStudy(
 	const dataset = await openMeds(files.cohort);
 	const store = await openTokenStore(files.store);
 	try {
-		const samples = await readSamples(files.tasks, join(files.cohort, latentsFolder));
-		const models = studyModels(config, countsModel);
+		const samples = await readSamples(files.tasks, join(files.cohort, latentsFolder), operation.onWarning);
+		const models = studyModels(
+			config,
+			baselines.map(({ about }) => about),
+		);
 		await doWork(await planWork(files, config, models, { dataset, store, samples }), operation);
 		const result = await summarise(files, config, models, { dataset, store, samples }, operation);
 		await writeWhole(files.result, `${JSON.stringify(result, undefined, '\t')}\n`);
@@ -109,17 +112,17 @@ async function planWork(
 	// A forward pass is a third of a step; the probes of a model cost about as much as its states.
 	const tokens = samples.indexDates.length * config.contextTokens;
 	const readingCost = Math.ceil(tokens / config.tokensPerStep / 3);
-	const work: Work[] = [
-		{
-			name: 'counts: probes',
+	const work = baselines.map(
+		({ about: { name }, features }): Work => ({
+			name: `${name}: probes`,
 			cost: readingCost,
-			isWhole: () => exists(files.reading(null, countsModel.name, pooling)),
+			isWhole: () => exists(files.reading(null, name, pooling)),
 			make: async ({ signal }) => {
-				const table = await countFeatures(dataset, samples.indexDates, new LifeCodes(), signal);
-				await writeReading(await placeFor(files.reading(null, countsModel.name, pooling)), table, samples, signal);
+				const table = await features(dataset, samples.indexDates, new LifeCodes(), signal);
+				await writeReading(await placeFor(files.reading(null, name, pooling)), table, samples, signal);
 			},
-		},
-	];
+		}),
+	);
 	for (let seed = 1; seed <= config.seeds; seed++) {
 		for (const { name, kind } of models) {
 			if (kind === 'counts') continue;

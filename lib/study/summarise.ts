@@ -1,13 +1,12 @@
 import type { MedsDataset } from '../data/meds.js';
-import { countsModel } from '../evaluate/count-features.js';
 import type { HeldOutLosses } from '../evaluate/held-out-losses.js';
 import type { Reading } from '../evaluate/reading.js';
 import type { EvaluationSamples } from '../evaluate/samples.js';
 import { nativeAddon } from '../native.js';
 import { packageVersion } from '../package-version.js';
 import type { TokenStore } from '../store/token-store.js';
+import { openModel } from '../train/open-model.js';
 import { RunFolder } from '../train/run-folder.js';
-import { openModel } from '../train/trainer.js';
 import type { LongOperation } from '../types.js';
 import { compare, type Pairs } from './comparison.js';
 import { aurocMeasures, type BySeed, latentStateMeasures, lossMeasures, meansByHorizon } from './measures.js';
@@ -86,13 +85,12 @@ export async function summarise(
 	} satisfies StudyFile);
 }
 
-/** Trained variants against SFT, their initial weights and the counts. */
+/** Trained variants against SFT, their initial weights and the baselines. */
 function pairsOf(models: readonly StudyModel[]): Pairs {
 	const trained = models.filter(({ kind }) => kind === 'encoder').map(({ name }) => name);
+	const others = models.filter(({ kind }) => kind !== 'encoder').map(({ name }) => name);
 	return trained.flatMap((model) =>
-		[...(trained.includes('sft') && model !== 'sft' ? ['sft'] : []), 'untrained', countsModel.name].map(
-			(minus) => [model, minus] as const,
-		),
+		[...(trained.includes('sft') && model !== 'sft' ? ['sft'] : []), ...others].map((minus) => [model, minus] as const),
 	);
 }
 

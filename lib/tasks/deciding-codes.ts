@@ -80,7 +80,7 @@ export function binomialTail(k: number, n: number, p: number): number {
 	return Math.min(1, sum);
 }
 
-/** In words, for people. */
+/** One line for people. */
 export function describeDecidingCode({ code, label, samples, agreeing, share }: DecidingCode): string {
 	return `${agreeing} of ${samples} samples with ${code} in their history are ${label ? 'positive' : 'negative'} (${(100 * share).toFixed(0)} % of all)`;
 }

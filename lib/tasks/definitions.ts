@@ -8,7 +8,7 @@ import type { MedsDataset } from '../data/meds.js';
 export const TaskDefinition = z.strictObject({
 	/** Folder name: lower case, digits, hyphens. */
 	name: z.string().regex(/^[a-z0-9]+(-[a-z0-9]+)*$/, 'must be lower case words joined by hyphens'),
-	/** For people. */
+	/** Shown to people. */
 	label: z.string(),
 	/** `event`: may have happened before. `incident`: patients whose history already holds it are left out. */
 	kind: z.enum(['event', 'incident']),

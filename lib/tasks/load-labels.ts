@@ -1,4 +1,5 @@
-import type { Database } from '../data/query.js';
+import { columnNames } from '../data/column-names.js';
+import { type Database, reading } from '../data/query.js';
 import { arrowTypes } from '../data/validate/arrow-types.js';
 import { DataError } from '../errors.js';
 import { parquetFiles } from '../files/duckdb-files.js';
@@ -32,7 +33,7 @@ const fixes: Partial<Record<Column, string>> = {
 	prediction_time: 'write a timestamp',
 };
 
-/** A set of a task that nobody reaches is empty; one that was given must not be. */
+/** A drawn task may have no samples; a label set that was given must have some. */
 interface LoadOptions {
 	readonly mayBeEmpty: boolean;
 }
@@ -53,10 +54,12 @@ export async function loadLabels(
 	);
 	for (const [i, file] of files.entries()) {
 		await checkColumns(database, file);
-		await database.run(
-			`INSERT INTO label_rows SELECT ${i}, file_row_number, subject_id::BIGINT,
+		await reading('labels', file, () =>
+			database.run(
+				`INSERT INTO label_rows SELECT ${i}, file_row_number, subject_id::BIGINT,
 				CASE WHEN isfinite(prediction_time) THEN epoch_us(prediction_time) END, boolean_value
 			FROM ${parquetFiles(file, { rowNumbers: true })}`,
+			),
 		);
 	}
 	const [missing] = await database.rows(
@@ -94,10 +97,8 @@ export async function loadLabels(
 }
 
 async function checkColumns(database: Database, file: string): Promise<void> {
-	const types = await arrowTypes(database, file).catch((cause: Error) => {
-		throw new DataError('labels', { file, rule: 'must be a readable parquet file', value: 'another file' }, { cause });
-	});
-	const names = [...types.keys()].join(', ');
+	const types = await arrowTypes(database, 'labels', file, file);
+	const names = columnNames(types.keys());
 	for (const [column, { type, accepted, required }] of Object.entries(columns)) {
 		const found = types.get(column);
 		if (found === undefined) {

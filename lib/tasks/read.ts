@@ -4,7 +4,8 @@ import type { DuckDBBigIntVector, DuckDBBooleanVector, DuckDBVarCharVector } fro
 import { z } from 'zod';
 import { parseConfig } from '../config.js';
 import { LifeCodeOptions } from '../data/life-codes.js';
-import { withDatabase } from '../data/query.js';
+import { requireColumns } from '../data/parquet-columns.js';
+import { queryFile } from '../data/query.js';
 import { splitSources } from '../data/splits.js';
 import { DataError } from '../errors.js';
 import { parquetFiles } from '../files/duckdb-files.js';
@@ -13,7 +14,7 @@ import { requirePath } from '../files/path.js';
 import { type IndexDate, type Split, splits } from '../types.js';
 import { DecidingCode } from './deciding-codes.js';
 import { labelFiles } from './label-sets.js';
-import { loadLabels } from './load-labels.js';
+import { type LabelCounts, loadLabels } from './load-labels.js';
 
 const TaskListEntry = z.strictObject({
 	name: z.string(),
@@ -103,14 +104,19 @@ export interface IndexDateRow extends IndexDate {
 export async function readIndexDates(directory: string): Promise<IndexDateRow[]> {
 	requirePath('tasks', 'directory', directory);
 	const file = join(directory, 'index_dates.parquet');
-	return withDatabase({}, async (database) => {
+	return queryFile('tasks', file, {}, async (database) => {
+		await requireColumns(database, 'tasks', file, {
+			subject_id: 'a whole number',
+			prediction_time: 'a timestamp',
+			split: 'a text',
+		});
 		const rows: IndexDateRow[] = [];
 		const seen = new Set<string>();
 		const refuse = (column: string, rule: string, value: string): never => {
 			throw new DataError('tasks', { file, column, rule, value, fix: 'build the tasks again' });
 		};
 		for await (const chunk of database.stream(
-			`SELECT subject_id, epoch_us(prediction_time), split FROM ${parquetFiles(file)}`,
+			`SELECT subject_id::BIGINT, CASE WHEN isfinite(prediction_time) THEN epoch_us(prediction_time) END, split::VARCHAR FROM ${parquetFiles(file)}`,
 		)) {
 			const subjects = chunk.getColumnVector(0) as DuckDBBigIntVector;
 			const times = chunk.getColumnVector(1) as DuckDBBigIntVector;
@@ -168,13 +174,25 @@ export interface LabelRow extends IndexDate {
 /**
  * Labels of one task and horizon (MEDS label schema), by subject and time; null labels are left out.
  *
+ * @param passedOver - Receives the hidden files.
  * @throws {DataError} Another schema, two labels for one sample, no file.
  */
-export async function readLabels(directory: string): Promise<LabelRow[]> {
+export async function readLabels(directory: string, passedOver: string[] = []): Promise<LabelRow[]> {
 	requirePath('tasks', 'directory', directory);
-	const files = await labelFiles(directory);
-	return withDatabase({}, async (database) => {
-		await loadLabels(database, files, { mayBeEmpty: true });
+	return (await readLabelFiles(await labelFiles(directory, passedOver), { mayBeEmpty: true })).labels;
+}
+
+/**
+ * The same of named files, with what was left out.
+ *
+ * @throws {DataError} Also when they hold no label, unless they may.
+ */
+export function readLabelFiles(
+	files: readonly string[],
+	{ mayBeEmpty }: { readonly mayBeEmpty: boolean },
+): Promise<{ readonly labels: LabelRow[]; readonly counts: LabelCounts }> {
+	return queryFile('labels', files[0] ?? 'labels', {}, async (database) => {
+		const counts = await loadLabels(database, files, { mayBeEmpty });
 		const rows: LabelRow[] = [];
 		for await (const chunk of database.stream('SELECT subject_id, t, value FROM labels ORDER BY subject_id, t')) {
 			const subjects = chunk.getColumnVector(0) as DuckDBBigIntVector;
@@ -188,7 +206,7 @@ export async function readLabels(directory: string): Promise<LabelRow[]> {
 				});
 			}
 		}
-		return rows;
+		return { labels: rows, counts };
 	});
 }
 

@@ -88,7 +88,7 @@ function newestTime(line: CodeLine): Microseconds | null {
 	return line.events.at(-1)!.event.time;
 }
 
-/** What stands before a block: a blank line, and before a day one line break more (paper.md 1.5 rules 4 and 7). */
+/** What comes before a block: a blank line, and before a day one more line break (paper.md 1.5 rules 4 and 7). */
 function separator(blocks: readonly DraftBlock[], place: number): string {
 	const { kind } = blocks[place]!;
 	const before = blocks[place - 1]?.kind;

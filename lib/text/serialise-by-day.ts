@@ -2,7 +2,7 @@ import type { Category } from './categories.js';
 
 /** What differs between the two text formats: the marks around the lines of a block. */
 export interface TextFormat {
-	/** Mark of a time bin with its dates. */
+	/** Heading of a time bin: its dates. */
 	binLabel(dates: string): string;
 	/** Lines before and after those of a category, or undefined for none. */
 	tags(category: Category): readonly [string, string] | undefined;

@@ -42,7 +42,7 @@ export function newestThatFit(
 		if (moment < momentsOfNewestDay.length) return { from: momentsOfNewestDay[moment]!, fits: true };
 		return { from: momentsOfNewestDay.at(-1)!, fits: false };
 	}
-	// Twice as many days at each try: long records are not written out to find out that most of them does not fit.
+	// Twice as many days at each try: a long record is not written out in full when most of it does not fit.
 	let good = newest;
 	let bad = -1;
 	for (let count = 2; good > 0; count *= 2) {

@@ -1,17 +1,21 @@
 import { join } from 'node:path';
 import { z } from 'zod';
+import { parseConfig } from '../config.js';
 import { VocabularyError } from '../errors.js';
 import { exists } from '../files/exists.js';
 import { sha256 } from '../files/hash.js';
-import { readJson, readJsonAs } from '../files/json.js';
+import { readJson } from '../files/json.js';
 import { SerialiserOptions } from '../text/serialiser.js';
 import type { QwenTokenizer } from './qwen-tokenizer.js';
 import type { TokenVocabulary } from './token-vocabulary.js';
 
+/** 2: says what special tokens in records are, which decides the ids; in version 1 they could be either. */
+const version = 2;
+
 /** `vocabulary.json` of a text store: the tokenizer (its files are in `tokenizer/`) and how records became text. */
 export const TextVocabularyFile = z.strictObject({
 	format: z.literal('ehr-jepa/text-vocabulary'),
-	version: z.literal(1),
+	version: z.literal(version),
 	dataset: z.string(),
 	etl: z.strictObject({ name: z.string(), version: z.string() }),
 	dataFingerprint: z.string(),
@@ -21,8 +25,8 @@ export const TextVocabularyFile = z.strictObject({
 	size: z.int().positive(),
 	/** A row that no token of the tokenizer uses; null when the embedding has none to spare. */
 	maskTokenId: z.int().nonnegative().nullable(),
-	/** Special tokens written in records are their ids; absent: they are ordinary text. */
-	specialTokens: z.literal('ids').optional(),
+	/** What a special token written in a record is: ordinary text, or its id. */
+	specialTokens: z.enum(['text', 'ids']),
 	serialiser: SerialiserOptions,
 });
 export type TextVocabularyFile = z.output<typeof TextVocabularyFile>;
@@ -48,10 +52,15 @@ export class TextVocabulary implements TokenVocabulary {
 		this.fingerprint = sha256(JSON.stringify({ tokenizer, size, maskTokenId, serialiser, specialTokens }));
 	}
 
-	/** @throws {ConfigError} {VocabularyError} */
+	/** @throws {ConfigError} {VocabularyError} For another version, too. */
 	static async read(path: string): Promise<TextVocabulary> {
-		const about = { scope: 'vocabulary', rule: 'must be a JSON file', error: VocabularyError };
-		return new TextVocabulary(await readJsonAs(path, TextVocabularyFile, about));
+		const json = await readJson(path, { scope: 'vocabulary', rule: 'must be a JSON file', error: VocabularyError });
+		const found = (json as { readonly version?: unknown } | null)?.version;
+		if (typeof found === 'number' && found !== version)
+			throw new VocabularyError(
+				`[vocabulary] ${path}: version must be ${version} but is ${found}, under which the same record may have other ids; run prepare again`,
+			);
+		return new TextVocabulary(parseConfig(`vocabulary ${path}`, TextVocabularyFile, json));
 	}
 
 	get size(): number {

@@ -28,7 +28,7 @@ export interface BatchLossesOptions {
 	readonly seed: number;
 	/** Step whose loss weights hold. */
 	readonly step: number;
-	/** The first so many batches of the split, or every patient once, none in two batches. */
+	/** A number of batches from the start of the split, or every patient once, none in two batches. */
 	readonly batches: number | 'epoch';
 	readonly signal?: AbortSignal | undefined;
 }

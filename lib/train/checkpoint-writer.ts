@@ -1,4 +1,4 @@
-import type { OutputError } from '../errors.js';
+import { OutputError } from '../errors.js';
 import type { WorldModel } from '../model/world-model.js';
 import type { NativeStateKind } from '../native.js';
 import { packageVersion } from '../package-version.js';
@@ -15,7 +15,7 @@ function partsOf({ objective, trainable }: TrainConfig): NativeStateKind[] {
 
 /**
  * Saves checkpoints beside training: a copy of the state in memory, which training waits for, is then written by another
- * thread while the next steps run. One is written at a time.
+ * thread while the next steps run. One is written at a time. Without `checkpointCopy` training waits until it is written.
  */
 export class CheckpointWriter {
 	readonly #folder: RunFolder;
@@ -31,7 +31,7 @@ export class CheckpointWriter {
 	}
 
 	/**
-	 * Copies the state and begins to write it. A checkpoint that cannot be written is a warning: training goes on and the
+	 * Copies the state and begins to write it, or writes it. A checkpoint that cannot be written is a warning: training goes on and the
 	 * older ones stay.
 	 *
 	 * @returns How long training waited, milliseconds.
@@ -41,10 +41,16 @@ export class CheckpointWriter {
 		await this.#writing;
 		const { config } = this.#folder;
 		const kinds = partsOf(config.train);
-		const snapshot = await this.#model.snapshot(kinds);
-		const metadata = { package: packageVersion, step: String(step), vocabulary: config.data.vocabulary };
+		const shared = { package: packageVersion, step: String(step), vocabulary: config.data.vocabulary };
+		const metadataOf = (part: NativeStateKind) => ({ ...shared, part });
+		const { checkpointCopy } = config.train;
+		const snapshot = checkpointCopy ? await this.#model.snapshot(kinds) : undefined;
+		const write = (kind: NativeStateKind, path: string) =>
+			snapshot === undefined
+				? this.#model.save(kind, path, { metadata: metadataOf(kind) })
+				: snapshot.write(kind, path, metadataOf(kind));
 		this.#writing = this.#folder
-			.saveCheckpoint(step, kinds, (kind, path) => snapshot.write(kind, path, { ...metadata, part: kind }))
+			.saveCheckpoint(step, kinds, write)
 			.then(
 				() => {
 					this.#failure = undefined;
@@ -54,17 +60,25 @@ export class CheckpointWriter {
 					this.#warn(`${error.message}; training goes on, the older checkpoints are untouched`);
 				},
 			)
-			.finally(() => snapshot.release());
+			.finally(() => snapshot?.release());
+		if (snapshot === undefined) await this.#writing;
 		return performance.now() - started;
 	}
 
 	/**
 	 * Waits for what is being written.
 	 *
-	 * @throws {OutputError} When the newest checkpoint could not be written.
+	 * @throws {OutputError} When the newest checkpoint could not be written; says how to go on.
 	 */
 	async finish(): Promise<void> {
 		await this.#writing;
-		if (this.#failure !== undefined) throw this.#failure.error;
+		if (this.#failure === undefined) return;
+		const { step, error } = this.#failure;
+		const saved = (await this.#folder.checkpoints()).at(-1)?.step;
+		const from = saved === undefined ? 'begins again, as there is no checkpoint yet' : `goes on from step ${saved}`;
+		throw new OutputError(
+			`${error.message}; step ${step} is not saved: when there is room, train --resume (Trainer.resume) ${from}`,
+			{ cause: error },
+		);
 	}
 }

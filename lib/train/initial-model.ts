@@ -124,7 +124,7 @@ export async function checkpointModel(
 
 /** A model of a run's shape whose encoder is random, or waits for its weights. */
 function emptyModel(run: RunConfig, weights: 'random' | 'from-files', { baseDtype }: RunModelOptions): WorldModel {
-	const { trainable, computeDtype } = run.train;
+	const { trainable, computeDtype, parameterDtype, activationCheckpointing } = run.train;
 	const lora = loraOf(trainable);
 	return new WorldModel(
 		{
@@ -134,7 +134,10 @@ function emptyModel(run: RunConfig, weights: 'random' | 'from-files', { baseDtyp
 			predictor: predictorOptions(run.train),
 			computeDtype,
 			// The forward pass reads a frozen base in the compute dtype alone: a wider copy would only take memory.
-			...(lora === null ? {} : { lora, parameterDtype: baseDtype ?? computeDtype }),
+			activationCheckpointing,
+			...(lora === null
+				? { parameterDtype, stochasticRounding: parameterDtype === 'bfloat16' }
+				: { lora, parameterDtype: baseDtype ?? computeDtype }),
 			frozen: frozenWeights(trainable, run.train.model),
 			seed: run.train.seed,
 			threads: run.train.threads,

@@ -36,11 +36,24 @@ export class RunFolder {
 
 	/**
 	 * A new run folder, of which the caller is the one writer until {@link RunFolder.release}. On any failure nothing is left.
+	 * One of the same configuration whose training never came to a checkpoint, because the disk was full or it was killed, is
+	 * begun again.
 	 *
-	 * @throws {OutputError} When the folder is not empty, or another is writing it.
+	 * @throws {OutputError} When the folder holds anything else, or another is writing it.
 	 */
 	static async create(path: string, config: RunConfig): Promise<RunFolder> {
 		requirePath('run', 'run folder', path);
+		const begun = await RunFolder.open(path).catch(() => undefined);
+		if (begun !== undefined) {
+			const lock = lockFolder(path);
+			try {
+				await begun.#requireNothingToLose(config);
+				return new RunFolder(path, config, lock);
+			} catch (cause) {
+				lock.release();
+				throw cause;
+			}
+		}
 		const lock = await lockNewFolder(path);
 		try {
 			await removeUnfinishedIn(path);
@@ -71,6 +84,20 @@ export class RunFolder {
 		const config = { ...this.config, extendedTo: steps };
 		await writeConfig(this.path, config);
 		return new RunFolder(this.path, config, this.#lock);
+	}
+
+	/** @throws {OutputError} When a new run in this folder would put an end to another one. */
+	async #requireNothingToLose(config: RunConfig): Promise<void> {
+		const checkpoints = (await this.#survey()).length;
+		const same = JSON.stringify(RunConfig.parse(config)) === JSON.stringify(this.config);
+		if (same && checkpoints === 0) return;
+		const found =
+			checkpoints > 0
+				? `a run with ${checkpoints} checkpoint${checkpoints === 1 ? '' : 's'}`
+				: 'a run of other options or data';
+		throw new OutputError(
+			`[run] ${this.path} must be empty or absent but holds ${found}; go on with it (train --resume, Trainer.resume), choose another folder or remove it`,
+		);
 	}
 
 	/** Lets another write the folder. */
@@ -216,9 +243,10 @@ export class MetricsWriter {
 		await new Promise<void>((resolve, reject) => {
 			this.#stream.write(`${JSON.stringify(line)}\n`, (error) => (error ? reject(error) : resolve()));
 		}).catch((cause) => {
-			throw new OutputError(`[metrics] ${this.#stream.path} could not be written: ${(cause as Error).message}`, {
-				cause,
-			});
+			throw new OutputError(
+				`[metrics] ${this.#stream.path} could not be written: ${(cause as Error).message}; when there is room, go on with train --resume (Trainer.resume)`,
+				{ cause },
+			);
 		});
 	}
 

@@ -1,24 +1,25 @@
 import { z } from 'zod';
 import { filePath, fraction, nonNegativeInteger, positiveInteger, seed } from '../config.js';
 import { Qwen3Shape } from '../model/qwen3-config.js';
-import { adamW } from '../model/step-options.js';
+import { adamW, clipsInTime, needsTime } from '../model/step-options.js';
 import { Objective } from '../objective/objective.js';
 import { Trainable } from './trainable.js';
 
 /** AdamW with two decay groups: matrices decay, norms and biases do not. */
-export const OptimizerConfig = z.strictObject({
-	/** Peak of the schedule. Ours, for small models from scratch. */
-	learningRate: z.number().positive().default(1e-3),
-	...adamW,
-	/** Share of the steps in which the learning rate rises from 0 linearly. */
-	warmupFraction: fraction.default(0.03),
-	/** The cosine ends at this share of the peak. */
-	finalFraction: fraction.default(0.1),
-});
+export const OptimizerConfig = z
+	.strictObject({
+		/** Peak of the schedule. Ours, for small models from scratch. */
+		learningRate: z.number().positive().default(1e-3),
+		...adamW,
+		/** Share of the steps in which the learning rate rises from 0 linearly. */
+		warmupFraction: fraction.default(0.03),
+		/** The cosine ends at this share of the peak. */
+		finalFraction: fraction.default(0.1),
+	})
+	.refine(clipsInTime, needsTime);
 export type OptimizerConfig = z.infer<typeof OptimizerConfig>;
 
-/** Everything that a run depends on besides the data. Written to `config.json` of the run folder with defaults filled in. */
-export const TrainConfig = z.strictObject({
+const options = z.strictObject({
 	/** Initial weights, order of patients, cuts and masks all come from it. */
 	seed: seed.default(1),
 	model: Qwen3Shape.prefault({}),
@@ -35,8 +36,15 @@ export const TrainConfig = z.strictObject({
 	microBatches: positiveInteger.default(1),
 	steps: positiveInteger.default(400),
 	optimizer: OptimizerConfig.prefault({}),
-	/** dtype of forward and backward and of a frozen base; trained parameters, moments and the EMA are float32. */
+	/** dtype of forward and backward and of a frozen base. */
 	computeDtype: z.enum(['float32', 'bfloat16']).default('float32'),
+	/**
+	 * dtype of trained parameters, their moments and their EMA; 16 bytes a parameter or, with stochastic rounding, 8. With
+	 * LoRA they are float32.
+	 */
+	parameterDtype: z.enum(['float32', 'bfloat16']).default('float32'),
+	/** What the backward pass finds in memory: everything, the input of each block, or attention but not the MLP. */
+	activationCheckpointing: z.enum(['none', 'block', 'selective']).default('none'),
 	/** Threads of the engine; 0 takes all cores. */
 	threads: nonNegativeInteger.default(0),
 	/** Steps between two readings of the collapse monitors; 0 never. */
@@ -47,10 +55,30 @@ export const TrainConfig = z.strictObject({
 	tuningBatches: positiveInteger.default(8),
 	/** Steps between two checkpoints; 0 only at the end. */
 	checkpointEvery: nonNegativeInteger.default(100),
+	/** Whether a checkpoint is a copy in memory, written while training goes on, or training waits and no memory is taken. */
+	checkpointCopy: z.boolean().default(true),
 	/** Newest checkpoints that are kept. */
 	keepCheckpoints: positiveInteger.default(2),
 	/** Checkpoints at multiples of this many steps are kept for good; 0 none. */
 	keepCheckpointEvery: nonNegativeInteger.default(0),
 });
+
+/** Everything that a run depends on besides the data. Written to `config.json` of the run folder with defaults filled in. */
+export const TrainConfig = options
+	.refine(({ parameterDtype, trainable }) => parameterDtype === 'float32' || trainable.kind === 'full', {
+		path: ['parameterDtype'],
+		message: 'must be float32 with LoRA, whose adapters are small, but is bfloat16',
+	})
+	.refine(({ optimizer, microBatches }) => !optimizer.updateInBackward || microBatches === 1, {
+		path: ['optimizer', 'updateInBackward'],
+		message: 'must be off with more than one of microBatches, whose gradients are added up first',
+	})
+	.refine(
+		({ optimizer, objective }) => !optimizer.updateInBackward || (objective.latent?.interferenceEvery ?? 0) === 0,
+		{
+			path: ['optimizer', 'updateInBackward'],
+			message: 'must be off with interferenceEvery, which needs the gradients of both losses at once',
+		},
+	);
 export type TrainConfig = z.infer<typeof TrainConfig>;
 export type TrainConfigInput = z.input<typeof TrainConfig>;

@@ -98,9 +98,23 @@ struct Fields<AdamWOptions> {
                  field("weight_decay", &AdamWOptions::weight_decay));
 };
 
+/// What is not to be longer than the limit of clipping.
+enum class ClipBy {
+  kGlobal,     ///< the gradients of all parameters together
+  kParameter,  ///< the gradient of each parameter
+};
+template <>
+struct Names<ClipBy> {
+  static constexpr Named<ClipBy> table[] = {{"global", ClipBy::kGlobal}, {"parameter", ClipBy::kParameter}};
+};
+
 struct StepOptions : LossOptions {
   AdamWOptions optimizer;
-  double gradient_clip = 1.0;   ///< largest global norm; 0 does not clip
+  double gradient_clip = 1.0;  ///< largest norm; 0 does not clip
+  ClipBy clip_by = ClipBy::kGlobal;
+  /// Updates each parameter as soon as the backward pass has its gradient: the gradients never exist together. Needs
+  /// one batch, no reading of the interference, and no clipping by the global norm, which is known too late.
+  bool update_in_backward = false;
   double momentum = 0.996;      ///< EMA decay of the target encoder
   bool restart_target = false;  ///< the target encoder becomes a copy of the encoder before the step
 };
@@ -108,6 +122,7 @@ template <>
 struct Fields<StepOptions> {
   static constexpr auto list = fields_after<LossOptions>(
       field("optimizer", &StepOptions::optimizer), field("gradient_clip", &StepOptions::gradient_clip),
+      field("clip_by", &StepOptions::clip_by), field("update_in_backward", &StepOptions::update_in_backward),
       field("momentum", &StepOptions::momentum), field("restart_target", &StepOptions::restart_target));
 };
 

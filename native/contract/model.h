@@ -86,13 +86,30 @@ struct Fields<WeightShape> {
   static constexpr auto list = std::tuple(field("name", &WeightShape::name), field("shape", &WeightShape::shape));
 };
 
+/// Which results of the encoder's blocks wait in memory for the backward pass; the others are computed again.
+enum class ActivationCheckpointing {
+  kNone,       ///< all of them
+  kBlock,      ///< the input of each block
+  kSelective,  ///< all of attention, and the input of each MLP
+};
+template <>
+struct Names<ActivationCheckpointing> {
+  static constexpr Named<ActivationCheckpointing> table[] = {{"none", ActivationCheckpointing::kNone},
+                                                             {"block", ActivationCheckpointing::kBlock},
+                                                             {"selective", ActivationCheckpointing::kSelective}};
+};
+
 /// What an engine is made from.
 struct EngineOptions {
   Qwen3Config config;
   PredictorOptions predictor;
   Dtype compute_dtype = Dtype::kFloat32;  ///< of the forward and backward pass; float32 or bfloat16
-  /// float32 trains; bfloat16 takes half the memory and is frozen: a model that is only read, or the base of LoRA.
+  /// float32 trains; bfloat16 takes half the memory and is frozen (a model that is only read, or the base of LoRA) but
+  /// for `stochastic_rounding`.
   Dtype parameter_dtype = Dtype::kFloat32;
+  /// Trains bfloat16 parameters, with moments and EMA in bfloat16 as well; not with `lora`.
+  bool stochastic_rounding = false;
+  ActivationCheckpointing activation_checkpointing = ActivationCheckpointing::kNone;
   std::optional<LoraOptions> lora = std::nullopt;  ///< train adapters over a frozen base
   std::vector<std::string> frozen = {};            ///< weights that training leaves alone, by name
   std::uint64_t seed = 0;                          ///< of the random weights
@@ -105,7 +122,9 @@ struct Fields<EngineOptions> {
   static constexpr auto list = std::tuple(
       field("config", &EngineOptions::config), field("predictor", &EngineOptions::predictor),
       field("compute_dtype", &EngineOptions::compute_dtype), field("parameter_dtype", &EngineOptions::parameter_dtype),
-      field("lora", &EngineOptions::lora), field("frozen", &EngineOptions::frozen), field("seed", &EngineOptions::seed),
+      field("stochastic_rounding", &EngineOptions::stochastic_rounding),
+      field("activation_checkpointing", &EngineOptions::activation_checkpointing), field("lora", &EngineOptions::lora),
+      field("frozen", &EngineOptions::frozen), field("seed", &EngineOptions::seed),
       field("encoder_from_files", &EngineOptions::encoder_from_files), field("threads", &EngineOptions::threads));
 };
 

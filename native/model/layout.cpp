@@ -141,6 +141,14 @@ std::int64_t parameter_count(const Qwen3Config& config) {
   return result;
 }
 
+std::vector<at::Tensor*> tensors_of(Qwen3Layer& layer) {
+  std::vector<at::Tensor*> result;
+  for (const LayoutRow& row : rows) {
+    if (row.in_block != nullptr) result.push_back(&(layer.*row.in_block));
+  }
+  return result;
+}
+
 std::string_view module_name(LinearMap map) {
   const std::string_view module = row_of(map).module;
   return module.substr(module.rfind('.') + 1);

@@ -54,6 +54,8 @@ std::vector<Weight> qwen3_layout(const Qwen3Config& config);
 
 /// A linear map's own name: `q_proj`.
 std::string_view module_name(LinearMap map);
+/// The weights of one block, in the order of the files.
+std::vector<at::Tensor*> tensors_of(Qwen3Layer& layer);
 /// The weight of a linear map of one block.
 const at::Tensor& weight_of(const Qwen3Layer& layer, LinearMap map);
 

@@ -6,13 +6,16 @@
 #include <ATen/ops/linear.h>
 #include <ATen/ops/tensor.h>
 
+#include <array>
 #include <cmath>
+#include <memory>
 #include <optional>
 #include <string>
-#include <utility>
+#include <vector>
 
 #include "core/error.h"
 #include "model/layout.h"
+#include "model/recompute.h"
 #include "ops/attention/attention.h"
 #include "ops/norm_rotary/norm_rotary.h"
 #include "ops/rms_norm/rms_norm.h"
@@ -55,6 +58,7 @@ struct Pass {
   const PackedTokens& batch;
   const std::optional<DropoutKey>& dropout;
   ops::RotaryTables rotary;
+  ActivationCheckpointing checkpointing;
 };
 
 /// @param wanted  null: every row. @return (Q, D)
@@ -81,55 +85,133 @@ at::Tensor mlp_block(const at::Tensor& x_TD, const BlockMaps& maps) {
   return maps(LinearMap::kDown, ops::swiglu(maps(LinearMap::kGate, x_TD), maps(LinearMap::kUp, x_TD)));
 }
 
-/// The residual stream and its norm: what a block reads.
-struct Stream {
-  at::Tensor x, normed;  ///< (T + R, D), of the last block (Q, D)
-};
-
-/// A pre-norm block. @param next_norm  of the block behind it, or the final one. @param wanted  null: every row.
-Stream decoder_block(const Pass& pass, std::size_t index, const Stream& stream, const at::Tensor& next_norm,
-                     const WantedRows* wanted) {
-  const Qwen3Layer& layer = pass.weights.layers[index];
-  const BlockMaps maps(pass.weights, index, pass.dropout);
-  const auto add_and_norm = [&](const at::Tensor& x, const at::Tensor& delta, const at::Tensor& weight) {
-    auto [sum, normed] = ops::add_rms_norm(x, delta, weight, pass.config.rms_norm_eps);
-    return Stream{std::move(sum), std::move(normed)};
-  };
-  const at::Tensor x_QD = wanted == nullptr ? stream.x : stream.x.index_select(0, wanted->index);
-  const Stream middle =
-      add_and_norm(x_QD, attention_block(stream.normed, layer, maps, pass, wanted), layer.post_attention_layernorm);
-  return add_and_norm(middle.x, mlp_block(middle.normed, maps), next_norm);
+at::Tensor norm(const Pass& pass, const at::Tensor& x, const at::Tensor& weight) {
+  return ops::rms_norm(x, weight, pass.config.rms_norm_eps);
 }
 
-/// The embedding, all blocks and the final norm.
+/// The first half of a pre-norm block: what attention adds. @param wanted  null: every row. @return (Q, D)
+at::Tensor attended(const Pass& pass, std::size_t index, const at::Tensor& x_TD, const WantedRows* wanted) {
+  const Qwen3Layer& layer = pass.weights.layers[index];
+  const BlockMaps maps(pass.weights, index, pass.dropout);
+  return attention_block(norm(pass, x_TD, layer.input_layernorm), layer, maps, pass, wanted);
+}
+
+/// The second half, from the stream and what attention adds to it.
+at::Tensor mlp_half(const Pass& pass, std::size_t index, const at::Tensor& x_QD, const at::Tensor& attended_QD) {
+  const BlockMaps maps(pass.weights, index, pass.dropout);
+  const auto [sum_QD, normed_QD] = ops::add_rms_norm(
+      x_QD, attended_QD, pass.weights.layers[index].post_attention_layernorm, pass.config.rms_norm_eps);
+  return sum_QD + mlp_block(normed_QD, maps);
+}
+
+at::Tensor rows_of(const at::Tensor& x_TD, const WantedRows* wanted) {
+  return wanted == nullptr ? x_TD : x_TD.index_select(0, wanted->index);
+}
+
+at::Tensor decoder_block(const Pass& pass, std::size_t index, const at::Tensor& x_TD, const WantedRows* wanted) {
+  return mlp_half(pass, index, rows_of(x_TD, wanted), attended(pass, index, x_TD, wanted));
+}
+
+/// What a block that is computed again keeps of its pass: nothing that belongs to others, and no weights.
+struct KeptPass {
+  std::size_t index;
+  Qwen3Config config;
+  PackedTokens batch;
+  std::optional<DropoutKey> dropout;
+  ops::RotaryTables rotary;
+  LoraAdapters adapters;  ///< their constants alone
+  std::array<bool, linear_maps> adapted{};
+};
+
+/// A block, or its second half, that the backward pass computes again.
+/// @param read  what it reads beside weights.
+/// @param run   (pass, index, read) -> x, of the pass with the block's weights alone.
+template <typename Run>
+at::Tensor recomputed_block(const Pass& pass, std::size_t index, const std::vector<at::Tensor>& read, const Run& run) {
+  auto kept = std::make_shared<KeptPass>(KeptPass{index,
+                                                  pass.config,
+                                                  pass.batch,
+                                                  pass.dropout,
+                                                  pass.rotary,
+                                                  {pass.weights.adapters.scale, pass.weights.adapters.dropout, {}}});
+  Qwen3Layer layer = pass.weights.layers[index];
+  std::vector<at::Tensor> inputs = read;
+  for (const at::Tensor* const weight : tensors_of(layer)) inputs.push_back(*weight);
+  if (!pass.weights.adapters.empty()) {
+    for (std::size_t map = 0; map < linear_maps; ++map) {
+      const LoraAdapter& adapter = pass.weights.adapters.layers[index][map];
+      kept->adapted[map] = adapter.a.defined();
+      if (kept->adapted[map]) inputs.insert(inputs.end(), {adapter.a, adapter.b});
+    }
+  }
+  const NetworkPart part = [kept, run,
+                            count = static_cast<std::ptrdiff_t>(read.size())](const std::vector<at::Tensor>& given) {
+    Qwen3Weights weights;
+    weights.layers.resize(kept->index + 1);
+    weights.adapters = kept->adapters;
+    auto next = given.begin() + count;
+    for (at::Tensor* const weight : tensors_of(weights.layers[kept->index])) *weight = *next++;
+    if (next != given.end()) weights.adapters.layers.resize(kept->index + 1);
+    for (std::size_t map = 0; map < linear_maps; ++map) {
+      if (!kept->adapted[map]) continue;
+      LoraAdapter& adapter = weights.adapters.layers[kept->index][map];
+      adapter.a = *next++;
+      adapter.b = *next++;
+    }
+    const Pass own{weights, kept->config, kept->batch, kept->dropout, kept->rotary, ActivationCheckpointing::kNone};
+    return std::vector<at::Tensor>{run(own, kept->index, given)};
+  };
+  return recomputed(part, inputs).front();
+}
+
+/// A pre-norm block. @param wanted  null: every row. @return (Q, D)
+at::Tensor decoder_block_of(const Pass& pass, std::size_t index, const at::Tensor& x_TD, const WantedRows* wanted) {
+  switch (pass.checkpointing) {
+    case ActivationCheckpointing::kBlock:
+      return recomputed_block(pass, index, {x_TD}, [](const Pass& own, std::size_t i, const auto& read) {
+        return decoder_block(own, i, read[0], nullptr);
+      });
+    case ActivationCheckpointing::kSelective:
+      return recomputed_block(
+          pass, index, {rows_of(x_TD, wanted), attended(pass, index, x_TD, wanted)},
+          [](const Pass& own, std::size_t i, const auto& read) { return mlp_half(own, i, read[0], read[1]); });
+    case ActivationCheckpointing::kNone:
+      break;
+  }
+  return decoder_block(pass, index, x_TD, wanted);
+}
+
+/// The embedding and all blocks, before the final norm.
 /// @param wanted  of the last block; null: every row.
 /// @param visit   called with the number of each block and its output: (T + R, D), of the last block (Q, D).
 /// @return (Q, D)
 template <typename Visit>
 at::Tensor decoder(const Qwen3Weights& weights, const Qwen3Config& config, const PackedTokens& batch,
                    const WantedRows* wanted, const std::optional<DropoutKey>& dropout,
-                   const std::atomic<bool>& cancelled, const Visit& visit) {
-  const at::Tensor x_TD = at::embedding(weights.embed_tokens, batch.tokens);
-  const std::size_t depth = weights.layers.size();
-  const Pass pass{weights, config, batch, dropout,
-                  ops::rotary_tables(batch.position_ids, config.head_dim, config.rope_theta, x_TD.scalar_type())};
-  Stream stream{x_TD, ops::rms_norm(x_TD, weights.layers.front().input_layernorm, config.rms_norm_eps)};
-  for (std::size_t i = 0; i < depth; ++i) {
+                   ActivationCheckpointing checkpointing, const std::atomic<bool>& cancelled, const Visit& visit) {
+  at::Tensor x_TD = at::embedding(weights.embed_tokens, batch.tokens);
+  const Pass pass{weights,
+                  config,
+                  batch,
+                  dropout,
+                  ops::rotary_tables(batch.position_ids, config.head_dim, config.rope_theta, x_TD.scalar_type()),
+                  checkpointing};
+  for (std::size_t i = 0; i < weights.layers.size(); ++i) {
     if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
-    const bool last = i + 1 == depth;
-    stream = decoder_block(pass, i, stream, last ? weights.norm : weights.layers[i + 1].input_layernorm,
-                           last ? wanted : nullptr);
-    visit(i, stream.x);
+    x_TD = decoder_block_of(pass, i, x_TD, i + 1 == weights.layers.size() ? wanted : nullptr);
+    visit(i, x_TD);
   }
-  return stream.normed;
+  return x_TD;
 }
 
 }  // namespace
 
 at::Tensor qwen3_forward(const Qwen3Weights& weights, const Qwen3Config& config, const PackedTokens& batch,
-                         const std::atomic<bool>& cancelled, const std::optional<DropoutKey>& dropout) {
+                         const std::atomic<bool>& cancelled, const std::optional<DropoutKey>& dropout,
+                         ActivationCheckpointing checkpointing) {
   const auto keep_none = [](std::size_t, const at::Tensor&) {};
-  return decoder(weights, config, batch, nullptr, dropout, cancelled, keep_none);
+  const at::Tensor x_TD = decoder(weights, config, batch, nullptr, dropout, checkpointing, cancelled, keep_none);
+  return ops::rms_norm(x_TD, weights.norm, config.rms_norm_eps);
 }
 
 at::Tensor qwen3_forward_rows(const Qwen3Weights& weights, const Qwen3Config& config, const PackedTokens& batch,
@@ -150,8 +232,10 @@ at::Tensor qwen3_forward_rows(const Qwen3Weights& weights, const Qwen3Config& co
     sum_QD = sum_QD.defined() ? sum_QD + block_QD : block_QD;
   };
   // A target carries no noise: nothing is dropped.
-  const at::Tensor normed_QD = decoder(weights, config, batch, &wanted, std::nullopt, cancelled, add_last_blocks);
-  return layers > 1 ? sum_QD / static_cast<double>(layers) : normed_QD;
+  const at::Tensor x_QD = decoder(weights, config, batch, &wanted, std::nullopt, ActivationCheckpointing::kNone,
+                                  cancelled, add_last_blocks);
+  if (layers > 1) return sum_QD / static_cast<double>(layers);
+  return ops::rms_norm(x_QD, weights.norm, config.rms_norm_eps);
 }
 
 }  // namespace ehrjepa::model

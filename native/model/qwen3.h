@@ -18,11 +18,13 @@ namespace ehrjepa::model {
 /// Pre-norm blocks; queries and keys are RMS-normalised over head_dim before RoPE; softmax scale head_dim^-0.5; SwiGLU.
 /// @param weights  in the compute dtype.
 /// @param dropout  of the adapters' inputs; given in training alone.
+/// @param checkpointing  what the backward pass computes again; results and gradients are the same to the bit.
 /// @return (T + R, D)
 /// @throws Cancelled between blocks.
 /// Source: transformers modeling_qwen3.py.
 at::Tensor qwen3_forward(const Qwen3Weights& weights, const Qwen3Config& config, const PackedTokens& batch,
-                         const std::atomic<bool>& cancelled, const std::optional<DropoutKey>& dropout = std::nullopt);
+                         const std::atomic<bool>& cancelled, const std::optional<DropoutKey>& dropout = std::nullopt,
+                         ActivationCheckpointing checkpointing = ActivationCheckpointing::kNone);
 
 /// Hidden states of some trunk rows alone: the last block computes nothing for the others but keys and values.
 ///

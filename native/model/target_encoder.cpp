@@ -1,15 +1,12 @@
 #include "model/target_encoder.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/_foreach_lerp.h>
-#include <ATen/ops/_foreach_norm.h>
-#include <ATen/ops/stack.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
 #include <cmath>
 
-#include "core/error.h"
+#include "ops/adamw/adamw.h"
 
 namespace ehrjepa::model {
 namespace {
@@ -28,7 +25,9 @@ Qwen3Weights start_of(const Qwen3Weights& encoder) {
 }
 
 double global_norm(const std::vector<at::Tensor>& list) {
-  return at::stack(at::_foreach_norm(list, 2)).norm().item<double>();
+  double squares = 0.0;
+  for (const at::Tensor& tensor : list) squares += ops::sum_of_squares(tensor).item<double>();
+  return std::sqrt(squares);
 }
 
 }  // namespace
@@ -36,12 +35,10 @@ double global_norm(const std::vector<at::Tensor>& list) {
 TargetEncoder::TargetEncoder(const Qwen3Weights& encoder, const Qwen3Config& config)
     : config_(config), weights_(start_of(encoder)) {}
 
-void TargetEncoder::update_from(const Qwen3Weights& encoder, double momentum) {
-  if (!(momentum >= 0.0 && momentum <= 1.0)) {
-    throw Error("[target_encoder] momentum must lie in [0, 1] but is " + std::to_string(momentum));
-  }
+void TargetEncoder::restart_from(const Qwen3Weights& encoder) {
   const at::NoGradGuard no_grad;
-  at::_foreach_lerp_(tensors(weights_, config_), tensors(encoder, config_), 1.0 - momentum);
+  const std::vector<at::Tensor> target = tensors(weights_, config_), online = tensors(encoder, config_);
+  for (std::size_t i = 0; i < target.size(); ++i) target[i].copy_(online[i]);
 }
 
 double TargetEncoder::relative_distance(const Qwen3Weights& encoder) const {
@@ -55,7 +52,8 @@ double TargetEncoder::relative_distance(const Qwen3Weights& encoder) const {
     const at::Tensor a = target[i].reshape({-1}), b = online[i].reshape({-1});
     for (std::int64_t begin = 0; begin < a.size(0); begin += piece) {
       const std::int64_t length = std::min(piece, a.size(0) - begin);
-      const double norm = (a.narrow(0, begin, length) - b.narrow(0, begin, length)).norm().item<double>();
+      const double norm =
+          (a.narrow(0, begin, length).to(at::kFloat) - b.narrow(0, begin, length).to(at::kFloat)).norm().item<double>();
       squares += norm * norm;
     }
   }

@@ -12,9 +12,8 @@ class TargetEncoder {
   /// Starts as a copy of the encoder.
   TargetEncoder(const Qwen3Weights& encoder, const Qwen3Config& config);
 
-  /// Call after the optimiser's update. Source: I-JEPA, "momentum update of target encoder".
-  /// @param momentum  EMA decay tau in [0, 1].
-  void update_from(const Qwen3Weights& encoder, double momentum);
+  /// Becomes a copy of the encoder again. The momentum update is part of the optimiser's.
+  void restart_from(const Qwen3Weights& encoder);
 
   /// |target - encoder| / |encoder|, L2 over all weights, or over the adapters under LoRA.
   double relative_distance(const Qwen3Weights& encoder) const;

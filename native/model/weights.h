@@ -47,8 +47,9 @@ struct Qwen3Weights {
 /// Names and shapes without memory (meta device), to be assigned from files.
 Qwen3Weights shapes_of_qwen3(const Qwen3Config& config);
 
-/// Random weights as transformers initialises them: normal(0, initializer_range) for matrices, ones for norms.
-Qwen3Weights initialise_qwen3(const Qwen3Config& config, std::uint64_t seed);
+/// Random weights as transformers initialises them: normal(0, initializer_range) for matrices, ones for norms. Drawn in
+/// float32, one tensor at a time.
+Qwen3Weights initialise_qwen3(const Qwen3Config& config, std::uint64_t seed, at::ScalarType dtype = at::kFloat);
 
 /// Deep copy without gradients: the start of a target encoder.
 Qwen3Weights clone_detached(const Qwen3Weights& weights);

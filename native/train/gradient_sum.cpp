@@ -10,10 +10,13 @@
 
 namespace ehrjepa::train {
 
+void require_trained(const at::Tensor& loss) {
+  if (loss.requires_grad()) return;
+  throw Error("[step] the loss must depend on a parameter that is trained but all that it depends on are frozen");
+}
+
 void GradientSum::add(const at::Tensor& loss, bool keep_graph) {
-  if (!loss.requires_grad()) {
-    throw Error("[step] the loss must depend on a parameter that is trained but all that it depends on are frozen");
-  }
+  require_trained(loss);
   merge(torch::autograd::grad({loss}, parameters_, {}, keep_graph, false, /*allow_unused=*/true));
 }
 

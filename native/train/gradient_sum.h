@@ -6,6 +6,9 @@
 
 namespace ehrjepa::train {
 
+/// @throws Error for a loss that nothing that is trained leads to.
+void require_trained(const at::Tensor& loss);
+
 /// Gradients of several losses, added up; undefined where no loss reached a parameter.
 class GradientSum {
  public:

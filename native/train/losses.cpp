@@ -47,7 +47,7 @@ ContextStates encode_context(WorldModel& model, const WorldModelBatch& batch, co
   const model::Qwen3Weights weights = model::cast_weights(model.encoder(), model.compute_dtype());
   const bool with_branches = options.latent_weight > 0.0;
   return {model::qwen3_forward(weights, model.config(), with_branches ? batch.packed : batch.packed.trunk(), cancelled,
-                               dropout),
+                               dropout, model.activation_checkpointing()),
           weights.lm_head};
 }
 
@@ -123,6 +123,11 @@ LossSum::LossSum(std::span<const WorldModelBatch> batches, const LossOptions& op
     scored_ += static_cast<double>(batch.labels.size(0));
     predicted_ += static_cast<double>(batch.predicted_rows.size(0));
   }
+}
+
+at::Tensor LossSum::Share::sum() const {
+  if (!next_token.defined()) return latent;
+  return latent.defined() ? next_token + latent : next_token;
 }
 
 LossSum::Share LossSum::add(const WorldModelBatch& batch, const BatchLosses& losses) {

@@ -58,6 +58,8 @@ class LossSum {
   struct Share {
     at::Tensor next_token;
     at::Tensor latent;  ///< with the anti-collapse terms
+
+    at::Tensor sum() const;
   };
   Share add(const WorldModelBatch& batch, const BatchLosses& losses);
 

@@ -1,6 +1,9 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "contract/losses.h"
@@ -8,15 +11,29 @@
 
 namespace ehrjepa::train {
 
-/// AdamW (Loshchilov & Hutter 2019) with two decay groups: matrices and embeddings decay, norms and biases do not.
-/// Moments are float32. A parameter without a gradient (the predictor in an SFT-only step) is left alone, its step
-/// count too.
+/// What one update is made with.
+struct UpdateOptions {
+  AdamWOptions adamw;
+  double gradient_scale = 1.0;                    ///< what clipping by the global norm makes of the gradients
+  double parameter_clip = 0.0;                    ///< largest norm of the gradient of each parameter; 0 does not clip
+  std::optional<double> momentum = std::nullopt;  ///< EMA decay of the target encoder; absent: it stays as it is
+  std::uint64_t seed = 0;                         ///< stochastic rounding is drawn from seed and step
+  std::uint32_t step = 0;
+};
+
+/// AdamW (Loshchilov & Hutter 2019) with two decay groups: matrices and embeddings decay, norms and biases do not. The
+/// target encoder follows in the same pass over memory. Moments have the parameter's dtype. A parameter without a
+/// gradient (the predictor in an SFT-only step) is left alone, its step count too; its target still follows.
 class AdamW {
  public:
-  explicit AdamW(std::vector<model::NamedTensor> parameters);
+  /// @param targets  the target encoder's, under the names of the parameters that they follow.
+  explicit AdamW(const std::vector<model::NamedTensor>& parameters,
+                 const std::vector<model::NamedTensor>& targets = {});
 
-  /// @param gradients  one per parameter, undefined where there is none; already clipped.
-  void step(const std::vector<at::Tensor>& gradients, const AdamWOptions& options);
+  /// @param gradients  one per parameter, undefined where there is none.
+  void step(const std::vector<at::Tensor>& gradients, const UpdateOptions& options);
+  /// The share of one parameter in a step. @param gradient  undefined: its target alone follows.
+  void update(std::size_t index, const at::Tensor& gradient, const UpdateOptions& options);
 
   /// Moments and step counts by name, for checkpoints. The tensors are the optimiser's own.
   std::vector<model::NamedTensor> state() const;
@@ -26,15 +43,18 @@ class AdamW {
     at::Tensor parameter;
     at::Tensor exp_avg;
     at::Tensor exp_avg_sq;
-    at::Tensor steps;  ///< () float32, as the fused kernel wants it
+    at::Tensor steps;   ///< () float32
+    at::Tensor target;  ///< undefined: the target encoder has none
     bool decays;
   };
   std::vector<std::string> names_;
   std::vector<Slot> slots_;
 };
 
-/// Scales the gradients in place so that their global L2 norm is at most `limit`; 0 leaves them.
-/// @return the norm before clipping.
-double clip_gradients(const std::vector<at::Tensor>& gradients, double limit);
+/// Global L2 norm of those that are defined.
+double gradient_norm(const std::vector<at::Tensor>& gradients);
+
+/// Factor by which gradients of this norm become no longer than `limit`; 0 does not clip.
+double clip_scale(double norm, double limit);
 
 }  // namespace ehrjepa::train

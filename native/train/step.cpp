@@ -4,10 +4,13 @@
 #include <c10/core/GradMode.h>
 
 #include <optional>
+#include <string>
 
 #include "core/error.h"
 #include "train/gradient_sum.h"
 #include "train/losses.h"
+#include "train/optimizer.h"
+#include "train/update_in_backward.h"
 
 namespace ehrjepa::train {
 namespace {
@@ -34,6 +37,42 @@ LossOptions options_of(const LossOptions& options, std::size_t index, std::size_
   return own;
 }
 
+/// What the optimiser makes an update with, but for clipping by the global norm.
+UpdateOptions update_options(const StepOptions& options) {
+  const bool with_target = options.latent_weight > 0.0 && options.latent.target == TargetKind::kEma;
+  return {.adamw = options.optimizer,
+          .parameter_clip = options.clip_by == ClipBy::kParameter ? options.gradient_clip : 0.0,
+          .momentum = with_target ? std::optional(options.momentum) : std::nullopt,
+          .seed = options.seed,
+          .step = options.step};
+}
+
+/// A step whose update is made in the backward pass.
+StepResult step_in_backward(WorldModel& model, std::span<const WorldModelBatch> batches, const StepOptions& options,
+                            const std::atomic<bool>& cancelled) {
+  const auto require = [](bool holds, const std::string& rule) {
+    if (!holds) throw Error("[step] an update in the backward pass needs " + rule);
+  };
+  require(batches.size() == 1, "one batch but there are " + std::to_string(batches.size()));
+  require(!options.with_interference, "the gradients of both losses at once but their interference is asked for");
+  require(options.gradient_clip <= 0.0 || options.clip_by == ClipBy::kParameter,
+          "clipping by parameter, or none, but the limit is that of the global norm, which is known too late");
+  LossSum sum(batches, options);
+  const at::Tensor loss =
+      sum.add(batches[0], forward(model, batches[0], options_of(options, 0, 1), /*with_dropout=*/true, cancelled))
+          .sum();
+  const Losses losses = sum.total();
+  require_trained(loss);
+  if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
+  TrainingState& training = model.training();
+  try {
+    return {losses, update_in_backward(loss, training.trainable, training.optimizer, update_options(options))};
+  } catch (...) {
+    model.abandon();
+    throw;
+  }
+}
+
 }  // namespace
 
 Gradients gradients(WorldModel& model, std::span<const WorldModelBatch> batches, const LossOptions& options,
@@ -49,13 +88,8 @@ Gradients gradients(WorldModel& model, std::span<const WorldModelBatch> batches,
         forward(model, batches[i], options_of(options, i, batches.size()), with_dropout, cancelled);
     // Act 2: backward, while the graph of one micro-batch alone is alive.
     const LossSum::Share share = sum.add(batches[i], losses);
-    at::Tensor loss = share.latent;
-    if (apart) {
-      next_token.add(share.next_token, /*keep_graph=*/true);
-    } else if (share.next_token.defined()) {
-      loss = loss.defined() ? share.next_token + loss : share.next_token;
-    }
-    together.add(loss, /*keep_graph=*/false);
+    if (apart) next_token.add(share.next_token, /*keep_graph=*/true);
+    together.add(apart ? share.latent : share.sum(), /*keep_graph=*/false);
   }
   Gradients result{sum.total(), {}};
   if (apart) {
@@ -69,19 +103,22 @@ Gradients gradients(WorldModel& model, std::span<const WorldModelBatch> batches,
 StepResult step(WorldModel& model, std::span<const WorldModelBatch> batches, const StepOptions& options,
                 const std::atomic<bool>& cancelled) {
   TrainingState& training = model.training();
-  if (options.restart_target) training.target_encoder.update_from(model.encoder(), 0.0);
+  if (options.restart_target) training.target_encoder.restart_from(model.encoder());
+
+  if (options.update_in_backward) return step_in_backward(model, batches, options, cancelled);
 
   // Acts 1 and 2: forward and backward.
   const Gradients pass = gradients(model, batches, options, cancelled, /*with_dropout=*/true);
 
-  // Act 3: update, then the momentum update of the target encoder.
-  StepResult result{pass.losses, clip_gradients(pass.values, options.gradient_clip)};
+  // Act 3: update, and the momentum update of the target encoder with it.
+  const StepResult result{pass.losses, gradient_norm(pass.values)};
   require_finite("gradient norm", result.gradient_norm);
   if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
-  training.optimizer.step(pass.values, options.optimizer);
-  if (options.latent_weight > 0.0 && options.latent.target == TargetKind::kEma) {
-    training.target_encoder.update_from(model.encoder(), options.momentum);
+  UpdateOptions update = update_options(options);
+  if (options.clip_by == ClipBy::kGlobal) {
+    update.gradient_scale = clip_scale(result.gradient_norm, options.gradient_clip);
   }
+  training.optimizer.step(pass.values, update);
   return result;
 }
 

@@ -15,7 +15,8 @@ namespace ehrjepa::train {
 /// packed forward pass: the next-token loss reads the trunk, the latent loss the branches.
 /// @param batches  micro-batches of one update, the same as that of one large batch.
 /// @throws Cancelled, or Error for a loss that is not finite; parameters, moments and target encoder are then as
-/// before.
+/// before. With `update_in_backward` a gradient that is not finite is found when others have been applied: the model is
+/// then of no more use, and says so when it is asked.
 StepResult step(WorldModel& model, std::span<const WorldModelBatch> batches, const StepOptions& options,
                 const std::atomic<bool>& cancelled);
 

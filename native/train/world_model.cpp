@@ -23,6 +23,11 @@ const EngineOptions& checked(const EngineOptions& options) {
   };
   require_dtype("computeDtype", options.compute_dtype);
   require_dtype("parameterDtype", options.parameter_dtype);
+  if (options.stochastic_rounding && (options.parameter_dtype != Dtype::kBfloat16 || options.lora)) {
+    throw Error(
+        "[engine] stochasticRounding must go with bfloat16 parameters that are trained whole but is of " +
+        (options.lora ? std::string("adapters") : std::string(name_of(options.parameter_dtype)) + " parameters"));
+  }
   return options;
 }
 
@@ -47,17 +52,18 @@ std::vector<io::NamedTensor> with_predictor(std::vector<io::NamedTensor> weights
 }  // namespace
 
 TrainingState::TrainingState(const model::Qwen3Weights& encoder, const EngineOptions& options)
-    : predictor(model::initialise_predictor(options.config.hidden_size, options.predictor, options.seed)),
+    : predictor(model::initialise_predictor(options.config.hidden_size, options.predictor, options.seed)
+                    .cast(options.stochastic_rounding ? at::kBFloat16 : at::kFloat)),
       target_encoder(encoder, options.config),
       trainable(with_predictor(trained_weights(encoder, options), predictor)),
       trainable_of_encoder(trainable.size() - predictor.named().size()),
-      optimizer(trainable) {}
+      optimizer(trainable, target_encoder.weights().trainable(options.config)) {}
 
 WorldModel::WorldModel(const EngineOptions& options)
     : options_(checked(options)),
       encoder_(options.encoder_from_files ? model::shapes_of_qwen3(options.config)
-                                          : model::cast_weights(model::initialise_qwen3(options.config, options.seed),
-                                                                memory::scalar_type(options.parameter_dtype))) {
+                                          : model::initialise_qwen3(options.config, options.seed,
+                                                                    memory::scalar_type(options.parameter_dtype))) {
   if (options.lora) encoder_.adapters = model::initialise_lora(options.config, *options.lora, options.seed);
 }
 
@@ -65,8 +71,14 @@ at::ScalarType WorldModel::compute_dtype() const { return memory::scalar_type(op
 at::ScalarType WorldModel::parameter_dtype() const { return memory::scalar_type(options_.parameter_dtype); }
 
 const model::Qwen3Weights& WorldModel::encoder() const {
+  require_whole();
   if (!has_encoder()) throw Error("[world_model] the encoder must be loaded before it is used but has no weights yet");
   return encoder_;
+}
+
+void WorldModel::require_whole() const {
+  if (!abandoned_) return;
+  throw Error("[world_model] an update broke off half made, and the model is of no more use; open the last checkpoint");
 }
 
 void WorldModel::assign_encoder(const std::vector<at::Tensor>& tensors) {
@@ -75,10 +87,11 @@ void WorldModel::assign_encoder(const std::vector<at::Tensor>& tensors) {
 }
 
 TrainingState& WorldModel::training() {
-  if (options_.parameter_dtype != Dtype::kFloat32 && !options_.lora) {
+  require_whole();
+  if (options_.parameter_dtype != Dtype::kFloat32 && !options_.lora && !options_.stochastic_rounding) {
     throw Error(
         "[world_model] parameterDtype must be float32 to train but is bfloat16: load the model with float32 "
-        "parameters, with computeDtype bfloat16 for speed");
+        "parameters, with computeDtype bfloat16 for speed, or with stochasticRounding for memory");
   }
   if (!training_) training_ = std::make_unique<TrainingState>(encoder(), options_);
   return *training_;

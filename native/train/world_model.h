@@ -11,8 +11,9 @@
 
 namespace ehrjepa::train {
 
-/// What training needs beside the encoder: 16 bytes per parameter, made when it is first asked for. Under LoRA the
-/// target encoder shares the base, and the 16 bytes are per scalar of adapters and predictor.
+/// What training needs beside the encoder, made when it is first asked for: moments and target, 12 bytes per parameter
+/// in float32 and 6 in bfloat16, and gradients. Under LoRA the target encoder shares the base, and all of it is
+/// float32, per scalar of adapters and predictor.
 struct TrainingState {
   TrainingState(const model::Qwen3Weights& encoder, const EngineOptions& options);
   model::Predictor predictor;
@@ -35,7 +36,8 @@ class WorldModel {
   const Qwen3Config& config() const { return options_.config; }
   at::ScalarType compute_dtype() const;
   at::ScalarType parameter_dtype() const;
-  /// @throws Error when the encoder waits for its files.
+  ActivationCheckpointing activation_checkpointing() const { return options_.activation_checkpointing; }
+  /// @throws Error when the encoder waits for its files, or the model was abandoned.
   const model::Qwen3Weights& encoder() const;
   /// Names and shapes, whether there is memory or not.
   std::vector<io::NamedTensor> encoder_tensors() const { return encoder_.named(options_.config); }
@@ -43,8 +45,11 @@ class WorldModel {
   void assign_encoder(const std::vector<at::Tensor>& tensors);
   bool has_encoder() const { return !encoder_.embed_tokens.is_meta(); }
   bool has_training_state() const { return training_ != nullptr; }
-  /// @throws Error when the parameters are bfloat16 and there are no adapters.
+  /// @throws Error when the parameters are bfloat16, without stochastic rounding or adapters, or the model was
+  /// abandoned.
   TrainingState& training();
+  /// An update broke off half made: nobody is to read, train or save what there is.
+  void abandon() { abandoned_ = true; }
 
   /// Checks options and counts trainable scalars of encoder (adapters under LoRA) and predictor, without memory.
   static std::int64_t parameter_count(const EngineOptions& options);
@@ -53,6 +58,9 @@ class WorldModel {
   EngineOptions options_;
   model::Qwen3Weights encoder_;
   std::unique_ptr<TrainingState> training_;
+  bool abandoned_ = false;
+
+  void require_whole() const;
 };
 
 }  // namespace ehrjepa::train

@@ -6,15 +6,9 @@ import { nativeStepOptions, StepOptions } from '../../lib/model/step-options.js'
 import { WorldModel } from '../../lib/model/world-model.js';
 import { nativeAddon } from '../../lib/native.js';
 import { nativeBatch, plainStep } from '../fixtures/native-batch.js';
+import { tinyModel } from '../fixtures/tiny-model.js';
 
-const shape = Qwen3Shape.parse({
-	hiddenSize: 16,
-	intermediateSize: 32,
-	numHiddenLayers: 2,
-	numAttentionHeads: 2,
-	numKeyValueHeads: 1,
-	headDim: 8,
-});
+const shape = Qwen3Shape.parse({ ...tinyModel, numHiddenLayers: 2 });
 const create = (more: Partial<ConstructorParameters<typeof WorldModel>[0]> = {}) =>
 	new WorldModel({ shape, vocabSize: 20, maskTokenId: 1, seed: 1, ...more });
 
@@ -87,6 +81,8 @@ t.test('the border names the argument, the rule and what it found, and knows no 
 		predictor: { kind: 'mlp', width: 8, layers: 0, heads: 0, fromState: false },
 		computeDtype: 'float32',
 		parameterDtype: 'float32',
+		stochasticRounding: false,
+		activationCheckpointing: 'none',
 		lora: null,
 		frozen: [],
 		encoderFromFiles: false,

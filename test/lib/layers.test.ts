@@ -12,6 +12,7 @@ const order = [
 	'random',
 	'config',
 	'native',
+	'threads',
 	'files',
 	'data',
 	'cohort',

@@ -56,7 +56,18 @@ t.test(
 		const train = ['train', 'store', 'run', '--size', 'tiny', '--steps', '1'] as const;
 		// Of the run folder not even the lock fits, then not its configuration: the same command works once there is room.
 		for (const kibibytes of [0, 1]) fails(kibibytes, 'run', ...train);
+		// What is full later leaves the run: the error says how to go on, and the same command begins it again.
+		for (let i = 0; i < 2; i++) {
+			const { status, stderr } = run(16, ...train);
+			t.equal(status, 4, stderr.slice(-300));
+			t.match(
+				stderr,
+				/could not be written: .*; step 1 is not saved: when there is room, train --resume .* begins again, as there is no/,
+			);
+		}
+		t.match(run('unlimited', ...train, '--seed', '2').stderr, /holds a run of other options or data; go on with it/);
 		t.equal(run('unlimited', ...train).status, 0);
+		t.match(run('unlimited', ...train).stderr, /holds a run with 1 checkpoint; go on with it \(train --resume/);
 		t.equal(run('unlimited', 'tasks', 'cohort', 'tasks').status, 0);
 		fails(4, 'states.parquet', 'embed', 'run', 'store', 'tasks', 'states.parquet');
 		const sequence = JSON.stringify(Array.from({ length: 200 }, (_, i) => i % 50));

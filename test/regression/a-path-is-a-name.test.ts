@@ -48,9 +48,11 @@ const names: Readonly<Record<string, readonly string[]>> = {
 	// Signs that mean something to a shell, to SQL, or in an address.
 	'it\'s/"quoted"/sp ace/ünï-日本/new\nline/back\\slash/-rf/~/$HOME/#1%20/{a,b}/s3:/https:/-- x;': [],
 	// Columns of the tables that are read below them.
-	'split=tuning/subject_id=7/code=X2/time=2020-01-01/numeric_value=1': [],
-	'year=2024/prediction_time=2020-01-01/boolean_value=true/embedding=1/horizon_days=3/state=1': [],
-	'id=x/kind=code/name=y/description=z/day=1/person_id=1/concept_id=2/shard=0/part=3/filename=x/file_row_number=3': [],
+	[[
+		'split=tuning/subject_id=7/code=X2/time=2020-01-01/numeric_value=1',
+		'year=2024/prediction_time=2020-01-01/boolean_value=true/embedding=1/horizon_days=3/state=1',
+		'id=x/kind=code/name=y/description=z/day=1/person_id=1/concept_id=2/shard=0/part=3/filename=x/file_row_number=3',
+	].join('/')]: [],
 };
 
 /** The report of an import names the folder of the vocabulary. */

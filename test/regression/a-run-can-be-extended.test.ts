@@ -1,23 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { ConfigError, openTokenStore, prepareStore, RunFolder, type TokenStore, Trainer } from '../../lib/index.js';
+import { ConfigError, openTokenStore, RunFolder, type TokenStore, Trainer } from '../../lib/index.js';
 import { targetRestartsAt, weightsAt } from '../../lib/objective/objective.js';
 import { learningRateAt } from '../../lib/train/schedule.js';
 import { TrainConfig } from '../../lib/train/train-config.js';
 import { temporaryFolder } from '../fixtures/temporary-folder.js';
-import { tinyPatient, writeTinyMeds } from '../fixtures/tiny-meds.js';
+import { prepareTinyStore, tinyModel } from '../fixtures/tiny-model.js';
 
 const steps = 4;
 const tiny = {
-	model: {
-		hiddenSize: 16,
-		intermediateSize: 32,
-		numHiddenLayers: 1,
-		numAttentionHeads: 2,
-		numKeyValueHeads: 1,
-		headDim: 8,
-	},
+	model: tinyModel,
 	contextTokens: 32,
 	futureTokens: 16,
 	tokensPerStep: 64,
@@ -29,9 +22,7 @@ let folder: string;
 let store: TokenStore;
 t.before(async () => {
 	folder = temporaryFolder(t);
-	const patients = Array.from({ length: 40 }, (_, i) => tinyPatient(i + 1, [1, 5, 9, 12, 20]));
-	await writeTinyMeds(join(folder, 'meds'), { '0.parquet': patients.flat() });
-	await prepareStore(join(folder, 'meds'), join(folder, 'store'), { tokens: { kind: 'structured', minPatients: 1 } });
+	await prepareTinyStore(folder);
 	store = await openTokenStore(join(folder, 'store'));
 });
 t.teardown(() => store.close());

@@ -66,7 +66,12 @@ const ways: Readonly<Record<string, (rows: OmopRows) => string | Buffer>> = {
 
 t.test('a CDM is the same however its CSV files are written', async (t) => {
 	const folder = temporaryFolder(t);
-	const tables = { ...tinyOmop(), note: notes };
+	// Dates, times, numbers, ids, names and free text: the other tables hold no other kind of cell.
+	const { person, visit_occurrence, measurement, concept, concept_relationship } = tinyOmop();
+	const tables = { person, visit_occurrence, measurement, concept, concept_relationship, note: notes } as Record<
+		string,
+		OmopRows
+	>;
 	let expected: unknown;
 	for (const [name, write] of Object.entries(ways)) {
 		const cdm = join(folder, name.replaceAll(/\W/g, ''));

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { openTokenStore, prepareStore, simulateCohort, Trainer } from '../../lib/index.js';
 import { temporaryFolder } from '../fixtures/temporary-folder.js';
+import { tinyModel } from '../fixtures/tiny-model.js';
 
 // A crash right after a checkpoint can cut off a metrics line of the checkpoint's own step; the next line was glued to it.
 t.test('a metrics line cut off by a crash does not spoil the lines after it', async (t) => {
@@ -11,14 +12,7 @@ t.test('a metrics line cut off by a crash does not spoil the lines after it', as
 	await prepareStore(join(folder, 'cohort'), join(folder, 'store'));
 	const store = await openTokenStore(join(folder, 'store'));
 	const run = join(folder, 'run');
-	const model = {
-		hiddenSize: 16,
-		intermediateSize: 32,
-		numHiddenLayers: 1,
-		numAttentionHeads: 2,
-		numKeyValueHeads: 1,
-		headDim: 8,
-	};
+	const model = tinyModel;
 	{
 		await using trainer = await Trainer.create(run, store, {
 			model,

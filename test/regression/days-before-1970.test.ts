@@ -139,8 +139,8 @@ t.test('a cohort that is moved by whole days gives the same everything', async (
 	const here = await madeOf(cohort, join(folder, 'here'), 0);
 	t.ok(here.tasks.some(({ positives }) => positives > 0));
 	const year = 365.25;
-	// Across 1970, into the 1960s, the 1900s, before 1900, and up to 2149 and beyond.
-	const shifts = [-53, -60, -110, -130, 129].map((years) => Math.round(years * year));
+	// Across 1970, into the 1900s, before 1900, and up to 2149 and beyond.
+	const shifts = [-53, -110, -130, 129].map((years) => Math.round(years * year));
 	for (const days of shifts) {
 		const out = join(folder, String(days));
 		const there = await madeOf(await moved(cohort, join(out, 'meds'), days), out, days);

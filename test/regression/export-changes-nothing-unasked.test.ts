@@ -108,7 +108,16 @@ t.test('an export of ours is exported again and read in bfloat16, with what trai
 	writeFileSync(join(source, 'generation_config.json'), '{"temperature": 0.6}');
 	const model = await WorldModel.fromPretrained(source, { maskTokenId: 60 });
 	const first = join(folder, 'first');
-	await exportHuggingFace(model, first, { dtype: 'bfloat16', parts: ['predictor', 'target_encoder'], base: source });
+	const parts = ['predictor', 'target_encoder'] as const;
+	t.same((await exportHuggingFace(model, first, { dtype: 'bfloat16', parts: [...parts], base: source })).notes, []);
+	const { notes } = await exportHuggingFace(model, join(folder, 'without-base'));
+	t.match(notes, [
+		/^not kept of .*config.json: .*max_position_embeddings.*eos_token_id.*; give that folder as base to keep them/,
+		/^not kept of .*generation_config.json: temperature;/,
+	]);
+	const given = { tokens: { eos: [3, 4] }, maxPositionEmbeddings: 99 };
+	const { notes: fewer } = await exportHuggingFace(model, join(folder, 'given'), given);
+	t.notMatch(fewer.join(), /max_position_embeddings|eos_token_id/);
 	await model.close();
 	t.match(
 		json(first, 'config.json'),

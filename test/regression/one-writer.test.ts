@@ -1,11 +1,27 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { openTokenStore, prepareStore, Trainer } from '../../lib/index.js';
+import { writeWhole } from '../../lib/files/whole.js';
+import {
+	buildTasks,
+	commonTasks,
+	exportHuggingFace,
+	exportModelFolder,
+	importOmop,
+	openTokenStore,
+	prepareStore,
+	readEmbeddings,
+	simulateCohort,
+	Trainer,
+	WorldModel,
+	writeEmbeddings,
+} from '../../lib/index.js';
+import { parityFixture } from '../fixtures/checkpoint-variant.js';
 import { temporaryFolder } from '../fixtures/temporary-folder.js';
-import { tinyPatient, writeTinyMeds } from '../fixtures/tiny-meds.js';
+import { prepareTinyStore, tinyModel } from '../fixtures/tiny-model.js';
+import { tinyOmop, writeOmopCsv } from '../fixtures/tiny-omop.js';
 
 /** Takes a new run folder when told to, fills it, holds it a while, says how it went. */
 const contender = `
@@ -65,20 +81,11 @@ t.test('of six processes started at once into one folder one works, and the othe
 
 t.test('a resume beside a running training is refused and removes nothing', async (t) => {
 	const folder = temporaryFolder(t);
-	const patients = Array.from({ length: 40 }, (_, i) => tinyPatient(i + 1, [1, 5, 9, 12, 20]));
-	await writeTinyMeds(join(folder, 'meds'), { '0.parquet': patients.flat() });
-	await prepareStore(join(folder, 'meds'), join(folder, 'store'), { tokens: { kind: 'structured', minPatients: 1 } });
+	await prepareTinyStore(folder);
 	const store = await openTokenStore(join(folder, 'store'));
 	t.teardown(() => store.close());
 	const run = join(folder, 'run');
-	const model = {
-		hiddenSize: 16,
-		intermediateSize: 32,
-		numHiddenLayers: 1,
-		numAttentionHeads: 2,
-		numKeyValueHeads: 1,
-		headDim: 8,
-	};
+	const model = tinyModel;
 	const config = { model, steps: 2, contextTokens: 24, futureTokens: 12, tokensPerStep: 128, tuningBatches: 1 };
 	const trainer = await Trainer.create(run, store, config);
 	const unfinished = join(run, 'checkpoints', '.step-00000001.0123456789ab.tmp');
@@ -88,11 +95,65 @@ t.test('a resume beside a running training is refused and removes nothing', asyn
 	await t.rejects(Trainer.create(run, store, config), refused);
 	t.ok(existsSync(unfinished));
 	await trainer.close();
-	await t.rejects(Trainer.create(run, store, config), { code: 'EHR_JEPA_OUTPUT', message: /must be empty or absent/ });
+	await t.rejects(Trainer.create(run, store, { ...config, seed: 2 }), {
+		code: 'EHR_JEPA_OUTPUT',
+		message: /must be empty or absent but holds a run of other options/,
+	});
 	{
 		await using resumed = await Trainer.resume(run, store);
 		for await (const _ of resumed.run(store));
 	}
 	t.notOk(existsSync(unfinished), 'its one writer removes what a killed one left');
 	t.same(readdirSync(run).sort(), ['checkpoints', 'config.json', 'metrics.jsonl']);
+});
+
+t.test('of two calls at once into one folder one works, whatever they write, and the other is refused', async (t) => {
+	const folder = temporaryFolder(t);
+	await prepareTinyStore(folder);
+	const meds = join(folder, 'meds');
+	const cdm = writeOmopCsv(join(folder, 'cdm'), tinyOmop());
+	const model = await WorldModel.fromPretrained(parityFixture('gqa-tied'), { maskTokenId: 1 });
+	t.teardown(() => model.close());
+	const writers: Readonly<Record<string, (out: string) => Promise<unknown>>> = {
+		simulateCohort: (out) => simulateCohort(out, { patients: 4 }),
+		importOmop: (out) => importOmop(cdm, out),
+		prepareStore: (out) => prepareStore(meds, out, { tokens: { kind: 'structured', minPatients: 1 } }),
+		buildTasks: (out) => buildTasks(meds, out, { tasks: [commonTasks[0]!] }),
+		exportHuggingFace: (out) => exportHuggingFace(model, out),
+		exportModelFolder: (out) => exportModelFolder(parityFixture('gqa-tied'), out),
+	};
+	for (const [name, write] of Object.entries(writers)) {
+		const out = join(folder, name);
+		const outcomes = await Promise.allSettled([write(out), write(out)]);
+		const refused = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason] : []));
+		t.equal(refused.length, 1, `${name}: ${refused.join()}`);
+		t.match(refused[0], { code: 'EHR_JEPA_OUTPUT', message: /must have one writer but this process/ }, name);
+		t.ok(readdirSync(out).length > 0);
+		await t.rejects(write(out), { code: 'EHR_JEPA_OUTPUT', message: /must be empty or absent/ }, name);
+		t.same(
+			readdirSync(folder).filter((entry) => entry.startsWith('.')),
+			[],
+			`${name} leaves nothing beside it`,
+		);
+	}
+});
+
+t.test('of two calls at once into one file the last one stands, whole', async (t) => {
+	const folder = temporaryFolder(t);
+	const text = join(folder, 'report.html');
+	const contents = ['a', 'b', 'c', 'd'].map((letter) => letter.repeat(3_000_000));
+	await Promise.all(contents.map((content) => writeWhole(text, content)));
+	t.ok(contents.includes(readFileSync(text, 'utf8')));
+	const states = join(folder, 'states.parquet');
+	const table = (value: number) => ({
+		rows: 2000,
+		columns: 8,
+		values: new Float32Array(16_000).fill(value),
+		samples: Array.from({ length: 2000 }, (_, i) => ({ subjectId: BigInt(i), predictionTime: 0n })),
+	});
+	await Promise.all([1, 2, 3].map((value) => writeEmbeddings(states, table(value), {})));
+	const { rows, values } = await readEmbeddings(states);
+	t.equal(rows, 2000);
+	t.equal(new Set(values).size, 1, 'all rows are of one writer');
+	t.same(readdirSync(folder).sort(), ['report.html', 'states.parquet']);
 });

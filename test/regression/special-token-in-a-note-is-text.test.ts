@@ -1,5 +1,5 @@
 /** A special token written in a record is ordinary text, or its id when asked; it is counted either way. */
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { objectivePresets, openTokenStore, prepareStore, Trainer } from '../../lib/index.js';
@@ -56,7 +56,14 @@ t.test('in a store it is text by default, an id when asked, and counted', async 
 	t.equal(ids.tokens.filter((id) => id === end).length, 1);
 	t.equal(tokenizer.decode(text.tokens), tokenizer.decode(ids.tokens));
 	t.not(text.fingerprint, ids.fingerprint, 'a model of the one is not taken for one of the other');
-	for (const { manifest, tokens: _ } of [text, ids]) {
+	const file = join(folder, 'as-text', 'vocabulary.json');
+	const { specialTokens: _, ...before } = JSON.parse(readFileSync(file, 'utf8'));
+	writeFileSync(file, JSON.stringify({ ...before, version: 1 }));
+	await t.rejects(openTokenStore(join(folder, 'as-text')), {
+		code: 'EHR_JEPA_VOCABULARY',
+		message: /as-text\/vocabulary.json: version must be 2 but is 1, .*run prepare again/,
+	});
+	for (const { manifest } of [text, ids]) {
 		t.match(manifest.coverage, { specialTokens: 1 });
 		t.ok(manifest.notes.some((note) => /^1 special tokens of the tokenizer are written in the records/.test(note)));
 	}

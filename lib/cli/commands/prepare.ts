@@ -1,7 +1,8 @@
 import type { Argv } from 'yargs';
 import { ConfigError } from '../../errors.js';
 import { readJson } from '../../files/json.js';
-import { type PrepareOptions, prepareStore } from '../../prepare/prepare.js';
+import { prepareStore } from '../../prepare/prepare.js';
+import type { PrepareOptions } from '../../prepare/prepare-options.js';
 import type { StoreManifest } from '../../store/manifest.js';
 import type { SerialiserOptionsInput } from '../../text/serialiser.js';
 import { withContext } from '../context.js';

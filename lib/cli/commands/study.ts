@@ -1,14 +1,12 @@
 import { join } from 'node:path';
 import type { Argv } from 'yargs';
-import { ConfigError } from '../../errors.js';
-import { readJson } from '../../files/json.js';
 import { type ModelSize, modelSizes } from '../../model/qwen3-config.js';
 import { StudyOptions, variantNames } from '../../study/options.js';
 import { runStudy } from '../../study/study.js';
 import { studySummary } from '../../study/study-markdown.js';
 import { withContext } from '../context.js';
 import { duration } from '../progress-line.js';
-import { applySettings, setOption } from '../settings.js';
+import { applySettings, configFile, setOption } from '../settings.js';
 
 export const command = 'study';
 export const describe = 'Compare the training objectives over seeds on simulated patients';
@@ -44,23 +42,15 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 	await withContext(Boolean(args.json), async (context) => {
 		const started = performance.now();
 		context.say(`writing to ${args.out}; Ctrl-C stops at a safe point, the same command continues`);
-		const options: StudyOptions = {
-			...(args.config === undefined ? {} : await configOf(args.config)),
-			...(args.seeds === undefined ? {} : { seeds: args.seeds }),
-			...(args.variants === undefined ? {} : { variants: [...args.variants] }),
-			...(args.patients === undefined ? {} : { patients: args.patients }),
-			...(args.steps === undefined ? {} : { steps: args.steps }),
-			...(args.size === undefined ? {} : { model: modelSizes[args.size] }),
-		};
-		const flags = [
+		const base: StudyOptions = await configFile('study', args.config);
+		const options = applySettings('study', StudyOptions, base, args.set, [
 			{ flag: '--seeds', path: 'seeds', value: args.seeds },
 			{ flag: '--variants', path: 'variants', value: args.variants },
 			{ flag: '--patients', path: 'patients', value: args.patients },
 			{ flag: '--steps', path: 'steps', value: args.steps },
-			{ flag: '--size', path: 'model', value: args.size },
-		].filter(({ value }) => value !== undefined);
-		const settled = applySettings('study', StudyOptions, options, args.set, flags);
-		const result = await runStudy(args.out, settled, context.operation());
+			{ flag: '--size', path: 'model', value: args.size && modelSizes[args.size] },
+		]);
+		const result = await runStudy(args.out, options, context.operation());
 		context.result(
 			[
 				studySummary(result),
@@ -70,12 +60,4 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 			result,
 		);
 	});
-}
-
-async function configOf(file: string): Promise<StudyOptions> {
-	return (await readJson(file, {
-		scope: 'study --config',
-		rule: 'must be a JSON file',
-		error: ConfigError,
-	})) as StudyOptions;
 }

@@ -1,7 +1,6 @@
 import { resolve } from 'node:path';
 import type { Argv } from 'yargs';
 import { ConfigError } from '../../errors.js';
-import { readJson } from '../../files/json.js';
 import { beyondPositions } from '../../model/positions.js';
 import { type ModelSize, modelSizes } from '../../model/qwen3-config.js';
 import { type ObjectivePreset, objectivePresets } from '../../objective/objective.js';
@@ -10,7 +9,7 @@ import type { StepMetrics } from '../../train/metrics.js';
 import { TrainConfig, type TrainConfigInput } from '../../train/train-config.js';
 import { Trainer } from '../../train/trainer.js';
 import { withContext } from '../context.js';
-import { applySettings, setOption } from '../settings.js';
+import { applySettings, configFile, setOption } from '../settings.js';
 
 export const command = 'train <store> <run>';
 export const describe = 'Train a world model on a token store';
@@ -87,22 +86,12 @@ async function configOf(args: {
 	readonly seed?: number | undefined;
 	readonly set?: readonly string[] | undefined;
 }): Promise<TrainConfigInput> {
-	const about = { scope: 'train --config', rule: 'must be a JSON file', error: ConfigError };
-	const config = args.config === undefined ? {} : ((await readJson(args.config, about)) as TrainConfigInput);
-	const flags = [
-		{ flag: '--objective', path: 'objective', value: args.objective },
-		{ flag: '--size', path: 'model', value: args.size },
-		{ flag: '--from', path: 'initialWeights', value: args.from },
+	const base: TrainConfigInput = await configFile('train', args.config);
+	return applySettings('train', TrainConfig, base, args.set, [
+		{ flag: '--objective', path: 'objective', value: args.objective && objectivePresets[args.objective] },
+		{ flag: '--size', path: 'model', value: args.size && modelSizes[args.size] },
+		{ flag: '--from', path: 'initialWeights', value: args.from === undefined ? undefined : resolve(args.from) },
 		{ flag: '--steps', path: 'steps', value: args.steps },
 		{ flag: '--seed', path: 'seed', value: args.seed },
-	].filter(({ value }) => value !== undefined);
-	const given: TrainConfigInput = {
-		...config,
-		...(args.objective === undefined ? {} : { objective: objectivePresets[args.objective] }),
-		...(args.size === undefined ? {} : { model: modelSizes[args.size] }),
-		...(args.from === undefined ? {} : { initialWeights: resolve(args.from) }),
-		...(args.steps === undefined ? {} : { steps: args.steps }),
-		...(args.seed === undefined ? {} : { seed: args.seed }),
-	};
-	return applySettings('train', TrainConfig, given, args.set, flags);
+	]);
 }

@@ -91,7 +91,7 @@ async function loadParents(database: Database, relationship: SourceTable): Promi
 	return Number(row?.n ?? 0);
 }
 
-// R writes the numbers that are shorter so with an exponent, and the others whole.
+// R writes a number with an exponent where that is shorter, and in full elsewhere.
 const roundCode = '/-?([0-9]+|[1-9]e[+]0[5-9]|[1-9]e[+]1[0-5])$';
 const floatCode = '/-?[0-9]+[.]0$';
 

@@ -1,13 +1,13 @@
 /** How the cells of a CSV file are told apart. */
 export interface CsvDialect {
 	readonly delimiter: string;
-	/** `none`: a quote is a character like others, as in OHDSI's vocabulary files. */
+	/** `none`: a quote is an ordinary character, as in OHDSI's vocabulary files. */
 	readonly quoting: 'doubled' | 'backslash' | 'none';
 }
 
 export type LineEnds = 'lf' | 'crlf' | 'cr' | 'mixed';
 
-/** Where a file is not as its dialect says. Lines count from 1. */
+/** Where a file breaks its dialect. Lines count from 1. */
 export interface CsvFault {
 	readonly line: number;
 	/** Cells found; 0: a quote that is not closed, or text after a closing quote. */
@@ -17,7 +17,7 @@ export interface CsvFault {
 const [lf, cr, quote, backslash] = [0x0a, 0x0d, 0x22, 0x5c];
 
 /**
- * Goes through the bytes of a CSV file by one dialect, and stops at the first place that is against it. Holds nothing but
+ * Reads the bytes of a CSV file by one dialect, and stops at the first place that breaks it. Holds nothing but
  * counts.
  */
 export class CsvReading {
@@ -79,7 +79,7 @@ export class CsvReading {
 		else if (this.#recordBytes > 0) this.#endRecord();
 	}
 
-	/** Passes over bytes in the midst of a cell that mean nothing else: most of a file. @returns How many. */
+	/** Skips bytes inside a cell that mean nothing else: most of a file. @returns How many. */
 	#plainRun(bytes: Buffer, from: number): number {
 		const inText = this.#state === 'quoted' || (this.#state === 'bare' && this.#cellBytes > 2);
 		if (!inText || this.#pendingCr) return 0;

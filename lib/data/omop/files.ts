@@ -68,7 +68,15 @@ async function tableFiles(
 	hidden: string[],
 ): Promise<TableFiles | undefined> {
 	const path = join(directory, name);
-	if (!(await stat(path)).isDirectory()) {
+	const found = await stat(path).catch((cause: NodeJS.ErrnoException) => {
+		const fix = 'put the file back, or remove the link';
+		throw new DataError(
+			'omop',
+			{ file: name, rule: 'must be readable', value: cause.code ?? 'an error', fix },
+			{ cause },
+		);
+	});
+	if (!found.isDirectory()) {
 		return extension.test(name) ? { table, format: formatOf(name), paths: [path] } : undefined;
 	}
 	const { files: shards, hidden: passedOver } = await visibleFiles(path, extension);

@@ -26,7 +26,7 @@ import { etl, writeCodes, writeDatasetJson, writeReport, writeSplits } from './w
 
 /**
  * Converts an OMOP CDM 5.3 or 5.4 (CSV, gzipped CSV or parquet) to MEDS 0.4 with the conventions of meds_etl
- * (docs/omop.md). No row is dropped without a count.
+ * (docs/omop.md). Every dropped row is counted.
  *
  * @param cdm - Folder of the CDM's tables.
  * @param out - New or empty folder; appears whole or not at all.

@@ -15,7 +15,7 @@ export const dropReasons = [
 ] as const;
 type DropReason = (typeof dropReasons)[number];
 
-/** What is odd about a row that was kept. */
+/** What is unusual about a row that was kept. */
 export const remarks = [
 	'before-birth',
 	'after-death',

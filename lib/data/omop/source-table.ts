@@ -2,7 +2,8 @@ import { mkdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { DataError } from '../../errors.js';
 import { csvFiles, parquetFiles } from '../../files/duckdb-files.js';
-import { type Database, identifier, quoted } from '../query.js';
+import { parquetColumns } from '../parquet-columns.js';
+import { type Database, identifier, quoted, reading } from '../query.js';
 import { type CsvForm, csvForm } from './csv-form.js';
 import { mustBeRewritten, rewriteCsv } from './csv-rewrite.js';
 import type { TableFiles } from './files.js';
@@ -32,6 +33,8 @@ export async function openSourceTable(
 	files: TableFiles,
 	options: OpenOptions,
 ): Promise<SourceTable> {
+	if (files.format === 'parquet')
+		for (const path of files.paths) await parquetColumns(database, 'omop', basename(path), path);
 	const { sql, forms } =
 		files.format === 'csv'
 			? await csvSource(files, options)
@@ -105,7 +108,8 @@ function dialectSql({ delimiter, quoting, columns, longestRecord }: CsvForm): st
 
 /** `tab-separated, quotes as text, UTF-8`. */
 function formText({ delimiter, quoting, encoding, lineEnds }: CsvForm): string {
-	const separated = { '\t': 'tabs', ',': 'commas', ';': 'semicolons', '|': 'bars' }[delimiter] ?? delimiter;
+	const separated =
+		{ '\t': 'tabs', ',': 'commas', ';': 'semicolons', '|': 'bars', ' ': 'spaces' }[delimiter] ?? delimiter;
 	const quotes = { doubled: 'text in quotes', backslash: 'quotes in text as \\"', none: 'quotes are text' }[quoting];
 	const ends = lineEnds === 'mixed' ? ', mixed line ends' : '';
 	return `${separated}, ${quotes}, ${encoding}${ends}`;
@@ -113,19 +117,8 @@ function formText({ delimiter, quoting, encoding, lineEnds }: CsvForm): string {
 
 /** Says which table a failed query was about. */
 export async function readableTable<T>(files: TableFiles, work: () => Promise<T>): Promise<T> {
-	try {
-		return await work();
-	} catch (error) {
-		// What was refused here names its file already.
-		if (!(error instanceof DataError) || !error.message.startsWith('[query]')) throw error;
-		const names = files.paths.map((path) => basename(path));
-		const name = names.find((name) => error.file.endsWith(name)) ?? names.join(', ');
-		throw new DataError(
-			'omop',
-			{ file: name, rule: error.rule, ...(error.value === undefined ? {} : { value: error.value }) },
-			{ cause: error },
-		);
-	}
+	const names = files.paths.map((path) => basename(path));
+	return reading('omop', (found) => names.find((name) => found.endsWith(name)) ?? names.join(', '), work);
 }
 
 /** Rows of a table that is not imported; undefined when its files cannot be counted, which is no reason to refuse the rest. */

@@ -29,7 +29,7 @@ export async function countTable(
 		noConcept: 'reason IS NULL AND code IS NULL AND last_code IS NULL',
 		unmapped: 'reason IS NULL AND code IS NULL AND last_code IS NOT NULL',
 		named: 'reason IS NULL AND (source_concept IS NOT NULL OR concept IS NOT NULL) AND NOT is_default',
-		unknown: `reason IS NULL AND ((source_concept IS NOT NULL AND source_code IS NULL) OR
+		unknown: `reason IS NULL AND NOT is_default AND ((source_concept IS NOT NULL AND source_code IS NULL) OR
 			(source_code IS NULL AND concept IS NOT NULL AND concept_code IS NULL))`,
 		...Object.fromEntries(dropReasons.map((reason, i) => [`reason ${reason}`, `reason = ${i}`])),
 		...Object.fromEntries(remarks.map((remark) => [`remark ${remark}`, `kept AND remarks & ${bitOf(remark)} <> 0`])),

@@ -95,7 +95,7 @@ export const omopEvents: readonly OmopEvents[] = [
 		name: 'visit_detail',
 		// meds_etl's DEFAULT_VISIT_DETAIL_CONCEPT_ID
 		code: concept('visit_detail', 4203722),
-		// Drafts of 5.3 called these as in visit_occurrence.
+		// Drafts of 5.3 gave these the names that visit_occurrence has.
 		time: {
 			datetime: ['visit_detail_start_datetime', 'visit_start_datetime'],
 			date: ['visit_detail_start_date', 'visit_start_date'],

@@ -1,26 +1,32 @@
 import { type DataType, RecordBatchReader } from 'apache-arrow';
-import { parquetFiles, parquetFooters } from '../../files/duckdb-files.js';
+import { parquetFooters } from '../../files/duckdb-files.js';
+import { type ParquetColumn, parquetColumns, refuseRowNumbers } from '../parquet-columns.js';
 import type { Database } from '../query.js';
 
 /**
  * Types of a parquet file's columns under the names that pyarrow prints, by which MEDS is defined: `timestamp[us]`,
  * `large_string`. Parquet itself does not tell `string` from `large_string` or from a dictionary: Arrow's schema in the
  * footer (`ARROW:schema`) does, as it does for pyarrow.
+ *
+ * @param scope - Of the reader, for messages.
+ * @param file - The name that messages have.
+ * @throws {DataError} As {@link parquetColumns}.
  */
-export async function arrowTypes(database: Database, path: string): Promise<Map<string, string>> {
-	const described = await database.rows(`DESCRIBE SELECT * FROM ${parquetFiles(path)}`);
-	const elements = await database.rows(
-		`SELECT name, type, converted_type, logical_type FROM ${parquetFooters('schema', path)}`,
-	);
+export async function arrowTypes(
+	database: Database,
+	scope: string,
+	file: string,
+	path: string,
+): Promise<Map<string, string>> {
+	const columns = await parquetColumns(database, scope, file, path);
+	refuseRowNumbers(scope, file, columns);
 	const [stored] = await database.rows(
 		`SELECT decode(value) AS schema FROM ${parquetFooters('kv_metadata', path)} WHERE decode(key) = 'ARROW:schema'`,
 	);
 	const textForms = typeof stored?.schema === 'string' ? textTypes(stored.schema) : new Map<string, string>();
 	const types = new Map<string, string>();
-	for (const { column_name, column_type } of described) {
-		const name = String(column_name);
-		const element = elements.find((candidate) => candidate.name === name);
-		const type = nested(String(column_type)) ?? primitive(element);
+	for (const { name, type: duckType, element } of columns) {
+		const type = nested(duckType) ?? primitive(element);
 		types.set(name, type === 'string' ? (textForms.get(name) ?? type) : type);
 	}
 	return types;
@@ -31,12 +37,10 @@ function nested(duckType: string): string | undefined {
 	return /[[(]/.test(duckType) && !duckType.startsWith('DECIMAL') ? duckType.toLowerCase() : undefined;
 }
 
-type Element = Readonly<Record<string, unknown>> | undefined;
-
-function primitive(element: Element): string {
-	const physical = String(element?.type);
-	const converted = String(element?.converted_type ?? '');
-	const logical = String(element?.logical_type ?? '');
+function primitive(element: ParquetColumn['element']): string {
+	const physical = String(element.type);
+	const converted = String(element.converted_type ?? '');
+	const logical = String(element.logical_type ?? '');
 	if (converted === 'UTF8' || logical.startsWith('String')) return 'string';
 	if (/^Timestamp/.test(logical) || converted.startsWith('TIMESTAMP')) {
 		const unit = /MILLIS=Milli/.test(logical) || converted === 'TIMESTAMP_MILLIS' ? 'ms' : undefined;

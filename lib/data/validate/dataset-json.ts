@@ -65,14 +65,11 @@ export async function validateDatasetJson(
 	columns: ReadonlySet<string>,
 	findings: Findings,
 ): Promise<DatasetJson> {
-	let content: string;
-	try {
-		content = await readFile(join(directory, file), 'utf8');
-	} catch {
+	const metadata = await readDatasetJson(directory, findings);
+	if (metadata === undefined) {
 		findings.add(missing, 1, { file });
 		return {};
 	}
-	const metadata = parseDatasetJson(content, findings);
 	const { meds_version: version } = metadata;
 	if (version !== undefined && !/^0\.4(\.|$)/.test(version)) findings.add(otherVersion, 1, { file, value: version });
 	for (const [field, names] of Object.entries(metadata)) {
@@ -84,13 +81,15 @@ export async function validateDatasetJson(
 	return metadata;
 }
 
-/** The fields of `metadata/dataset.json`; none when it is no such object, which is a finding. */
-export function parseDatasetJson(content: string, findings: Findings): DatasetJson {
+/** The fields of `metadata/dataset.json`: none when it is no such object, which is a finding; undefined without the file. */
+export async function readDatasetJson(directory: string, findings: Findings): Promise<DatasetJson | undefined> {
 	let value: unknown;
 	try {
-		value = parseJson(content);
+		value = parseJson(await readFile(join(directory, file), 'utf8'));
 	} catch (cause) {
-		findings.add(notJson, 1, { file, value: (cause as Error).message });
+		const { code, message } = cause as NodeJS.ErrnoException;
+		if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+		findings.add(notJson, 1, { file, value: code ?? message });
 		return {};
 	}
 	const parsed = DatasetJson.safeParse(value);

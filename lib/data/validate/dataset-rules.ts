@@ -12,7 +12,7 @@ export interface DatasetRule extends Rule {
 const codesFile = "'metadata/codes.parquet'";
 const splitsFile = "'metadata/subject_splits.parquet'";
 const sentinels = "('train'), ('tuning'), ('held_out')";
-/** Subjects whose file lies in a folder that is called as a split. */
+/** Subjects whose file lies in a folder named after a split. */
 const placed = `SELECT f.name AS file, r."row", r.subject_id, s.split, f.folder FROM runs r JOIN files f ON f.id = r.file
 	JOIN splits s ON s.subject_id = r.subject_id
 	WHERE f.folder <> s.split AND f.folder IN (SELECT split FROM splits UNION ALL FROM (VALUES ${sentinels}))`;

@@ -5,7 +5,14 @@ import type { LifeCodes } from '../life-codes.js';
 import { type Database, identifier } from '../query.js';
 import { arrowTypes } from './arrow-types.js';
 import { checkBirths } from './births.js';
-import { duplicateRule, type EventRule, type EventSource, encodingRule, readableRule } from './event-rules.js';
+import {
+	duplicateRule,
+	type EventRule,
+	type EventSource,
+	encodingRule,
+	readableRule,
+	unreadable,
+} from './event-rules.js';
 import type { Findings } from './rule.js';
 import { checkSchema, schemas } from './schemas.js';
 
@@ -36,7 +43,7 @@ export async function validateEventFile(
 ): Promise<EventFileResult> {
 	let names: string[] = [];
 	try {
-		const types = await arrowTypes(database, file.path);
+		const types = await arrowTypes(database, 'validate', file.name, file.path);
 		names = [...types.keys()];
 		const columns = checkSchema(file.name, types, schemas.data, findings);
 		const unreadable = await columnsWithBadText(database, file, types, findings);
@@ -57,8 +64,7 @@ export async function validateEventFile(
 		return { columns: names, rows: count };
 	} catch (error) {
 		if (!(error instanceof DataError)) throw error;
-		const value = error.value ?? error.message;
-		findings.add(readableRule, 1, { file: file.name, value: value.replaceAll(file.path, file.name) });
+		findings.add(readableRule, 1, { file: file.name, ...unreadable(error) });
 		return { columns: names, unchecked: 'the file cannot be read' };
 	}
 }

@@ -1,4 +1,5 @@
-import type { Rule } from './rule.js';
+import type { DataError } from '../../errors.js';
+import type { Offender, Rule } from './rule.js';
 
 /**
  * Which rows a rule sees, with what beside them: `rows` each alone; `ordered` with the row before it; `timed` with the
@@ -180,3 +181,7 @@ export const readableRule: Rule = {
 	unit: 'files',
 	message: 'must be a whole parquet file',
 };
+/** Where and why a file cannot be read, for a finding. */
+export function unreadable({ column, rule, value }: DataError): Partial<Offender> {
+	return { ...(column === undefined ? {} : { column }), value: value === undefined ? rule : `${rule}, not ${value}` };
+}

@@ -4,7 +4,7 @@ import { DataError } from '../../errors.js';
 import { parquetFiles } from '../../files/duckdb-files.js';
 import { type Database, identifier } from '../query.js';
 import { arrowTypes } from './arrow-types.js';
-import { readableRule } from './event-rules.js';
+import { readableRule, unreadable } from './event-rules.js';
 import type { Findings, Rule } from './rule.js';
 import { checkSchema, type FileSchema, schemas } from './schemas.js';
 
@@ -53,7 +53,7 @@ async function load(
 		return false;
 	}
 	try {
-		const columns = checkSchema(name, await arrowTypes(database, path), schema, findings);
+		const columns = checkSchema(name, await arrowTypes(database, 'validate', name, path), schema, findings);
 		if (columns === undefined) return false;
 		await database.run(
 			`INSERT INTO ${table} SELECT ${select(columns).join(', ')}, file_row_number
@@ -62,7 +62,7 @@ async function load(
 		return true;
 	} catch (error) {
 		if (!(error instanceof DataError)) throw error;
-		findings.add(readableRule, 1, { file: name, value: (error.value ?? error.message).replaceAll(path, name) });
+		findings.add(readableRule, 1, { file: name, ...unreadable(error) });
 		return false;
 	}
 }

@@ -1,4 +1,4 @@
-/** `error`: the data must not be used as they are. `warning`: they are read, and what is odd about them is said. */
+/** `error`: the data must not be used as they are. `warning`: they are read, and what is unusual about them is said. */
 type Severity = 'error' | 'warning';
 
 /** Where a rule comes from: MEDS 0.4 itself, a form that older MEDS or other writers use and we accept, or good sense. */

@@ -1,3 +1,4 @@
+import { columnNames } from '../column-names.js';
 import type { Findings, Rule } from './rule.js';
 
 /** A column of a MEDS file. */
@@ -121,7 +122,7 @@ export function checkSchema(
 	for (const [column, { type, accepted, olderNames = [], required }] of Object.entries(schema.columns)) {
 		const name = [column, ...olderNames].find((candidate) => types.has(candidate));
 		if (name === undefined) {
-			if (required) findings.add(missing, 1, { file, column, value: `columns ${[...types.keys()].join(', ')}` });
+			if (required) findings.add(missing, 1, { file, column, value: `columns ${columnNames(types.keys())}` });
 			whole &&= !required;
 			continue;
 		}

@@ -33,7 +33,7 @@ function chartOf(id: Chart, watched: ReportData['runs']): LineChart {
 	};
 }
 
-/** Whether the latent space is alive; undefined when no run has the latent objective. */
+/** Whether the latent space has collapsed; undefined when no run has the latent objective. */
 export function collapseSection({ runs }: ReportData): Section | undefined {
 	const latent = runs.filter((run) => run.latent);
 	if (latent.length === 0) return undefined;

@@ -11,7 +11,7 @@ const drawnPairs = 4;
 
 const metricLabels = { auroc: 'AUROC', r2: 'R²' } as const;
 
-/** Two models on the same resamples of patients. */
+/** Differences of two models on the same resamples of patients. */
 export function differencesSection(data: ReportData): Section {
 	const title = 'Paired differences';
 	const comparisons = comparisonsOf(data);

@@ -2,9 +2,9 @@ import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import yargs from 'yargs';
-import { commands } from '../../../lib/cli/main.js';
+import { commands, main } from '../../../lib/cli/main.js';
 import { probeTable } from '../../../lib/cli/probe-table.js';
 import { duration, progressText } from '../../../lib/cli/progress-line.js';
 import { EvaluationFile } from '../../../lib/evaluate/evaluation-file.js';
@@ -18,6 +18,28 @@ const bin = fileURLToPath(new URL('../../../../scripts/ehr-jepa.mjs', import.met
 const folder = temporaryFolder(t);
 const run = (...args: string[]) =>
 	spawnSync(process.execPath, [bin, ...args], { cwd: folder, encoding: 'utf8', timeout: 240_000 });
+
+/** As `run`, but in this process: starting one for each of dozens of mistakes took most of a minute. */
+async function runHere(t: Test, ...args: string[]) {
+	const before = process.cwd();
+	const [stdout, stderr] = [
+		t.capture(process.stdout, 'write', () => true),
+		t.capture(process.stderr, 'write', () => true),
+	];
+	const textOf = (calls: () => { readonly args: readonly unknown[] }[]) =>
+		calls()
+			.map(({ args: [text] }) => String(text))
+			.join('');
+	process.chdir(folder);
+	try {
+		const status = await main(args);
+		return { status, stdout: textOf(stdout), stderr: textOf(stderr) };
+	} finally {
+		stdout.restore();
+		stderr.restore();
+		process.chdir(before);
+	}
+}
 
 t.test('each command works alone on what the one before wrote', async (t) => {
 	const ok = (...args: string[]) => {
@@ -61,7 +83,7 @@ t.test('each command works alone on what the one before wrote', async (t) => {
 	t.match(JSON.parse(evaluated).data, { vocabulary: { kind: 'structured' }, coverage: { events: simulated.events } });
 	t.same(
 		EvaluationFile.parse(JSON.parse(evaluated)).models.map(({ name }) => name),
-		['both', 'untrained', 'counts'],
+		['both', 'untrained', 'counts', 'counts+values'],
 	);
 	t.notMatch(evaluated, /NaN/);
 	ok('report', 'evaluation.json', 'report.html', '--run', 'both=runs/both');
@@ -84,9 +106,14 @@ t.test('each command works alone on what the one before wrote', async (t) => {
 		scored.meanLogProbability,
 	);
 	t.match(ok('score', 'runs/both', 'days.arrow', '--store', 'store'), /\d+ days of \d+ held_out patients/);
-	t.match(ok('info', 'cohort'), /`ehr-jepa validate` checks every rule/);
-	t.match(ok('info', 'store'), /token store of ehr-jepa simulated cohort/);
-	t.match(ok('info', 'runs/both'), /whole checkpoints at steps: 4/);
+	const info = async (...args: string[]) => {
+		const { status, stdout } = await runHere(t, 'info', ...args);
+		t.equal(status, 0, `info ${args[0]}`);
+		return stdout;
+	};
+	t.match(await info('cohort'), /`ehr-jepa validate` checks every rule/);
+	t.match(await info('store'), /token store of ehr-jepa simulated cohort/);
+	t.match(await info('runs/both'), /whole checkpoints at steps: 4/);
 	t.match(JSON.parse(ok('info', '--json')), { package: /^\d/, torch: /^2/ });
 });
 
@@ -101,23 +128,23 @@ t.test('an embedding file is the same by whichever way it is made, wherever the 
 });
 
 t.test('what is wrong is said in one message, with its exit code', async (t) => {
-	const fails = (status: number, message: RegExp, ...args: string[]) => {
-		const result = run(...args);
+	const fails = async (status: number, message: RegExp, ...args: string[]) => {
+		const result = await runHere(t, ...args);
 		t.equal(result.status, status, `${args.join(' ')} exits with ${status}`);
 		t.match(result.stderr, message);
 		t.notMatch(result.stderr, /at .*\.js:\d+/, 'no stack for a known error');
 	};
 	writeFileSync(join(folder, 'wrong.json'), '{"step":3}');
-	fails(2, /Name a command/);
-	fails(2, /Did you mean train/, 'trian');
-	fails(2, /Unknown argument: patient/, 'simulate', 'x', '--patient', '3');
-	fails(2, /patients: .* but it is -1/, 'simulate', 'x', '--patients', '-1');
-	fails(2, /options has no option "step"/, 'study', '--out', 'x', '--config', 'wrong.json');
-	fails(2, /Unknown argument: seed/, 'study', '--out', 'x', '--seed', '3');
-	fails(2, /Invalid values/, 'study', '--out', 'x', '--variants', 'sft', 'lejepa');
-	fails(2, /options has no option "step"/, 'train', 'store', 'runs/x', '--config', 'wrong.json');
-	fails(2, /the nearest is steps/, 'train', '--set', 'stesp=3', 'store', 'runs/x');
-	fails(
+	await fails(2, /Name a command/);
+	await fails(2, /Did you mean train/, 'trian');
+	await fails(2, /Unknown argument: patient/, 'simulate', 'x', '--patient', '3');
+	await fails(2, /patients: .* but it is -1/, 'simulate', 'x', '--patients', '-1');
+	await fails(2, /options has no option "step"/, 'study', '--out', 'x', '--config', 'wrong.json');
+	await fails(2, /Unknown argument: seed/, 'study', '--out', 'x', '--seed', '3');
+	await fails(2, /Invalid values/, 'study', '--out', 'x', '--variants', 'sft', 'lejepa');
+	await fails(2, /options has no option "step"/, 'train', 'store', 'runs/x', '--config', 'wrong.json');
+	await fails(2, /the nearest is steps/, 'train', '--set', 'stesp=3', 'store', 'runs/x');
+	await fails(
 		2,
 		/--steps and --set steps are the same option/,
 		'train',
@@ -128,26 +155,30 @@ t.test('what is wrong is said in one message, with its exit code', async (t) => 
 		'--set',
 		'steps=4',
 	);
-	fails(
+	await fails(
 		2,
 		/--rollout must name a --model but names y/,
 		...['evaluate', 'cohort', 'tasks', 'e.json', '--model', 'x=x.parquet', '--rollout', 'y=y.parquet'],
 	);
-	fails(2, /--model must be name=embeddings\.parquet/, 'evaluate', 'cohort', 'tasks', 'e.json', '--model', 'x');
-	fails(3, /must be a folder of parquet files/, 'prepare', 'nowhere', 'x');
-	fails(3, /must be the manifest of a token store/, 'train', 'cohort', 'runs/x');
-	fails(3, /must be a MEDS data set/, 'info', 'nowhere');
-	fails(4, /must be empty or absent/, 'prepare', 'cohort', 'store');
-	fails(4, /must be empty or absent/, 'train', 'store', 'runs/both');
-	fails(4, /both\.parquet must not exist but does/, 'embed', 'runs/both', 'store', 'tasks', 'both.parquet');
-	fails(4, /--out must be empty, absent or an unfinished demo/, 'demo', '--out', 'cohort');
-	fails(2, /one of --tokens and --store must be given/, 'score', 'exported', 'x');
-	fails(2, /--hidden belongs to --tokens/, 'score', 'runs/both', 'x', '--store', 'store', '--hidden');
-	fails(3, /line 1 must be JSON/, 'score', 'exported', 'x', '--tokens', 'report.html');
-	fails(3, /must be a run folder or a HuggingFace folder/, 'score', 'nowhere', 'x', '--tokens', 'ids.jsonl');
-	fails(2, /maxShardSize/, 'export', 'runs/both', 'x', '--max-shard-size', 'big');
+	await fails(2, /--model must be name=embeddings\.parquet/, 'evaluate', 'cohort', 'tasks', 'e.json', '--model', 'x');
+	await fails(3, /must be a folder of parquet files/, 'prepare', 'nowhere', 'x');
+	await fails(3, /must be the manifest of a token store/, 'train', 'cohort', 'runs/x');
+	await fails(3, /must be a MEDS data set/, 'info', 'nowhere');
+	await fails(4, /must be empty or absent/, 'prepare', 'cohort', 'store');
+	await fails(4, /must be empty or absent/, 'train', 'store', 'runs/both');
+	await fails(4, /both\.parquet must not exist but does/, 'embed', 'runs/both', 'store', 'tasks', 'both.parquet');
+	await fails(4, /--out must be empty, absent or an unfinished demo/, 'demo', '--out', 'cohort');
+	await fails(2, /one of --tokens and --store must be given/, 'score', 'exported', 'x');
+	await fails(2, /--hidden belongs to --tokens/, 'score', 'runs/both', 'x', '--store', 'store', '--hidden');
+	await fails(3, /line 1 must be JSON/, 'score', 'exported', 'x', '--tokens', 'report.html');
+	await fails(3, /must be a run folder or a HuggingFace folder/, 'score', 'nowhere', 'x', '--tokens', 'ids.jsonl');
+	await fails(2, /maxShardSize/, 'export', 'runs/both', 'x', '--max-shard-size', 'big');
 	t.notOk(existsSync(join(folder, 'x')), 'nothing is left behind');
+	const process_ = run('trian');
+	t.equal(process_.status, 2, 'the process has the exit code');
+	t.match(process_.stderr, /Did you mean train/);
 	const json = run('info', 'nowhere', '--json');
+	t.equal(json.status, 3);
 	t.match(JSON.parse(json.stdout), { error: { code: 'EHR_JEPA_DATA', message: /nowhere/ } });
 });
 
@@ -160,7 +191,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 		}),
 	);
 	t.same(options, {
-		demo: ['meds', 'out', 'patients', 'seed', 'set', 'steps'],
+		demo: ['birth-code', 'death-code', 'meds', 'out', 'patients', 'seed', 'set', 'steps'],
 		'simulate <out>': ['latent-patients', 'max-years', 'min-years', 'out', 'patients', 'seed', 'threads'],
 		'import-omop <cdm> <out>': [
 			'cdm',
@@ -219,6 +250,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 			'weights',
 		],
 		'evaluate <meds> <tasks> <out>': ['draws', 'meds', 'model', 'out', 'rollout', 'seed', 'store', 'tasks'],
+		'probe <out>': ['column', 'draws', 'features', 'labels', 'out', 'seed', 'splits'],
 		'report <evaluation> <out>': ['evaluation', 'out', 'run', 'title'],
 		'score <model> <out>': ['dtype', 'hidden', 'model', 'out', 'split', 'store', 'tokens', 'window'],
 		'export <model> <out>': ['adapters', 'base-model', 'dtype', 'max-shard-size', 'model', 'out', 'store', 'tokenizer'],
@@ -241,9 +273,15 @@ t.test(
 		t.notMatch(stderr, /simulate/, 'the finished stage was kept');
 		t.ok(before.equals(readFileSync(join(folder, 'demo/cohort/metadata/codes.parquet'))));
 		t.match(EvaluationFile.parse(JSON.parse(readFileSync(join(folder, 'demo/evaluation.json'), 'utf8'))), {
-			models: [{ name: 'sft' }, { name: 'sft+jepa' }, { name: 'untrained' }, { name: 'counts' }],
+			models: [
+				{ name: 'sft' },
+				{ name: 'sft+jepa' },
+				{ name: 'untrained' },
+				{ name: 'counts' },
+				{ name: 'counts+values' },
+			],
 		});
-		const again = run(...args);
+		const again = await runHere(t, ...args);
 		t.equal(again.status, 4);
 		t.match(again.stderr, /holds a finished demo/);
 	},

@@ -1,6 +1,7 @@
+import { join } from 'node:path';
 import t from 'tap';
 import { demoTraining } from '../../../lib/cli/demo-pipeline.js';
-import { applySettings } from '../../../lib/cli/settings.js';
+import { applySettings, configFile } from '../../../lib/cli/settings.js';
 import { parseConfig } from '../../../lib/config.js';
 import { StudyOptions } from '../../../lib/study/options.js';
 import { TrainConfig, type TrainConfigInput } from '../../../lib/train/train-config.js';
@@ -49,10 +50,21 @@ t.test('what is no option, or is set twice, is refused', async (t) => {
 	refused(/--set must be path=value but is "steps"/, 'steps');
 	refused(/must be path=value/, '=3');
 	refused(/names steps twice/, 'steps=3', 'steps=4');
-	t.throws(() => applySettings('train', TrainConfig, {}, ['steps=3'], [{ flag: '--steps', path: 'steps' }]), {
+	t.throws(() => applySettings('train', TrainConfig, {}, ['steps=3'], [{ flag: '--steps', path: 'steps', value: 4 }]), {
 		message: '[train] --steps and --set steps are the same option; give one of them',
 	});
 	t.throws(() => parsed({}, 'steps=many'), { message: /steps: .* but it is "many"/ });
+});
+
+t.test('a configuration file holds an object', async (t) => {
+	const folder = t.testdir({ 'good.json': '{"steps": 3}', 'list.json': '[3]', 'null.json': 'null' });
+	t.same(await configFile('train', join(folder, 'good.json')), { steps: 3 });
+	t.same(await configFile('train', undefined), {});
+	for (const name of ['list.json', 'null.json'])
+		await t.rejects(configFile('train', join(folder, name)), {
+			code: 'EHR_JEPA_CONFIG',
+			message: /^\[train --config\] .* must hold an object with options but holds (a list|null)$/,
+		});
 });
 
 t.test('the demo keeps its objectives, its steps and its seed', async (t) => {

@@ -26,16 +26,10 @@ import { Objective } from '../../../lib/objective/objective.js';
 import { RandomStream } from '../../../lib/random.js';
 import type { Split } from '../../../lib/types.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
+import { tinyModel } from '../../fixtures/tiny-model.js';
 
 const tiny: TrainConfigInput = {
-	model: {
-		hiddenSize: 16,
-		intermediateSize: 32,
-		numHiddenLayers: 1,
-		numAttentionHeads: 2,
-		numKeyValueHeads: 1,
-		headDim: 8,
-	},
+	model: tinyModel,
 	contextTokens: 48,
 	futureTokens: 48,
 	tokensPerStep: 512,

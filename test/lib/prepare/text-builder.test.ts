@@ -16,13 +16,14 @@ const tokenizer = await QwenTokenizer.fromPretrained(writeTokenizer(folder, { 't
 const serialisers = [new Serialiser(), new Serialiser({ format: 'tagged', valuesPerLine: 2 })];
 const vocabulary = new TextVocabulary({
 	format: 'ehr-jepa/text-vocabulary',
-	version: 1,
+	version: 2,
 	dataset: 'test',
 	etl: { name: 'test', version: '1' },
 	dataFingerprint: '0',
 	tokenizer: tokenizer.sha256,
 	size: tokenizer.vocabularySize + 1,
 	maskTokenId: tokenizer.vocabularySize,
+	specialTokens: 'text',
 	serialiser: serialisers[0]!.options,
 });
 

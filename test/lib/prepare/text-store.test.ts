@@ -14,6 +14,7 @@ import { QwenTokenizer } from '../../../lib/tokenizer/qwen-tokenizer.js';
 import { embeddingRows } from '../../../lib/tokenizer/text-vocabulary.js';
 import { qwen3Folder } from '../../fixtures/qwen3-tokenizer.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
+import { tinyModel } from '../../fixtures/tiny-model.js';
 import { tinyTokenizerJson, writeTokenizer } from '../../fixtures/tiny-tokenizer.js';
 
 const folder = temporaryFolder(t);
@@ -45,14 +46,7 @@ t.test('a text store says what became of the events and carries its tokenizer', 
 t.test('training, states and surprise work on text', async (t) => {
 	const store = await openTokenStore(at('text'));
 	t.teardown(() => store.close());
-	const shape = {
-		hiddenSize: 16,
-		intermediateSize: 32,
-		numHiddenLayers: 1,
-		numAttentionHeads: 2,
-		numKeyValueHeads: 1,
-		headDim: 8,
-	};
+	const shape = tinyModel;
 	const losses: number[] = [];
 	{
 		await using trainer = await Trainer.create(at('run'), store, {

@@ -18,15 +18,9 @@ import { readSafetensorsHeader } from '../../../lib/model/safetensors.js';
 import { TrainConfig } from '../../../lib/train/train-config.js';
 import { frozenWeights, Trainable } from '../../../lib/train/trainable.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
+import { tinyModel } from '../../fixtures/tiny-model.js';
 
-const shape = {
-	hiddenSize: 16,
-	intermediateSize: 32,
-	numHiddenLayers: 2,
-	numAttentionHeads: 2,
-	numKeyValueHeads: 1,
-	headDim: 8,
-};
+const shape = { ...tinyModel, numHiddenLayers: 2 };
 const tiny: TrainConfigInput = {
 	model: shape,
 	contextTokens: 48,

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
@@ -16,16 +16,10 @@ import {
 import { learningRateAt } from '../../../lib/train/schedule.js';
 import { OptimizerConfig, type TrainConfigInput } from '../../../lib/train/train-config.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
+import { tinyModel } from '../../fixtures/tiny-model.js';
 
 const tiny: TrainConfigInput = {
-	model: {
-		hiddenSize: 16,
-		intermediateSize: 32,
-		numHiddenLayers: 2,
-		numAttentionHeads: 2,
-		numKeyValueHeads: 1,
-		headDim: 8,
-	},
+	model: { ...tinyModel, numHiddenLayers: 2 },
 	contextTokens: 48,
 	futureTokens: 24,
 	tokensPerStep: 512,
@@ -321,7 +315,7 @@ t.test('an SFT run has no predictor and no target encoder; JEPA alone has no nex
 	}
 });
 
-t.test('every variant of the method trains, and stops and goes on with the same bytes', async (t) => {
+t.test('every variant of the method trains, and goes on from a checkpoint with the same bytes', async (t) => {
 	const variants: Record<string, TrainConfigInput['objective']> = {
 		query: { latent: { branch: { kind: 'query' }, cuts: 2 } },
 		curriculum: { schedule: { kind: 'curriculum', sftFraction: 0.5 } },
@@ -346,6 +340,7 @@ t.test('every variant of the method trains, and stops and goes on with the same 
 		const config: TrainConfigInput = {
 			...tiny,
 			tuningEvery: 0,
+			checkpointEvery: 3,
 			steps: 6,
 			microBatches: 2,
 			tokensPerStep: 256,
@@ -357,12 +352,12 @@ t.test('every variant of the method trains, and stops and goes on with the same 
 			await using trainer = await Trainer.create(straight, store, config);
 			for await (const line of trainer.run(store)) lines.push(line);
 		}
-		{
-			await using trainer = await Trainer.create(broken, store, config);
-			for await (const { step } of trainer.run(store)) if (step === 3) break;
-		}
+		// The same run as it was after its first checkpoint.
+		cpSync(straight, broken, { recursive: true });
+		rmSync(join(broken, 'checkpoints', 'step-00000006'), { recursive: true });
 		{
 			await using trainer = await Trainer.resume(broken, store);
+			t.equal(trainer.step, 3);
 			for await (const _ of trainer.run(store));
 		}
 		const bytes = (run: string, file: string) => readFileSync(join(run, 'checkpoints', 'step-00000006', file));

@@ -1,0 +1,176 @@
+import { DataError } from '../errors.js';
+import type { Metric } from './metrics.js';
+
+/** Bins of equal width over [0, 1], as scikit-learn's `calibration_curve` has them: the last one holds 1. */
+const bins = 10;
+
+/** Predictions of one bin. */
+export interface CalibrationBin {
+	/** Mean probability, and share of positives. */
+	readonly predicted: number;
+	readonly observed: number;
+	/** Sum of weights. */
+	readonly weight: number;
+}
+
+/** Newton's steps on a convex loss of two numbers; more are needed only where the outcomes are separated. */
+const mostSteps = 50;
+const tolerance = 1e-10;
+/** A logit of 30 is a probability of 1 - 1e-13: larger ones say the same and overflow. */
+const largestLogit = 30;
+
+/**
+ * How well probabilities agree with outcomes: the curve, the expected calibration error, and intercept and slope of a
+ * logistic regression of the outcome on the logit (Cox 1958; Van Calster et al. 2019). Weights are counts of a bootstrap
+ * resample, or 1. Nothing gives NaN.
+ */
+export class Calibration {
+	readonly #probabilities: Float64Array;
+	readonly #labels: Uint8Array;
+	readonly #logits: Float64Array;
+
+	/** @throws {DataError} For a probability outside [0, 1], or a label that is neither 0 nor 1. */
+	constructor(probabilities: ArrayLike<number>, labels: ArrayLike<number>) {
+		if (probabilities.length !== labels.length)
+			refuse('probabilities', `must be as many as the ${labels.length} labels`, `${probabilities.length}`);
+		for (let i = 0; i < probabilities.length; i++) {
+			const probability = probabilities[i]!;
+			if (!(probability >= 0 && probability <= 1))
+				refuse('probabilities', 'must lie in [0, 1]', `${probability} at place ${i}`);
+			if (labels[i] !== 0 && labels[i] !== 1) refuse('labels', 'must be 0 or 1', `${labels[i]} at place ${i}`);
+		}
+		this.#probabilities = Float64Array.from(probabilities);
+		this.#labels = Uint8Array.from(labels);
+		this.#logits = this.#probabilities.map((p) =>
+			Math.max(-largestLogit, Math.min(largestLogit, Math.log(p) - Math.log1p(-p))),
+		);
+	}
+
+	/** Bins that hold predictions, in ascending order. */
+	curve(weights: ArrayLike<number>): CalibrationBin[] {
+		const predicted = new Float64Array(bins);
+		const observed = new Float64Array(bins);
+		const weight = new Float64Array(bins);
+		for (let i = 0; i < this.#labels.length; i++) {
+			const bin = Math.min(bins - 1, Math.floor(this.#probabilities[i]! * bins));
+			predicted[bin]! += weights[i]! * this.#probabilities[i]!;
+			observed[bin]! += weights[i]! * this.#labels[i]!;
+			weight[bin]! += weights[i]!;
+		}
+		return Array.from(weight, (sum, bin) => ({
+			predicted: predicted[bin]! / sum,
+			observed: observed[bin]! / sum,
+			weight: sum,
+		})).filter((bin) => bin.weight > 0);
+	}
+
+	/** Expected calibration error: the mean gap between predicted and observed, each bin weighted by its predictions. */
+	expectedError(weights: ArrayLike<number>): Metric {
+		const curve = this.curve(weights);
+		const total = curve.reduce((sum, { weight }) => sum + weight, 0);
+		if (total === 0) return { undefinedReason: 'no samples' };
+		return {
+			value:
+				curve.reduce((sum, { predicted, observed, weight }) => sum + weight * Math.abs(predicted - observed), 0) /
+				total,
+		};
+	}
+
+	/** The same with every bin counted once, which meds-evaluation calls calibration_error. */
+	unweightedError(weights: ArrayLike<number>): Metric {
+		const curve = this.curve(weights);
+		if (curve.length === 0) return { undefinedReason: 'no samples' };
+		return {
+			value: curve.reduce((sum, { predicted, observed }) => sum + Math.abs(predicted - observed), 0) / curve.length,
+		};
+	}
+
+	/** Slope b of logit P(y = 1) = a + b logit(p): 1 is right, below 1 the probabilities are too extreme. */
+	slope(weights: ArrayLike<number>): Metric {
+		return this.#fit(weights, true);
+	}
+
+	/** Calibration in the large: a of logit P(y = 1) = a + logit(p). 0 is right, above 0 risk is underestimated. */
+	intercept(weights: ArrayLike<number>): Metric {
+		return this.#fit(weights, false);
+	}
+
+	/** Newton's method with halved steps. @param withSlope - Fit a and b and give b; else b is 1 and a is given. */
+	#fit(weights: ArrayLike<number>, withSlope: boolean): Metric {
+		const undefinedReason = this.#whyUndefined(weights, withSlope);
+		if (undefinedReason !== undefined) return { undefinedReason };
+		let [intercept, slope] = [0, 1];
+		let loss = this.#loss(weights, intercept, slope);
+		for (let step = 0; step < mostSteps; step++) {
+			let [ga, gb, haa, hab, hbb] = [0, 0, 0, 0, 0];
+			for (let i = 0; i < this.#labels.length; i++) {
+				const x = this.#logits[i]!;
+				const p = 1 / (1 + Math.exp(-(intercept + slope * x)));
+				const [error, curvature] = [weights[i]! * (p - this.#labels[i]!), weights[i]! * p * (1 - p)];
+				ga += error;
+				gb += error * x;
+				haa += curvature;
+				hab += curvature * x;
+				hbb += curvature * x * x;
+			}
+			const determinant = haa * hbb - hab * hab;
+			const [da, db] = withSlope
+				? [(hbb * ga - hab * gb) / determinant, (haa * gb - hab * ga) / determinant]
+				: [ga / haa, 0];
+			if (!Number.isFinite(da) || !Number.isFinite(db)) break;
+			if (Math.abs(da) + Math.abs(db) < tolerance) return { value: withSlope ? slope : intercept };
+			let [share, next] = [1, this.#loss(weights, intercept - da, slope - db)];
+			while (next > loss && share > 1e-6) {
+				share /= 2;
+				next = this.#loss(weights, intercept - share * da, slope - share * db);
+			}
+			[intercept, slope, loss] = [intercept - share * da, slope - share * db, next];
+		}
+		return { undefinedReason: 'the predictions separate the outcomes' };
+	}
+
+	#loss(weights: ArrayLike<number>, intercept: number, slope: number): number {
+		let sum = 0;
+		for (let i = 0; i < this.#labels.length; i++) {
+			const margin = (this.#labels[i] === 1 ? 1 : -1) * (intercept + slope * this.#logits[i]!);
+			// log(1 + exp(-margin)), without overflow.
+			sum += weights[i]! * (Math.max(0, -margin) + Math.log1p(Math.exp(-Math.abs(margin))));
+		}
+		return sum;
+	}
+
+	#whyUndefined(weights: ArrayLike<number>, withSlope: boolean): string | undefined {
+		let [positives, total] = [0, 0];
+		const range = [new Range(), new Range()];
+		for (let i = 0; i < this.#labels.length; i++) {
+			if (weights[i]! === 0) continue;
+			total += weights[i]!;
+			positives += weights[i]! * this.#labels[i]!;
+			range[this.#labels[i]!]!.add(this.#logits[i]!);
+		}
+		if (total === 0) return 'no samples';
+		if (positives === 0 || positives === total)
+			return `one class only: no ${positives === 0 ? 'positives' : 'negatives'}`;
+		if (!withSlope) return undefined;
+		const [negative, positive] = range as [Range, Range];
+		const [low, high] = [Math.min(negative.low, positive.low), Math.max(negative.high, positive.high)];
+		if (low === high) return 'all predictions are equal';
+		// A slope without end fits best.
+		if (negative.high <= positive.low || positive.high <= negative.low) return 'the predictions separate the outcomes';
+		return undefined;
+	}
+}
+
+class Range {
+	low = Number.POSITIVE_INFINITY;
+	high = Number.NEGATIVE_INFINITY;
+
+	add(value: number): void {
+		this.low = Math.min(this.low, value);
+		this.high = Math.max(this.high, value);
+	}
+}
+
+function refuse(name: string, rule: string, value: string): never {
+	throw new DataError('calibration', { file: name, rule, value });
+}

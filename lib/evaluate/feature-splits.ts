@@ -1,0 +1,48 @@
+import type { DuckDBBigIntVector, DuckDBVarCharVector } from '@duckdb/node-api';
+import { columnNames } from '../data/column-names.js';
+import { parquetColumns } from '../data/parquet-columns.js';
+import { queryFile } from '../data/query.js';
+import { checkSplitFile, isSplit, loadSplitsFile } from '../data/read-splits.js';
+import { DataError } from '../errors.js';
+import { parquetFiles } from '../files/duckdb-files.js';
+import type { Split } from '../types.js';
+
+/**
+ * The split of each subject: of a splits file (MEDS subject_splits), else of the column `split` of the features.
+ *
+ * @returns Subjects of the three splits; of others there is none.
+ * @throws {DataError} A null, a subject in two splits, none of the known splits, neither column nor file.
+ */
+export async function readFeatureSplits(features: string, splitsPath?: string): Promise<Map<bigint, Split>> {
+	return queryFile('probe', splitsPath ?? features, {}, async (database) => {
+		if (splitsPath !== undefined) {
+			await loadSplitsFile(database, splitsPath, [], splitsPath);
+		} else {
+			const columns = (await parquetColumns(database, 'probe', features, features)).map(({ name }) => name);
+			if (!columns.includes('split')) {
+				throw new DataError('probe', {
+					file: features,
+					column: 'split',
+					rule: 'must be there, or the splits in a file of their own',
+					value: `columns ${columnNames(columns)}`,
+					fix: 'give --splits metadata/subject_splits.parquet',
+				});
+			}
+			await database.run(
+				`CREATE TABLE split_file AS SELECT DISTINCT subject_id::BIGINT AS subject_id, split::VARCHAR AS split
+				FROM ${parquetFiles(features)}`,
+			);
+			await checkSplitFile(database, features);
+		}
+		const result = new Map<bigint, Split>();
+		for await (const chunk of database.stream('SELECT subject_id, split FROM split_file')) {
+			const subjects = chunk.getColumnVector(0) as DuckDBBigIntVector;
+			const names = chunk.getColumnVector(1) as DuckDBVarCharVector;
+			for (let row = 0; row < chunk.rowCount; row++) {
+				const name = names.getItem(row);
+				if (isSplit(name)) result.set(subjects.getItem(row)!, name);
+			}
+		}
+		return result;
+	});
+}

@@ -1,0 +1,196 @@
+/** What saves memory in training: the same bytes where nothing is to change, exact resumption where something does. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import {
+	exportHuggingFace,
+	openModel,
+	openTokenStore,
+	prepareStore,
+	simulateCohort,
+	type TokenStore,
+	Trainer,
+	WorldModel,
+} from '../../../lib/index.js';
+import { readSafetensorsHeader } from '../../../lib/model/safetensors.js';
+import type { TrainConfigInput } from '../../../lib/train/train-config.js';
+import { temporaryFolder } from '../../fixtures/temporary-folder.js';
+
+const tiny: TrainConfigInput = {
+	model: {
+		hiddenSize: 16,
+		intermediateSize: 32,
+		numHiddenLayers: 2,
+		numAttentionHeads: 2,
+		numKeyValueHeads: 1,
+		headDim: 8,
+	},
+	contextTokens: 48,
+	futureTokens: 24,
+	tokensPerStep: 512,
+	steps: 6,
+	checkpointEvery: 3,
+	tuningEvery: 0,
+	tuningBatches: 1,
+	collapseEvery: 2,
+	threads: 1,
+};
+const parts = ['encoder', 'target_encoder', 'predictor', 'optimizer'];
+
+let folder: string;
+let store: TokenStore;
+t.before(async () => {
+	folder = temporaryFolder(t);
+	await simulateCohort(join(folder, 'cohort'), { patients: 40, seed: 1 });
+	await prepareStore(join(folder, 'cohort'), join(folder, 'store'));
+	store = await openTokenStore(join(folder, 'store'));
+});
+t.teardown(() => store.close());
+
+let runs = 0;
+const newRun = () => join(folder, `run-${++runs}`);
+const partFile = (run: string, part: string) => join(run, 'checkpoints', 'step-00000006', `${part}.safetensors`);
+const bytesOf = (run: string) => parts.map((part) => readFileSync(partFile(run, part)).toString('base64'));
+
+async function train(config: TrainConfigInput): Promise<{ readonly run: string; readonly losses: number[] }> {
+	const run = newRun();
+	await using trainer = await Trainer.create(run, store, { ...tiny, ...config });
+	const losses: number[] = [];
+	for await (const { loss } of trainer.run(store)) losses.push(loss);
+	return { run, losses };
+}
+
+t.test('activation checkpointing and writing without a copy change no byte', async (t) => {
+	for (const computeDtype of ['float32', 'bfloat16'] as const) {
+		const expected = await train({ computeDtype });
+		for (const change of [
+			{ activationCheckpointing: 'block' },
+			{ activationCheckpointing: 'selective' },
+			{ checkpointCopy: false },
+		] as const) {
+			const found = await train({ computeDtype, ...change });
+			t.same(found.losses, expected.losses, `${computeDtype}, ${JSON.stringify(change)}: losses`);
+			t.same(bytesOf(found.run), bytesOf(expected.run), `${computeDtype}, ${JSON.stringify(change)}: files`);
+		}
+	}
+});
+
+t.test('an update in the backward pass is the one after it', async (t) => {
+	for (const optimizer of [{ gradientClip: 0 }, { gradientClip: 0.1, clipBy: 'parameter' }] as const) {
+		const expected = await train({ optimizer });
+		const found = await train({ optimizer: { ...optimizer, updateInBackward: true } });
+		t.same(found.losses, expected.losses);
+		t.same(bytesOf(found.run), bytesOf(expected.run));
+	}
+});
+
+const narrow: TrainConfigInput = {
+	...tiny,
+	computeDtype: 'bfloat16',
+	parameterDtype: 'bfloat16',
+	activationCheckpointing: 'block',
+	checkpointCopy: false,
+	optimizer: { clipBy: 'parameter', updateInBackward: true },
+};
+
+t.test('bfloat16 parameters with stochastic rounding: a stopped run goes on with the same bytes', async (t) => {
+	const straight = await train(narrow);
+	t.ok(straight.losses.at(-1)! < straight.losses[0]!, 'the loss falls');
+	const run = newRun();
+	const losses: number[] = [];
+	{
+		await using trainer = await Trainer.create(run, store, narrow);
+		for await (const { step, loss } of trainer.run(store)) {
+			losses.push(loss);
+			if (step === 4) break;
+		}
+	}
+	await using resumed = await Trainer.resume(run, store);
+	for await (const { loss } of resumed.run(store)) losses.push(loss);
+	t.same(losses, straight.losses);
+	t.same(bytesOf(run), bytesOf(straight.run));
+	for (const part of parts) {
+		const { entries } = await readSafetensorsHeader(partFile(run, part));
+		const dtypes = new Set(entries.filter(({ name }) => !name.startsWith('steps.')).map(({ dtype }) => dtype));
+		t.same([...dtypes], ['bfloat16'], `${part} is bfloat16`);
+	}
+});
+
+t.test('bfloat16 parameters: the seed decides the rounding', async (t) => {
+	const config = { ...narrow, steps: 1 };
+	const first = async (change: TrainConfigInput) => {
+		const run = newRun();
+		await using trainer = await Trainer.create(run, store, { ...config, ...change });
+		for await (const _ of trainer.run(store));
+		return readFileSync(join(run, 'checkpoints', 'step-00000001', 'encoder.safetensors')).toString('base64');
+	};
+	t.equal(await first({}), await first({}));
+	t.not(await first({ seed: 2 }), await first({}));
+});
+
+t.test('a run in bfloat16 is embedded and exported as any other', async (t) => {
+	const { run } = await train(narrow);
+	const { model } = await openModel(run);
+	await using _ = model;
+	const batch = { tokens: Int32Array.of(1, 2, 3), cuSeqlens: Int32Array.of(0, 3), positionIds: Int32Array.of(0, 1, 2) };
+	const states = await model.embed(batch);
+	t.ok(states.every(Number.isFinite));
+	const exported = join(folder, 'exported');
+	await exportHuggingFace(model, exported);
+	await using again = await WorldModel.fromPretrained(exported, {
+		parameterDtype: 'bfloat16',
+		computeDtype: 'bfloat16',
+	});
+	t.same(await again.embed(batch), states, 'the exported weights are those of the run');
+	t.ok(again.isFrozen);
+});
+
+t.test('a model of one’s own trains in bfloat16 with stochastic rounding', async (t) => {
+	await using model = new WorldModel({ vocabSize: 30, parameterDtype: 'bfloat16', stochasticRounding: true });
+	t.notOk(model.isFrozen);
+	const tokens = Int32Array.from({ length: 24 }, (_, i) => i);
+	const batch = {
+		tokens,
+		cuSeqlens: Int32Array.of(0, 24),
+		positionIds: Int32Array.from(tokens),
+		contextLengths: Int32Array.of(4),
+		branches: {
+			kind: 'causal' as const,
+			predictorTokens: 0,
+			sequences: new Int32Array(),
+			cuts: new Int32Array(),
+			cuRows: Int32Array.of(0),
+			tokens: new Int32Array(),
+			positionIds: new Int32Array(),
+			targets: new Int32Array(),
+			days: new Float32Array(),
+		},
+	};
+	const losses: number[] = [];
+	for (let step = 1; step <= 20; step++) {
+		const { loss } = await model.step(batch, { learningRate: 1e-2, step, objective: { latent: null } });
+		losses.push(loss);
+	}
+	t.ok(losses.at(-1)! < 0.5 * losses[0]!, `${losses[0]} to ${losses.at(-1)}`);
+});
+
+t.test('what cannot go together is refused with the option’s name', async (t) => {
+	const refused = async (config: TrainConfigInput, message: RegExp) =>
+		t.rejects(Trainer.create(newRun(), store, { ...tiny, ...config }), { code: 'EHR_JEPA_CONFIG', message });
+	await refused({ optimizer: { updateInBackward: true } }, /updateInBackward: must go with "clipBy": "parameter"/);
+	const optimizer = { updateInBackward: true, clipBy: 'parameter' } as const;
+	await refused({ optimizer, microBatches: 2 }, /updateInBackward: must be off with more than one of microBatches/);
+	await refused(
+		{ optimizer, objective: { latent: { interferenceEvery: 2 } } },
+		/updateInBackward: must be off with interferenceEvery/,
+	);
+	await refused(
+		{ parameterDtype: 'bfloat16', trainable: { kind: 'lora', rank: 2 } },
+		/parameterDtype: must be float32/,
+	);
+	await refused({ activationCheckpointing: 'all' as 'none' }, /activationCheckpointing/);
+	t.throws(() => new WorldModel({ vocabSize: 30, stochasticRounding: true }), {
+		code: 'EHR_JEPA_CONFIG',
+		message: /stochasticRounding: must go with "parameterDtype": "bfloat16"/,
+	});
+});
