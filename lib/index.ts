@@ -91,11 +91,12 @@ export type { TextVocabulary } from './tokenizer/text-vocabulary.js';
 export type { TokenVocabulary } from './tokenizer/token-vocabulary.js';
 export type { Vocabulary } from './tokenizer/vocabulary.js';
 export type { StepMetrics, TuningMetrics } from './train/metrics.js';
+export { openModel } from './train/open-model.js';
 export type { RunConfig } from './train/run-config.js';
 export { RunFolder } from './train/run-folder.js';
 export { learningRateAt } from './train/schedule.js';
 export type { TrainConfig, TrainConfigInput } from './train/train-config.js';
-export { openModel, Trainer } from './train/trainer.js';
+export { Trainer } from './train/trainer.js';
 export type {
 	CohortFlowRow,
 	IndexDate,
