@@ -24,7 +24,7 @@ class Worker {
  public:
   /// What the JavaScript thread does with a result.
   using ToJs = std::function<Napi::Value(Napi::Env)>;
-  /// Runs on the worker's thread. Neither may touch the other's world.
+  /// Runs on the worker's thread. Neither may touch what belongs to the other.
   using Call = std::function<ToJs(const std::atomic<bool>& cancelled)>;
 
   /// @param at_end  called on the thread when it ends.

@@ -92,12 +92,13 @@ export type { TokenVocabulary } from './tokenizer/token-vocabulary.js';
 export type { Vocabulary } from './tokenizer/vocabulary.js';
 export type { MemoryPlan } from './train/memory-plan.js';
 export type { StepMetrics, TuningMetrics } from './train/metrics.js';
+export { openModel } from './train/open-model.js';
 export { planTraining, type TrainingPlan } from './train/plan.js';
 export type { RunConfig } from './train/run-config.js';
 export { RunFolder } from './train/run-folder.js';
 export { learningRateAt } from './train/schedule.js';
 export type { TrainConfig, TrainConfigInput } from './train/train-config.js';
-export { openModel, Trainer } from './train/trainer.js';
+export { Trainer } from './train/trainer.js';
 export type {
 	CohortFlowRow,
 	IndexDate,

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** Biome for TypeScript and JavaScript, clang-format for C++ and CUDA; changes nothing. */
+/** Checks what format.mjs formats, and what no formatter can mend; changes nothing. */
 import { lintAll } from './check/lint-all.mjs';
 
 process.exitCode = lintAll({ fix: false }).every(({ passed }) => passed) ? 0 : 1;

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { simulateCohort } from '../cohort/simulate.js';
 import { filePath, parseConfig } from '../config.js';
+import { LifeCodeOptions } from '../data/life-codes.js';
 import { openMeds } from '../data/meds.js';
 import { ConfigError, OutputError } from '../errors.js';
 import { evaluate } from '../evaluate/evaluate.js';
@@ -35,6 +36,8 @@ export const DemoOptions = z.strictObject({
 	seed: z.int().nonnegative(),
 	/** Training options that were set by their path. */
 	train: z.record(z.string(), z.unknown()).default({}),
+	/** Codes of birth and death beside the usual ones. */
+	lifeCodes: LifeCodeOptions.prefault({}),
 });
 export type DemoOptions = z.infer<typeof DemoOptions>;
 
@@ -117,7 +120,9 @@ export async function runDemo(folder: string, options: DemoOptions, context: Com
 	}
 	const storePath = join(folder, 'store');
 	if (!(await exists(storePath)))
-		await stage('tokenise', () => prepareStore(meds, storePath, {}, context.operation('tokenise')));
+		await stage('tokenise', () =>
+			prepareStore(meds, storePath, { lifeCodes: options.lifeCodes }, context.operation('tokenise')),
+		);
 	const tasks = join(folder, 'tasks');
 	if (!(await exists(tasks))) {
 		await stage('index dates', async () => {
@@ -126,7 +131,7 @@ export async function runDemo(folder: string, options: DemoOptions, context: Com
 			return buildTasks(
 				meds,
 				tasks,
-				{ tasks: definitionsFor(await openMeds(meds)), seed: options.seed, ...external },
+				{ tasks: definitionsFor(await openMeds(meds)), seed: options.seed, lifeCodes: options.lifeCodes, ...external },
 				context.operation('index dates'),
 			);
 		});

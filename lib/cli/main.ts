@@ -20,6 +20,7 @@ import * as tasks from './commands/tasks.js';
 import * as train from './commands/train.js';
 import * as validate from './commands/validate.js';
 import { exitCodeOf, exitCodes } from './exit-codes.js';
+import { withFlags } from './flag-names.js';
 
 class UsageError extends Error {}
 
@@ -80,7 +81,7 @@ export async function main(argv: readonly string[]): Promise<number> {
 			return exitCodes.usage;
 		}
 		const error = systemError(thrown);
-		printError(error, json);
+		printError(error, json, flagsOf(argv));
 		return exitCodeOf(error);
 	}
 }
@@ -102,12 +103,22 @@ export async function run(argv: readonly string[]): Promise<void> {
 	if (process.exitCode === exitCodes.aborted) process.exit();
 }
 
-function printError(error: unknown, json: boolean): void {
+/** Flags of the command that was asked for, without dashes. */
+function flagsOf(argv: readonly string[]): string[] {
+	const found = commands.find(({ command }) => command.split(' ')[0] === argv[0]);
+	if (found === undefined) return [];
+	// Known to yargs, and not to its types.
+	const built = found.builder(yargs([])) as unknown as { getOptions(): { readonly key: Record<string, unknown> } };
+	return Object.keys(built.getOptions().key);
+}
+
+function printError(error: unknown, json: boolean, flags: readonly string[]): void {
 	if (json) {
 		const { code = 'INTERNAL', message = String(error) } = error as { code?: string; message?: string };
-		process.stdout.write(`${JSON.stringify({ error: { code, message } })}\n`);
+		process.stdout.write(`${JSON.stringify({ error: { code, message: withFlags(message, flags) } })}\n`);
 	}
-	if (error instanceof EhrJepaError) process.stderr.write(`${error.name} (${error.code}): ${error.message}\n`);
+	if (error instanceof EhrJepaError)
+		process.stderr.write(`${error.name} (${error.code}): ${withFlags(error.message, flags)}\n`);
 	else process.stderr.write(`unexpected error, please report it: ${(error as Error).stack ?? String(error)}\n`);
 }
 

@@ -4,8 +4,8 @@ import { exists } from '../files/exists.js';
 import { readJson } from '../files/json.js';
 import { adapterConfigName } from '../model/adapter-config.js';
 import { type FromPretrainedOptions, WorldModel } from '../model/world-model.js';
+import { openModel } from '../train/open-model.js';
 import type { RunConfig } from '../train/run-config.js';
-import { openModel } from '../train/trainer.js';
 
 export interface OpenedModel {
 	readonly model: WorldModel;

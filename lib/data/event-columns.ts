@@ -1,5 +1,5 @@
 import { fileNameColumn, parquetFiles } from '../files/duckdb-files.js';
-import { isMissingWordSql } from './missing-words.js';
+import { isBlankSql, isMissingWordSql } from './missing-words.js';
 import { identifier } from './query.js';
 
 /** Data files that have the same columns under the same names. */
@@ -32,7 +32,8 @@ export function eventsSql(source: EventFiles, text: readonly TextColumn[] = []):
 				// Names of tables are given by the ETL; a text or a unit may be a word for none.
 				if (name === 'table') return `${column}::VARCHAR AS ${identifier(name)}`;
 				const word = isMissingWordSql(`${column}::VARCHAR`);
-				return `CASE WHEN NOT ${word} THEN ${column}::VARCHAR END AS ${identifier(name)}`;
+				const blank = name === 'unit' ? ` AND NOT ${isBlankSql(`${column}::VARCHAR`)}` : '';
+				return `CASE WHEN NOT ${word}${blank} THEN ${column}::VARCHAR END AS ${identifier(name)}`;
 			});
 			// Not cast to TIMESTAMP first: that would bring a zoned time to the zone of this machine.
 			return `SELECT ${own('subject_id')}::BIGINT AS subject_id, epoch_us(${own('time')}) AS time, ${own('code')}::VARCHAR AS code,

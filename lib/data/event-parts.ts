@@ -151,7 +151,11 @@ export async function loadNames(database: Database, { names }: EventSource): Pro
 	for (const kind of nameKinds) {
 		const rows = await database.rows(`SELECT name FROM ${parquetFiles(names)} WHERE kind = '${kind}' ORDER BY id`);
 		result[kind] = rows.map((row) => String(row.name));
-		if (rows.length === 0) continue;
+		// A column of nulls alone has no names, and its type must be there all the same.
+		if (rows.length === 0) {
+			await database.run(`CREATE TYPE ${kind}_names AS ENUM ('')`);
+			continue;
+		}
 		// An ENUM turns strings into numbers within the scan and, unlike a join, never changes the order of rows.
 		await database.run(
 			`CREATE TYPE ${kind}_names AS ENUM (SELECT name FROM ${parquetFiles(names)} WHERE kind = '${kind}' ORDER BY id)`,

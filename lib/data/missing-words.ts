@@ -11,3 +11,8 @@ export function isMissingWordSql(text: string, ofNumbers = false): string {
 	const words = ofNumbers ? missingWords : [...missingWords, ...missingNumbers];
 	return `trim(${text}) IN (${words.map((word) => `'${word}'`).join(', ')})`;
 }
+
+/** SQL: whether a text is blanks alone, of any kind. */
+export function isBlankSql(text: string): string {
+	return `regexp_full_match(${text}, '[\\s\\x{00A0}]*')`;
+}

@@ -91,9 +91,14 @@ async function hasSplitsFile(directory: string): Promise<boolean> {
 /** What {@link loadSplits} goes by, in a few bytes: another splits file gives another text. */
 export async function splitsKey(directory: string): Promise<string> {
 	if (!(await hasSplitsFile(directory))) return 'none';
-	return createHash('sha256')
-		.update(await readFile(join(directory, splitsFile)))
-		.digest('hex');
+	const bytes = await readFile(join(directory, splitsFile)).catch((cause: NodeJS.ErrnoException) => {
+		throw new DataError(
+			'meds',
+			{ file: splitsFile, rule: 'must be readable', value: cause.code ?? 'an error' },
+			{ cause },
+		);
+	});
+	return createHash('sha256').update(bytes).digest('hex');
 }
 
 /**
@@ -109,11 +114,11 @@ export async function loadSplitsFile(
 	file = splitsFile,
 ): Promise<void> {
 	const findings = new Findings();
-	const types = await arrowTypes(database, 'meds', splitsFile, path);
-	const columns = checkSchema(splitsFile, types, schemas.splits, findings);
+	const types = await arrowTypes(database, 'meds', file, path);
+	const columns = checkSchema(file, types, schemas.splits, findings);
 	refuseErrors(findings);
 	notes.push(...findingNotes(findings));
-	await reading('meds', splitsFile, () =>
+	await reading('meds', file, () =>
 		database.run(
 			`CREATE TABLE split_file AS SELECT ${identifier(columns!.get('subject_id')!)}::BIGINT AS subject_id,
 			${identifier(columns!.get('split')!)}::VARCHAR AS split FROM ${parquetFiles(path)}`,
@@ -133,7 +138,7 @@ export async function checkSplitFile(database: Database, file: string): Promise<
 		`SELECT (SELECT count(*) FROM split_file WHERE subject_id IS NULL OR split IS NULL)::DOUBLE AS nulls,
 			(SELECT min(subject_id) FROM (SELECT subject_id FROM split_file GROUP BY subject_id HAVING count(*) > 1)) AS twice,
 			(SELECT count(*) FROM split_file WHERE split IN (${names}))::DOUBLE AS known,
-			(SELECT string_agg(DISTINCT split, ', ' ORDER BY split) FROM split_file) AS found`,
+			(SELECT string_agg(name, ', ' ORDER BY name) FROM (SELECT DISTINCT left(split, 20) AS name FROM split_file ORDER BY 1 LIMIT 5)) AS found`,
 	);
 	if (Number(found?.nulls) > 0) {
 		throw new DataError('meds', { file, rule: 'must not hold nulls', value: `${found?.nulls} rows with one` });

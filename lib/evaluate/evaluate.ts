@@ -69,7 +69,7 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 	if (manifest !== undefined) requireSameSource(config.store!, manifest, taskList, 'evaluate');
 	const latents = join(config.meds, latentsFolder);
 	const simulated = dataset.name === cohortName && (await exists(latents));
-	const all = await readSamples(config.tasks, simulated ? latents : undefined);
+	const all = await readSamples(config.tasks, simulated ? latents : undefined, operation.onWarning);
 	const models: { readonly about: EvaluatedModel; readonly reader: ModelReader }[] = [];
 	for (const { embeddings, rollout: _, ...about } of config.models) {
 		const table = await readEmbeddings(embeddings);

@@ -1,5 +1,7 @@
 import type { DuckDBBigIntVector, DuckDBVarCharVector } from '@duckdb/node-api';
-import { withDatabase } from '../data/query.js';
+import { columnNames } from '../data/column-names.js';
+import { parquetColumns } from '../data/parquet-columns.js';
+import { queryFile } from '../data/query.js';
 import { checkSplitFile, isSplit, loadSplitsFile } from '../data/read-splits.js';
 import { DataError } from '../errors.js';
 import { parquetFiles } from '../files/duckdb-files.js';
@@ -12,19 +14,17 @@ import type { Split } from '../types.js';
  * @throws {DataError} A null, a subject in two splits, none of the known splits, neither column nor file.
  */
 export async function readFeatureSplits(features: string, splitsPath?: string): Promise<Map<bigint, Split>> {
-	return withDatabase({}, async (database) => {
+	return queryFile('probe', splitsPath ?? features, {}, async (database) => {
 		if (splitsPath !== undefined) {
 			await loadSplitsFile(database, splitsPath, [], splitsPath);
 		} else {
-			const columns = (await database.rows(`DESCRIBE SELECT * FROM ${parquetFiles(features)}`)).map(({ column_name }) =>
-				String(column_name),
-			);
+			const columns = (await parquetColumns(database, 'probe', features, features)).map(({ name }) => name);
 			if (!columns.includes('split')) {
 				throw new DataError('probe', {
 					file: features,
 					column: 'split',
 					rule: 'must be there, or the splits in a file of their own',
-					value: `columns ${columns.join(', ')}`,
+					value: `columns ${columnNames(columns)}`,
 					fix: 'give --splits metadata/subject_splits.parquet',
 				});
 			}

@@ -3,7 +3,7 @@ import { writeWhole } from '../files/whole.js';
 import { CollapseMonitors } from '../objective/collapse-monitors.js';
 import type { TokenStore } from '../store/token-store.js';
 import { batchLosses } from '../train/batch-losses.js';
-import { openModel } from '../train/trainer.js';
+import { openModel } from '../train/open-model.js';
 
 /** Losses of one trained model on batches of held-out patients; no patient is in two of them. */
 export const HeldOutLosses = z.strictObject({

@@ -27,9 +27,15 @@ export interface LatentTargets {
 /**
  * Reads `latents/` of a simulated cohort; a patient who died or left before the day, or whose state was not written, has no
  * state there.
+ *
+ * @param passedOver - Receives the hidden files.
  */
-export async function readLatents(folder: string, indexDates: readonly IndexDateRow[]): Promise<LatentTargets[]> {
-	const paths = await parquetPaths('evaluate', folder);
+export async function readLatents(
+	folder: string,
+	indexDates: readonly IndexDateRow[],
+	passedOver: string[] = [],
+): Promise<LatentTargets[]> {
+	const paths = await parquetPaths('evaluate', folder, passedOver);
 	const files = parquetFiles(paths);
 	return queryFile('evaluate', folder, {}, async (database) => {
 		const axes = await latentAxes(database, paths);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { filePath, parseConfig, seed } from '../config.js';
 import { AbortedError, DataError } from '../errors.js';
+import { hiddenNote } from '../files/visible-files.js';
 import { writeWhole, writeWholeFolder } from '../files/whole.js';
 import { labelFiles } from '../tasks/label-sets.js';
 import { type LabelRow, readLabelFiles, sampleKey } from '../tasks/read.js';
@@ -99,9 +100,12 @@ export async function probeFeatures(options: ProbeOptions, operation: LongOperat
 		};
 		const table = await readEmbeddings(config.features, config.column);
 		const splitOf = await readFeatureSplits(config.features, config.splits);
+		const hidden: string[] = [];
 		const files = (await stat(config.labels).catch(() => undefined))?.isFile()
 			? [config.labels]
-			: await labelFiles(config.labels);
+			: await labelFiles(config.labels, hidden);
+		const note = hiddenNote(hidden);
+		if (note !== undefined) operation.onWarning?.(note);
 		const { labels: all, counts } = await readLabelFiles(files, { mayBeEmpty: false });
 		progress(1);
 		stop();

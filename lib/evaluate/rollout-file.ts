@@ -123,18 +123,22 @@ export async function readRollout(path: string): Promise<RolloutTable> {
 				}
 			}
 		}
-		const expected = rolloutHorizons.join(', ');
-		for (const { sample, ahead } of samples) {
-			const found = ahead.map(({ horizonDays }) => horizonDays).join(', ');
-			if (found !== expected) {
-				throw new DataError('rollout', {
-					file: path,
-					column: 'horizon_days',
-					rule: `must be 0, ${expected} for each sample`,
-					value: `0, ${found} for subject ${sample.subjectId}`,
-				});
-			}
-		}
+		requireHorizons(path, samples);
 		return { columns, samples };
 	});
+}
+
+/** @throws {DataError} For a sample without one of the horizons, or with them in another order. */
+function requireHorizons(path: string, samples: readonly RolloutSample[]): void {
+	const expected = rolloutHorizons.join(', ');
+	for (const { sample, ahead } of samples) {
+		const found = ahead.map(({ horizonDays }) => horizonDays).join(', ');
+		if (found === expected) continue;
+		throw new DataError('rollout', {
+			file: path,
+			column: 'horizon_days',
+			rule: `must be 0, ${expected} for each sample`,
+			value: `0, ${found} for subject ${sample.subjectId}`,
+		});
+	}
 }

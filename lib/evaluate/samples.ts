@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { DataError } from '../errors.js';
+import { hiddenNote } from '../files/visible-files.js';
 import {
 	type IndexDateRow,
 	type LabelRow,
@@ -9,7 +10,7 @@ import {
 	type TaskList,
 	type TaskListEntry,
 } from '../tasks/read.js';
-import type { Split } from '../types.js';
+import type { LongOperation, Split } from '../types.js';
 import { type LatentTargets, readLatents } from './latent-state.js';
 import { tooFewPatients } from './probe.js';
 
@@ -34,15 +35,21 @@ export interface EvaluationSamples {
  * Reads a task folder: labels by the split of their index date.
  *
  * @param latents - Folder of the true states of a simulated cohort.
+ * @param onWarning - Is told of hidden files.
  * @throws {DataError} {ConfigError}
  */
-export async function readSamples(tasks: string, latents?: string): Promise<EvaluationSamples> {
+export async function readSamples(
+	tasks: string,
+	latents?: string,
+	onWarning?: LongOperation['onWarning'],
+): Promise<EvaluationSamples> {
+	const hidden: string[] = [];
 	const { list: taskList, indexDates } = await readTasks(tasks);
 	const splitOf = new Map(indexDates.map((row) => [sampleKey(row), row.split]));
 	const read: TaskSamples[] = [];
 	for (const task of taskList.tasks) {
 		const labels: Record<Split, LabelRow[]> = { train: [], tuning: [], held_out: [] };
-		for (const label of await readLabels(join(tasks, task.directory))) {
+		for (const label of await readLabels(join(tasks, task.directory), hidden)) {
 			const split = splitOf.get(sampleKey(label));
 			if (split === undefined) {
 				throw new DataError('evaluate', {
@@ -56,12 +63,10 @@ export async function readSamples(tasks: string, latents?: string): Promise<Eval
 		}
 		read.push({ task, labels, tooFew: tooFewPatients(labels.held_out) });
 	}
-	return {
-		taskList,
-		indexDates,
-		tasks: read,
-		latents: latents === undefined ? [] : await readLatents(latents, indexDates),
-	};
+	const states = latents === undefined ? [] : await readLatents(latents, indexDates, hidden);
+	const note = hiddenNote(hidden);
+	if (note !== undefined) onWarning?.(note);
+	return { taskList, indexDates, tasks: read, latents: states };
 }
 
 /** The samples that every model has features for. */

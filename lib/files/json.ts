@@ -13,8 +13,8 @@ class JsonFault extends Error {
 			end
 				? 'it ends early'
 				: position === undefined
-					? 'it is no JSON'
-					: `it is no JSON at line ${before.length}, column ${before.at(-1)!.length + 1}`,
+					? 'it is not JSON'
+					: `it is not JSON at line ${before.length}, column ${before.at(-1)!.length + 1}`,
 		);
 	}
 }

@@ -13,7 +13,16 @@ const reasons: Readonly<Record<string, readonly [value: string, fix: string]>> =
 	EEXIST: ['something with that name', 'choose another name, or remove it'],
 	ENOTEMPTY: ['a folder that is not empty', 'choose another name, or remove it'],
 	EMFILE: ['too many open files', 'raise the limit (ulimit -n)'],
+	ENFILE: ['too many open files of the whole machine', 'end other programs, or raise fs.file-max'],
 	EIO: ['an error of the device', 'copy the file to another disk'],
+	ENXIO: ['a device that is not there', 'check the path'],
+	ENODEV: ['a device that is not there', 'check the path'],
+	ESTALE: ['a file that its network disk has lost', 'mount the disk again'],
+	EBUSY: ['a file that is in use', 'end the program that uses it'],
+	ETXTBSY: ['a file that is in use', 'end the program that uses it'],
+	EXDEV: ['a place on another file system', 'choose one on the same disk'],
+	EINVAL: ['what this file system does not allow', 'choose another disk'],
+	ENOTSUP: ['what this file system does not allow', 'choose another disk'],
 };
 
 /** Calls that change what is on the disk. */

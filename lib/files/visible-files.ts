@@ -67,13 +67,15 @@ function leadsBack(file: string, value: string): DataError {
 /**
  * The parquet files below a folder, absolute, without hidden ones.
  *
+ * @param passedOver - Receives those.
  * @throws {DataError} When there is no such folder or no such file.
  */
-export async function parquetPaths(scope: string, folder: string): Promise<string[]> {
-	const { files } = await visibleFiles(folder, /\.parquet$/).catch((cause: NodeJS.ErrnoException) => {
+export async function parquetPaths(scope: string, folder: string, passedOver: string[] = []): Promise<string[]> {
+	const { files, hidden } = await visibleFiles(folder, /\.parquet$/).catch((cause: NodeJS.ErrnoException) => {
 		if (cause instanceof DataError) throw cause;
 		throw new DataError(scope, { file: folder, rule: 'must be a folder', value: cause.code ?? 'none' }, { cause });
 	});
+	passedOver.push(...hidden.map((file) => join(folder, file)));
 	if (files.length === 0) {
 		throw new DataError(scope, { file: folder, rule: 'must hold at least one .parquet file', value: 'none' });
 	}

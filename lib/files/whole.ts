@@ -1,6 +1,5 @@
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { OutputError } from '../errors.js';
 import { requireEmptyFolder } from './exists.js';
 import { lockTarget } from './lock.js';
 import { realTarget, removeUnfinished, temporaryBeside } from './names.js';
@@ -104,8 +103,6 @@ export async function makeFolder(path: string): Promise<void> {
 	try {
 		await mkdir(path, { recursive: true });
 	} catch (cause) {
-		throw new OutputError(`[output] ${path} must be a folder but cannot be made: ${(cause as Error).message}`, {
-			cause,
-		});
+		throw outputError(path, cause);
 	}
 }

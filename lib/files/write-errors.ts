@@ -1,3 +1,5 @@
+import { accessSync, constants, existsSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { EhrJepaError, OutputError } from '../errors.js';
 
 /** Errors of the file system that are the output's fault. */
@@ -16,9 +18,22 @@ const unwritable: Readonly<Record<string, string>> = {
  */
 export function writeError(path: string, cause: unknown): unknown {
 	if (cause instanceof EhrJepaError) return cause;
-	const reason = unwritable[(cause as NodeJS.ErrnoException).code ?? ''];
+	const reason = unwritable[codeOf(cause as NodeJS.ErrnoException)];
 	if (reason === undefined) return cause;
 	return new OutputError(`[output] ${path} could not be written: ${reason}; nothing is left of it`, { cause });
+}
+
+function codeOf({ code = '', syscall, path }: NodeJS.ErrnoException): string {
+	if (code !== 'ENOENT' || syscall !== 'mkdir' || path === undefined) return code;
+	// Of a folder and those above it Node says ENOENT where the disk is read-only.
+	let above = resolve(path);
+	while (!existsSync(above) && dirname(above) !== above) above = dirname(above);
+	try {
+		accessSync(above, constants.W_OK);
+	} catch (cause) {
+		return (cause as NodeJS.ErrnoException).code ?? code;
+	}
+	return code;
 }
 
 /** As {@link writeError} where only the output can be at fault: every error of the system is an {@link OutputError}. */

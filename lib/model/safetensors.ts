@@ -68,9 +68,41 @@ export function asWeight(tensor: StoredTensor): NativeTensorEntry {
  * @see https://github.com/huggingface/safetensors "Format"
  */
 export async function readStoredTensors(path: string): Promise<SafetensorsFile<StoredTensor>> {
-	const fail = (message: string, cause?: unknown): never => {
+	const fail: Fail = (message, cause) => {
 		throw new CheckpointError(`[safetensors] ${path}: ${message}`, { cause });
 	};
+	const { bytes, size } = await readHeaderBytes(path, fail);
+	const { metadata, tensors } = parseHeader(bytes, fail);
+	const dataStart = 8 + bytes.length;
+	const entries = Object.entries(tensors).map(
+		([
+			name,
+			{
+				dtype,
+				shape,
+				data_offsets: [begin, end],
+			},
+		]) => {
+			const expected = bytesOf(name, dtype, shape, fail);
+			if (end - begin !== expected) {
+				fail(`tensor ${name} of shape [${shape.join(', ')}] must span ${expected} bytes but spans ${end - begin}`);
+			}
+			return { name, path, dtype, shape, begin: dataStart + begin, end: dataStart + end };
+		},
+	);
+	entries.sort((a, b) => a.begin - b.begin || a.end - b.end);
+	let next = dataStart;
+	for (const { name, begin, end } of entries) {
+		if (begin !== next) fail(`tensor ${name} must begin at byte ${next} (no holes, no overlap) but begins at ${begin}`);
+		next = end;
+	}
+	if (next !== size) fail(`must end at byte ${next} but has ${size} bytes; the file may be truncated`);
+	return { metadata, entries };
+}
+
+type Fail = (message: string, cause?: unknown) => never;
+
+async function readHeaderBytes(path: string, fail: Fail): Promise<{ readonly bytes: Buffer; readonly size: number }> {
 	let file: FileHandle;
 	try {
 		file = await open(path, 'r');
@@ -82,72 +114,55 @@ export async function readStoredTensors(path: string): Promise<SafetensorsFile<S
 		const lengthBytes = Buffer.alloc(8);
 		const { bytesRead } = await file.read(lengthBytes, 0, 8, 0);
 		if (bytesRead < 8) fail(`must begin with an 8-byte header length but has ${size} bytes`);
-		const headerLength = Number(lengthBytes.readBigUInt64LE());
-		if (headerLength > largestHeader || 8 + headerLength > size) {
-			fail(`header length must fit the file of ${size} bytes but is ${headerLength}; the file may be truncated`);
+		const length = Number(lengthBytes.readBigUInt64LE());
+		if (length > largestHeader || 8 + length > size) {
+			fail(`header length must fit the file of ${size} bytes but is ${length}; the file may be truncated`);
 		}
-		const headerBytes = Buffer.alloc(headerLength);
-		if ((await file.read(headerBytes, 0, headerLength, 8)).bytesRead < headerLength) {
-			fail(`must hold a header of ${headerLength} bytes but ends inside it`);
+		const bytes = Buffer.alloc(length);
+		if ((await file.read(bytes, 0, length, 8)).bytesRead < length) {
+			fail(`must hold a header of ${length} bytes but ends inside it`);
 		}
-		let json: unknown;
-		try {
-			const text = new TextDecoder('utf-8', { fatal: true }).decode(headerBytes);
-			json = parseJson(text);
-			// JSON.parse silently keeps the last of two equal keys.
-			const twice = repeatedKey(text);
-			if (twice !== undefined) return fail(`header must name every key once but names "${twice}" twice`);
-		} catch (cause) {
-			if (cause instanceof CheckpointError) throw cause;
-			return fail(`header must be JSON in UTF-8: ${(cause as Error).message}`, cause);
-		}
-		if (typeof json !== 'object' || json === null || Array.isArray(json)) {
-			return fail('header must be a JSON object of tensors');
-		}
-		const { __metadata__: rawMetadata, ...rest } = json as Record<string, unknown>;
-		const metadata = Metadata.safeParse(rawMetadata ?? {});
-		const header = Header.safeParse(rest);
-		if (!metadata.success) return fail('header __metadata__ must map text to text');
-		if (!header.success) {
-			const issue = header.error.issues[0];
-			return fail(`header entry ${issue?.path.join('.')}: ${issue?.message}`);
-		}
-		const dataStart = 8 + headerLength;
-		const entries: StoredTensor[] = [];
-		for (const [name, { dtype, shape, data_offsets }] of Object.entries(header.data)) {
-			const width = Object.hasOwn(bitsPerElement, dtype) ? bitsPerElement[dtype] : undefined;
-			if (width === undefined) return fail(`tensor ${name} must be of a dtype of the format but is ${dtype}`);
-			const bits = shape.reduce((product, length) => product * length, width);
-			if (!Number.isSafeInteger(bits) || bits % 8 !== 0) {
-				return fail(`tensor ${name} of shape [${shape.join(', ')}] must span whole bytes, fewer than 2^50`);
-			}
-			const bytes = bits / 8;
-			const [begin, end] = data_offsets;
-			if (end - begin !== bytes) {
-				fail(`tensor ${name} of shape [${shape.join(', ')}] must span ${bytes} bytes but spans ${end - begin}`);
-			}
-			entries.push({
-				name,
-				path,
-				dtype,
-				shape,
-				begin: dataStart + begin,
-				end: dataStart + end,
-			});
-		}
-		entries.sort((a, b) => a.begin - b.begin || a.end - b.end);
-		let expected = dataStart;
-		for (const entry of entries) {
-			if (entry.begin !== expected) {
-				fail(`tensor ${entry.name} must begin at byte ${expected} (no holes, no overlap) but begins at ${entry.begin}`);
-			}
-			expected = entry.end;
-		}
-		if (expected !== size) fail(`must end at byte ${expected} but has ${size} bytes; the file may be truncated`);
-		return { metadata: metadata.data, entries };
+		return { bytes, size };
 	} finally {
 		await file.close();
 	}
+}
+
+function parseHeader(bytes: Buffer, fail: Fail) {
+	let text: string;
+	let json: unknown;
+	try {
+		text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+		json = parseJson(text);
+	} catch (cause) {
+		return fail(`header must be JSON in UTF-8: ${(cause as Error).message}`, cause);
+	}
+	// JSON.parse silently keeps the last of two equal keys.
+	const twice = repeatedKey(text);
+	if (twice !== undefined) return fail(`header must name every key once but names "${twice}" twice`);
+	if (typeof json !== 'object' || json === null || Array.isArray(json)) {
+		return fail('header must be a JSON object of tensors');
+	}
+	const { __metadata__: rawMetadata, ...rest } = json as Record<string, unknown>;
+	const metadata = Metadata.safeParse(rawMetadata ?? {});
+	const header = Header.safeParse(rest);
+	if (!metadata.success) return fail('header __metadata__ must map text to text');
+	if (!header.success) {
+		const issue = header.error.issues[0];
+		return fail(`header entry ${issue?.path.join('.')}: ${issue?.message}`);
+	}
+	return { metadata: metadata.data, tensors: header.data };
+}
+
+/** Bytes that a tensor must have by its dtype and shape. */
+function bytesOf(name: string, dtype: string, shape: readonly number[], fail: Fail): number {
+	const width = Object.hasOwn(bitsPerElement, dtype) ? bitsPerElement[dtype] : undefined;
+	if (width === undefined) return fail(`tensor ${name} must be of a dtype of the format but is ${dtype}`);
+	const bits = shape.reduce((product, length) => product * length, width);
+	if (!Number.isSafeInteger(bits) || bits % 8 !== 0) {
+		return fail(`tensor ${name} of shape [${shape.join(', ')}] must span whole bytes, fewer than 2^50`);
+	}
+	return bits / 8;
 }
 
 /** A key that an object of valid JSON text names twice, at any depth. */

@@ -6,7 +6,7 @@ import { writeRollout } from '../evaluate/rollout-file.js';
 import type { EncoderChoice, Pooling } from '../model/world-model.js';
 import type { TokenStore } from '../store/token-store.js';
 import type { TaskFolder } from '../tasks/read.js';
-import { openModel, requireSameData, requireSameSplits } from '../train/trainer.js';
+import { openModel, requireSameData, requireSameSplits } from '../train/open-model.js';
 import type { LongOperation } from '../types.js';
 
 export interface EmbedRunOptions extends LongOperation {

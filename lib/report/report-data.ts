@@ -64,7 +64,7 @@ export async function readReportData(input: ReportInput): Promise<ReportData> {
 	};
 }
 
-/** A row with a name that is not declared would be left out of every table without a word. */
+/** A row with a name that is not declared would silently be left out of every table. */
 function requireKnownNames(file: string, evaluation: EvaluationFile): void {
 	const models = new Set(evaluation.models.map(({ name }) => name));
 	const tasks = new Set(evaluation.tasks.map(({ name }) => name));

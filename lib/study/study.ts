@@ -59,7 +59,7 @@ export async function runStudy(
 	const dataset = await openMeds(files.cohort);
 	const store = await openTokenStore(files.store);
 	try {
-		const samples = await readSamples(files.tasks, join(files.cohort, latentsFolder));
+		const samples = await readSamples(files.tasks, join(files.cohort, latentsFolder), operation.onWarning);
 		const models = studyModels(
 			config,
 			baselines.map(({ about }) => about),

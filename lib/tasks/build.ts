@@ -86,7 +86,7 @@ export async function buildTasks(
 				),
 			);
 			notes.push(...answerNotes(entries));
-			for (const note of notes.slice(dataset.notes.length)) operation.onWarning?.(note);
+			for (const note of notes) operation.onWarning?.(note);
 			const counts = await database.rows('SELECT split, count(*)::INTEGER AS n FROM index_dates GROUP BY split');
 			const countOf = (split: Split) => Number(counts.find((row) => row.split === split)?.n ?? 0);
 			const list: TaskList = {

@@ -37,9 +37,15 @@ export async function findLabelSets(
 	return { sets: found, hidden };
 }
 
-/** Label files of one task: those in its folder, else those in its shards. @throws {DataError} When there is none. */
-export async function labelFiles(directory: string): Promise<string[]> {
-	const { files: all } = await parquetFiles(directory);
+/**
+ * Label files of one task: those in its folder, else those in its shards.
+ *
+ * @param passedOver - Receives the hidden ones.
+ * @throws {DataError} When there is none.
+ */
+export async function labelFiles(directory: string, passedOver: string[] = []): Promise<string[]> {
+	const { files: all, hidden } = await parquetFiles(directory);
+	passedOver.push(...hidden.map((file) => join(directory, file)));
 	// A folder below one with files is a task of its own.
 	const own = all.filter((file) => !file.includes('/'));
 	return (own.length > 0 ? own : all).map((file) => join(directory, file));

@@ -174,11 +174,12 @@ export interface LabelRow extends IndexDate {
 /**
  * Labels of one task and horizon (MEDS label schema), by subject and time; null labels are left out.
  *
+ * @param passedOver - Receives the hidden files.
  * @throws {DataError} Another schema, two labels for one sample, no file.
  */
-export async function readLabels(directory: string): Promise<LabelRow[]> {
+export async function readLabels(directory: string, passedOver: string[] = []): Promise<LabelRow[]> {
 	requirePath('tasks', 'directory', directory);
-	return (await readLabelFiles(await labelFiles(directory), { mayBeEmpty: true })).labels;
+	return (await readLabelFiles(await labelFiles(directory, passedOver), { mayBeEmpty: true })).labels;
 }
 
 /**

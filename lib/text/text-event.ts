@@ -17,7 +17,7 @@ export interface TextEvent {
 	readonly table?: string | null | undefined;
 }
 
-/** Names under which values arrive and would be lost without a word: the authors' own examples did so (paper.md 1.5, pitfalls). */
+/** Names under which values arrive and would silently be lost: the authors' own examples did so (paper.md 1.5, pitfalls). */
 const misnamed: readonly (readonly [string, keyof TextEvent])[] = [
 	['value', 'numericValue'],
 	['numeric_value', 'numericValue'],

@@ -57,7 +57,7 @@ export function tokenizerText({ directory, contents }: TokenizerFiles, name: Tok
 	return content.toString('utf8');
 }
 
-/** A file as JSON, an object. @throws {VocabularyError} When it is missing, is no JSON or is no object. */
+/** A file as JSON, an object. @throws {VocabularyError} When it is missing, not JSON, or not an object. */
 export function tokenizerJson(files: TokenizerFiles, name: TokenizerFileName): Readonly<Record<string, unknown>> {
 	const text = tokenizerText(files, name);
 	let found = 'is none';

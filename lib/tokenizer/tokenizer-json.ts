@@ -61,7 +61,7 @@ export function parseTokenizerJson(json: unknown, file: string): TokenizerJson {
 }
 
 /**
- * Checks that tokens and merges are whole: a byte or a merge without a token would be dropped from the text without a word.
+ * Checks that tokens and merges are whole: a byte or a merge without a token would silently be dropped from the text.
  *
  * @param file - For messages.
  * @throws {VocabularyError} Names file, rule and value.

@@ -1,4 +1,4 @@
-import { AbortedError, CheckpointError, ConfigError } from '../errors.js';
+import { AbortedError, ConfigError } from '../errors.js';
 import { requirePath } from '../files/path.js';
 import type { Losses, WorldModel } from '../model/world-model.js';
 import { weightsAt } from '../objective/objective.js';
@@ -9,9 +9,10 @@ import { batchLosses, meanLosses } from './batch-losses.js';
 import { CheckpointWriter } from './checkpoint-writer.js';
 import { CollapseWatch } from './collapse-warning.js';
 import { requireMemory } from './fit.js';
-import { checkpointModel, initialModel, planRun, type RunModelOptions } from './initial-model.js';
+import { checkpointModel, initialModel, planRun } from './initial-model.js';
 import { lossOptionsAt, samplerOptions } from './loss-options.js';
 import type { StepMetrics, TuningMetrics } from './metrics.js';
+import { requireSameData } from './open-model.js';
 import { type RunConfig, updatesOf } from './run-config.js';
 import { RunFolder } from './run-folder.js';
 import { learningRateAt } from './schedule.js';
@@ -295,40 +296,6 @@ async function* microBatches(
 		yield step;
 		step = [];
 	}
-}
-
-/**
- * The frozen model of a run: weights of its newest whole checkpoint, or `weights: "initial"` for those it started from
- * (the untrained baseline).
- */
-export async function openModel(
-	path: string,
-	options: RunModelOptions & { readonly weights?: 'newest' | 'initial' } = {},
-): Promise<{ readonly model: WorldModel; readonly run: RunFolder; readonly step: number }> {
-	const run = await RunFolder.open(path);
-	if (options.weights === 'initial') return { model: await initialModel(run.config, options), run, step: 0 };
-	const checkpoint = await run.newestCheckpoint();
-	const model = await checkpointModel(run.config, checkpoint, { ...options, withOptimizer: false });
-	return { model, run, step: checkpoint.step };
-}
-
-/** @throws {CheckpointError} When a run and a store do not belong together. */
-export function requireSameData(run: RunConfig, store: TokenStore, what: 'store' | 'vocabulary' = 'store'): void {
-	const found = what === 'store' ? store.manifest.fingerprint : store.vocabulary.fingerprint;
-	if (found !== run.data[what]) {
-		throw new CheckpointError(
-			`[run] the ${what} must be the one the run was made with (${run.data[what].slice(0, 12)}) but is ${found.slice(0, 12)} (${store.directory})`,
-		);
-	}
-}
-
-/** @throws {CheckpointError} When held-out subjects of a store were among those that a run was trained on. */
-export function requireSameSplits(run: RunConfig, { manifest, directory }: TokenStore): void {
-	const { dataset, splits } = run.data;
-	if (dataset !== manifest.dataset.fingerprint || splits === manifest.splitting.fingerprint) return;
-	throw new CheckpointError(
-		`[run] the splits must be those that the run was trained with (${splits?.slice(0, 12)}), or held-out subjects were trained on, but are ${manifest.splitting.fingerprint.slice(0, 12)} (${directory}); embed with the store of the run, or train again`,
-	);
 }
 
 function isDue(step: number, every: number, last: number): boolean {

@@ -3,7 +3,7 @@
 namespace ehrjepa::api {
 
 /// Lives while a thread of ours uses libtorch. The process must not run libtorch's static destructors then, which would
-/// take from under the thread what it stands on: it ends at once instead, with its exit code, as soon as exit handlers
+/// destroy what the thread is using: it ends at once instead, with its exit code, as soon as exit handlers
 /// run. Once the process is leaving, a new call waits for its end.
 class RunningCall {
  public:

@@ -1,4 +1,5 @@
-import { sep } from 'node:path';
+import { accessSync, constants, existsSync } from 'node:fs';
+import { dirname, sep } from 'node:path';
 import { SetupError } from './errors.mjs';
 import { cacheFolder } from './paths.mjs';
 
@@ -25,8 +26,8 @@ const reasons = {
  */
 export function fileError(error) {
 	if (!(error instanceof Error)) return error;
-	const { code = '', path } = /** @type {NodeJS.ErrnoException} */ (error);
-	const reason = reasons[code];
+	const { code = '', path, syscall } = /** @type {NodeJS.ErrnoException} */ (error);
+	const reason = reasons[code === 'ENOENT' && syscall === 'mkdir' ? (codeAbove(path) ?? code) : code];
 	if (reason === undefined || path === undefined) return error;
 	const cache = cacheFolder();
 	const below = (/** @type {string} */ folder) =>
@@ -39,4 +40,21 @@ export function fileError(error) {
 	}
 	const fix = 'make the package folder writable for you, with free space, or install it in another';
 	return new SetupError(`[setup] ${path} must be writable but ${reason}; ${fix}`);
+}
+
+/**
+ * Why a folder and those above it cannot be made: Node says ENOENT of all of them where the disk is read-only.
+ *
+ * @param {string | undefined} path @returns {string | undefined}
+ */
+function codeAbove(path) {
+	if (path === undefined) return undefined;
+	let above = path;
+	while (!existsSync(above) && dirname(above) !== above) above = dirname(above);
+	try {
+		accessSync(above, constants.W_OK);
+	} catch (error) {
+		return /** @type {NodeJS.ErrnoException} */ (error).code;
+	}
+	return undefined;
 }

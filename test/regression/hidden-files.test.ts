@@ -2,6 +2,7 @@ import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t from 'tap';
 import { readLatents } from '../../lib/evaluate/latent-state.js';
+import { readSamples } from '../../lib/evaluate/samples.js';
 import {
 	buildTasks,
 	commonTasks,
@@ -71,11 +72,17 @@ t.test('hidden labels and latent states are not read', async (t) => {
 	const labels = await readLabels(join(folder, 'tasks/death/365d'));
 	t.ok(labels.length > 0);
 	litterBeside(join(folder, 'tasks/death/365d/0.parquet'));
-	t.same(await readLabels(join(folder, 'tasks/death/365d')), labels);
+	const hidden: string[] = [];
+	t.same(await readLabels(join(folder, 'tasks/death/365d'), hidden), labels);
+	t.equal(hidden.length, litter.length);
 	const indexDates = labels.map((label) => ({ ...label, split: 'train' as const }));
 	const latents = await readLatents(join(cohort, 'latents'), indexDates);
 	litterBeside(join(cohort, 'latents/0.parquet'));
-	t.same(await readLatents(join(cohort, 'latents'), indexDates), latents);
+	t.same(await readLatents(join(cohort, 'latents'), indexDates, hidden), latents);
+	t.equal(hidden.length, 2 * litter.length);
+	const warnings: string[] = [];
+	await readSamples(join(folder, 'tasks'), join(cohort, 'latents'), (text) => warnings.push(text));
+	t.match(warnings, [new RegExp(`^${2 * litter.length} hidden files are not read`)], 'said once');
 });
 
 t.test('hidden files of an OMOP CDM are not read, and it is said', async (t) => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { withDatabase } from '../../lib/data/query.js';
 import { copyToParquet } from '../../lib/files/duckdb-files.js';
-import { buildTasks, importOmop, openMeds } from '../../lib/index.js';
+import { buildTasks, importOmop, openMeds, prepareStore } from '../../lib/index.js';
 import { unitSpelling } from '../../lib/tokenizer/unit-spelling.js';
 import { medsRows } from '../fixtures/meds-rows.js';
 import { temporaryFolder } from '../fixtures/temporary-folder.js';
@@ -19,13 +19,22 @@ t.test('columns like those that are read are named once a table', async (t) => {
 		person,
 		concept,
 		measurement: [
-			measurement({ value_as_numbr: 5, unit_source: 'mg', unit_source_value: 'g', measurement_type_concept_id: 1 }),
+			measurement({
+				value_as_numbr: 5,
+				unit_source: 'mg',
+				unit_source_value: 'g',
+				measurement_type_concept_id: 1,
+				time: '10:00',
+				measurement_time: '10:00',
+			}),
 		],
 	});
 	const { notes } = await importOmop(cdm, join(folder, 'near-meds'), { threads: 1 });
 	t.same(
 		notes.filter((note) => note.includes('not read')),
-		['measurement: columns that are not read, with names like those that are: value_as_numbr, unit_source'],
+		[
+			'measurement: columns that are not read, with names like those that are: value_as_numbr, unit_source, time, measurement_time',
+		],
 	);
 	const meds = join(folder, 'meds');
 	mkdirSync(join(meds, 'data'), { recursive: true });
@@ -40,6 +49,11 @@ t.test('columns like those that are read are named once a table', async (t) => {
 		);
 	await events(", 'mg' AS unit_source, 'x' AS text, 7 AS hadm_id");
 	t.match((await openMeds(meds)).notes.join('\n'), /not read, with names like those that are: text, unit_source$/m);
+	await events(", 1 AS timestamp, 2 AS charttime, 'x' AS code_system, 'x' AS uom, 1.0 AS valuenum, 3 AS hadm_id");
+	t.match(
+		(await openMeds(meds)).notes.join('\n'),
+		/names like those that are: code_system, timestamp, uom, valuenum$/m,
+	);
 	await events(', 7 AS hadm_id');
 	t.notMatch((await openMeds(meds)).notes.join('\n'), /not read/);
 });
@@ -124,11 +138,38 @@ t.test('hidden label files are not read, and it is said', async (t) => {
 	t.match(list.notes.join('\n'), /^labels: 1 hidden file is not read/m);
 });
 
-t.test('cells apart by blanks are refused with the way to export them', async (t) => {
-	const cdm = writeOmopCsv(join(folder, 'blanks'), { concept });
-	writeFileSync(join(cdm, 'PERSON.csv'), '"person_id" "year_of_birth"\n"1" 1 1950\n');
-	await t.rejects(importOmop(cdm, join(folder, 'blanks-meds'), { threads: 1 }), {
-		code: 'EHR_JEPA_DATA',
-		message: /PERSON\.csv: must have cells apart by commas.*write\.csv/,
-	});
+t.test(
+	'cells separated by spaces are read where each line has all of them, else refused with the way to export them',
+	async (t) => {
+		const cdm = writeOmopCsv(join(folder, 'blanks'), { concept });
+		// R's write.table with its defaults: the names of rows have no name.
+		writeFileSync(join(cdm, 'PERSON.csv'), '"person_id" "year_of_birth"\n"1" 1 1950\n');
+		await t.rejects(importOmop(cdm, join(folder, 'blanks-meds'), { threads: 1 }), {
+			code: 'EHR_JEPA_DATA',
+			message:
+				/PERSON\.csv: must have as many cells in each line as in the header.* 3 cells in line 2 and 2 names; .*write\.csv/,
+		});
+		const text = '"person_id" "birth_datetime" "gender_source_value"\n1 "1950-02-03 04:05:06" "not said"\n2 NA "M"\n';
+		writeFileSync(join(cdm, 'PERSON.csv'), text);
+		const report = await importOmop(cdm, join(folder, 'blanks-meds'), { threads: 1, maxDropped: 1 });
+		t.match(report, { persons: 2, csv: { person: ['spaces, text in quotes, utf-8'] } });
+		const births = (await medsRows(join(folder, 'blanks-meds'))).filter(({ code }) => code === 'MEDS_BIRTH');
+		t.match(births, [{ time: '1950-02-03 04:05:06' }]);
+	},
+);
+
+t.test('a unit of blanks alone is no unit', async (t) => {
+	const stores = [];
+	for (const unit of ['NULL::VARCHAR', "''", "'  '", 'chr(9)', 'chr(160)']) {
+		const meds = join(folder, `blank unit ${stores.length}`);
+		await writeTinyMeds(meds, { '0.parquet': [] }, { 1: 'train' });
+		const rows = `SELECT 1::BIGINT AS subject_id, TIMESTAMP '2020-01-01' + INTERVAL (i) HOUR AS time, 'LAB' AS code, i::FLOAT AS numeric_value,
+			CASE WHEN i % 2 = 0 THEN ${unit} END AS unit FROM range(40) AS r(i)`;
+		await withDatabase({ threads: 1 }, (database) => database.run(copyToParquet(rows, join(meds, 'data/0.parquet'))));
+		const options = { tokens: { kind: 'structured', minPatients: 1 }, threads: 1 } as const;
+		const { coverage, vocabulary, notes } = await prepareStore(meds, join(folder, `store ${stores.length}`), options);
+		stores.push({ coverage, fingerprint: vocabulary.fingerprint, notes });
+	}
+	for (const store of stores) t.same(store, stores[0]);
+	t.match(stores[0], { coverage: { valuesBinned: 40, valuesInOtherUnit: 0 } });
 });

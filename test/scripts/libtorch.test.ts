@@ -122,17 +122,26 @@ t.test('a cache that cannot be written to is named, with what to do', async (t) 
 		t.match(stderr, `SetupError (EHR_JEPA_SETUP): [setup] the cache ${cache} must be a writable folder but `);
 		t.match(stderr, '; set EHR_JEPA_CACHE to a folder that can be written to');
 		t.notMatch(stderr, /^ +at /m);
+		return stderr;
 	};
 	await refused({ EHR_JEPA_CACHE: join(folder, 'file') }, join(folder, 'file'));
 	await refused({ EHR_JEPA_CACHE: join(folder, 'file/below') }, join(folder, 'file/below'));
-	if (process.getuid?.() === 0) {
-		t.comment('permissions do not bind root: a read-only home is not tried');
-		return;
-	}
 	const home = join(folder, 'home');
-	chmodSync(home, 0o500);
-	t.teardown(() => chmodSync(home, 0o700));
-	await refused({ HOME: home, XDG_CACHE_HOME: '' }, join(home, '.cache/ehr-jepa'));
+	// Permissions do not bind root, a read-only mount does.
+	if (process.getuid?.() === 0) {
+		const mount = (...args: string[]) => spawnSync('mount', [...args, home], { stdio: 'ignore' }).status === 0;
+		if (!mount('--bind', home)) {
+			t.comment('mounting is not allowed here: a read-only home is not tried');
+			return;
+		}
+		t.teardown(() => spawnSync('umount', [home]));
+		t.ok(mount('-o', 'remount,bind,ro'));
+	} else {
+		chmodSync(home, 0o500);
+		t.teardown(() => chmodSync(home, 0o700));
+	}
+	const message = await refused({ HOME: home, XDG_CACHE_HOME: '' }, join(home, '.cache/ehr-jepa'));
+	t.match(message, /the file system is read-only|permission is missing/);
 });
 
 t.test('pip fetches it once; what was fetched is recorded', { skip }, async (t) => {

@@ -3,6 +3,7 @@ import type { Argv } from 'yargs';
 import { parseConfig } from '../../config.js';
 import { withContext } from '../context.js';
 import { DemoOptions, demoFolder, demoTraining, runDemo } from '../demo-pipeline.js';
+import { lifeCodesOf, withLifeCodes } from '../life-code-options.js';
 import { probeTable } from '../probe-table.js';
 import { duration } from '../progress-line.js';
 import { setOption } from '../settings.js';
@@ -13,7 +14,7 @@ export const describe = 'The whole method end to end: data, two trainings, probe
 const defaultFolder = join('runs', 'demo');
 
 export const builder = (yargs: Argv) =>
-	yargs
+	withLifeCodes(yargs)
 		.option('meds', { type: 'string', describe: 'MEDS data set to run on; default: simulated patients' })
 		.option('out', {
 			type: 'string',
@@ -37,6 +38,7 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 			steps: args.steps,
 			seed: args.seed,
 			train: demoTraining(args.set),
+			lifeCodes: lifeCodesOf(args),
 		});
 		const folder = await demoFolder(args.out ?? defaultFolder, args.out !== undefined, options);
 		context.say(`writing to ${folder}; Ctrl-C stops at a safe point, the same command continues`);

@@ -6,7 +6,7 @@ import { modelCard } from '../../export/model-card.js';
 import { exportModelFolder } from '../../export/model-folder.js';
 import { exists } from '../../files/exists.js';
 import { openTokenStore } from '../../store/token-store.js';
-import { openModel, requireSameData } from '../../train/trainer.js';
+import { openModel, requireSameData } from '../../train/open-model.js';
 import { type CommandContext, withContext } from '../context.js';
 import { modelFolderKind } from '../open-any-model.js';
 

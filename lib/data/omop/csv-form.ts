@@ -21,24 +21,18 @@ const delimiters = ['\t', ',', ';', '|'];
 /**
  * Finds out how a file is written. Text is quoted with doubled quotes unless only another reading gives every record as many
  * cells as the header: quotes inside a cell are written `\"`, or mean nothing (OHDSI's vocabulary files are tab-separated and
- * hold bare quotes).
+ * hold bare quotes). Spaces between cells are taken for delimiters where all names of the header are separated by one and every line has
+ * as many cells.
  *
  * @throws {DataError} Names file, line, rule and fix; never what is in the line.
  */
 export async function csvForm(path: string, name: string, given: 'utf-8' | 'latin-1'): Promise<CsvForm> {
 	const encoding = await encodingOf(path, name, given);
 	const header = await headerLine(path, name, encoding);
-	const [delimiter] = delimiters
+	const blanks = /^"?\w+"?( "?\w+"?)+$/.test(header);
+	const [delimiter] = (blanks ? [' '] : delimiters)
 		.map((candidate) => [candidate, header.split(candidate).length] as const)
 		.reduce((best, next) => (next[1] > best[1] ? next : best));
-	if (/^"?\w+"?( +"?\w+"?)+$/.test(header)) {
-		throw new DataError('omop', {
-			file: name,
-			rule: 'must have cells apart by commas, tabs, semicolons or bars',
-			value: 'a header with blanks between its names',
-			fix: "export it with commas (in R: write.csv, or write.table with sep = ',' and row.names = FALSE)",
-		});
-	}
 	const columns = headerColumns(header, delimiter, name);
 	const read = async (quoting: CsvDialect['quoting']) => {
 		const reading = new CsvReading({ delimiter, quoting }, columns.length);
@@ -72,6 +66,15 @@ export async function csvForm(path: string, name: string, given: 'utf-8' | 'lati
 		if (bare.fault === undefined) return formOf('none', bare);
 	}
 	const { line, cells } = doubled.fault;
+	if (blanks) {
+		throw new DataError('omop', {
+			file: name,
+			rule: 'must have as many cells in each line as in the header, whose names are separated by spaces',
+			value:
+				cells === 0 ? `another quoting in line ${line}` : `${cells} cells in line ${line} and ${columns.length} names`,
+			fix: "export it with commas (in R: write.csv, or write.table with sep = ',' and row.names = FALSE)",
+		});
+	}
 	throw new DataError('omop', {
 		file: name,
 		rule: 'must be readable',

@@ -108,7 +108,8 @@ function dialectSql({ delimiter, quoting, columns, longestRecord }: CsvForm): st
 
 /** `tab-separated, quotes as text, UTF-8`. */
 function formText({ delimiter, quoting, encoding, lineEnds }: CsvForm): string {
-	const separated = { '\t': 'tabs', ',': 'commas', ';': 'semicolons', '|': 'bars' }[delimiter] ?? delimiter;
+	const separated =
+		{ '\t': 'tabs', ',': 'commas', ';': 'semicolons', '|': 'bars', ' ': 'spaces' }[delimiter] ?? delimiter;
 	const quotes = { doubled: 'text in quotes', backslash: 'quotes in text as \\"', none: 'quotes are text' }[quoting];
 	const ends = lineEnds === 'mixed' ? ', mixed line ends' : '';
 	return `${separated}, ${quotes}, ${encoding}${ends}`;

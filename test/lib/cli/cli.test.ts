@@ -191,7 +191,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 		}),
 	);
 	t.same(options, {
-		demo: ['meds', 'out', 'patients', 'seed', 'set', 'steps'],
+		demo: ['birth-code', 'death-code', 'meds', 'out', 'patients', 'seed', 'set', 'steps'],
 		'simulate <out>': ['latent-patients', 'max-years', 'min-years', 'out', 'patients', 'seed', 'threads'],
 		'import-omop <cdm> <out>': [
 			'cdm',

@@ -131,7 +131,7 @@ t.test('JSON that cannot be read is named by file and place, and never quoted', 
 	);
 	t.match(error, {
 		code: 'EHR_JEPA_CHECKPOINT',
-		message: /a\.json must be JSON but it is no JSON/,
+		message: /a\.json must be JSON but it is not JSON/,
 	});
 	t.notMatch(`${error.message} ${(error.cause as Error).message}`, /SECRET/);
 	writeFileSync(file, '{"a": ');

@@ -45,8 +45,6 @@ t.test('weights, EMA and moments are exact: 16 bytes a parameter, 8 in bfloat16'
 });
 
 t.test('each option that saves memory does', async (t) => {
-	const config: TrainConfigInput = { ...large, computeDtype: 'bfloat16', tokensPerStep: 32_768 };
-	const { peak } = planOf(config);
 	for (const change of [
 		{ activationCheckpointing: 'block' },
 		{ activationCheckpointing: 'selective' },
@@ -55,7 +53,10 @@ t.test('each option that saves memory does', async (t) => {
 		{ optimizer: { updateInBackward: true, clipBy: 'parameter' } },
 		{ trainable: { kind: 'lora' } },
 	] as const) {
-		t.ok(planOf({ ...config, ...change }).peak < peak, JSON.stringify(change));
+		// Gradients are what few tokens leave, activations what many do.
+		const tokensPerStep = 'optimizer' in change ? 1024 : 32_768;
+		const config: TrainConfigInput = { ...large, computeDtype: 'bfloat16', tokensPerStep };
+		t.ok(planOf({ ...config, ...change }).peak < planOf(config).peak, JSON.stringify(change));
 	}
 });
 
