@@ -1,7 +1,7 @@
 import { DataError } from '../errors.js';
 import { parquetFiles } from '../files/duckdb-files.js';
 import { type EventLayout, eventsSql } from './event-columns.js';
-import { isMissingWordSql } from './missing-words.js';
+import { isBlankSql, isMissingWordSql } from './missing-words.js';
 import { type Database, identifier, quoted } from './query.js';
 import { folderSplit } from './splits.js';
 
@@ -50,7 +50,7 @@ export async function checkRows(database: Database, name: string, layout: EventL
 			(count(*) FILTER (NOT isfinite(${value})))::DOUBLE AS "notFinite",
 			(count(*) FILTER (${subject} < 0))::DOUBLE AS "negativeSubjects",
 			coalesce(max(length(${code}::VARCHAR)), 0)::DOUBLE AS "longestCode",
-			(count(*) FILTER (${isMissingWordSql(`${code}::VARCHAR`)}))::DOUBLE AS "missingCodes",
+			(count(*) FILTER (${isMissingWordSql(`${code}::VARCHAR`)} OR ${isBlankSql(`${code}::VARCHAR`)}))::DOUBLE AS "missingCodes",
 			(count(*) FILTER (${missing('text_value')}))::DOUBLE AS "missingTexts",
 			(count(*) FILTER (${missing('unit')}))::DOUBLE AS "missingUnits",
 			(count(*) FILTER (${subject} IS NULL))::DOUBLE AS null_subjects,

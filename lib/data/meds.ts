@@ -219,7 +219,7 @@ function countNotes(counts: EventCounts): string[] {
 		notes.push(`${missingTexts} texts and ${missingUnits} units are a word for none, such as NA, and are read as none`);
 	if (missingCodes > 0)
 		notes.push(
-			`${missingCodes} rows have a word for none, such as NA, as their code; MEDS has no null codes, so it stays`,
+			`${missingCodes} rows have a word for none, such as NA, or blanks alone as their code; MEDS has no null codes, so it stays`,
 		);
 	if (longestCode > longCode) notes.push(`the longest code has ${longestCode} characters; codes are kept whole`);
 	return notes;

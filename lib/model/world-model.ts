@@ -144,7 +144,7 @@ export class WorldModel {
 
 	/**
 	 * A model from a HuggingFace folder: `config.json` and `model.safetensors`, whole or in shards, of a Qwen3 decoder plain
-	 * or inside a wrapper. With bfloat16 parameters 3.4 GB are there in about a second, mapped at once.
+	 * or inside a wrapper. Every weight is read once, so that none is not a number: docs/checkpoints.md has the time it takes.
 	 *
 	 * @throws {CheckpointError} For a file that is damaged or of another architecture; names file, tensor and rule.
 	 */

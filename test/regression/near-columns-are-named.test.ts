@@ -173,3 +173,13 @@ t.test('a unit of blanks alone is no unit', async (t) => {
 	for (const store of stores) t.same(store, stores[0]);
 	t.match(stores[0], { coverage: { valuesBinned: 40, valuesInOtherUnit: 0 } });
 });
+
+t.test('a code of blanks alone stays, and is counted', async (t) => {
+	const meds = join(folder, 'blank codes');
+	const events = ['', '  ', 'NA', 'LAB'].map((code) => ({ subject: 1, time: '2020-01-01 00:00:00', code }));
+	await writeTinyMeds(meds, { '0.parquet': events }, { 1: 'train' });
+	t.match(
+		(await openMeds(meds)).notes.join('\n'),
+		/^3 rows have a word for none, such as NA, or blanks alone as their/m,
+	);
+});

@@ -68,6 +68,7 @@ const wrongType: Rule = {
 	basis: 'meds-0.4',
 	unit: 'columns',
 	message: 'a column must have its type of MEDS 0.4 or one that can be read as it',
+	fix: 'cast the column',
 };
 const extra: Rule = {
 	name: 'column-extra',
