@@ -9,6 +9,7 @@ import * as evaluate from './commands/evaluate.js';
 import * as exportModel from './commands/export.js';
 import * as importOmop from './commands/import-omop.js';
 import * as info from './commands/info.js';
+import * as plan from './commands/plan.js';
 import * as prepare from './commands/prepare.js';
 import * as probe from './commands/probe.js';
 import * as report from './commands/report.js';
@@ -31,6 +32,7 @@ export const commands = [
 	importOmop,
 	validate,
 	prepare,
+	plan,
 	train,
 	tasks,
 	embed,

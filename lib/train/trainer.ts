@@ -8,6 +8,7 @@ import type { LongOperation, Split, TrainingBatch } from '../types.js';
 import { batchLosses, meanLosses } from './batch-losses.js';
 import { CheckpointWriter } from './checkpoint-writer.js';
 import { CollapseWatch } from './collapse-warning.js';
+import { requireMemory } from './fit.js';
 import { checkpointModel, initialModel, planRun } from './initial-model.js';
 import { lossOptionsAt, samplerOptions } from './loss-options.js';
 import type { StepMetrics, TuningMetrics } from './metrics.js';
@@ -43,7 +44,8 @@ export class Trainer {
 	}
 
 	/**
-	 * Starts a run, with random weights or from `config.initialWeights`.
+	 * Starts a run, with random weights or from `config.initialWeights`. One that this machine's memory cannot hold is refused
+	 * before anything is allocated.
 	 *
 	 * @param path - New or empty run folder.
 	 * @throws {ConfigError} {CheckpointError} {VocabularyError} {OutputError} {NativeError} {SetupError}
@@ -51,6 +53,7 @@ export class Trainer {
 	static async create(path: string, store: TokenStore, config: TrainConfigInput = {}): Promise<Trainer> {
 		requirePath('train', 'run', path);
 		const run = await planRun(store, config);
+		requireMemory(run.train, run.data.vocabSize);
 		const model = await initialModel(run);
 		try {
 			return new Trainer(await RunFolder.create(path, run), model, 0);

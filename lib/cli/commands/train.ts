@@ -6,6 +6,7 @@ import { type ModelSize, modelSizes } from '../../model/qwen3-config.js';
 import { type ObjectivePreset, objectivePresets } from '../../objective/objective.js';
 import { openTokenStore } from '../../store/token-store.js';
 import type { StepMetrics } from '../../train/metrics.js';
+import { presetConfig, type TrainPreset, trainPresets } from '../../train/presets.js';
 import { TrainConfig, type TrainConfigInput } from '../../train/train-config.js';
 import { Trainer } from '../../train/trainer.js';
 import { withContext } from '../context.js';
@@ -19,6 +20,10 @@ export const builder = (yargs: Argv) =>
 		.positional('store', { type: 'string', demandOption: true, describe: 'Folder written by prepare' })
 		.positional('run', { type: 'string', demandOption: true, describe: 'New run folder' })
 		.option('config', { type: 'string', describe: 'JSON file with any training option; the options below win over it' })
+		.option('preset', {
+			choices: Object.keys(trainPresets) as TrainPreset[],
+			describe: 'A whole configuration; --config and the options below win over it',
+		})
 		.option('objective', {
 			choices: Object.keys(objectivePresets) as ObjectivePreset[],
 			describe: 'Losses to train on',
@@ -42,6 +47,7 @@ export const builder = (yargs: Argv) =>
 			'$0 train store runs/slow --set optimizer.learningRate=1e-4 --set computeDtype=bfloat16',
 			'Any one of them',
 		)
+		.example('$0 train store runs/large --preset qwen3-1.7b-24gib', 'All of Qwen3-1.7B on one 24 GiB machine')
 		.example('$0 train store runs/both --resume', 'Go on after an interruption')
 		.example('$0 train store runs/both --resume --steps 800', 'Extend a run; docs/training.md says with what schedule');
 
@@ -49,7 +55,8 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 	await withContext(Boolean(args.json), async (context) => {
 		if (
 			args.resume &&
-			(args.config ?? args.objective ?? args.size ?? args.from ?? args.seed ?? args.set?.[0]) !== undefined
+			(args.preset ?? args.config ?? args.objective ?? args.size ?? args.from ?? args.seed ?? args.set?.[0]) !==
+				undefined
 		) {
 			throw new ConfigError(
 				'[train] --resume continues with the run’s own options but others were given; leave them out, or give --steps alone to extend the run',
@@ -78,6 +85,7 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 }
 
 async function configOf(args: {
+	readonly preset?: TrainPreset | undefined;
 	readonly config?: string | undefined;
 	readonly objective?: ObjectivePreset | undefined;
 	readonly size?: ModelSize | undefined;
@@ -86,7 +94,11 @@ async function configOf(args: {
 	readonly seed?: number | undefined;
 	readonly set?: readonly string[] | undefined;
 }): Promise<TrainConfigInput> {
-	const base: TrainConfigInput = await configFile('train', args.config);
+	const { preset, from } = args;
+	const base: TrainConfigInput = {
+		...(preset === undefined ? {} : presetConfig(preset, { withModel: from === undefined })),
+		...(await configFile('train', args.config)),
+	};
 	return applySettings('train', TrainConfig, base, args.set, [
 		{ flag: '--objective', path: 'objective', value: args.objective && objectivePresets[args.objective] },
 		{ flag: '--size', path: 'model', value: args.size && modelSizes[args.size] },

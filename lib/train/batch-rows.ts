@@ -1,0 +1,43 @@
+import type { TrainConfig } from './train-config.js';
+
+/** Rows of a full batch that a run's steps work on. */
+export interface BatchRows {
+	/** Tokens of the patients' windows. */
+	readonly trunk: number;
+	/** Of the latent branches. */
+	readonly branch: number;
+	/** Whose next token carries loss. */
+	readonly scored: number;
+	/** At which a state is predicted. */
+	readonly predicted: number;
+	/** Longest window. */
+	readonly window: number;
+}
+
+// Days differ from record to record; records with fewer tokens a day have more of them, and more rows.
+const tokensPerDay = 20;
+
+/**
+ * How large a full batch is, from the budgets alone. The future is taken to fill its budget at every cut: real batches
+ * are at most so large.
+ */
+export function batchRows({ tokensPerStep, contextTokens, futureTokens, objective }: TrainConfig): BatchRows {
+	const window = Math.min(contextTokens + futureTokens, tokensPerStep);
+	const future = Math.round((tokensPerStep * futureTokens) / (contextTokens + futureTokens));
+	const { nextToken, latent } = objective;
+	const scored = nextToken === null ? 0 : nextToken.on === 'all' ? tokensPerStep : future;
+	if (latent === null) return { trunk: tokensPerStep, branch: 0, scored, predicted: 0, window };
+	const { branch: options, cuts } = latent;
+	const futures = cuts * future;
+	const patients = Math.ceil(tokensPerStep / window);
+	const [branch, predicted] = {
+		masked: () => [futures, futures * (options.kind === 'masked' ? options.ratio : 1)] as const,
+		query: () => {
+			const share = options.kind === 'query' && options.at === 'positions' ? (options.share ?? 0.05) : 1 / tokensPerDay;
+			return [futures * share, futures * share] as const;
+		},
+		state: () => [0, futures / tokensPerDay] as const,
+		views: () => [futures + patients * cuts, patients * cuts] as const,
+	}[options.kind]();
+	return { trunk: tokensPerStep, branch: Math.ceil(branch), scored, predicted: Math.ceil(predicted), window };
+}

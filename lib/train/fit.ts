@@ -1,0 +1,90 @@
+import { totalmem } from 'node:os';
+import { ConfigError } from '../errors.js';
+import { planMemory } from './memory-plan.js';
+import { TrainConfig, type TrainConfigInput } from './train-config.js';
+
+/** Memory that this process may have: the machine's, or less where its container or group is held to less. */
+export function machineMemory(): number {
+	// 0 and absurd numbers say that there is no limit.
+	const limit = process.constrainedMemory();
+	return limit > 0 ? Math.min(totalmem(), limit) : totalmem();
+}
+
+/** A change of a run that makes it smaller. */
+export interface Saving {
+	/** As one would say it to `--set`. */
+	readonly settings: readonly string[];
+	readonly peak: number;
+}
+
+const steps: readonly (readonly [readonly string[], (config: TrainConfig) => TrainConfigInput])[] = [
+	[['checkpointCopy=false'], (config) => ({ ...config, checkpointCopy: false })],
+	[['activationCheckpointing=block'], (config) => ({ ...config, activationCheckpointing: 'block' })],
+	[['computeDtype=bfloat16'], (config) => ({ ...config, computeDtype: 'bfloat16' })],
+	[
+		['optimizer.updateInBackward=true', 'optimizer.clipBy=parameter'],
+		(config) => ({ ...config, optimizer: { ...config.optimizer, updateInBackward: true, clipBy: 'parameter' } }),
+	],
+	[['parameterDtype=bfloat16'], (config) => ({ ...config, parameterDtype: 'bfloat16' })],
+];
+
+/**
+ * The fewest of our own options, in the order of what they cost, that bring a run below a limit; where none does, LoRA.
+ *
+ * @returns Nothing when even that is too large.
+ */
+export function whatWouldFit(config: TrainConfig, vocabSize: number, limit: number): Saving | undefined {
+	const peakWith = (chosen: typeof steps) => {
+		const changed = TrainConfig.safeParse(
+			chosen.reduce<TrainConfigInput>((so, [, change]) => change(so as TrainConfig), config),
+		);
+		return changed.success ? planMemory(changed.data, vocabSize).peak : Infinity;
+	};
+	for (let count = 1; count <= steps.length; count++) {
+		let chosen = steps.slice(0, count);
+		if (peakWith(chosen) > limit) continue;
+		// One that is not needed beside the others is not asked for.
+		for (const step of chosen) {
+			const without = chosen.filter((one) => one !== step);
+			if (peakWith(without) <= limit) chosen = without;
+		}
+		return { settings: chosen.flatMap(([names]) => names), peak: peakWith(chosen) };
+	}
+	const lora = TrainConfig.safeParse({
+		...config,
+		parameterDtype: 'float32',
+		computeDtype: 'bfloat16',
+		activationCheckpointing: 'block',
+		checkpointCopy: false,
+		trainable: { kind: 'lora' },
+	});
+	if (!lora.success) return undefined;
+	const { peak } = planMemory(lora.data, vocabSize);
+	const names = [
+		'trainable.kind=lora',
+		'computeDtype=bfloat16',
+		'activationCheckpointing=block',
+		'checkpointCopy=false',
+	];
+	return peak <= limit ? { settings: names, peak } : undefined;
+}
+
+export const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(bytes < 10 * 2 ** 30 ? 2 : 1)} GiB`;
+
+/**
+ * Refuses a run that this machine cannot hold, before anything is allocated.
+ *
+ * @throws {ConfigError} Says what would fit.
+ */
+export function requireMemory(config: TrainConfig, vocabSize: number, limit = machineMemory()): void {
+	const { peak } = planMemory(config, vocabSize);
+	if (peak <= limit) return;
+	const saving = whatWouldFit(config, vocabSize, limit);
+	const fix =
+		saving === undefined
+			? 'take a smaller model, or a machine with more'
+			: `${saving.settings.map((setting) => `--set ${setting}`).join(' ')} would bring it to ${gib(saving.peak)} (docs/training.md says at what cost)`;
+	throw new ConfigError(
+		`[train] the run must fit the machine's memory of ${gib(limit)} but would take ${gib(peak)} at its peak; ${fix}. ehr-jepa plan shows what takes it`,
+	);
+}

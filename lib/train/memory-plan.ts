@@ -1,0 +1,144 @@
+import { weightShapes } from '../model/weight-shapes.js';
+import type { NativePredictorOptions } from '../native.js';
+import { batchRows } from './batch-rows.js';
+import { predictorOptions } from './loss-options.js';
+import type { TrainConfig } from './train-config.js';
+import { frozenWeights } from './trainable.js';
+
+/** Bytes of what training holds, each at its largest. They need not all be largest at once: `peak` is less than the sum. */
+export interface MemoryPlan {
+	readonly weights: number;
+	/** EMA of the weights, or of the adapters. */
+	readonly target: number;
+	/** Both moments of the optimiser. */
+	readonly moments: number;
+	/** Predictor, its moments and gradients. */
+	readonly predictor: number;
+	readonly gradients: number;
+	/** Weights in the compute dtype, where the parameters have another. */
+	readonly casts: number;
+	/** What the backward pass needs of the forward pass, and its own work. */
+	readonly activations: number;
+	/** Logits of a chunk of rows, and the gradient of head and embedding. */
+	readonly head: number;
+	/** Copy of the state while a checkpoint is written. */
+	readonly checkpoint: number;
+	/** Node, libtorch and the token store. */
+	readonly process: number;
+	/** Largest resident memory of the process. */
+	readonly peak: number;
+}
+
+const bytesOf = { float32: 4, bfloat16: 2 } as const;
+
+// Measured: Node 20 with libtorch and a small store open.
+const processBytes = 370e6;
+// The allocator holds up to a sixteenth more than was ever in use (docs/adr/0006); half of it is usual.
+const heldShare = 1 / 32;
+/** Logits of a chunk of the loss head: native/ops/linear_cross_entropy. */
+const chunkLogits = 64 * 2 ** 20;
+
+/** Trained scalars and those of the largest parts. */
+function counts(config: TrainConfig, vocabSize: number) {
+	const { model, trainable } = config;
+	const size = (shape: readonly number[]) => shape.reduce((product, length) => product * length, 1);
+	const weights = [...weightShapes(model, vocabSize)].map(([name, shape]) => ({ name, shape, count: size(shape) }));
+	const sum = (some: typeof weights) => some.reduce((total, { count }) => total + count, 0);
+	const encoder = sum(weights);
+	const block = sum(weights.filter(({ name }) => name.startsWith('model.layers.0.')));
+	const embedding = model.hiddenSize * vocabSize;
+	if (trainable.kind === 'lora') {
+		const adapters = weights
+			.filter(({ name }) => trainable.targets.some((target) => name.endsWith(`.${target}.weight`)))
+			.reduce((total, { shape: [out = 0, inner = 0] }) => total + trainable.rank * (out + inner), 0);
+		return { encoder, block: adapters / model.numHiddenLayers, embedding, trained: adapters, trainsEmbedding: false };
+	}
+	const frozen = new Set(frozenWeights(trainable, model));
+	const trained = sum(weights.filter(({ name }) => !frozen.has(name)));
+	const head = model.tieWordEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight';
+	return { encoder, block, embedding, trained, trainsEmbedding: !frozen.has(head) };
+}
+
+function predictorCount({ kind, width, layers, fromState }: NativePredictorOptions, hidden: number): number {
+	if (kind === 'identity') return 0;
+	if (kind === 'mlp') return 2 * width * hidden + width + hidden;
+	return layers * 12 * width * width + (fromState ? 3 : 4) * width * hidden;
+}
+
+/** Elements that a block keeps for the backward pass, per row: all, of attention's half, and of its input. */
+function blockElements({ model }: TrainConfig) {
+	const { hiddenSize, intermediateSize, numAttentionHeads, numKeyValueHeads, headDim } = model;
+	const queries = numAttentionHeads * headDim;
+	const keys = numKeyValueHeads * headDim;
+	// Both residuals and norms; queries before and after the rotation, keys and values as many as queries, what comes out.
+	const attention = 3 * hiddenSize + 6 * queries + 3 * keys;
+	const mlp = hiddenSize + 4 * intermediateSize;
+	return { all: attention + mlp, attention, input: hiddenSize, work: 4 * intermediateSize + 4 * hiddenSize };
+}
+
+/**
+ * Memory of a training run by kind, from the configuration alone: nothing is allocated.
+ *
+ * @param vocabSize - Rows of the embedding.
+ */
+export function planMemory(config: TrainConfig, vocabSize: number): MemoryPlan {
+	const { model, trainable, objective, optimizer, microBatches } = config;
+	const lora = trainable.kind === 'lora';
+	const compute = bytesOf[config.computeDtype];
+	const own = lora ? 4 : bytesOf[config.parameterDtype];
+	const { encoder, block, embedding, trained, trainsEmbedding } = counts(config, vocabSize);
+	const rows = batchRows(config);
+	const all = rows.trunk + rows.branch;
+
+	const weights = lora ? encoder * compute + trained * own : encoder * own;
+	const target = (lora ? trained : encoder) * own;
+	const moments = 2 * trained * own;
+	const predictorSize = predictorCount(predictorOptions(config), model.hiddenSize);
+	const predictor = predictorSize * own * (objective.latent === null ? 3 : 4);
+	const held = weights + target + moments + predictor;
+
+	const differs = own !== compute;
+	const casts = differs ? (lora ? trained : encoder) * compute : 0;
+	const targetCasts = differs && objective.latent?.target.kind === 'ema' ? casts : 0;
+
+	const elements = blockElements(config);
+	const perRow = { none: elements.all, selective: elements.attention, block: elements.input };
+	const kept = all * compute * model.numHiddenLayers * perRow[config.activationCheckpointing];
+	const again = config.activationCheckpointing === 'none' ? 0 : all * compute * elements.all;
+	const work = again + all * compute * elements.work;
+
+	const headRows = Math.min(rows.scored, Math.max(1, Math.floor(chunkLogits / vocabSize)));
+	const logits = headRows * vocabSize * 12;
+	const headGradient = objective.nextToken !== null && trainsEmbedding ? embedding * compute : 0;
+	// Of the head, of the embedding's rows, their sum, and both in the dtype of the parameters.
+	const embeddingGradients = trainsEmbedding ? (model.tieWordEmbeddings ? 3 : 2) * embedding * compute : 0;
+	const whole = trained * own * (microBatches > 1 ? 2 : 1);
+	const gradients = optimizer.updateInBackward ? Math.max(block, trainsEmbedding ? embedding : 0) * own : whole;
+
+	const stages = [
+		// The loss head, behind the forward pass.
+		casts + kept + logits + headGradient,
+		// The target encoder's pass.
+		casts + targetCasts + kept + headGradient + rows.trunk * compute * elements.work,
+		// The first block of the backward pass.
+		casts + kept + work + 2 * headGradient + block * own,
+		// The last one, and the embedding.
+		casts + gradients + embeddingGradients + (optimizer.updateInBackward ? 0 : work),
+	];
+	const checkpoint = config.checkpointCopy ? held : 0;
+	// A copy is taken between two steps and written during the next ones.
+	const live = held + Math.max(...stages) + checkpoint;
+	return {
+		weights,
+		target,
+		moments,
+		predictor,
+		gradients,
+		casts: casts + targetCasts,
+		activations: kept + work,
+		head: Math.max(logits + headGradient, embeddingGradients),
+		checkpoint,
+		process: processBytes,
+		peak: Math.round(processBytes + live * (1 + heldShare)),
+	};
+}

@@ -1,0 +1,125 @@
+/** What a run takes is told before anything is allocated, and one that cannot fit is refused. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { main } from '../../../lib/cli/main.js';
+import { modelSizes, openTokenStore, planTraining, prepareStore, simulateCohort, Trainer } from '../../../lib/index.js';
+import { requireMemory, whatWouldFit } from '../../../lib/train/fit.js';
+import { planMemory } from '../../../lib/train/memory-plan.js';
+import { presetConfig, trainPresets } from '../../../lib/train/presets.js';
+import { TrainConfig, type TrainConfigInput } from '../../../lib/train/train-config.js';
+import { temporaryFolder } from '../../fixtures/temporary-folder.js';
+
+/** A command in this process. */
+async function runCli(t: Test, ...args: string[]) {
+	const outputs = [t.capture(process.stdout, 'write', () => true), t.capture(process.stderr, 'write', () => true)];
+	try {
+		const code = await main(args);
+		const [stdout, stderr] = outputs.map((calls) =>
+			calls()
+				.map(({ args: [text] }) => String(text))
+				.join(''),
+		);
+		return { code, stdout: stdout!, stderr: stderr! };
+	} finally {
+		for (const output of outputs) output.restore();
+	}
+}
+
+const vocabSize = 151_936;
+const parameters = 1_720_574_976;
+const large: TrainConfigInput = { model: modelSizes['qwen3-1.7b'], tokensPerStep: 1024 };
+const planOf = (config: TrainConfigInput) => planMemory(TrainConfig.parse(config), vocabSize);
+
+t.test('weights, EMA and moments are exact: 16 bytes a parameter, 8 in bfloat16', async (t) => {
+	const wide = planOf(large);
+	t.equal(wide.weights, 4 * parameters);
+	t.equal(wide.target, 4 * parameters);
+	t.equal(wide.moments, 8 * parameters);
+	t.equal(wide.gradients, 4 * parameters);
+	const narrow = planOf({ ...large, parameterDtype: 'bfloat16', computeDtype: 'bfloat16' });
+	t.equal(narrow.weights + narrow.target + narrow.moments, 8 * parameters);
+	t.equal(narrow.casts, 0, 'the compute dtype is that of the parameters');
+	const lora = planOf({ ...large, computeDtype: 'bfloat16', trainable: { kind: 'lora' } });
+	t.equal(lora.target, 4 * 69_730_304, 'rank 64 on all seven maps');
+});
+
+t.test('each option that saves memory does', async (t) => {
+	for (const change of [
+		{ activationCheckpointing: 'block' },
+		{ activationCheckpointing: 'selective' },
+		{ parameterDtype: 'bfloat16' },
+		{ checkpointCopy: false },
+		{ optimizer: { updateInBackward: true, clipBy: 'parameter' } },
+		{ trainable: { kind: 'lora' } },
+	] as const) {
+		// Gradients are what few tokens leave, activations what many do.
+		const tokensPerStep = 'optimizer' in change ? 1024 : 32_768;
+		const config: TrainConfigInput = { ...large, computeDtype: 'bfloat16', tokensPerStep };
+		t.ok(planOf({ ...config, ...change }).peak < planOf(config).peak, JSON.stringify(change));
+	}
+});
+
+t.test('the preset is all of the 1.7B model in at most 20 GiB', async (t) => {
+	const config = TrainConfig.parse(presetConfig('qwen3-1.7b-24gib', { withModel: true }));
+	t.match(config.trainable, { kind: 'full', freeze: [] });
+	t.match(config.objective.latent?.target, { kind: 'ema' });
+	t.ok(planMemory(config, vocabSize).peak <= 20 * 2 ** 30, `${planMemory(config, vocabSize).peak}`);
+	t.notOk('model' in presetConfig('qwen3-1.7b-24gib', { withModel: false }), 'a folder to start from says the shape');
+	t.equal(trainPresets['qwen3-1.7b-24gib'].model, modelSizes['qwen3-1.7b']);
+});
+
+t.test('a run that cannot fit is refused with what would fit', async (t) => {
+	const config = TrainConfig.parse(large);
+	const limit = 24 * 2 ** 30;
+	const saving = whatWouldFit(config, vocabSize, limit)!;
+	t.ok(saving.peak <= limit);
+	t.throws(() => requireMemory(config, vocabSize, limit), {
+		code: 'EHR_JEPA_CONFIG',
+		message:
+			/must fit the machine's memory of 24\.0 GiB but would take .* GiB at its peak; --set .*--set parameterDtype=bfloat16 would bring it to/,
+	});
+	t.throws(() => requireMemory(config, vocabSize, 2 ** 30), { message: /take a smaller model/ });
+	t.doesNotThrow(() => requireMemory(TrainConfig.parse({}), 500, limit));
+});
+
+t.test('Trainer.create refuses before it writes or allocates; plan on the command line', async (t) => {
+	const folder = temporaryFolder(t);
+	await simulateCohort(join(folder, 'cohort'), { patients: 20, seed: 1 });
+	await prepareStore(join(folder, 'cohort'), join(folder, 'store'));
+	const store = await openTokenStore(join(folder, 'store'));
+	t.teardown(() => store.close());
+	const run = join(folder, 'run');
+	const huge = { model: { ...modelSizes['qwen3-1.7b'], numHiddenLayers: 3000 } };
+	await t.rejects(Trainer.create(run, store, huge), {
+		code: 'EHR_JEPA_CONFIG',
+		message: /must fit the machine's memory/,
+	});
+	t.notOk(existsSync(run));
+	const cli = await runCli(t, 'plan', '--store', join(folder, 'store'), '--size', 'tiny', '--json');
+	t.equal(cli.code, 0);
+	const plan = JSON.parse(cli.stdout);
+	t.match(plan, { device: 'cpu', basis: 'measured', fits: true, vocabSize: store.vocabulary.size });
+	t.ok(plan.secondsPerStep > 0);
+	for (const [args, message] of [
+		[['--size', 'demo'], /the vocabulary must be known/],
+		[['--size', 'demo', '--vocab-size', '0'], /--vocab-size must be a positive whole number but is 0/],
+		[['--size', 'qwen3-1.7b', '--gpus', '2'], /--gpus must be 1 on the CPU/],
+		[['--size', 'qwen3-1.7b', '--device', 'h100', '--gpus', '65'], /--gpus must be a whole number from 1 to 64/],
+	] as const) {
+		const refused = await runCli(t, 'plan', ...args);
+		t.equal(refused.code, 2);
+		t.match(refused.stderr, message);
+	}
+});
+
+t.test('GPUs: analytic, and more of them share moments, EMA and gradients', async (t) => {
+	const config: TrainConfigInput = { ...large, computeDtype: 'bfloat16' };
+	const one = await planTraining(config, vocabSize, { device: 'h100' });
+	const eight = await planTraining(config, vocabSize, { device: 'h100', devices: 8 });
+	t.equal(one.basis, 'analytic');
+	t.ok(one.fits);
+	t.equal(eight.memory.moments, one.memory.moments / 8);
+	t.ok(eight.memory.peak < one.memory.peak);
+	t.equal(eight.tokensPerUpdate, 8 * one.tokensPerUpdate);
+});
