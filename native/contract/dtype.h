@@ -3,7 +3,7 @@
 
 namespace ehrjepa {
 
-/// dtype of parameters, of a pass or of a file. Moments and the EMA are float32 with any.
+/// dtype of parameters (with their moments and EMA), of a pass or of a file.
 enum class Dtype { kFloat32, kFloat16, kBfloat16 };
 
 template <>
