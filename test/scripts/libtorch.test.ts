@@ -127,22 +127,34 @@ t.test('a cache that cannot be written to is named, with what to do', async (t) 
 	await refused({ EHR_JEPA_CACHE: join(folder, 'file') }, join(folder, 'file'));
 	await refused({ EHR_JEPA_CACHE: join(folder, 'file/below') }, join(folder, 'file/below'));
 	const home = join(folder, 'home');
-	// Permissions do not bind root, a read-only mount does.
-	if (process.getuid?.() === 0) {
-		const mount = (...args: string[]) => spawnSync('mount', [...args, home], { stdio: 'ignore' }).status === 0;
-		if (!mount('--bind', home)) {
-			t.comment('mounting is not allowed here: a read-only home is not tried');
-			return;
-		}
-		t.teardown(() => spawnSync('umount', [home]));
-		t.ok(mount('-o', 'remount,bind,ro'));
-	} else {
-		chmodSync(home, 0o500);
-		t.teardown(() => chmodSync(home, 0o700));
+	const makeWritable = makeReadOnly(home);
+	if (makeWritable === undefined) {
+		t.comment('mounting is not allowed here: a read-only home is not tried');
+		return;
 	}
-	const message = await refused({ HOME: home, XDG_CACHE_HOME: '' }, join(home, '.cache/ehr-jepa'));
-	t.match(message, /the file system is read-only|permission is missing/);
+	try {
+		const message = await refused({ HOME: home, XDG_CACHE_HOME: '' }, join(home, '.cache/ehr-jepa'));
+		t.match(message, /the file system is read-only|permission is missing/);
+	} finally {
+		// Before tap removes the folder.
+		makeWritable();
+	}
 });
+
+/** @returns What makes the folder writable again; undefined where it cannot be made read-only. */
+function makeReadOnly(folder: string): (() => void) | undefined {
+	if (process.getuid?.() !== 0) {
+		chmodSync(folder, 0o500);
+		return () => chmodSync(folder, 0o700);
+	}
+	// Permissions do not bind root, a read-only mount does.
+	const mount = (...args: string[]) => spawnSync('mount', [...args, folder], { stdio: 'ignore' }).status === 0;
+	if (!mount('--bind', folder)) return undefined;
+	const unmount = () => void spawnSync('umount', [folder]);
+	if (mount('-o', 'remount,bind,ro')) return unmount;
+	unmount();
+	return undefined;
+}
 
 t.test('pip fetches it once; what was fetched is recorded', { skip }, async (t) => {
 	const folder = t.testdir();
