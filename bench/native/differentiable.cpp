@@ -60,12 +60,14 @@ std::vector<Row> check_and_time(const Subject& subject, const Differentiable& re
   const std::vector<at::Tensor> plain = results(reference, subject.inputs, subject.upstream);
   const at::ScalarType dtype = subject.inputs.front().scalar_type();
   const double rounding = dtype == at::kBFloat16 ? 4e-3 : 6e-8;
+  // In float32 the order of the sums alone differs, and with it the error of long ones.
+  const double factor = dtype == at::kBFloat16 ? 2 : 4;
   std::vector<std::function<void()>> forward, backward;
   for (const Implementation& implementation : implementations) {
     const std::vector<at::Tensor> found = results(implementation.call, subject.inputs, subject.upstream);
     for (std::size_t i = 0; i < exact.size(); ++i) {
       const double error = relative_error(found[i], exact[i]);
-      const double limit = 2 * relative_error(plain[i], exact[i]) + rounding;
+      const double limit = factor * relative_error(plain[i], exact[i]) + rounding;
       if (error <= limit) continue;
       std::ostringstream message;
       message << "[bench] " << subject.op << ", " << implementation.name << ", " << subject.name
