@@ -70,9 +70,10 @@ function blockElements({ model }: TrainConfig) {
 	const { hiddenSize, intermediateSize, numAttentionHeads, numKeyValueHeads, headDim } = model;
 	const queries = numAttentionHeads * headDim;
 	const keys = numKeyValueHeads * headDim;
-	// Both residuals and norms; queries before and after the rotation, keys and values as many as queries, what comes out.
-	const attention = 3 * hiddenSize + 6 * queries + 3 * keys;
-	const mlp = hiddenSize + 4 * intermediateSize;
+	// Both residuals and norms; queries and keys before and after the rotation, values, what comes out.
+	const attention = 3 * hiddenSize + 3 * queries + 3 * keys;
+	// Gate, up and their product.
+	const mlp = hiddenSize + 3 * intermediateSize;
 	return { all: attention + mlp, attention, input: hiddenSize, work: 4 * intermediateSize + 4 * hiddenSize };
 }
 
