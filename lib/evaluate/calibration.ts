@@ -13,9 +13,11 @@ export interface CalibrationBin {
 	readonly weight: number;
 }
 
-/** Newton's steps on a convex loss of two numbers; more are needed only where the outcomes are separated. */
-const mostSteps = 50;
-const tolerance = 1e-10;
+/** Newton's steps on a convex loss of two numbers, which has an optimum where {@link Calibration} looks for one. */
+const mostSteps = 100;
+/** Of the loss. The last step is taken too, after which the error is about its square. */
+const tolerance = 1e-13;
+const smallestShare = 1e-6;
 /** A logit of 30 is a probability of 1 - 1e-13: larger ones say the same and overflow. */
 const largestLogit = 30;
 
@@ -117,16 +119,20 @@ export class Calibration {
 			const [da, db] = withSlope
 				? [(hbb * ga - hab * gb) / determinant, (haa * gb - hab * ga) / determinant]
 				: [ga / haa, 0];
-			if (!Number.isFinite(da) || !Number.isFinite(db)) break;
-			if (Math.abs(da) + Math.abs(db) < tolerance) return { value: withSlope ? slope : intercept };
+			// Twice what the quadratic model still promises: below what rounding lets the loss show, nothing is left to win.
+			const promised = ga * da + gb * db;
+			if (!Number.isFinite(promised)) break;
+			if (promised <= tolerance * loss) {
+				return { value: withSlope ? slope - db : intercept - da };
+			}
 			let [share, next] = [1, this.#loss(weights, intercept - da, slope - db)];
-			while (next > loss && share > 1e-6) {
+			while (next > loss && share > smallestShare) {
 				share /= 2;
 				next = this.#loss(weights, intercept - share * da, slope - share * db);
 			}
 			[intercept, slope, loss] = [intercept - share * da, slope - share * db, next];
 		}
-		return { undefinedReason: 'the predictions separate the outcomes' };
+		return { undefinedReason: 'no optimum was found' };
 	}
 
 	#loss(weights: ArrayLike<number>, intercept: number, slope: number): number {
