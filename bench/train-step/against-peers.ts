@@ -7,6 +7,7 @@ import { fixedBatch } from './fixed-batch.js';
 import { oneThreadAgainstAll, type ThreadsRow } from './one-thread.js';
 import type { Asked, Dtype, Measured, Variant } from './own.js';
 import { findPeer, measurePeer, type Peer, type PeerMode } from './peer.js';
+import { median, quantile } from './quantile.js';
 import { type BenchShapeName, benchShapes, forwardFlops, stepFlops } from './shapes.js';
 
 export interface PeerOptions {
@@ -46,15 +47,10 @@ interface Row {
 	readonly gigaflopsPerSecond: number | null;
 }
 
-function quantile(values: readonly number[], share: number): number {
-	const sorted = [...values].sort((a, b) => a - b);
-	return sorted[Math.floor(share * (sorted.length - 1))]!;
-}
-
 function timing(found: readonly Measured[]): Timing & { readonly peakMiB: number } {
 	const seconds = found.flatMap((each) => each.seconds);
 	const peakMiB = Math.round(Math.max(...found.map((each) => each.peakMiB)));
-	return { p20: quantile(seconds, 0.2), median: quantile(seconds, 0.5), p80: quantile(seconds, 0.8), peakMiB };
+	return { p20: quantile(seconds, 0.2), median: median(seconds), p80: quantile(seconds, 0.8), peakMiB };
 }
 
 /** Throws when two programs do not find the same from the same weights. */
@@ -112,8 +108,8 @@ async function compare(
 				requireSame(what, dtype === 'float32' && mode === 'eager' ? 'float32' : 'bfloat16', found[0]!, peers[0]!);
 	}
 	const [mode, bestPeer] = fastest(theirs);
-	const ratios = bestPeer.map((found, round) => quantile(found.seconds, 0.5) / quantile(best[round]!.seconds, 0.5));
-	return { ...row, peer: { mode, ...timing(bestPeer) }, ratio: quantile(ratios, 0.5), ratios };
+	const ratios = bestPeer.map((found, round) => median(found.seconds) / median(best[round]!.seconds));
+	return { ...row, peer: { mode, ...timing(bestPeer) }, ratio: median(ratios), ratios };
 }
 
 const own = new URL('own.js', import.meta.url);

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { median } from './quantile.js';
 
 const binary = fileURLToPath(new URL('../../../build/release/ehrjepa_bench', import.meta.url));
 const variants = ['sft', 'query', 'masked', 'two-pass'] as const;
@@ -58,13 +59,6 @@ async function measure(variant: Variant, { layers, tokens, steps, dtype }: Objec
 	clearInterval(watch);
 	if (code !== 0) throw new Error(`[bench] ehrjepa_bench must end well but exited with ${code}`);
 	return { ...(JSON.parse(output) as Omit<Measured, 'peakMiB'>), peakMiB: peakKiB / 1024 };
-}
-
-/** Of an even number the mean of the two in the middle. */
-function median(values: readonly number[]): number {
-	const sorted = [...values].sort((a, b) => a - b);
-	const half = sorted.length >> 1;
-	return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
 }
 
 /** @returns What goes to the file. */

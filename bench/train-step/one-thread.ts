@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { inOwnProcess } from '../stages/own-process.js';
 import type { Asked, Dtype, Measured } from './own.js';
+import { median } from './quantile.js';
 
 export interface ThreadsRow {
 	readonly name: string;
@@ -27,8 +28,4 @@ export async function oneThreadAgainstAll(
 	const ratios: number[] = [];
 	for (let round = 0; round < rounds; round++) ratios.push((await seconds(1)) / (await seconds(all)));
 	return { name: `sft 1 against ${all} threads ${name}`, ratio: median(ratios), ratios, goal: 0.9 * all };
-}
-
-function median(values: readonly number[]): number {
-	return [...values].sort((a, b) => a - b)[values.length >> 1]!;
 }

@@ -2,6 +2,7 @@ import type { DuckDBIntegerVector } from '@duckdb/node-api';
 import { floorDaysSql } from '../data/day-sql.js';
 import type { LifeCodes } from '../data/life-codes.js';
 import type { MedsDataset } from '../data/meds.js';
+import type { Database } from '../data/query.js';
 import type { IndexDateRow } from '../tasks/read.js';
 import { microsecondsPerDay } from '../types.js';
 import { lifeEventsSql, minPatients, withBaselineTables } from './baseline-tables.js';
@@ -28,36 +29,44 @@ export async function countFeatures(
 	lifeCodes: LifeCodes,
 	signal?: AbortSignal,
 ): Promise<FeatureTable> {
-	return withBaselineTables(dataset, indexDates, async (database) => {
-		await database.run(
-			`CREATE TABLE kept AS SELECT code, (row_number() OVER (ORDER BY code) - 1)::INTEGER AS c FROM (
+	return withBaselineTables(dataset, indexDates, (database) => countsOf(database, indexDates, lifeCodes, signal));
+}
+
+/** The same from the tables of baselines. */
+export async function countsOf(
+	database: Database,
+	indexDates: readonly IndexDateRow[],
+	lifeCodes: LifeCodes,
+	signal?: AbortSignal,
+): Promise<FeatureTable> {
+	await database.run(
+		`CREATE TABLE kept AS SELECT code, (row_number() OVER (ORDER BY code) - 1)::INTEGER AS c FROM (
 				SELECT code FROM events JOIN train USING (subject_id) WHERE NOT ${lifeEventsSql(lifeCodes)}
 				GROUP BY code HAVING count(DISTINCT subject_id) >= ${minPatients})`,
-		);
-		const [size] = await database.rows('SELECT count(*)::INTEGER AS n FROM kept');
-		const codes = Number(size?.n ?? 0);
-		const columns = 2 * codes + 1;
-		const values = new Float32Array(indexDates.length * columns);
-		const counts = `SELECT i.i, k.c, count(*)::INTEGER AS n, (count(*) FILTER (e.time > i.t - ${recentDays * microsecondsPerDay}))::INTEGER AS recent
+	);
+	const [size] = await database.rows('SELECT count(*)::INTEGER AS n FROM kept');
+	const codes = Number(size?.n ?? 0);
+	const columns = 2 * codes + 1;
+	const values = new Float32Array(indexDates.length * columns);
+	const counts = `SELECT i.i, k.c, count(*)::INTEGER AS n, (count(*) FILTER (e.time > i.t - ${recentDays * microsecondsPerDay}))::INTEGER AS recent
 			FROM index_dates i JOIN events e ON e.subject_id = i.subject_id AND (e.time IS NULL OR e.time <= i.t)
 			JOIN kept k ON k.code = e.code GROUP BY i.i, k.c`;
-		for await (const chunk of database.stream(counts, signal)) {
-			const [rows, cells, all, recent] = [0, 1, 2, 3].map((c) => chunk.getColumnVector(c) as DuckDBIntegerVector);
-			for (let row = 0; row < chunk.rowCount; row++) {
-				const base = rows!.getItem(row)! * columns + cells!.getItem(row)!;
-				values[base] = Math.log1p(all!.getItem(row)!);
-				values[base + codes] = Math.log1p(recent!.getItem(row)!);
-			}
+	for await (const chunk of database.stream(counts, signal)) {
+		const [rows, cells, all, recent] = [0, 1, 2, 3].map((c) => chunk.getColumnVector(c) as DuckDBIntegerVector);
+		for (let row = 0; row < chunk.rowCount; row++) {
+			const base = rows!.getItem(row)! * columns + cells!.getItem(row)!;
+			values[base] = Math.log1p(all!.getItem(row)!);
+			values[base + codes] = Math.log1p(recent!.getItem(row)!);
 		}
-		const ages = `SELECT i.i, (${floorDaysSql('i.t - min(b.time)')})::INTEGER AS days FROM index_dates i
+	}
+	const ages = `SELECT i.i, (${floorDaysSql('i.t - min(b.time)')})::INTEGER AS days FROM index_dates i
 			JOIN (SELECT subject_id, time FROM events WHERE time IS NOT NULL AND ${lifeCodes.birthSql()}) b USING (subject_id) GROUP BY i.i, i.t`;
-		for await (const chunk of database.stream(ages, signal)) {
-			const rows = chunk.getColumnVector(0) as DuckDBIntegerVector;
-			const days = chunk.getColumnVector(1) as DuckDBIntegerVector;
-			for (let row = 0; row < chunk.rowCount; row++) {
-				values[rows.getItem(row)! * columns + columns - 1] = days.getItem(row)! / 365.25;
-			}
+	for await (const chunk of database.stream(ages, signal)) {
+		const rows = chunk.getColumnVector(0) as DuckDBIntegerVector;
+		const days = chunk.getColumnVector(1) as DuckDBIntegerVector;
+		for (let row = 0; row < chunk.rowCount; row++) {
+			values[rows.getItem(row)! * columns + columns - 1] = days.getItem(row)! / 365.25;
 		}
-		return { values, rows: indexDates.length, columns, samples: indexDates };
-	});
+	}
+	return { values, rows: indexDates.length, columns, samples: indexDates };
 }

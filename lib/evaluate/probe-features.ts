@@ -12,12 +12,12 @@ import { Calibration } from './calibration.js';
 import { readEmbeddings } from './embeddings.js';
 import { Estimate } from './evaluation-file.js';
 import { readFeatureSplits } from './feature-splits.js';
-import { largestStandardised } from './features.js';
+import { type FeatureTable, largestStandardised } from './features.js';
 import { bootstrap, smallestDraws } from './intervals.js';
 import { medsEvaluation } from './meds-evaluation.js';
 import { type Metric, RankedPredictions } from './metrics.js';
 import { writePredictions } from './predictions.js';
-import { fitProbe, probabilitiesOf, rowsByKey, tooFewPatients } from './probe.js';
+import { type FittedProbe, fitProbe, probabilitiesOf, rowsByKey, tooFewPatients } from './probe.js';
 import { outcomesOf } from './samples.js';
 
 export const ProbeOptions = z.strictObject({
@@ -94,86 +94,106 @@ const level = 0.95;
 export async function probeFeatures(options: ProbeOptions, operation: LongOperation = {}): Promise<ProbeFile> {
 	const config = parseConfig('probe', ProbeOptions, options);
 	return writeWholeFolder(config.out, async (folder) => {
-		const progress = (done: number) => operation.onProgress?.({ stage: 'probe', done, total: 4, unit: 'stages' });
-		const stop = () => {
+		const finished = (done: number) => {
+			operation.onProgress?.({ stage: 'probe', done, total: 4, unit: 'stages' });
 			if (operation.signal?.aborted) throw new AbortedError('[probe] aborted', { cause: operation.signal.reason });
 		};
-		const table = await readEmbeddings(config.features, config.column);
-		const splitOf = await readFeatureSplits(config.features, config.splits);
-		const hidden: string[] = [];
-		const files = (await stat(config.labels).catch(() => undefined))?.isFile()
-			? [config.labels]
-			: await labelFiles(config.labels, hidden);
-		const note = hiddenNote(hidden);
-		if (note !== undefined) operation.onWarning?.(note);
-		const { labels: all, counts } = await readLabelFiles(files, { mayBeEmpty: false });
-		progress(1);
-		stop();
-		const rowOf = rowsByKey(table);
-		const { labels, withoutFeatures, withoutSplit } = assign(all, rowOf, splitOf);
+		const input = await readInput(config, operation);
+		finished(1);
+		const { table, rowOf, labels } = input;
 		const fitted = await fitProbe(table, rowOf, labels);
-		if ('undefinedReason' in fitted) {
-			throw new DataError('probe', {
-				file: config.labels,
-				column: 'boolean_value',
-				rule: 'must hold both classes in train, of samples that have features',
-				value: `${fitted.undefinedReason}; ${withoutFeatures} labels without features, ${withoutSplit} of subjects in no split`,
-				fix: 'give the features and the splits of these labels',
-			});
-		}
-		progress(2);
-		stop();
+		if ('undefinedReason' in fitted) throw missingClass(config.labels, fitted.undefinedReason, input);
+		finished(2);
 		const heldOut = outcomesOf(labels.held_out);
-		const { metrics, calibrationCurve } = await read(
-			fitted.probabilities,
-			heldOut,
-			tooFewPatients(labels.held_out),
-			config,
-			operation,
-		);
-		progress(3);
-		const known = splits.reduce((sum, split) => sum + labels[split].length, 0);
-		const outcomes = { train: outcomesOf(labels.train), tuning: outcomesOf(labels.tuning), held_out: heldOut };
-		const each = <T>(of: (split: Split) => T) =>
-			Object.fromEntries(splits.map((split) => [split, of(split)])) as Record<Split, T>;
-		const file = ProbeFile.parse({
-			format: 'ehr-jepa/probe',
-			version: 1,
-			features: { column: config.column, columns: table.columns },
-			samples: each((split) => outcomes[split].nSamples),
-			patients: each((split) => outcomes[split].nPatients),
-			positives: each((split) => outcomes[split].nPositives),
-			excluded: { unlabelled: counts.unlabelled, repeated: counts.repeated, withoutFeatures, withoutSplit },
-			featuresWithoutLabel: table.rows - known - withoutSplit,
-			probe: {
-				kind: 'logistic',
-				l2: fitted.l2,
-				clip: largestStandardised,
-				intercept: fitted.weights[table.columns]!,
-				weight: [...fitted.weights.subarray(0, table.columns)],
-				mean: [...fitted.standardiser.mean],
-				scale: [...fitted.standardiser.scale],
-			},
-			bootstrap: { draws: config.draws, level, unit: 'patient', seed: config.seed },
-			metrics,
-			calibrationCurve,
-		} satisfies ProbeFile);
+		const reading = await read(fitted.probabilities, heldOut, tooFewPatients(labels.held_out), config, operation);
+		finished(3);
+		const file = describe(config, input, fitted, reading);
 		for (const split of splits) {
-			const probabilities = probabilitiesOf(
-				fitted,
-				table,
-				labels[split].map((label) => rowOf.get(sampleKey(label))!),
-			);
-			await writePredictions(join(folder, `predictions-${split}.parquet`), labels[split], probabilities);
+			const rows = labels[split].map((label) => rowOf.get(sampleKey(label))!);
+			const path = join(folder, `predictions-${split}.parquet`);
+			await writePredictions(path, labels[split], probabilitiesOf(fitted, table, rows));
 		}
-		await writeWhole(
-			join(folder, 'meds-evaluation.json'),
-			json(medsEvaluation(fitted.probabilities, heldOut.truth, heldOut.patients)),
-		);
+		const compatible = medsEvaluation(fitted.probabilities, heldOut.truth, heldOut.patients);
+		await writeWhole(join(folder, 'meds-evaluation.json'), json(compatible));
 		await writeWhole(join(folder, 'probe.json'), json(file));
-		progress(4);
+		finished(4);
 		return file;
 	});
+}
+
+type ParsedOptions = z.output<typeof ProbeOptions>;
+
+/** Features with their labels by split, and what was left out. */
+interface ProbeInput {
+	readonly table: FeatureTable;
+	readonly rowOf: ReadonlyMap<string, number>;
+	readonly labels: Readonly<Record<Split, readonly LabelRow[]>>;
+	readonly excluded: ProbeFile['excluded'];
+}
+
+async function readInput(
+	{ features, column, labels: path, splits: splitsPath }: ParsedOptions,
+	{ onWarning }: LongOperation,
+): Promise<ProbeInput> {
+	const table = await readEmbeddings(features, column);
+	const rowOf = rowsByKey(table);
+	const splitOf = await readFeatureSplits(features, splitsPath);
+	const isFile = (await stat(path).catch(() => undefined))?.isFile() ?? false;
+	const hidden: string[] = [];
+	const files = isFile ? [path] : await labelFiles(path, hidden);
+	const note = hiddenNote(hidden);
+	if (note !== undefined) onWarning?.(note);
+	const { labels: all, counts } = await readLabelFiles(files, { mayBeEmpty: false });
+	const { labels, withoutFeatures, withoutSplit } = assign(all, rowOf, splitOf);
+	const { unlabelled, repeated } = counts;
+	return { table, rowOf, labels, excluded: { unlabelled, repeated, withoutFeatures, withoutSplit } };
+}
+
+function missingClass(file: string, reason: string, { excluded }: ProbeInput): DataError {
+	return new DataError('probe', {
+		file,
+		column: 'boolean_value',
+		rule: 'must hold both classes in train, of samples that have features',
+		value: `${reason}; ${excluded.withoutFeatures} labels without features, ${excluded.withoutSplit} of subjects in no split`,
+		fix: 'give the features and the splits of these labels',
+	});
+}
+
+function describe(
+	{ column, draws, seed: drawn }: ParsedOptions,
+	{ table, labels, excluded }: ProbeInput,
+	{ l2, weights, standardiser }: FittedProbe,
+	reading: Pick<ProbeFile, 'metrics' | 'calibrationCurve'>,
+): ProbeFile {
+	const outcomes = {
+		train: outcomesOf(labels.train),
+		tuning: outcomesOf(labels.tuning),
+		held_out: outcomesOf(labels.held_out),
+	};
+	const each = <T>(of: (split: Split) => T) =>
+		Object.fromEntries(splits.map((split) => [split, of(split)])) as Record<Split, T>;
+	const labelled = splits.reduce((sum, split) => sum + labels[split].length, excluded.withoutSplit);
+	return ProbeFile.parse({
+		format: 'ehr-jepa/probe',
+		version: 1,
+		features: { column, columns: table.columns },
+		samples: each((split) => outcomes[split].nSamples),
+		patients: each((split) => outcomes[split].nPatients),
+		positives: each((split) => outcomes[split].nPositives),
+		excluded,
+		featuresWithoutLabel: table.rows - labelled,
+		probe: {
+			kind: 'logistic',
+			l2,
+			clip: largestStandardised,
+			intercept: weights[table.columns]!,
+			weight: [...weights.subarray(0, table.columns)],
+			mean: [...standardiser.mean],
+			scale: [...standardiser.scale],
+		},
+		bootstrap: { draws, level, unit: 'patient', seed: drawn },
+		...reading,
+	} satisfies ProbeFile);
 }
 
 const json = (value: unknown) => `${JSON.stringify(value, undefined, '\t')}\n`;
@@ -204,7 +224,7 @@ async function read(
 	probabilities: Float64Array,
 	{ truth, patients }: { readonly truth: Uint8Array; readonly patients: readonly bigint[] },
 	tooFew: string | undefined,
-	{ draws, seed: drawn }: z.output<typeof ProbeOptions>,
+	{ draws, seed: drawn }: ParsedOptions,
 	operation: LongOperation,
 ): Promise<Pick<ProbeFile, 'metrics' | 'calibrationCurve'>> {
 	const ranked = new RankedPredictions(probabilities, truth);

@@ -4,7 +4,7 @@ import type { MedsDataset } from '../data/meds.js';
 import type { IndexDateRow } from '../tasks/read.js';
 import { microsecondsPerDay } from '../types.js';
 import { lifeEventsSql, minPatients, withBaselineTables } from './baseline-tables.js';
-import { countFeatures } from './count-features.js';
+import { countsOf } from './count-features.js';
 import type { EvaluatedModel } from './evaluation-file.js';
 import type { FeatureTable } from './features.js';
 
@@ -22,7 +22,7 @@ export const valuesModel: EvaluatedModel = {
 };
 
 /**
- * The harder baseline: what {@link countFeatures} has, and of each code that has numbers in five training patients its last
+ * The harder baseline: what `countFeatures` has, and of each code that has numbers in five training patients its last
  * value, the mean of all values and of those of the last 365 and 120 days, and the slope over time. A window without values
  * takes the next longer one's mean; a patient without the code has the training patients' means, and slope 0. A row holds
  * nothing later than its prediction time.
@@ -33,8 +33,8 @@ export async function valueFeatures(
 	lifeCodes: LifeCodes,
 	signal?: AbortSignal,
 ): Promise<FeatureTable> {
-	const counts = await countFeatures(dataset, indexDates, lifeCodes, signal);
 	return withBaselineTables(dataset, indexDates, async (database) => {
+		const counts = await countsOf(database, indexDates, lifeCodes, signal);
 		const valued = 'value IS NOT NULL AND time IS NOT NULL';
 		await database.run(
 			`CREATE TABLE valued AS SELECT code, (row_number() OVER (ORDER BY code) - 1)::INTEGER AS c FROM (

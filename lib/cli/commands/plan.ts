@@ -2,31 +2,23 @@ import { resolve } from 'node:path';
 import type { Argv } from 'yargs';
 import { ConfigError } from '../../errors.js';
 import { openPretrained } from '../../model/pretrained.js';
-import { type ModelSize, modelSizes } from '../../model/qwen3-config.js';
-import { type ObjectivePreset, objectivePresets } from '../../objective/objective.js';
+import { modelSizes } from '../../model/qwen3-config.js';
+import { objectivePresets } from '../../objective/objective.js';
 import { openTokenStore } from '../../store/token-store.js';
 import { type Gpu, gpus } from '../../train/devices.js';
 import { gib } from '../../train/fit.js';
 import { planTraining, type TrainingPlan } from '../../train/plan.js';
-import { presetConfig, type TrainPreset, trainPresets } from '../../train/presets.js';
+import { presetConfig } from '../../train/presets.js';
 import { TrainConfig, type TrainConfigInput } from '../../train/train-config.js';
 import { withContext } from '../context.js';
-import { applySettings, configFile, setOption } from '../settings.js';
+import { applySettings, configFile } from '../settings.js';
+import { withTrainingOptions } from '../training-options.js';
 
 export const command = 'plan';
 export const describe = 'Memory by kind and time of a step of a training run, before anything is allocated';
 
 export const builder = (yargs: Argv) =>
-	yargs
-		.option('preset', { choices: Object.keys(trainPresets) as TrainPreset[], describe: 'A whole configuration' })
-		.option('config', { type: 'string', describe: 'JSON file with any training option; the options below win over it' })
-		.option('objective', {
-			choices: Object.keys(objectivePresets) as ObjectivePreset[],
-			describe: 'Losses to train on',
-		})
-		.option('size', { choices: Object.keys(modelSizes) as ModelSize[], describe: 'Shape of the decoder' })
-		.option('from', { type: 'string', describe: 'HuggingFace folder whose weights training starts from' })
-		.option('set', setOption)
+	withTrainingOptions(yargs)
 		.option('store', { type: 'string', describe: 'Token store, which says the vocabulary' })
 		.option('vocab-size', { type: 'number', describe: 'Rows of the embedding, without a store or --from' })
 		.option('device', {

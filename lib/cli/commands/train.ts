@@ -6,31 +6,22 @@ import { type ModelSize, modelSizes } from '../../model/qwen3-config.js';
 import { type ObjectivePreset, objectivePresets } from '../../objective/objective.js';
 import { openTokenStore } from '../../store/token-store.js';
 import type { StepMetrics } from '../../train/metrics.js';
-import { presetConfig, type TrainPreset, trainPresets } from '../../train/presets.js';
+import { presetConfig, type TrainPreset } from '../../train/presets.js';
 import { TrainConfig, type TrainConfigInput } from '../../train/train-config.js';
 import { Trainer } from '../../train/trainer.js';
 import { withContext } from '../context.js';
-import { applySettings, configFile, setOption } from '../settings.js';
+import { applySettings, configFile } from '../settings.js';
+import { withTrainingOptions } from '../training-options.js';
 
 export const command = 'train <store> <run>';
 export const describe = 'Train a world model on a token store';
 
 export const builder = (yargs: Argv) =>
-	yargs
-		.positional('store', { type: 'string', demandOption: true, describe: 'Folder written by prepare' })
-		.positional('run', { type: 'string', demandOption: true, describe: 'New run folder' })
-		.option('config', { type: 'string', describe: 'JSON file with any training option; the options below win over it' })
-		.option('preset', {
-			choices: Object.keys(trainPresets) as TrainPreset[],
-			describe: 'A whole configuration; --config and the options below win over it',
-		})
-		.option('objective', {
-			choices: Object.keys(objectivePresets) as ObjectivePreset[],
-			describe: 'Losses to train on',
-		})
-		.option('size', { choices: Object.keys(modelSizes) as ModelSize[], describe: 'Shape of the decoder' })
-		.option('from', { type: 'string', describe: 'HuggingFace folder whose weights training starts from' })
-		.option('set', setOption)
+	withTrainingOptions(
+		yargs
+			.positional('store', { type: 'string', demandOption: true, describe: 'Folder written by prepare' })
+			.positional('run', { type: 'string', demandOption: true, describe: 'New run folder' }),
+	)
 		.option('steps', {
 			type: 'number',
 			describe: 'Updates to make; with --resume, to extend the run to so many in all',

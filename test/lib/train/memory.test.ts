@@ -2,29 +2,15 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import {
-	exportHuggingFace,
-	openModel,
-	openTokenStore,
-	prepareStore,
-	simulateCohort,
-	type TokenStore,
-	Trainer,
-	WorldModel,
-} from '../../../lib/index.js';
+import { exportHuggingFace, openModel, type TokenStore, Trainer, WorldModel } from '../../../lib/index.js';
 import { readSafetensorsHeader } from '../../../lib/model/safetensors.js';
 import type { TrainConfigInput } from '../../../lib/train/train-config.js';
+import { simulatedStore } from '../../fixtures/simulated-store.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
+import { tinyModel } from '../../fixtures/tiny-model.js';
 
 const tiny: TrainConfigInput = {
-	model: {
-		hiddenSize: 16,
-		intermediateSize: 32,
-		numHiddenLayers: 2,
-		numAttentionHeads: 2,
-		numKeyValueHeads: 1,
-		headDim: 8,
-	},
+	model: { ...tinyModel, numHiddenLayers: 2 },
 	contextTokens: 48,
 	futureTokens: 24,
 	tokensPerStep: 512,
@@ -41,9 +27,7 @@ let folder: string;
 let store: TokenStore;
 t.before(async () => {
 	folder = temporaryFolder(t);
-	await simulateCohort(join(folder, 'cohort'), { patients: 40, seed: 1 });
-	await prepareStore(join(folder, 'cohort'), join(folder, 'store'));
-	store = await openTokenStore(join(folder, 'store'));
+	store = await simulatedStore(folder);
 });
 t.teardown(() => store.close());
 

@@ -4,10 +4,7 @@ import t from 'tap';
 import {
 	exportHuggingFace,
 	openModel,
-	openTokenStore,
-	prepareStore,
 	type StepMetrics,
-	simulateCohort,
 	type TokenStore,
 	type TrainConfigInput,
 	Trainer,
@@ -17,6 +14,7 @@ import { LoraOptions, linearMaps } from '../../../lib/model/lora.js';
 import { readSafetensorsHeader } from '../../../lib/model/safetensors.js';
 import { TrainConfig } from '../../../lib/train/train-config.js';
 import { frozenWeights, Trainable } from '../../../lib/train/trainable.js';
+import { simulatedStore } from '../../fixtures/simulated-store.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
 import { tinyModel } from '../../fixtures/tiny-model.js';
 
@@ -40,9 +38,7 @@ let folder: string;
 let store: TokenStore;
 t.before(async () => {
 	folder = temporaryFolder(t);
-	await simulateCohort(join(folder, 'cohort'), { patients: 40, seed: 1 });
-	await prepareStore(join(folder, 'cohort'), join(folder, 'store'));
-	store = await openTokenStore(join(folder, 'store'));
+	store = await simulatedStore(folder);
 	// A base for the runs below, and the same as a HuggingFace folder.
 	await using trainer = await Trainer.create(join(folder, 'pretraining'), store, { ...tiny, steps: 2 });
 	for await (const _ of trainer.run(store));

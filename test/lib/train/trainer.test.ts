@@ -9,12 +9,12 @@ import {
 	prepareStore,
 	RunFolder,
 	type StepMetrics,
-	simulateCohort,
 	type TokenStore,
 	Trainer,
 } from '../../../lib/index.js';
 import { learningRateAt } from '../../../lib/train/schedule.js';
 import { OptimizerConfig, type TrainConfigInput } from '../../../lib/train/train-config.js';
+import { simulatedStore } from '../../fixtures/simulated-store.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
 import { tinyModel } from '../../fixtures/tiny-model.js';
 
@@ -34,9 +34,7 @@ let folder: string;
 let store: TokenStore;
 t.before(async () => {
 	folder = temporaryFolder(t);
-	await simulateCohort(join(folder, 'cohort'), { patients: 40, seed: 1 });
-	await prepareStore(join(folder, 'cohort'), join(folder, 'store'));
-	store = await openTokenStore(join(folder, 'store'));
+	store = await simulatedStore(folder);
 });
 t.teardown(() => store.close());
 
