@@ -89,42 +89,27 @@ export class Calibration {
 
 	/** Slope b of logit P(y = 1) = a + b logit(p): 1 is right, below 1 the probabilities are too extreme. */
 	slope(weights: ArrayLike<number>): Metric {
-		return this.#fit(weights, true);
-	}
-
-	/** Calibration in the large: a of logit P(y = 1) = a + logit(p). 0 is right, above 0 risk is underestimated. */
-	intercept(weights: ArrayLike<number>): Metric {
-		return this.#fit(weights, false);
-	}
-
-	/** Newton's method with halved steps. @param withSlope - Fit a and b and give b; else b is 1 and a is given. */
-	#fit(weights: ArrayLike<number>, withSlope: boolean): Metric {
-		const undefinedReason = this.#whyUndefined(weights, withSlope);
+		const undefinedReason = this.#whyUndefined(weights, true);
 		if (undefinedReason !== undefined) return { undefinedReason };
-		let [intercept, slope] = [0, 1];
+		// From the model without a slope, whose curvature no prediction of 0 or 1 makes vanish.
+		const { error, curvature } = this.#gradient(weights, 0, 0);
+		const prevalence = 0.5 - error / (4 * curvature);
+		let [intercept, slope] = [Math.log(prevalence / (1 - prevalence)), 0];
 		let loss = this.#loss(weights, intercept, slope);
 		for (let step = 0; step < mostSteps; step++) {
-			let [ga, gb, haa, hab, hbb] = [0, 0, 0, 0, 0];
-			for (let i = 0; i < this.#labels.length; i++) {
-				const x = this.#logits[i]!;
-				const p = 1 / (1 + Math.exp(-(intercept + slope * x)));
-				const [error, curvature] = [weights[i]! * (p - this.#labels[i]!), weights[i]! * p * (1 - p)];
-				ga += error;
-				gb += error * x;
-				haa += curvature;
-				hab += curvature * x;
-				hbb += curvature * x * x;
-			}
+			const {
+				error: ga,
+				errorX: gb,
+				curvature: haa,
+				curvatureX: hab,
+				curvatureXX: hbb,
+			} = this.#gradient(weights, intercept, slope);
 			const determinant = haa * hbb - hab * hab;
-			const [da, db] = withSlope
-				? [(hbb * ga - hab * gb) / determinant, (haa * gb - hab * ga) / determinant]
-				: [ga / haa, 0];
+			const [da, db] = [(hbb * ga - hab * gb) / determinant, (haa * gb - hab * ga) / determinant];
 			// Twice what the quadratic model still promises: below what rounding lets the loss show, nothing is left to win.
 			const promised = ga * da + gb * db;
 			if (!Number.isFinite(promised)) break;
-			if (promised <= tolerance * loss) {
-				return { value: withSlope ? slope - db : intercept - da };
-			}
+			if (promised <= tolerance * loss) return { value: slope - db };
 			let [share, next] = [1, this.#loss(weights, intercept - da, slope - db)];
 			while (next > loss && share > smallestShare) {
 				share /= 2;
@@ -132,7 +117,42 @@ export class Calibration {
 			}
 			[intercept, slope, loss] = [intercept - share * da, slope - share * db, next];
 		}
-		return { undefinedReason: 'no optimum was found' };
+		return { undefinedReason: 'no slope was found' };
+	}
+
+	/** Calibration in the large: a of logit P(y = 1) = a + logit(p). 0 is right, above 0 risk is underestimated. */
+	intercept(weights: ArrayLike<number>): Metric {
+		const undefinedReason = this.#whyUndefined(weights, false);
+		if (undefinedReason !== undefined) return { undefinedReason };
+		// The sum of errors rises with a: Newton's steps, and halves of the bracket where they leave it.
+		let [low, high, intercept] = [-3 * largestLogit, 3 * largestLogit, 0];
+		while (high - low > 1e-12 * Math.max(1, Math.abs(intercept))) {
+			const { error, curvature } = this.#gradient(weights, intercept, 1);
+			if (error === 0) break;
+			if (error > 0) high = intercept;
+			else low = intercept;
+			const next = intercept - error / curvature;
+			const isInside = next > low && next < high;
+			if (isInside && Math.abs(next - intercept) < 1e-12) return { value: next };
+			intercept = isInside ? next : (low + high) / 2;
+		}
+		return { value: intercept };
+	}
+
+	/** First and second derivatives of the loss in intercept and slope. */
+	#gradient(weights: ArrayLike<number>, intercept: number, slope: number) {
+		let [error, errorX, curvature, curvatureX, curvatureXX] = [0, 0, 0, 0, 0];
+		for (let i = 0; i < this.#labels.length; i++) {
+			const x = this.#logits[i]!;
+			const p = 1 / (1 + Math.exp(-(intercept + slope * x)));
+			const [e, c] = [weights[i]! * (p - this.#labels[i]!), weights[i]! * p * (1 - p)];
+			error += e;
+			errorX += e * x;
+			curvature += c;
+			curvatureX += c * x;
+			curvatureXX += c * x * x;
+		}
+		return { error, errorX, curvature, curvatureX, curvatureXX };
 	}
 
 	#loss(weights: ArrayLike<number>, intercept: number, slope: number): number {
