@@ -13,6 +13,7 @@
 #include "cases/adamw.h"
 #include "native/timing.h"
 #include "ops/adamw/cpu.h"
+#include "ops/isa.h"
 
 namespace bench {
 namespace {
@@ -63,7 +64,8 @@ std::vector<Row> adamw(const Settings& settings) {
       std::vector<std::pair<const char*, std::function<void()>>> calls = {{"ours", [&] { ops::adamw_(ours, options); }},
                                                                           {"libtorch", [&] { libtorch(theirs); }}};
       if (ops::best_isa() != ops::Isa::kPlain) {
-        calls.emplace_back("ours, plain", [&] { ops::adamw_cpu::update(plain, options, ops::Isa::kPlain); });
+        calls.emplace_back("ours, plain",
+                           [&] { ops::adamw_cpu::update(plain, options, ops::adamw_cpu::plain_kernels); });
       }
       std::vector<std::function<void()>> timed;
       for (const auto& [name, call] : calls) timed.push_back(call);

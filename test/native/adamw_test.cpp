@@ -8,7 +8,12 @@
 
 #include "cases/adamw.h"
 #include "native/check.h"
+#include "native/instruction_sets.h"
 #include "ops/adamw/cpu.h"
+
+namespace ehrjepa::ops::adamw_cpu {
+extern const Kernels wide_kernels;
+}
 
 namespace {
 
@@ -52,23 +57,37 @@ void expect_same(const AdamWTensors& found, const AdamWTensors& expected) {
   for (std::size_t i = 0; i < a.size(); ++i) EXPECT(a[i].equal(b[i]));
 }
 
-void compare(at::ScalarType dtype, Isa isa) {
+void compare(at::ScalarType dtype, Isa isa, const adamw_cpu::Kernels& set) {
   if (!runs(isa)) throw check::Skipped("this processor has not the instructions");
   for (const AdamWCase& c : adamw_cases) {
     if (c.elements > 1'000'000) continue;  // a case of the benchmark
     const AdamWTensors ours = inputs_of(c, dtype), expected = copy_of(ours);
-    adamw_cpu::update(ours, update, isa);
+    adamw_cpu::update(ours, update, set);
     adamw_reference_(expected, update);
     expect_same(ours, expected);
   }
 }
 
-TEST("adamw: float32 has the reference's bits, plain kernels") { compare(at::kFloat, Isa::kPlain); }
-TEST("adamw: float32 has the reference's bits, AVX2") { compare(at::kFloat, Isa::kAvx2); }
-TEST("adamw: float32 has the reference's bits, AVX-512") { compare(at::kFloat, Isa::kAvx512); }
-TEST("adamw: bfloat16 has the reference's bits and draws, plain kernels") { compare(at::kBFloat16, Isa::kPlain); }
-TEST("adamw: bfloat16 has the reference's bits and draws, AVX2") { compare(at::kBFloat16, Isa::kAvx2); }
-TEST("adamw: bfloat16 has the reference's bits and draws, AVX-512") { compare(at::kBFloat16, Isa::kAvx512); }
+TEST("adamw: float32 has the reference's bits, plain kernels") {
+  compare(at::kFloat, Isa::kPlain, adamw_cpu::plain_kernels);
+}
+TEST("adamw: float32 has the reference's bits, AVX2") { compare(at::kFloat, Isa::kAvx2, adamw_cpu::avx2_kernels); }
+TEST("adamw: float32 has the reference's bits, AVX-512") {
+  compare(at::kFloat, Isa::kAvx512, adamw_cpu::avx512_kernels);
+}
+TEST("adamw: float32 has the reference's bits, 64 bytes") { compare(at::kFloat, Isa::kAvx2, adamw_cpu::wide_kernels); }
+TEST("adamw: bfloat16 has the reference's bits and draws, plain kernels") {
+  compare(at::kBFloat16, Isa::kPlain, adamw_cpu::plain_kernels);
+}
+TEST("adamw: bfloat16 has the reference's bits and draws, AVX2") {
+  compare(at::kBFloat16, Isa::kAvx2, adamw_cpu::avx2_kernels);
+}
+TEST("adamw: bfloat16 has the reference's bits and draws, AVX-512") {
+  compare(at::kBFloat16, Isa::kAvx512, adamw_cpu::avx512_kernels);
+}
+TEST("adamw: bfloat16 has the reference's bits and draws, 64 bytes") {
+  compare(at::kBFloat16, Isa::kAvx2, adamw_cpu::wide_kernels);
+}
 
 TEST("adamw: float32 agrees with libtorch's fused update and a lerp") {
   const AdamWTensors ours = inputs_of({"", 4096, true, true}, at::kFloat), theirs = copy_of(ours);
@@ -206,8 +225,9 @@ TEST("sum_of_squares: float32 and bfloat16 in float64, empty is 0") {
     for (const std::int64_t size : {0, 1, 15, 100'003}) {
       const at::Tensor values = at::randn({size}).to(dtype);
       const double exact = values.to(at::kDouble).square().sum().item<double>();
-      for (const Isa isa : {Isa::kPlain, Isa::kAvx2, Isa::kAvx512}) {
-        if (runs(isa)) EXPECT_CLOSE(adamw_cpu::sum_of_squares(values, isa).item<double>(), exact, 1e-12 * exact);
+      using namespace adamw_cpu;
+      for (const auto& [name, set] : sets_that_run(plain_kernels, avx2_kernels, avx512_kernels, wide_kernels)) {
+        EXPECT_CLOSE(sum_of_squares(values, *set).item<double>(), exact, 1e-12 * exact);
       }
     }
   }

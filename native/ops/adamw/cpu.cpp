@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "core/random.h"
-#include "ops/adamw/cpu_elements.h"
 #include "ops/adamw/factors.h"
 #include "ops/cpu_types.h"
+#include "ops/kernel_set.h"
 
 namespace ehrjepa::ops {
 namespace adamw_cpu {
@@ -19,13 +19,7 @@ namespace {
 constexpr std::int64_t part = 65'536;
 static_assert(part % tile == 0);
 
-const KernelSet& kernels(Isa isa) {
-#if defined(__x86_64__)
-  if (isa == Isa::kAvx512) return avx512_kernels;
-  if (isa == Isa::kAvx2) return avx2_kernels;
-#endif
-  return plain_kernels;
-}
+const Kernels& best_set() { return set_of(best_isa(), plain_kernels, avx2_kernels, avx512_kernels); }
 
 template <typename T>
 T* pointer(const at::Tensor& tensor) {
@@ -60,21 +54,20 @@ double total_of_squares(const at::Tensor& values, SumOfSquares<T> kernel) {
 
 }  // namespace
 
-void update(const AdamWTensors& tensors, const AdamWUpdate& options, Isa isa) {
+void update(const AdamWTensors& tensors, const AdamWUpdate& options, const Kernels& set) {
   const Factors factors = factors_of(options);
   const RoundingKey key{static_cast<std::uint32_t>(options.seed), static_cast<std::uint32_t>(options.seed >> 32),
                         options.step, options.parameter, static_cast<std::uint32_t>(RandomPurpose::kRounding)};
   if (tensors.parameter.scalar_type() == at::kBFloat16) {
-    update_elements<Bf16>(tensors, factors, key, kernels(isa).bfloat16);
+    update_elements<Bf16>(tensors, factors, key, set.bfloat16);
   } else {
-    update_elements<float>(tensors, factors, key, kernels(isa).float32);
+    update_elements<float>(tensors, factors, key, set.float32);
   }
 }
 
-at::Tensor sum_of_squares(const at::Tensor& values, Isa isa) {
-  const double total = values.scalar_type() == at::kBFloat16
-                           ? total_of_squares<Bf16>(values, kernels(isa).squares_bfloat16)
-                           : total_of_squares<float>(values, kernels(isa).squares_float32);
+at::Tensor sum_of_squares(const at::Tensor& values, const Kernels& set) {
+  const double total = values.scalar_type() == at::kBFloat16 ? total_of_squares<Bf16>(values, set.squares_bfloat16)
+                                                             : total_of_squares<float>(values, set.squares_float32);
   return at::scalar_tensor(total, values.options().dtype(at::kDouble));
 }
 
@@ -102,9 +95,10 @@ TORCH_LIBRARY_IMPL(ehrjepa, CPU, m) {
                               .seed = static_cast<std::uint64_t>(seed),
                               .step = static_cast<std::uint32_t>(step),
                               .parameter = static_cast<std::uint32_t>(number)},
-                             best_isa());
+                             adamw_cpu::best_set());
          });
-  m.impl("sum_of_squares", [](const at::Tensor& values) { return adamw_cpu::sum_of_squares(values, best_isa()); });
+  m.impl("sum_of_squares",
+         [](const at::Tensor& values) { return adamw_cpu::sum_of_squares(values, adamw_cpu::best_set()); });
 }
 
 }  // namespace ehrjepa::ops

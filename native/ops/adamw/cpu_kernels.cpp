@@ -1,59 +1,49 @@
-// Compiled once for each instruction set (CMakeLists.txt), without contraction of products and sums, so that every set
-// gives the same bits. All functions have internal linkage and no header with inline functions of the standard library
-// is included: code for one instruction set must not serve the rest of the program.
-#include "ops/adamw/cpu_elements.h"
+// Compiled once for each instruction set (CMakeLists.txt, EHRJEPA_ISA), without contraction of products and sums, so
+// that every set gives the same bits.
+#include "ops/adamw/cpu_kernels.h"
 
-#if defined(__SSE2__)
+#include "ops/simd.h"
+
+// The intrinsics below are for vectors of the processor's own width: a test's wider ones take the loops.
+#if defined(__SSE2__) && !defined(EHRJEPA_VECTOR_BYTES)
+#define EHRJEPA_OWN_WIDTH
 #include <immintrin.h>
 #endif
-
-#define EHRJEPA_JOIN_NAMES(a, b) a##b
-#define EHRJEPA_KERNELS_OF(isa) EHRJEPA_JOIN_NAMES(isa, _kernels)
 
 namespace ehrjepa::ops::adamw_cpu {
 namespace {
 
-#if defined(__AVX512F__)
-constexpr int vector_bytes = 64;
-#elif defined(__AVX2__)
-constexpr int vector_bytes = 32;
-#else
-constexpr int vector_bytes = 16;
-#endif
-constexpr int lanes = vector_bytes / 4;
-
-typedef float Floats __attribute__((vector_size(vector_bytes)));
-typedef std::uint32_t Words __attribute__((vector_size(vector_bytes)));
-typedef float FloatsAnywhere __attribute__((vector_size(vector_bytes), aligned(4), may_alias));
-typedef std::uint16_t HalvesAnywhere __attribute__((vector_size(vector_bytes / 2), aligned(2), may_alias));
+using Floats = Vector<float>;
+using Words = Bits;
+constexpr int width = lanes<float>;
 
 [[gnu::always_inline]] inline Floats root(Floats values) {
-#if defined(__AVX512F__)
+#if defined(EHRJEPA_OWN_WIDTH) && defined(__AVX512F__)
   return _mm512_sqrt_ps(values);
-#elif defined(__AVX2__)
+#elif defined(EHRJEPA_OWN_WIDTH) && defined(__AVX2__)
   return _mm256_sqrt_ps(values);
-#elif defined(__SSE2__)
+#elif defined(EHRJEPA_OWN_WIDTH)
   return _mm_sqrt_ps(values);
 #else
-  for (int i = 0; i < lanes; ++i) values[i] = __builtin_sqrtf(values[i]);
+  for (int i = 0; i < width; ++i) values[i] = square_root(values[i]);
   return values;
 #endif
 }
 
 /// Both halves of 32 x 32 bit products.
 [[gnu::always_inline]] inline void multiply(Words a, std::uint32_t factor, Words& high, Words& low) {
-#if defined(__AVX512F__)
+#if defined(EHRJEPA_OWN_WIDTH) && defined(__AVX512F__)
   const __m512i b = _mm512_set1_epi32(static_cast<int>(factor)), words = reinterpret_cast<__m512i>(a);
   const __m512i even = _mm512_mul_epu32(words, b), odd = _mm512_mul_epu32(_mm512_srli_epi64(words, 32), b);
   low = reinterpret_cast<Words>(_mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64(odd, 32)));
   high = reinterpret_cast<Words>(_mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd));
-#elif defined(__AVX2__)
+#elif defined(EHRJEPA_OWN_WIDTH) && defined(__AVX2__)
   const __m256i b = _mm256_set1_epi32(static_cast<int>(factor)), words = reinterpret_cast<__m256i>(a);
   const __m256i even = _mm256_mul_epu32(words, b), odd = _mm256_mul_epu32(_mm256_srli_epi64(words, 32), b);
   low = reinterpret_cast<Words>(_mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa));
   high = reinterpret_cast<Words>(_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa));
 #else
-  for (int i = 0; i < lanes; ++i) {
+  for (int i = 0; i < width; ++i) {
     const std::uint64_t product = std::uint64_t{factor} * a[i];
     high[i] = static_cast<std::uint32_t>(product >> 32);
     low[i] = static_cast<std::uint32_t>(product);
@@ -61,11 +51,11 @@ typedef std::uint16_t HalvesAnywhere __attribute__((vector_size(vector_bytes / 2
 #endif
 }
 
-/// Random words of blocks [block, block + lanes): Philox4x32-10 of core/random, whose counter is (block, step,
+/// Random words of blocks [block, block + width): Philox4x32-10 of core/random, whose counter is (block, step,
 /// parameter, purpose) and whose key is the seed.
 [[gnu::always_inline]] inline void draw(std::uint32_t block, const RoundingKey& key, Words (&words)[4]) {
   Words c0, c1 = Words{} + key.step, c2 = Words{} + key.parameter, c3 = Words{} + key.purpose;
-  for (int i = 0; i < lanes; ++i) c0[i] = block + static_cast<std::uint32_t>(i);
+  for (int i = 0; i < width; ++i) c0[i] = block + static_cast<std::uint32_t>(i);
   std::uint32_t key0 = key.seed_low, key1 = key.seed_high;
   for (int round = 0; round < 10; ++round) {
     Words high0, low0, high1, low1;
@@ -81,14 +71,8 @@ typedef std::uint16_t HalvesAnywhere __attribute__((vector_size(vector_bytes / 2
   words[0] = c0, words[1] = c1, words[2] = c2, words[3] = c3;
 }
 
-[[gnu::always_inline]] inline Floats load(const float* from) { return *reinterpret_cast<const FloatsAnywhere*>(from); }
-[[gnu::always_inline]] inline void store(float* to, Floats values) { *reinterpret_cast<FloatsAnywhere*>(to) = values; }
-[[gnu::always_inline]] inline Floats load(const Bf16* from) {
-  const Words bits = __builtin_convertvector(*reinterpret_cast<const HalvesAnywhere*>(from), Words) << 16;
-  return reinterpret_cast<Floats>(bits);
-}
 [[gnu::always_inline]] inline void store_upper(Bf16* to, Words bits) {
-  *reinterpret_cast<HalvesAnywhere*>(to) = __builtin_convertvector(bits >> 16, HalvesAnywhere);
+  *reinterpret_cast<HalfBits*>(to) = __builtin_convertvector(bits >> 16, HalfBits);
 }
 
 /// To one of the two neighbours in bfloat16, the nearer the likelier: the mean over `random` in [0, 2^16) is the value
@@ -115,25 +99,25 @@ typedef std::uint16_t HalvesAnywhere __attribute__((vector_size(vector_bytes / 2
 
 template <bool with_gradient, bool with_target>
 [[gnu::always_inline]] inline void update_lanes(const Arrays<float>& a, std::int64_t i, const Factors& f) {
-  Floats parameter = load(a.parameter + i);
+  Floats parameter = load_wide(a.parameter + i);
   if constexpr (with_gradient) {
-    Floats exp_avg = load(a.exp_avg + i), exp_avg_sq = load(a.exp_avg_sq + i);
-    parameter = update(parameter, load(a.gradient + i), f, exp_avg, exp_avg_sq);
+    Floats exp_avg = load_wide(a.exp_avg + i), exp_avg_sq = load_wide(a.exp_avg_sq + i);
+    parameter = update(parameter, load_wide(a.gradient + i), f, exp_avg, exp_avg_sq);
     store(a.parameter + i, parameter);
     store(a.exp_avg + i, exp_avg);
     store(a.exp_avg_sq + i, exp_avg_sq);
   }
-  if constexpr (with_target) store(a.target + i, follow(parameter, load(a.target + i), f));
+  if constexpr (with_target) store(a.target + i, follow(parameter, load_wide(a.target + i), f));
 }
 
 /// @param low, high  the two random words of each element.
 template <bool with_gradient, bool with_target>
 [[gnu::always_inline]] inline void update_lanes(const Arrays<Bf16>& a, std::int64_t i, const Factors& f, Words low,
                                                 Words high) {
-  Floats parameter = load(a.parameter + i);
+  Floats parameter = load_wide(a.parameter + i);
   if constexpr (with_gradient) {
-    Floats exp_avg = load(a.exp_avg + i), exp_avg_sq = load(a.exp_avg_sq + i);
-    const Words kept = rounded(update(parameter, load(a.gradient + i), f, exp_avg, exp_avg_sq), low & 0xffffU);
+    Floats exp_avg = load_wide(a.exp_avg + i), exp_avg_sq = load_wide(a.exp_avg_sq + i);
+    const Words kept = rounded(update(parameter, load_wide(a.gradient + i), f, exp_avg, exp_avg_sq), low & 0xffffU);
     store_upper(a.parameter + i, kept);
     store_upper(a.exp_avg + i, rounded(exp_avg, low >> 16));
     store_upper(a.exp_avg_sq + i, rounded(exp_avg_sq, high & 0xffffU));
@@ -141,7 +125,7 @@ template <bool with_gradient, bool with_target>
     parameter = reinterpret_cast<Floats>(kept & 0xffff0000U);
   }
   if constexpr (with_target) {
-    store_upper(a.target + i, rounded(follow(parameter, load(a.target + i), f), high >> 16));
+    store_upper(a.target + i, rounded(follow(parameter, load_wide(a.target + i), f), high >> 16));
   }
 }
 
@@ -149,13 +133,13 @@ template <bool with_gradient, bool with_target>
 template <bool with_gradient, bool with_target>
 [[gnu::always_inline]] inline void update_tile(const Arrays<float>& a, std::int64_t first, std::int64_t,
                                                const Factors& f, const RoundingKey&) {
-  for (int i = 0; i < tile; i += lanes) update_lanes<with_gradient, with_target>(a, first + i, f);
+  for (int i = 0; i < tile; i += width) update_lanes<with_gradient, with_target>(a, first + i, f);
 }
 template <bool with_gradient, bool with_target>
 [[gnu::always_inline]] inline void update_tile(const Arrays<Bf16>& a, std::int64_t first, std::int64_t number,
                                                const Factors& f, const RoundingKey& key) {
   constexpr int half = tile / 2;
-  for (int i = 0; i < half; i += lanes) {
+  for (int i = 0; i < half; i += width) {
     Words words[4];
     draw(static_cast<std::uint32_t>(number * half + i), key, words);
     update_lanes<with_gradient, with_target>(a, first + i, f, words[0], words[1]);
@@ -202,11 +186,6 @@ void update_all(const Arrays<T>& a, std::int64_t begin, std::int64_t end, const 
   update_range<true, true>(a, begin, end, f, key);
 }
 
-[[gnu::always_inline]] inline float value_of(float value) { return value; }
-[[gnu::always_inline]] inline float value_of(Bf16 value) {
-  return __builtin_bit_cast(float, static_cast<std::uint32_t>(value.bits) << 16);
-}
-
 /// In sixteen interleaved sums, whatever the width of a vector.
 template <typename T>
 double sum_of_squares(const T* values, std::int64_t begin, std::int64_t end) {
@@ -215,12 +194,12 @@ double sum_of_squares(const T* values, std::int64_t begin, std::int64_t end) {
   std::int64_t i = begin;
   for (; i + sums_count <= end; i += sums_count) {
     for (int lane = 0; lane < sums_count; ++lane) {
-      const double value = value_of(values[i + lane]);
+      const double value = widened(values[i + lane]);
       sums[lane] += value * value;
     }
   }
   for (int lane = 0; i < end; ++i, ++lane) {
-    const double value = value_of(values[i]);
+    const double value = widened(values[i]);
     sums[lane] += value * value;
   }
   double sum = 0;
@@ -230,7 +209,7 @@ double sum_of_squares(const T* values, std::int64_t begin, std::int64_t end) {
 
 }  // namespace
 
-extern const KernelSet EHRJEPA_KERNELS_OF(EHRJEPA_ISA) = {&update_all<float>, &update_all<Bf16>, &sum_of_squares<float>,
-                                                          &sum_of_squares<Bf16>};
+extern const Kernels EHRJEPA_KERNELS;  // that of a test is in no header
+const Kernels EHRJEPA_KERNELS = {&update_all<float>, &update_all<Bf16>, &sum_of_squares<float>, &sum_of_squares<Bf16>};
 
 }  // namespace ehrjepa::ops::adamw_cpu

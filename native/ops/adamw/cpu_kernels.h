@@ -3,7 +3,7 @@
 
 #include "ops/bf16.h"
 
-// Element kernels of the CPU implementation, free of libtorch types: one source (cpu_elements.cpp) is compiled for
+// Element kernels of the CPU implementation, free of libtorch types: one source (cpu_kernels.cpp) is compiled for
 // every instruction set, and gives the same bits on each.
 
 namespace ehrjepa::ops::adamw_cpu {
@@ -51,17 +51,13 @@ template <typename T>
 using SumOfSquares = double (*)(const T* values, std::int64_t begin, std::int64_t end);
 
 /// One instruction set's kernels. bfloat16 values are rounded stochastically.
-struct KernelSet {
+struct Kernels {
   Update<float> float32;
   Update<Bf16> bfloat16;
   SumOfSquares<float> squares_float32;
   SumOfSquares<Bf16> squares_bfloat16;
 };
 
-extern const KernelSet plain_kernels;
-#if defined(__x86_64__)
-extern const KernelSet avx2_kernels;
-extern const KernelSet avx512_kernels;
-#endif
+extern const Kernels plain_kernels, avx2_kernels, avx512_kernels;
 
 }  // namespace ehrjepa::ops::adamw_cpu

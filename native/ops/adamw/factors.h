@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "ops/adamw/adamw.h"
-#include "ops/adamw/cpu_elements.h"
+#include "ops/adamw/cpu_kernels.h"
 
 namespace ehrjepa::ops {
 
