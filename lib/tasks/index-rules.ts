@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { nonNegativeInteger, positiveInteger } from '../config.js';
 import { type CodeSet, describeCodeSet, SomeCodes } from './code-set.js';
-import { usualCodeSet } from './usual-codes.js';
+import { usualCodeSet, usualCodes } from './usual-codes.js';
 
 const name = z
 	.string()

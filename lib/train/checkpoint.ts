@@ -6,6 +6,7 @@ import { sha256OfFile } from '../files/hash.js';
 import { readJson } from '../files/json.js';
 import { removeUnfinishedIn } from '../files/names.js';
 import { makeFolder, replaceFolder, writeWhole } from '../files/whole.js';
+import { isObject, shown } from '../found.js';
 import type { NativeStateKind } from '../native.js';
 import { packageVersion } from '../package-version.js';
 import type { RunConfig } from './run-config.js';
@@ -147,7 +148,7 @@ export async function writeCheckpoint(
 
 /** A configuration without how far the run was extended, which changes nothing of the steps before. */
 function unextended(run: unknown): unknown {
-	return typeof run === 'object' && run !== null ? { ...run, extendedTo: undefined } : run;
+	return isObject(run) ? { ...run, extendedTo: undefined } : run;
 }
 
 /** First place at which two JSON values differ: `train.seed (2, here 1)`. */
@@ -165,5 +166,5 @@ function firstDifference(found: unknown, expected: unknown, path: string): strin
 		return undefined;
 	}
 	if (found === expected) return undefined;
-	return `${path} is ${JSON.stringify(found)}, in config.json it is ${JSON.stringify(expected)}`;
+	return `${path} is ${shown(found)}, in config.json it is ${shown(expected)}`;
 }
