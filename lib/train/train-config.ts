@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { filePath, fraction, nonNegativeInteger, positiveInteger, seed } from '../config.js';
+import { filePath, float32Number, fraction, nonNegativeInteger, positiveInteger, seed } from '../config.js';
 import { Qwen3Shape } from '../model/qwen3-config.js';
 import { adamW, clipsInTime, needsTime } from '../model/step-options.js';
 import { Objective } from '../objective/objective.js';
@@ -9,7 +9,7 @@ import { Trainable } from './trainable.js';
 export const OptimizerConfig = z
 	.strictObject({
 		/** Peak of the schedule. Ours, for small models from scratch. */
-		learningRate: z.number().positive().default(1e-3),
+		learningRate: float32Number.positive().default(1e-3),
 		...adamW,
 		/** Share of the steps in which the learning rate rises from 0 linearly. */
 		warmupFraction: fraction.default(0.03),
