@@ -8,7 +8,7 @@ import { removeUnfinishedIn } from '../files/names.js';
 import { makeFolder, replaceFolder, writeWhole } from '../files/whole.js';
 import type { NativeStateKind } from '../native.js';
 import { packageVersion } from '../package-version.js';
-import type { RunConfig } from './run-config.js';
+import { RunConfig } from './run-config.js';
 
 /** What this version writes and reads. */
 const formatVersion = 2;
@@ -77,7 +77,9 @@ export async function readCheckpoint(
 		const issue = state.error.issues[0];
 		return { damage: `state.json: ${issue?.path.join('.')} ${issue?.message}` };
 	}
-	const difference = firstDifference(unextended(state.data.run), unextended(run), '');
+	// With defaults, as config.json is read: an option that is newer than the run is in neither file.
+	const made = RunConfig.safeParse(state.data.run);
+	const difference = firstDifference(unextended(made.success ? made.data : state.data.run), unextended(run), '');
 	if (difference !== undefined) {
 		throw new CheckpointError(
 			`[checkpoint] ${directory} must be of this run but was made with another configuration: ${difference}`,
