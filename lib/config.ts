@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { ConfigError } from './errors.js';
+import { shown } from './found.js';
 
 /** Scalars that several option schemas use. */
 export const positiveInteger = z.int().positive();
@@ -28,7 +29,7 @@ export function parseConfig<Schema extends z.ZodType>(scope: string, schema: Sch
 			return `${path} has no option ${issue.keys.map((key) => `"${key}"`).join(', ')}`;
 		// A rule over several fields names one of them by its path, and has the whole object as input.
 		const input = issue.code === 'custom' ? valueAt(value, issue.path) : issue.input;
-		const found = input === undefined ? 'it is missing' : `it is ${JSON.stringify(input, bigintAsText)}`;
+		const found = input === undefined ? 'it is missing' : `it is ${shown(input)}`;
 		return `${path}: ${issue.message}, but ${found}`;
 	});
 	throw new ConfigError(`[${scope}] ${lines.join('; ')}`);
@@ -36,8 +37,4 @@ export function parseConfig<Schema extends z.ZodType>(scope: string, schema: Sch
 
 function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
 	return path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | null | undefined)?.[key], value);
-}
-
-function bigintAsText(_key: string, value: unknown): unknown {
-	return typeof value === 'bigint' ? value.toString() : value;
 }

@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline';
 import { DataType, RecordBatchReader, type Vector } from 'apache-arrow';
 import { DataError } from '../errors.js';
 import { parseJson } from '../files/json.js';
+import { isObject, kindOf, shown } from '../found.js';
 
 /**
  * Sequences of token ids, one after the other: JSON lines (`[1, 2, 3]` or `{"tokens": [1, 2, 3]}`) or an Arrow IPC file or
@@ -21,7 +22,7 @@ export async function* readTokenSequences(file: string, vocabSize: number): Asyn
 				refuse(
 					file,
 					`${where} must hold token ids in [0, ${vocabSize})`,
-					typeof id === 'number' ? String(id) : `a JSON ${id === null ? 'null' : typeof id}`,
+					typeof id === 'number' ? shown(id) : `${kindOf(id)} in place of one`,
 				);
 			}
 		}
@@ -78,12 +79,12 @@ async function* jsonLines(file: string): AsyncGenerator<Row> {
 				{ cause },
 			);
 		}
-		const ids = Array.isArray(value) ? value : (value as { readonly tokens?: unknown } | null)?.tokens;
+		const ids = isObject(value) ? value.tokens : value;
 		if (!Array.isArray(ids))
 			refuse(
 				file,
-				`line ${number} must be an array of token ids, or an object with one in "tokens",`,
-				value === null ? 'null' : `a JSON ${typeof value} without`,
+				`line ${number} must be a list of token ids, or an object with one in "tokens",`,
+				isObject(value) ? `an object with ${kindOf(ids)} in "tokens"` : kindOf(value),
 			);
 		yield { where: `line ${number}`, ids: ids as number[] };
 	}

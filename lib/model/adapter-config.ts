@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { CheckpointError } from '../errors.js';
 import { exists } from '../files/exists.js';
 import { readJson } from '../files/json.js';
+import { shown } from '../found.js';
 import { type LoraOptions, linearMaps } from './lora.js';
 
 export const adapterConfigName = 'adapter_config.json';
@@ -46,7 +47,7 @@ const plainInitialisations = new Set<unknown>([undefined, null, true, false, 'ga
 export async function readAdapterConfig(file: string): Promise<AdapterConfig> {
 	const refuse = (key: string, rule: string, found: unknown): never => {
 		throw new CheckpointError(
-			`[adapter] ${file}: ${key} ${rule} but is ${JSON.stringify(found)}; merge the adapter with peft (merge_and_unload) and use the merged model`,
+			`[adapter] ${file}: ${key} ${rule} but is ${shown(found)}; merge the adapter with peft (merge_and_unload) and use the merged model`,
 		);
 	};
 	const json = await readJson(file, { scope: 'adapter', error: CheckpointError });

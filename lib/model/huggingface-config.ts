@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { CheckpointError } from '../errors.js';
 import { readJson } from '../files/json.js';
+import { isObject, shown } from '../found.js';
 import type { NativePredictorOptions, StorageDtype } from '../native.js';
 import { mostLayers, Qwen3Shape } from './qwen3-config.js';
 
@@ -96,7 +97,7 @@ export async function readHuggingFaceConfig(file: string): Promise<HuggingFaceCo
 /** As {@link readHuggingFaceConfig}, of what was read. */
 function parseHuggingFaceConfig(json: unknown, file: string): HuggingFaceConfig {
 	const refuse = (key: string, rule: string, found: unknown): never => {
-		throw new CheckpointError(`[huggingface] ${file}: ${key} ${rule} but is ${JSON.stringify(found)}`);
+		throw new CheckpointError(`[huggingface] ${file}: ${key} ${rule} but is ${shown(found)}`);
 	};
 	const parsed = Root.safeParse(json, { reportInput: true });
 	if (!parsed.success) return refuseIssue(refuse, parsed.error);
@@ -200,9 +201,7 @@ function plainRopeTheta(decoder: z.output<typeof Decoder>, refuse: Refuse): numb
 		for (const type of [rope.rope_type, rope.type]) {
 			if (type !== undefined && type !== 'default') refuse(name, 'must be absent, null or of type "default"', type);
 		}
-		const perLayer = Object.entries(rope).find(
-			([, value]) => typeof value === 'object' && !Array.isArray(value) && value !== null,
-		);
+		const perLayer = Object.entries(rope).find(([, value]) => isObject(value));
 		if (perLayer !== undefined)
 			refuse(`${name}.${perLayer[0]}`, 'must be absent (RoPE is the same in all layers)', perLayer[1]);
 		if ((rope.partial_rotary_factor ?? 1) !== 1)

@@ -3,6 +3,7 @@ import { open } from 'node:fs/promises';
 import { z } from 'zod';
 import { CheckpointError } from '../errors.js';
 import { parseJson } from '../files/json.js';
+import { isObject, kindOf } from '../found.js';
 import type { NativeTensorEntry, StorageDtype } from '../native.js';
 
 const Header = z.record(
@@ -140,10 +141,8 @@ function parseHeader(bytes: Buffer, fail: Fail) {
 	// JSON.parse silently keeps the last of two equal keys.
 	const twice = repeatedKey(text);
 	if (twice !== undefined) return fail(`header must name every key once but names "${twice}" twice`);
-	if (typeof json !== 'object' || json === null || Array.isArray(json)) {
-		return fail('header must be a JSON object of tensors');
-	}
-	const { __metadata__: rawMetadata, ...rest } = json as Record<string, unknown>;
+	if (!isObject(json)) return fail(`header must be an object of tensors but is ${kindOf(json)}`);
+	const { __metadata__: rawMetadata, ...rest } = json;
 	const metadata = Metadata.safeParse(rawMetadata ?? {});
 	const header = Header.safeParse(rest);
 	if (!metadata.success) return fail('header __metadata__ must map text to text');

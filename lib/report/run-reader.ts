@@ -5,6 +5,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { z } from 'zod';
 import { DataError } from '../errors.js';
 import { parseJson, readJson } from '../files/json.js';
+import { isObject, kindOf, shown } from '../found.js';
 import type { InstrumentMetrics } from '../train/instruments/metrics.js';
 import { MetricsLine, type StepMetrics, type TuningMetrics } from '../train/metrics.js';
 
@@ -26,10 +27,8 @@ export interface RunRecord {
 export async function readRun(directory: string): Promise<RunRecord> {
 	const file = join(directory, 'config.json');
 	const config = await readJson(file, { scope: 'report', fix: 'give the folder that training wrote' });
-	if (config === null || typeof config !== 'object' || Array.isArray(config)) {
-		throw new DataError('report', { file, rule: 'must hold a JSON object' });
-	}
-	return { config: config as Record<string, unknown>, ...(await readMetrics(join(directory, 'metrics.jsonl'))) };
+	if (!isObject(config)) throw new DataError('report', { file, rule: 'must hold an object', value: kindOf(config) });
+	return { config, ...(await readMetrics(join(directory, 'metrics.jsonl'))) };
 }
 
 /** The value as its schema has it. @throws {DataError} With the first violation. */
@@ -47,7 +46,7 @@ export function checked<Schema extends z.ZodType>(
 	throw new DataError('report', {
 		file,
 		rule: `${path === '' ? 'the file' : path}: ${issue.message}`,
-		...(found === undefined || typeof found === 'object' ? {} : { value: String(found) }),
+		...(found === undefined ? {} : { value: shown(found) }),
 		fix: 'make it again with this version',
 	});
 }
