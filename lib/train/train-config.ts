@@ -3,6 +3,7 @@ import { filePath, float32Number, fraction, nonNegativeInteger, positiveInteger,
 import { Qwen3Shape } from '../model/qwen3-config.js';
 import { adamW, clipsInTime, needsTime } from '../model/step-options.js';
 import { Objective } from '../objective/objective.js';
+import { InstrumentOptions } from './instruments/options.js';
 import { Trainable } from './trainable.js';
 
 /** AdamW with two decay groups: matrices decay, norms and biases do not. */
@@ -53,6 +54,8 @@ const options = z.strictObject({
 	tuningEvery: nonNegativeInteger.default(50),
 	/** Batches of one evaluation on the tuning split; the same ones every time. */
 	tuningBatches: positiveInteger.default(8),
+	/** Loss by kind of token and R² of a known state, read on a few tuning patients; null reads nothing. */
+	instruments: InstrumentOptions.nullable().prefault({}),
 	/** Steps between two checkpoints; 0 only at the end. */
 	checkpointEvery: nonNegativeInteger.default(100),
 	/** Whether a checkpoint is a copy in memory, written while training goes on, or training waits and no memory is taken. */
