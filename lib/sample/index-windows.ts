@@ -1,3 +1,5 @@
+import { z } from 'zod';
+import { parseConfig, positiveInteger } from '../config.js';
 import type { TokenVocabulary } from '../tokenizer/token-vocabulary.js';
 import type { IndexDate, PackedBatch, Split, Timeline, TokenCount } from '../types.js';
 import { firstFit, pack } from './packing.js';
@@ -31,6 +33,7 @@ export interface ContextCounts {
 	laterRuns: number;
 }
 
+const Budgets = z.object({ contextTokens: positiveInteger, tokensPerBatch: positiveInteger });
 // Windows that are read before they are packed: enough to fill several batches well.
 const windowsPerGroup = 256;
 
@@ -44,8 +47,9 @@ export async function* indexBatches(
 	indexDates: readonly IndexDate[],
 	options: { readonly contextTokens: TokenCount; readonly tokensPerBatch: TokenCount; readonly counts: ContextCounts },
 ): AsyncGenerator<IndexBatch> {
+	const { contextTokens: budget } = parseConfig('embed', Budgets, options);
 	const { counts } = options;
-	const maxTokens = Math.max(options.tokensPerBatch, options.contextTokens);
+	const maxTokens = Math.max(options.tokensPerBatch, budget);
 	for (let start = 0; start < indexDates.length; start += windowsPerGroup) {
 		const windows: Int32Array[] = [];
 		const rows: number[] = [];
@@ -60,7 +64,7 @@ export async function* indexBatches(
 			const window =
 				timeline === undefined || visible === undefined
 					? new Int32Array(0)
-					: contextTokens(timeline, vocabulary, visible, options.contextTokens);
+					: contextTokens(timeline, vocabulary, visible, budget);
 			if (window.length === 0) {
 				counts.withoutTokens++;
 				continue;

@@ -1,15 +1,16 @@
 import { z } from 'zod';
-import { filePath, fraction, nonNegativeInteger, positiveInteger, seed } from '../config.js';
+import { filePath, float32Number, fraction, nonNegativeInteger, positiveInteger, seed } from '../config.js';
 import { Qwen3Shape } from '../model/qwen3-config.js';
 import { adamW, clipsInTime, needsTime } from '../model/step-options.js';
 import { Objective } from '../objective/objective.js';
+import { InstrumentOptions } from './instruments/options.js';
 import { Trainable } from './trainable.js';
 
 /** AdamW with two decay groups: matrices decay, norms and biases do not. */
 export const OptimizerConfig = z
 	.strictObject({
 		/** Peak of the schedule. Ours, for small models from scratch. */
-		learningRate: z.number().positive().default(1e-3),
+		learningRate: float32Number.positive().default(1e-3),
 		...adamW,
 		/** Share of the steps in which the learning rate rises from 0 linearly. */
 		warmupFraction: fraction.default(0.03),
@@ -53,6 +54,8 @@ const options = z.strictObject({
 	tuningEvery: nonNegativeInteger.default(50),
 	/** Batches of one evaluation on the tuning split; the same ones every time. */
 	tuningBatches: positiveInteger.default(8),
+	/** Loss by kind of token and R² of a known state, read on a few tuning patients; null reads nothing. */
+	instruments: InstrumentOptions.nullable().prefault({}),
 	/** Steps between two checkpoints; 0 only at the end. */
 	checkpointEvery: nonNegativeInteger.default(100),
 	/** Whether a checkpoint is a copy in memory, written while training goes on, or training waits and no memory is taken. */
