@@ -57,6 +57,7 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 	const config = parseConfig('evaluate', EvaluateOptions, options);
 	requireNames(config.models.map(({ name }) => name));
 	const dataset = await openMeds(config.meds);
+	if (dataset.hiddenNote !== undefined) operation.onWarning?.(`${config.meds}: ${dataset.hiddenNote}`);
 	const manifest = config.store === undefined ? undefined : await readStoreManifest(config.store);
 	if (manifest !== undefined) {
 		const file = join(config.store!, 'manifest.json');
