@@ -6,8 +6,7 @@ import { copyToParquet, keyValueMetadata, parquetFiles } from '../files/duckdb-f
 import { requirePath } from '../files/path.js';
 import { writeWholeFile } from '../files/whole.js';
 import type { EncoderChoice, Pooling, WorldModel } from '../model/world-model.js';
-import { type ContextCounts, indexBatches } from '../sample/index-windows.js';
-import type { TokenStore } from '../store/token-store.js';
+import { type ContextCounts, indexBatches, type TimelineStore } from '../sample/index-windows.js';
 import { type IndexDate, type LongOperation, splits } from '../types.js';
 import type { FeatureTable } from './features.js';
 import {
@@ -40,7 +39,7 @@ export interface EmbeddedStates extends FeatureTable {
  */
 export async function embed(
 	model: WorldModel,
-	store: TokenStore,
+	store: TimelineStore,
 	indexDates: readonly IndexDate[],
 	options: EmbedOptions,
 ): Promise<EmbeddedStates> {

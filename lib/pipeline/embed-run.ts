@@ -5,8 +5,9 @@ import { rollout, rolloutTarget } from '../evaluate/rollout.js';
 import { writeRollout } from '../evaluate/rollout-file.js';
 import { beyondPositions } from '../model/positions.js';
 import type { EncoderChoice, Pooling } from '../model/world-model.js';
+import { hideCodes } from '../sample/hidden-codes.js';
 import type { TokenStore } from '../store/token-store.js';
-import type { TaskFolder } from '../tasks/read.js';
+import { hiddenCodesFingerprint, type TaskFolder } from '../tasks/read.js';
 import { openModel, requireSameData, requireSameSplits } from '../train/open-model.js';
 import type { LongOperation } from '../types.js';
 
@@ -29,7 +30,7 @@ export interface EmbeddedRun {
 
 /**
  * Writes the frozen states of a run at index dates. The file says what it was made from, the same whichever command made
- * it and wherever the run lies.
+ * it and wherever the run lies. Events of the task folder's hidden codes are not seen.
  *
  * @throws {CheckpointError} When run and store have other vocabularies or splits. {DataError} When store and tasks are of
  * other data. {AbortedError} {NativeError} {OutputError}
@@ -60,13 +61,15 @@ export async function embedRun(
 			data: list.dataFingerprint,
 			splits: list.splitting.fingerprint,
 			index_dates: list.indexDatesFingerprint,
+			hidden_codes: hiddenCodesFingerprint(list.hiddenCodes),
 		};
+		const seen = hideCodes(store, list.hiddenCodes);
 		const operation = { signal, onProgress, contextTokens };
 		const states =
 			options.rollout === undefined
 				? undefined
-				: await rollout(model, store, indexDates, { ...operation, ...rolloutTarget(config.train.objective) });
-		const table = await embed(model, store, indexDates, { ...operation, pooling, encoder });
+				: await rollout(model, seen, indexDates, { ...operation, ...rolloutTarget(config.train.objective) });
+		const table = await embed(model, seen, indexDates, { ...operation, pooling, encoder });
 		const { withoutTokens, laterRuns } = table.counts;
 		if (withoutTokens > 0) {
 			onWarning?.(

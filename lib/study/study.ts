@@ -118,7 +118,7 @@ async function planWork(
 			cost: readingCost,
 			isWhole: () => exists(files.reading(null, name, pooling)),
 			make: async ({ signal }) => {
-				const table = await features(dataset, samples.indexDates, new LifeCodes(), signal);
+				const table = await features({ dataset, indexDates: samples.indexDates, lifeCodes: new LifeCodes(), signal });
 				await writeReading(await placeFor(files.reading(null, name, pooling)), table, samples, signal);
 			},
 		}),
