@@ -78,7 +78,9 @@ export { runStudy } from './study/study.js';
 export type { OverSeeds, StudyFile, StudyRow } from './study/study-file.js';
 export { type BuildTasksOptions, buildTasks } from './tasks/build.js';
 export { commonTasks, simulatedTasks, type TaskDefinition } from './tasks/definitions.js';
+export type { IndexRuleInput as IndexRule } from './tasks/index-rules.js';
 export { type IndexDateRow, readIndexDates, readLabels, readTaskList, type TaskList } from './tasks/read.js';
+export { type IndexOrigin, readIndexRules } from './tasks/read-index-rules.js';
 export {
 	type SerialisedText,
 	Serialiser,

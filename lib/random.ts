@@ -70,6 +70,10 @@ const purposes = {
 	packing: 12,
 	/** Stochastic rounding to bfloat16; drawn by the native core. */
 	rounding: 13,
+	/** Cuts of the windows that the instruments of training read. */
+	instruments: 14,
+	/** Particles of the filter that knows the simulator. */
+	particles: 15,
 } as const;
 export type Purpose = keyof typeof purposes;
 
@@ -93,7 +97,7 @@ function makeCoarseNormals(): Float32Array {
 }
 
 /** Inverse of the standard normal distribution function for p in (0, 0.5] (P. J. Acklam's approximation, relative error below 1.2e-9). */
-function normalQuantile(p: number): number {
+export function normalQuantile(p: number): number {
 	if (p < 0.02425) {
 		const q = Math.sqrt(-2 * Math.log(p));
 		const top = polynomial(

@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import { ConfigError } from '../errors.js';
 import { parseJson, readJson } from '../files/json.js';
+import { isObject, kindOf } from '../found.js';
 
 /** A flag of its own for one of the options. */
 export interface FlagOfOption {
@@ -17,9 +18,8 @@ export async function configFile(command: string, file: string | undefined): Pro
 	if (file === undefined) return {};
 	const scope = `${command} --config`;
 	const content = await readJson(file, { scope, rule: 'must be a JSON file', error: ConfigError });
-	if (typeof content === 'object' && content !== null && !Array.isArray(content)) return content;
-	const found = content === null ? 'null' : Array.isArray(content) ? 'a list' : `a ${typeof content}`;
-	throw new ConfigError(`[${scope}] ${file} must hold an object with options but holds ${found}`);
+	if (isObject(content)) return content;
+	throw new ConfigError(`[${scope}] ${file} must hold an object with options but holds ${kindOf(content)}`);
 }
 
 /** The text of `--set`, for every command that has it. */
@@ -89,7 +89,7 @@ function set(options: Record<string, unknown>, schema: z.ZodType, path: string, 
 		const next = names[i + 1] ?? last;
 		at = at === undefined ? undefined : fieldsOf(at).get(name)?.[0];
 		const found = place[name];
-		if (typeof found !== 'object' || found === null || Array.isArray(found))
+		if (!isObject(found))
 			place[name] = found === undefined && at !== undefined ? structuredClone(startOf(at, next)) : {};
 		place = place[name] as Record<string, unknown>;
 	}

@@ -1,4 +1,5 @@
 import { ConfigError } from '../errors.js';
+import { kindOf } from '../found.js';
 
 /**
  * Refuses what names no file: nothing (which would stand for the working directory), a NUL, no text.
@@ -10,7 +11,7 @@ import { ConfigError } from '../errors.js';
 export function requirePath(scope: string, name: string, path: unknown): void {
 	const found =
 		typeof path !== 'string'
-			? `is ${path === null ? 'null' : typeof path}`
+			? `is ${kindOf(path)}`
 			: path === ''
 				? 'is empty'
 				: path.includes('\0')

@@ -1,8 +1,10 @@
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
+import { float32Number, ruleOf } from '../config.js';
 import { CheckpointError } from '../errors.js';
 import { exists } from '../files/exists.js';
 import { readJson } from '../files/json.js';
+import { shown } from '../found.js';
 import { type LoraOptions, linearMaps } from './lora.js';
 
 export const adapterConfigName = 'adapter_config.json';
@@ -21,7 +23,7 @@ const Adapter = z.looseObject({
 	peft_type: z.string(),
 	base_model_name_or_path: z.string().nullish(),
 	r: count,
-	lora_alpha: z.number().positive(),
+	lora_alpha: float32Number.positive(),
 	target_modules: z.union([z.string(), z.array(z.string())]).nullish(),
 	bias: z.string().default('none'),
 	use_rslora: z.boolean().default(false),
@@ -46,14 +48,14 @@ const plainInitialisations = new Set<unknown>([undefined, null, true, false, 'ga
 export async function readAdapterConfig(file: string): Promise<AdapterConfig> {
 	const refuse = (key: string, rule: string, found: unknown): never => {
 		throw new CheckpointError(
-			`[adapter] ${file}: ${key} ${rule} but is ${JSON.stringify(found)}; merge the adapter with peft (merge_and_unload) and use the merged model`,
+			`[adapter] ${file}: ${key} ${rule} but is ${shown(found)}; merge the adapter with peft (merge_and_unload) and use the merged model`,
 		);
 	};
 	const json = await readJson(file, { scope: 'adapter', error: CheckpointError });
 	const parsed = Adapter.safeParse(json, { reportInput: true });
 	if (!parsed.success) {
 		const issue = parsed.error.issues[0]!;
-		return refuse(issue.path.join('.') || 'the file', `must be that of a LoRA adapter (${issue.message})`, issue.input);
+		return refuse(issue.path.join('.') || 'the file', `${ruleOf(issue)}, as in a LoRA adapter,`, issue.input);
 	}
 	const adapter = parsed.data;
 	if (adapter.peft_type !== 'LORA') refuse('peft_type', 'must be LORA', adapter.peft_type);

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { CheckpointError } from '../errors.js';
 import { exists } from '../files/exists.js';
 import { readJson } from '../files/json.js';
+import { shown } from '../found.js';
 import { readStoredTensors, type StoredTensor } from './safetensors.js';
 
 /** What a folder's weight files hold, under the names in the files. */
@@ -48,7 +49,7 @@ async function shardedTensors(indexFile: string): Promise<StoredTensor[]> {
 	for (const shard of [...new Set(map.values())].sort()) {
 		// The index is untrusted: a shard lies beside it.
 		if (normalize(shard) !== shard || shard.includes('/') || shard.includes('\\') || shard === '..') {
-			fail(indexFile, `weight_map must name files in its own folder but names ${JSON.stringify(shard)}`);
+			fail(indexFile, `weight_map must name files in its own folder but names ${shown(shard)}`);
 		}
 		for (const tensor of (await readStoredTensors(join(dirname(indexFile), shard))).entries) {
 			if (map.get(tensor.name) !== shard) {

@@ -6,7 +6,7 @@ interface MonitorChart {
 	/** How to read it, in a sentence. */
 	readonly reading: string;
 	readonly valueName: string;
-	readonly reference?: { readonly value: number; readonly label: string };
+	readonly references?: readonly { readonly value: number; readonly label: string }[];
 }
 
 /** Charts in the order of the report. */
@@ -15,13 +15,13 @@ export const monitorCharts = {
 		title: 'Latent loss against the average patient',
 		reading: 'Below 1, the prediction knows something about this patient beyond the average of the batch.',
 		valueName: 'ratio',
-		reference: { value: 1, label: 'batch mean' },
+		references: [{ value: 1, label: 'batch mean' }],
 	},
 	'relative-copy-context': {
 		title: 'Latent loss against no change',
 		reading: 'Below 1, the prediction is better than repeating the last state of the context: it knows dynamics.',
 		valueName: 'ratio',
-		reference: { value: 1, label: 'copied context' },
+		references: [{ value: 1, label: 'copied context' }],
 	},
 	spread: {
 		title: 'Spread of the states',
@@ -33,7 +33,7 @@ export const monitorCharts = {
 		title: 'Mean cosine of pairs of states',
 		reading: 'Near 1, all states point the same way: collapse.',
 		valueName: 'cosine',
-		reference: { value: 1, label: 'collapsed' },
+		references: [{ value: 1, label: 'collapsed' }],
 	},
 	'effective-rank': {
 		title: 'Effective rank',

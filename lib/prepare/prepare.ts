@@ -33,6 +33,7 @@ import { type PrepareConfig, PrepareOptions } from './prepare-options.js';
 import type { PrepareAnswer, PrepareTask, PrepareThreadData, TokenisePlan } from './prepare-tasks.js';
 import { noTokens, noTraining, requireCoverage } from './refusals.js';
 import { type Survey, surveyEvents } from './survey.js';
+import { copyTrueStates } from './true-states.js';
 
 /**
  * Tokenises a MEDS data set into a token store: Arrow files and an index per split, `vocabulary.json`, `manifest.json`, for
@@ -161,6 +162,7 @@ class Preparation {
 		if (manifest.splits.train.tokens === 0) throw noTokens(manifest);
 		await writeWhole(join(this.#folder, 'vocabulary.json'), `${JSON.stringify(vocabulary.file, undefined, '\t')}\n`);
 		await this.#given.tokenizer?.save(join(this.#folder, 'tokenizer'));
+		await copyTrueStates(this.#folder, this.#dataset, this.#operation.onWarning);
 		await writeWhole(join(this.#folder, 'manifest.json'), `${JSON.stringify(manifest, undefined, '\t')}\n`);
 		await rm(join(this.#folder, 'parts'), { recursive: true });
 		await rm(join(this.#folder, 'names.parquet'));

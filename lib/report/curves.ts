@@ -1,11 +1,11 @@
 import { type CollapseMonitor, collapseMonitors } from '../objective/collapse-monitors.js';
-import type { MetricsLine } from '../train/metrics.js';
+import type { LossLine } from '../train/metrics.js';
 import type { CurveSeries } from './line-chart.js';
 import type { ReportRun } from './report-data.js';
 import type { Point } from './scales.js';
 
 /** A number of a metrics line; null where the line does not have it. */
-export type Pick = (line: MetricsLine) => number | null;
+export type Pick = (line: LossLine) => number | null;
 
 /** Training line and tuning marks of one number of each run. */
 export function curvesOf(
@@ -23,7 +23,7 @@ export function curvesOf(
 	});
 }
 
-export function pointsOf(lines: readonly MetricsLine[], pick: Pick): Point[] {
+export function pointsOf(lines: readonly LossLine[], pick: Pick): Point[] {
 	const points: Point[] = [];
 	for (const line of lines) {
 		const value = pick(line);

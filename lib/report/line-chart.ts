@@ -9,6 +9,7 @@ const area = { left: 46, right: plotWidth - 12, top: 30, bottom: height - 42 };
 /** Share of a curve's first points that may leave the chart: they would flatten all the rest. */
 const burnIn = 0.03;
 const burnInFrom = 50;
+const labelHeight = 18;
 /** Up to this multiple of the settled range the first points stay in the chart. */
 const tolerated = 1.4;
 
@@ -32,7 +33,8 @@ export interface LineChart {
 	readonly series: readonly CurveSeries[];
 	/** Values that the axis must hold, such as 0. */
 	readonly include?: readonly number[];
-	readonly reference?: { readonly value: number; readonly label: string };
+	/** Horizontal lines with a meaning. */
+	readonly references?: readonly { readonly value: number; readonly label: string }[];
 }
 
 /** Curves over optimiser steps. Nothing when no series has a point. */
@@ -41,7 +43,8 @@ export function lineChart(chart: LineChart): Html {
 		.filter(({ points }) => points.length > 0)
 		.map((series) => ({ ...series, points: thinned(series.points) }));
 	if (drawn.length === 0) return nothing;
-	const anchors = [...(chart.include ?? []), ...(chart.reference === undefined ? [] : [chart.reference.value])];
+	const references = chart.references ?? [];
+	const anchors = [...(chart.include ?? []), ...references.map(({ value }) => value)];
 	const settled = drawn.flatMap(({ points }) =>
 		points.slice(points.length < burnInFrom ? 0 : Math.ceil(points.length * burnIn)).map(([, value]) => value),
 	);
@@ -59,9 +62,13 @@ export function lineChart(chart: LineChart): Html {
 	const body = html`${valueAxis(area, bottom, top, y, chart.valueName)}${steps.values.map(
 		(value) =>
 			html`<text class="tick" x="${coordinate(x(value))}" y="${area.bottom + 18}" text-anchor="middle">${formatTick(value, steps.step)}</text>`,
-	)}<text class="axis" x="${(area.left + area.right) / 2}" y="${height - 5}" text-anchor="middle">step</text>${plotted(drawn, x, y)}${
-		chart.reference === undefined ? nothing : referenceLine(area, y(chart.reference.value), chart.reference.label)
-	}`;
+	)}<text class="axis" x="${(area.left + area.right) / 2}" y="${height - 5}" text-anchor="middle">step</text>${plotted(drawn, x, y)}${references.map(
+		({ value, label }) => {
+			// Of two lines that are close together the upper has its label above.
+			const crowded = references.some((other) => y(other.value) > y(value) && y(other.value) - y(value) < labelHeight);
+			return referenceLine(area, y(value), label, crowded);
+		},
+	)}`;
 	return figure(
 		{
 			id: chart.id,

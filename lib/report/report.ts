@@ -10,6 +10,7 @@ import { collapseSection } from './sections/collapse.js';
 import { configurationSection } from './sections/configuration.js';
 import { dataSection } from './sections/data.js';
 import { differencesSection } from './sections/differences.js';
+import { instrumentsSection } from './sections/instruments.js';
 import { latentStateSection } from './sections/latent-state.js';
 import { lossesSection } from './sections/losses.js';
 import { probesSection } from './sections/probes.js';
@@ -27,6 +28,7 @@ const sections: readonly ((data: ReportData) => Section | undefined)[] = [
 	latentStateSection,
 	rolloutSection,
 	lossesSection,
+	instrumentsSection,
 	collapseSection,
 	cohortFlowSection,
 	dataSection,

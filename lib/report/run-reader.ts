@@ -3,8 +3,11 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setImmediate } from 'node:timers/promises';
 import type { z } from 'zod';
+import { ruleOf } from '../config.js';
 import { DataError } from '../errors.js';
 import { parseJson, readJson } from '../files/json.js';
+import { isObject, kindOf, shown } from '../found.js';
+import type { InstrumentMetrics } from '../train/instruments/metrics.js';
 import { MetricsLine, type StepMetrics, type TuningMetrics } from '../train/metrics.js';
 
 /** How long lines are parsed before other work gets its turn, milliseconds. */
@@ -16,6 +19,7 @@ export interface RunRecord {
 	readonly config: Readonly<Record<string, unknown>>;
 	readonly steps: readonly StepMetrics[];
 	readonly tuning: readonly TuningMetrics[];
+	readonly instruments: readonly InstrumentMetrics[];
 	/** The last line was cut off by a crash and is not counted. */
 	readonly cutOff: boolean;
 }
@@ -24,10 +28,8 @@ export interface RunRecord {
 export async function readRun(directory: string): Promise<RunRecord> {
 	const file = join(directory, 'config.json');
 	const config = await readJson(file, { scope: 'report', fix: 'give the folder that training wrote' });
-	if (config === null || typeof config !== 'object' || Array.isArray(config)) {
-		throw new DataError('report', { file, rule: 'must hold a JSON object' });
-	}
-	return { config: config as Record<string, unknown>, ...(await readMetrics(join(directory, 'metrics.jsonl'))) };
+	if (!isObject(config)) throw new DataError('report', { file, rule: 'must hold an object', value: kindOf(config) });
+	return { config, ...(await readMetrics(join(directory, 'metrics.jsonl'))) };
 }
 
 /** The value as its schema has it. @throws {DataError} With the first violation. */
@@ -44,8 +46,8 @@ export function checked<Schema extends z.ZodType>(
 	const found = issue.input;
 	throw new DataError('report', {
 		file,
-		rule: `${path === '' ? 'the file' : path}: ${issue.message}`,
-		...(found === undefined || typeof found === 'object' ? {} : { value: String(found) }),
+		rule: `${path === '' ? 'the file' : path} ${ruleOf(issue)}`,
+		...(found === undefined ? {} : { value: shown(found) }),
 		fix: 'make it again with this version',
 	});
 }
@@ -53,6 +55,7 @@ export function checked<Schema extends z.ZodType>(
 async function readMetrics(file: string): Promise<Omit<RunRecord, 'config'>> {
 	const steps: StepMetrics[] = [];
 	const tuning: TuningMetrics[] = [];
+	const instruments: InstrumentMetrics[] = [];
 	let number = 0;
 	let broken: { readonly number: number; readonly cause: unknown } | undefined;
 	let since = performance.now();
@@ -71,6 +74,7 @@ async function readMetrics(file: string): Promise<Omit<RunRecord, 'config'>> {
 			}
 			const line = checked(file, `line ${number}`, MetricsLine, json);
 			if (line.kind === 'tuning') tuning.push(ascending(line, tuning, file, number));
+			else if (line.kind === 'instruments') instruments.push(ascending(line, instruments, file, number));
 			else steps.push(ascending(line, steps, file, number));
 			if (performance.now() - since > turn) {
 				await setImmediate();
@@ -88,7 +92,7 @@ async function readMetrics(file: string): Promise<Omit<RunRecord, 'config'>> {
 	if (broken !== undefined && broken.number !== number) {
 		throw new DataError('report', { file, rule: `line ${broken.number} must be JSON` }, { cause: broken.cause });
 	}
-	return { steps, tuning, cutOff: broken !== undefined };
+	return { steps, tuning, instruments, cutOff: broken !== undefined };
 }
 
 function ascending<Line extends MetricsLine>(line: Line, before: readonly Line[], file: string, number: number): Line {

@@ -10,16 +10,23 @@ import { copyToParquet } from '../files/duckdb-files.js';
 import { requirePath } from '../files/path.js';
 import { writeWhole, writeWholeFolder } from '../files/whole.js';
 import { type LongOperation, type Split, splits } from '../types.js';
-import { createFirstSeen, describeDecidingCode } from './deciding-codes.js';
+import { CodeSet, codeSetSql } from './code-set.js';
+import { createFirstSeen, describeDecidingCode, namedCodes } from './deciding-codes.js';
 import { commonTasks, TaskDefinition } from './definitions.js';
-import { drawIndexDates } from './draw-index-dates.js';
 import { writeHorizonLabels } from './horizon-labels.js';
+import { addIndexDays, createIndexTables } from './index-days.js';
+import { describeIndexRule, IndexRule, indexRuleName } from './index-rules.js';
 import { indexDatesFingerprint, readIndexDates, type TaskList, type TaskListEntry } from './read.js';
-import { addReadyLabels, readyFolder } from './ready-labels.js';
+import { addReadyLabels, readyFolder, readyRule } from './ready-labels.js';
 
 export const BuildTasksOptions = z.strictObject({
 	tasks: z.array(TaskDefinition).min(1),
-	/** Index dates drawn per patient. */
+	/** Which days are index dates; the default draws days with events. */
+	indexRules: z
+		.array(IndexRule)
+		.min(1)
+		.default([{ kind: 'random' }]),
+	/** Index dates drawn per patient by the rule `random`. */
 	perPatient: positiveInteger.default(4),
 	/** Days with events that a patient must have up to the index date. */
 	minHistoryDays: positiveInteger.default(3),
@@ -29,17 +36,23 @@ export const BuildTasksOptions = z.strictObject({
 	externalLabels: filePath.optional(),
 	/** Events on the index day and this many days after it belong to no target: a buffer against leaks. */
 	bufferDays: nonNegativeInteger.default(0),
+	/** Index dates so many days or fewer before the day of death are left out; 0 leaves out the day itself. */
+	dropDaysBeforeDeath: nonNegativeInteger.default(0),
+	/** Codes whose events neither encoders nor baselines may see. */
+	hideCodes: CodeSet.prefault({}),
+	/** Also hide every code of the history that nearly decides a label. */
+	hideDecidingCodes: z.boolean().default(false),
 	/** Codes of birth and death beside the usual ones. */
 	lifeCodes: LifeCodeOptions.prefault({}),
 });
 export type BuildTasksOptions = z.input<typeof BuildTasksOptions>;
 
 /**
- * Draws index dates and writes labels: `index_dates.parquet`, `tasks.json` and, per task and horizon, a folder in the MEDS
- * label schema.
+ * Chooses index dates and writes labels: `index_dates.parquet`, `index_rules.parquet` (which rule gave each, and the days since
+ * its anchor), `tasks.json` and, per task and horizon, a folder in the MEDS label schema.
  *
- * An index date is the last event time of a day with events, before the day of death and before the record's last day. A
- * target counts from the day after the index date up to `prediction_time + horizon`. A sample is positive when a matching
+ * An index date is the last event time of a day, or its end where the rule names a day without events; before the day of
+ * death and before the record's last day. A target counts from the day after the index date up to `prediction_time + horizon`. A sample is positive when a matching
  * event lies there, negative when none does and either the record reaches the horizon or the patient died before it, and
  * otherwise censored: left out and counted. Codes of the history that nearly decide a label are named, and warned of.
  *
@@ -59,6 +72,12 @@ export async function buildTasks(
 		throw new ConfigError(`[tasks] names must be unique but are ${names.join(', ')}`);
 	if (names.includes(readyFolder))
 		throw new ConfigError(`[tasks] name must not be ${readyFolder}, the folder of ready label sets; choose another`);
+	const ruleNames = config.indexRules.map(indexRuleName);
+	if (new Set(ruleNames).size !== ruleNames.length || ruleNames.includes(readyRule)) {
+		throw new ConfigError(
+			`[tasks] indexRules must have different names, none of them ${readyRule}, but have ${ruleNames.join(', ')}; give rules of one kind a name each`,
+		);
+	}
 	const lifeCodes = new LifeCodes(config.lifeCodes);
 	return writeWholeFolder(out, async (folder) => {
 		const dataset = await openMeds(meds);
@@ -66,7 +85,17 @@ export async function buildTasks(
 			operation.onProgress?.({ stage: 'index dates', done: 0, total: config.tasks.length + 1, unit: 'tasks' });
 			await loadEvents(database, dataset, lifeCodes);
 			const notes = [...dataset.notes, ...(await birthNotes(database, lifeCodes))];
-			await drawIndexDates(database, dataset, config, operation.signal);
+			await createIndexTables(database);
+			const indexRules: TaskList['indexRules'] = [];
+			for (const rule of config.indexRules) {
+				const counts = await addIndexDays(database, rule, config, lifeCodes, operation.signal);
+				indexRules.push({
+					name: indexRuleName(rule),
+					kind: rule.kind,
+					description: describeIndexRule(rule, config.perPatient),
+					...counts,
+				});
+			}
 			const subjectsWithoutIndexDates = await countWithout(database, dataset);
 			const entries: TaskListEntry[] = [];
 			for (const [i, task] of config.tasks.entries()) {
@@ -85,7 +114,15 @@ export async function buildTasks(
 					join(folder, 'index_dates.parquet'),
 				),
 			);
-			notes.push(...answerNotes(entries));
+			await database.run(
+				copyToParquet(
+					`SELECT subject_id, make_timestamp(t) AS prediction_time, rule, days_since_anchor FROM index_rules
+					ORDER BY subject_id, t, rule, days_since_anchor`,
+					join(folder, 'index_rules.parquet'),
+				),
+			);
+			const hiddenCodes = await codesToHide(database, config, entries);
+			notes.push(...ruleNotes(indexRules), ...answerNotes(entries, hiddenCodes));
 			for (const note of notes) operation.onWarning?.(note);
 			const counts = await database.rows('SELECT split, count(*)::INTEGER AS n FROM index_dates GROUP BY split');
 			const countOf = (split: Split) => Number(counts.find((row) => row.split === split)?.n ?? 0);
@@ -96,16 +133,12 @@ export async function buildTasks(
 				splitting: dataset.splits,
 				indexDatesFingerprint: indexDatesFingerprint(await readIndexDates(folder)),
 				lifeCodes: lifeCodes.given,
-				rule:
-					`up to ${config.perPatient} days with events per patient, drawn with seed ${config.seed}, after at least ${config.minHistoryDays} such days, ` +
-					`before the day of death and the last day of the record; prediction time is the last event of the day, inclusive${
-						config.bufferDays === 0
-							? ''
-							: `; events on that day and ${config.bufferDays} days after it belong to no target`
-					}`,
+				rule: describeRules(config),
 				indexDates: { train: countOf('train'), tuning: countOf('tuning'), held_out: countOf('held_out') },
 				subjectsWithoutIndexDates,
-				tasks: entries,
+				indexRules,
+				hiddenCodes,
+				tasks: entries.map((entry) => ({ ...entry, decidingCodes: entry.decidingCodes.slice(0, namedCodes) })),
 				notes,
 			};
 			await writeWhole(join(folder, 'tasks.json'), `${JSON.stringify(list, undefined, '\t')}\n`);
@@ -157,13 +190,54 @@ async function countWithout(database: Database, dataset: MedsDataset): Promise<R
 	return { train: without('train'), tuning: without('tuning'), held_out: without('held_out') };
 }
 
-/** What of the history may hold the answer. */
-function answerNotes(entries: readonly TaskListEntry[]): string[] {
-	return entries
-		.filter(({ decidingCodes }) => decidingCodes.length > 0)
-		.map(
-			({ label, horizonDays, decidingCodes }) =>
-				`the answer may stand in the history of ${label}${horizonDays === null ? '' : `, ${horizonDays} days`}: ` +
-				`${decidingCodes.map(describeDecidingCode).join('; ')}; a buffer between history and target (bufferDays, --buffer-days) keeps out what is written down with the event`,
+function describeRules({ indexRules, perPatient, seed, ...config }: z.output<typeof BuildTasksOptions>): string {
+	const rules = indexRules.map((rule) => describeIndexRule(rule, perPatient)).join('; ');
+	const days = indexRules.every(({ kind }) => kind === 'random') ? 'such days' : 'days with events';
+	const isDrawn = indexRules.some((rule) => rule.kind === 'random' || rule.perPatient !== undefined);
+	const death = config.dropDaysBeforeDeath === 0 ? '' : `, and the ${config.dropDaysBeforeDeath} days before it,`;
+	const buffer =
+		config.bufferDays === 0 ? '' : `; events on that day and ${config.bufferDays} days after it belong to no target`;
+	return (
+		`${rules}${isDrawn ? `, drawn with seed ${seed}` : ''}, after at least ${config.minHistoryDays} ${days}, ` +
+		`before the day of death${death} and the last day of the record; prediction time is the last event of the day, inclusive${buffer}`
+	);
+}
+
+/** Rules that gave nothing. */
+function ruleNotes(rules: TaskList['indexRules']): string[] {
+	return rules
+		.filter(({ dates }) => dates === 0)
+		.map(({ name, matchingEvents, description }) =>
+			matchingEvents === 0
+				? `index rule ${name}: no event of the data matches its codes (${description})`
+				: `index rule ${name}: no day is left (${description})`,
 		);
+}
+
+/** Codes of the data that are to be hidden, ascending. */
+async function codesToHide(
+	database: Database,
+	{ hideCodes, hideDecidingCodes }: z.output<typeof BuildTasksOptions>,
+	entries: readonly TaskListEntry[],
+): Promise<string[]> {
+	const named = await database.rows(`SELECT DISTINCT code FROM all_events WHERE ${codeSetSql(hideCodes)}`);
+	const deciding = hideDecidingCodes
+		? entries.flatMap(({ decidingCodes }) => decidingCodes.map(({ code }) => code))
+		: [];
+	return [...new Set([...named.map(({ code }) => String(code)), ...deciding])].sort();
+}
+
+/** What of the history may hold the answer, and what of that is hidden. */
+function answerNotes(entries: readonly TaskListEntry[], hiddenCodes: readonly string[]): string[] {
+	const hidden = new Set(hiddenCodes);
+	const open = entries.flatMap(({ label, horizonDays, decidingCodes }) => {
+		const seen = decidingCodes.filter(({ code }) => !hidden.has(code)).slice(0, namedCodes);
+		if (seen.length === 0) return [];
+		return [
+			`the answer may stand in the history of ${label}${horizonDays === null ? '' : `, ${horizonDays} days`}: ` +
+				`${seen.map(describeDecidingCode).join('; ')}; a buffer between history and target (bufferDays, --buffer-days) keeps out what is written down with the event`,
+		];
+	});
+	if (hidden.size === 0) return open;
+	return [...open, `events of ${hidden.size} codes are hidden from encoders and baselines: ${hiddenCodes.join(', ')}`];
 }

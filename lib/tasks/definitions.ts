@@ -3,6 +3,7 @@ import { diseaseAxes } from '../cohort/disease-axes.js';
 import { cohortName } from '../cohort/simulate.js';
 import { positiveInteger } from '../config.js';
 import type { MedsDataset } from '../data/meds.js';
+import { describeCodeSet, SomeCodes } from './code-set.js';
 
 /** What is predicted: whether one of some codes occurs within a horizon. */
 export const TaskDefinition = z.strictObject({
@@ -12,7 +13,7 @@ export const TaskDefinition = z.strictObject({
 	label: z.string(),
 	/** `event`: may have happened before. `incident`: patients whose history already holds it are left out. */
 	kind: z.enum(['event', 'incident']),
-	codes: z.strictObject({ exact: z.array(z.string()).default([]), prefix: z.array(z.string()).default([]) }),
+	codes: SomeCodes,
 	horizonsDays: z.array(positiveInteger).min(1).default([30, 180, 365]),
 });
 export type TaskDefinition = z.infer<typeof TaskDefinition>;
@@ -67,7 +68,6 @@ export function definitionsFor(dataset: MedsDataset): TaskDefinition[] {
 
 /** One sentence for the report. */
 export function describeTask(task: TaskDefinition): string {
-	const codes = [...task.codes.exact, ...task.codes.prefix.map((prefix) => `${prefix}*`)].join(', ');
 	const incident = task.kind === 'incident' ? ', in patients whose history does not hold it' : '';
-	return `${codes} from the day after the index date up to the horizon${incident}`;
+	return `${describeCodeSet(task.codes)} from the day after the index date up to the horizon${incident}`;
 }

@@ -2,26 +2,17 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { floorDaysSql } from '../data/day-sql.js';
 import { type LifeCodes, standardLifeCodes } from '../data/life-codes.js';
-import { type Database, quoted } from '../data/query.js';
-import { ConfigError } from '../errors.js';
+import type { Database } from '../data/query.js';
 import { copyToParquet } from '../files/duckdb-files.js';
 import { microsecondsPerDay } from '../types.js';
+import { codeSetSql, isInCodeSet } from './code-set.js';
 import { decidingCodes } from './deciding-codes.js';
 import { describeTask, type TaskDefinition } from './definitions.js';
 import { labelColumns } from './load-labels.js';
 import type { TaskListEntry } from './read.js';
 
-function matches(task: TaskDefinition): string {
-	return [
-		...task.codes.exact.map((code) => `code = ${quoted(code)}`),
-		...task.codes.prefix.map((prefix) => `starts_with(code, ${quoted(prefix)})`),
-	].join(' OR ');
-}
-
 /**
  * Writes the labels of one task, a folder for each horizon. Needs the tables events, subjects, index_dates and first_seen.
- *
- * @throws {ConfigError} For a task without codes.
  */
 export async function writeHorizonLabels(
 	database: Database,
@@ -30,11 +21,10 @@ export async function writeHorizonLabels(
 	bufferDays: number,
 	lifeCodes: LifeCodes,
 ): Promise<TaskListEntry[]> {
-	if (definition.codes.exact.length + definition.codes.prefix.length === 0) {
-		throw new ConfigError(`[tasks] ${definition.name}: codes must name at least one code or prefix but names none`);
-	}
 	const task = await withDeaths(database, definition, lifeCodes);
-	await database.run(`CREATE OR REPLACE TEMP TABLE hits AS SELECT subject_id, time FROM events WHERE ${matches(task)}`);
+	await database.run(
+		`CREATE OR REPLACE TEMP TABLE hits AS SELECT subject_id, time FROM events WHERE ${codeSetSql(task.codes)}`,
+	);
 	const [hits] = await database.rows('SELECT count(*)::INTEGER AS n FROM hits');
 	const entries: TaskListEntry[] = [];
 	for (const horizon of task.horizonsDays) {
@@ -93,8 +83,6 @@ export async function writeHorizonLabels(
 async function withDeaths(database: Database, task: TaskDefinition, lifeCodes: LifeCodes): Promise<TaskDefinition> {
 	if (!task.codes.exact.includes(standardLifeCodes.death)) return task;
 	const rows = await database.rows(`SELECT DISTINCT code FROM events WHERE ${lifeCodes.deathSql()} ORDER BY code`);
-	const own = (code: string) =>
-		task.codes.exact.includes(code) || task.codes.prefix.some((prefix) => code.startsWith(prefix));
-	const further = rows.map(({ code }) => String(code)).filter((code) => !own(code));
+	const further = rows.map(({ code }) => String(code)).filter((code) => !isInCodeSet(task.codes, code));
 	return { ...task, codes: { ...task.codes, exact: [...task.codes.exact, ...further] } };
 }

@@ -66,6 +66,24 @@ export const TaskList = z.strictObject({
 	indexDates: splitCounts,
 	/** Subjects with events for whom the rule left no index date. */
 	subjectsWithoutIndexDates: splitCounts,
+	/** What each rule gave; an index date may come from several. Empty in folders of before there were rules. */
+	indexRules: z
+		.array(
+			z.strictObject({
+				name: z.string(),
+				kind: z.string(),
+				description: z.string(),
+				dates: z.int(),
+				patients: z.int(),
+				/** Events that match the rule's codes; null for a rule without codes. */
+				matchingEvents: z.int().nullable(),
+				/** Index dates that are left out since death was near. */
+				beforeDeath: z.int(),
+			}),
+		)
+		.default([]),
+	/** Codes whose events neither encoders nor baselines may see, ascending. */
+	hiddenCodes: z.array(z.string()).default([]),
 	tasks: z.array(TaskListEntry),
 	/** What to know about the data and the tasks. */
 	notes: z.array(z.string()),
@@ -213,4 +231,9 @@ export function readLabelFiles(
 /** Key of a sample, for joins. */
 export function sampleKey({ subjectId, predictionTime }: IndexDate): string {
 	return `${subjectId}@${predictionTime}`;
+}
+
+/** SHA-256 over hidden codes, as a file of states holds it; of none `none`. */
+export function hiddenCodesFingerprint(codes: readonly string[]): string {
+	return codes.length === 0 ? 'none' : createHash('sha256').update(JSON.stringify(codes)).digest('hex');
 }

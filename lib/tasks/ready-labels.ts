@@ -11,10 +11,12 @@ import type { TaskListEntry } from './read.js';
 
 /** Folder of the ready label sets below that of the tasks, and the beginning of their names. */
 export const readyFolder = 'external';
+/** What gave the index dates of ready label sets. */
+export const readyRule = 'ready-labels';
 
 /**
  * Adds label sets that came with the data: each is read strictly, its index dates join the others, and what is left out is
- * counted. Needs the tables all_events, subject_splits, index_dates and first_seen.
+ * counted. Needs the tables all_events, subject_splits, index_dates, index_rules and first_seen.
  *
  * @param shards - Files of the data set relative to its data folder.
  * @throws {DataError} As {@link findLabelSets} and {@link loadLabels}, and for a set with no subject of this data set.
@@ -51,6 +53,10 @@ export async function addReadyLabels(
 		await database.run(
 			`INSERT INTO index_dates SELECT l.subject_id, l.t, s.split FROM labels l JOIN subject_splits s USING (subject_id)
 			ANTI JOIN index_dates i ON i.subject_id = l.subject_id AND i.t = l.t`,
+		);
+		await database.run(
+			`INSERT INTO index_rules SELECT DISTINCT l.subject_id, l.t, '${readyRule}', NULL::INTEGER FROM labels l
+			ANTI JOIN index_rules i ON i.subject_id = l.subject_id AND i.t = l.t AND i.rule = '${readyRule}'`,
 		);
 		const directory = join(readyFolder, name);
 		await mkdir(join(folder, directory), { recursive: true });

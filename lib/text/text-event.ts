@@ -1,4 +1,5 @@
 import { DataError } from '../errors.js';
+import { kindOf } from '../found.js';
 import type { Microseconds } from '../types.js';
 
 /** One event of a patient as the serialisers read it (paper.md 1.5 rule 1; the names are those of MEDS in camel case). */
@@ -46,7 +47,7 @@ export function checkTextEvent(event: TextEvent, index: number): void {
 			file: `event ${index}`,
 			column: 'time',
 			rule: 'must be a bigint of microseconds since 1970-01-01, or null for a static event,',
-			value: typeof time,
+			value: kindOf(time),
 		});
 	}
 	if (typeof code !== 'string' || code === '') {
@@ -54,7 +55,7 @@ export function checkTextEvent(event: TextEvent, index: number): void {
 			file: `event ${index}`,
 			column: 'code',
 			rule: 'must be a text that is not empty',
-			value: code === '' ? 'an empty one' : typeof code,
+			value: code === '' ? 'an empty one' : kindOf(code),
 		});
 	}
 	if (numericValue !== undefined && numericValue !== null && typeof numericValue !== 'number') {
@@ -62,7 +63,7 @@ export function checkTextEvent(event: TextEvent, index: number): void {
 			file: `event ${index}`,
 			column: 'numericValue',
 			rule: 'must be a number, or the value would be lost',
-			value: typeof numericValue,
+			value: kindOf(numericValue),
 			fix: 'convert the column to float32, and put texts into textValue',
 		});
 	}

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { VocabularyError } from '../errors.js';
 import { parseJson } from '../files/json.js';
 import { makeFolder, writeWhole } from '../files/whole.js';
+import { isObject, kindOf } from '../found.js';
 
 /** Files of a model's folder that belong to its tokenizer; the same that an export copies. */
 export const tokenizerFileNames = [
@@ -60,10 +61,11 @@ export function tokenizerText({ directory, contents }: TokenizerFiles, name: Tok
 /** A file as JSON, an object. @throws {VocabularyError} When it is missing, not JSON, or not an object. */
 export function tokenizerJson(files: TokenizerFiles, name: TokenizerFileName): Readonly<Record<string, unknown>> {
 	const text = tokenizerText(files, name);
-	let found = 'is none';
+	let found: string;
 	try {
 		const json: unknown = parseJson(text);
-		if (typeof json === 'object' && json !== null && !Array.isArray(json)) return json as Record<string, unknown>;
+		if (isObject(json)) return json;
+		found = `is ${kindOf(json)}`;
 	} catch (cause) {
 		found = `cannot be read: ${(cause as Error).message}`;
 	}

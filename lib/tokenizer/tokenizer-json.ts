@@ -1,5 +1,7 @@
 import { z } from 'zod';
+import { ruleOf } from '../config.js';
 import { VocabularyError } from '../errors.js';
+import { isObject, shown } from '../found.js';
 import { byteSymbols } from './byte-symbols.js';
 
 /** A token that is found in the text before it is split into pieces, such as `<|im_end|>`. */
@@ -17,7 +19,6 @@ export type AddedToken = z.output<typeof AddedToken>;
 
 type Merge = string | readonly [string, string];
 
-const isObject = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value);
 const none = z.literal('').nullish();
 // Only what decides the ids; vocabulary and merges are too long for a schema per entry and are checked below.
 const TokenizerJson = z.looseObject({
@@ -54,7 +55,7 @@ export function parseTokenizerJson(json: unknown, file: string): TokenizerJson {
 	if (!parsed.success) {
 		const issue = parsed.error.issues[0]!;
 		throw new VocabularyError(
-			`[tokenizer] ${file}: ${issue.path.join('.') || 'the file'} must be that of a byte-level BPE (${issue.message}) but is ${shortly(issue.input)}; only tokenizers of the Qwen kind are supported`,
+			`[tokenizer] ${file}: ${issue.path.join('.') || 'the file'} must be that of a byte-level BPE (${ruleOf(issue)}) but is ${shown(issue.input)}; only tokenizers of the Qwen kind are supported`,
 		);
 	}
 	return parsed.data;
@@ -91,11 +92,6 @@ export function checkTokens({ model, added_tokens }: TokenizerJson, file: string
 	for (const [rank, merge] of model.merges.entries()) {
 		const [left, right, ...rest] = typeof merge === 'string' ? merge.split(' ') : merge;
 		if (left === undefined || right === undefined || rest.length > 0 || !Object.hasOwn(model.vocab, left + right))
-			refuse('merges must be two tokens whose join is a token', `merge ${rank} is ${shortly(merge)}`);
+			refuse('merges must be two tokens whose join is a token', `merge ${rank} is ${shown(merge)}`);
 	}
-}
-
-function shortly(value: unknown): string {
-	const text = JSON.stringify(value) ?? 'missing';
-	return text.length <= 80 ? text : `${text.slice(0, 80)}...`;
 }

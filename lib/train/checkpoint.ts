@@ -1,14 +1,16 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { ruleOf } from '../config.js';
 import { CheckpointError, DataError, OutputError } from '../errors.js';
 import { sha256OfFile } from '../files/hash.js';
 import { readJson } from '../files/json.js';
 import { removeUnfinishedIn } from '../files/names.js';
 import { makeFolder, replaceFolder, writeWhole } from '../files/whole.js';
+import { isObject, shown } from '../found.js';
 import type { NativeStateKind } from '../native.js';
 import { packageVersion } from '../package-version.js';
-import type { RunConfig } from './run-config.js';
+import { RunConfig } from './run-config.js';
 
 /** What this version writes and reads. */
 const formatVersion = 2;
@@ -74,10 +76,12 @@ export async function readCheckpoint(
 	}
 	const state = CheckpointState.safeParse(json);
 	if (!state.success) {
-		const issue = state.error.issues[0];
-		return { damage: `state.json: ${issue?.path.join('.')} ${issue?.message}` };
+		const issue = state.error.issues[0]!;
+		return { damage: `state.json: ${issue.path.join('.') || 'the file'} ${ruleOf(issue)}` };
 	}
-	const difference = firstDifference(unextended(state.data.run), unextended(run), '');
+	// Options that did not exist when it was written are filled in, as they are in config.json.
+	const saved = RunConfig.safeParse(state.data.run);
+	const difference = firstDifference(unextended(saved.data ?? state.data.run), unextended(run), '');
 	if (difference !== undefined) {
 		throw new CheckpointError(
 			`[checkpoint] ${directory} must be of this run but was made with another configuration: ${difference}`,
@@ -147,7 +151,7 @@ export async function writeCheckpoint(
 
 /** A configuration without how far the run was extended, which changes nothing of the steps before. */
 function unextended(run: unknown): unknown {
-	return typeof run === 'object' && run !== null ? { ...run, extendedTo: undefined } : run;
+	return isObject(run) ? { ...run, extendedTo: undefined } : run;
 }
 
 /** First place at which two JSON values differ: `train.seed (2, here 1)`. */
@@ -165,5 +169,5 @@ function firstDifference(found: unknown, expected: unknown, path: string): strin
 		return undefined;
 	}
 	if (found === expected) return undefined;
-	return `${path} is ${JSON.stringify(found)}, in config.json it is ${JSON.stringify(expected)}`;
+	return `${path} is ${shown(found)}, in config.json it is ${shown(expected)}`;
 }

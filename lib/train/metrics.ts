@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { CollapseMonitors } from '../objective/collapse-monitors.js';
+import { InstrumentMetrics } from './instruments/metrics.js';
 
 /** One optimiser step: a line of `metrics.jsonl` with `kind: "train"`. */
 export const StepMetrics = z.strictObject({
@@ -45,5 +46,8 @@ export const TuningMetrics = z.strictObject({
 });
 export type TuningMetrics = z.infer<typeof TuningMetrics>;
 
-export const MetricsLine = z.discriminatedUnion('kind', [StepMetrics, TuningMetrics]);
+/** A line with the losses of training or tuning batches. */
+export type LossLine = StepMetrics | TuningMetrics;
+
+export const MetricsLine = z.discriminatedUnion('kind', [StepMetrics, TuningMetrics, InstrumentMetrics]);
 export type MetricsLine = z.infer<typeof MetricsLine>;

@@ -1,5 +1,14 @@
 import { z } from 'zod';
+import { isObject } from '../found.js';
 import { TrainConfig } from './train-config.js';
+
+/** What a run did whose configuration lacks an option, where the default has become another since. */
+const formerDefaults = { computeDtype: 'float32', instruments: null };
+/** The options of a run, which may be from before some of them existed. */
+const SavedTrainConfig = z.preprocess(
+	(saved) => (isObject(saved) ? { ...formerDefaults, ...saved } : saved),
+	TrainConfig,
+);
 
 /** `config.json` of a run folder: what the run is, and which data and initial weights it was made with. */
 export const RunConfig = z.strictObject({
@@ -8,7 +17,7 @@ export const RunConfig = z.strictObject({
 	/** Version of this package. */
 	package: z.string(),
 	torch: z.string(),
-	train: TrainConfig,
+	train: SavedTrainConfig,
 	/** Updates of a run that was extended; its schedules end at `train.steps`. Absent in one that was not. */
 	extendedTo: z.int().positive().optional(),
 	/** sha256 over the files of `train.initialWeights`; null without. */

@@ -1,15 +1,17 @@
 import { z } from 'zod';
-import { filePath, fraction, nonNegativeInteger, positiveInteger, seed } from '../config.js';
+import { filePath, float32Number, fraction, nonNegativeInteger, positiveInteger, seed } from '../config.js';
+import { machineComputeDtype } from '../model/compute-dtype.js';
 import { Qwen3Shape } from '../model/qwen3-config.js';
 import { adamW, clipsInTime, needsTime } from '../model/step-options.js';
 import { Objective } from '../objective/objective.js';
+import { InstrumentOptions } from './instruments/options.js';
 import { Trainable } from './trainable.js';
 
 /** AdamW with two decay groups: matrices decay, norms and biases do not. */
 export const OptimizerConfig = z
 	.strictObject({
 		/** Peak of the schedule. Ours, for small models from scratch. */
-		learningRate: z.number().positive().default(1e-3),
+		learningRate: float32Number.positive().default(1e-3),
 		...adamW,
 		/** Share of the steps in which the learning rate rises from 0 linearly. */
 		warmupFraction: fraction.default(0.03),
@@ -36,8 +38,8 @@ const options = z.strictObject({
 	microBatches: positiveInteger.default(1),
 	steps: positiveInteger.default(400),
 	optimizer: OptimizerConfig.prefault({}),
-	/** dtype of forward and backward and of a frozen base. */
-	computeDtype: z.enum(['float32', 'bfloat16']).default('float32'),
+	/** dtype of forward and backward and of a frozen base; by default what this machine is faster in. */
+	computeDtype: z.enum(['float32', 'bfloat16']).default(() => machineComputeDtype().dtype),
 	/**
 	 * dtype of trained parameters, their moments and their EMA; 16 bytes a parameter or, with stochastic rounding, 8. With
 	 * LoRA they are float32.
@@ -53,6 +55,8 @@ const options = z.strictObject({
 	tuningEvery: nonNegativeInteger.default(50),
 	/** Batches of one evaluation on the tuning split; the same ones every time. */
 	tuningBatches: positiveInteger.default(8),
+	/** Loss by kind of token and R² of a known state, read on a few tuning patients; null reads nothing. */
+	instruments: InstrumentOptions.nullable().prefault({}),
 	/** Steps between two checkpoints; 0 only at the end. */
 	checkpointEvery: nonNegativeInteger.default(100),
 	/** Whether a checkpoint is a copy in memory, written while training goes on, or training waits and no memory is taken. */

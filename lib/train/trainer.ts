@@ -10,6 +10,9 @@ import { CheckpointWriter } from './checkpoint-writer.js';
 import { CollapseWatch } from './collapse-warning.js';
 import { requireMemory } from './fit.js';
 import { checkpointModel, initialModel, planRun } from './initial-model.js';
+import { Instruments } from './instruments/instruments.js';
+import type { InstrumentMetrics } from './instruments/metrics.js';
+import { isReadingDue, readingTokens } from './instruments/options.js';
 import { lossOptionsAt, samplerOptions } from './loss-options.js';
 import type { StepMetrics, TuningMetrics } from './metrics.js';
 import { requireSameData } from './open-model.js';
@@ -36,6 +39,7 @@ export class Trainer {
 	readonly folder: RunFolder;
 	#step: number;
 	#lastTuning: TuningMetrics | undefined;
+	#lastInstruments: InstrumentMetrics | undefined;
 
 	private constructor(folder: RunFolder, model: WorldModel, step: number) {
 		this.folder = folder;
@@ -105,6 +109,11 @@ export class Trainer {
 		return this.#lastTuning;
 	}
 
+	/** Newest reading of the instruments. */
+	get lastInstruments(): InstrumentMetrics | undefined {
+		return this.#lastInstruments;
+	}
+
 	get config(): TrainConfig {
 		return this.folder.config.train;
 	}
@@ -127,6 +136,12 @@ export class Trainer {
 		const writer = new CheckpointWriter(this.folder, this.model, operation.onWarning ?? (() => {}));
 		const watch = new CollapseWatch(operation.onWarning ?? (() => {}));
 		for (const line of kept) if (line.kind === 'train' && line.collapse !== undefined) watch.recall(line.collapse);
+		const instruments = await this.#openInstruments(store);
+		const read = async () => {
+			if (instruments === undefined) return;
+			this.#lastInstruments = await instruments.read(this.model, this.#step, operation.signal);
+			await metrics.write(this.#lastInstruments);
+		};
 		let savedAt = this.#step;
 		const save = async () => {
 			if (savedAt === this.#step) return undefined;
@@ -136,6 +151,7 @@ export class Trainer {
 		let checkpointMs: number | undefined;
 		let whole = false;
 		try {
+			if (this.#step === 0 && !kept.some(({ kind }) => kind === 'instruments')) await read();
 			let waiting = performance.now();
 			for await (const batches of microBatches(
 				store,
@@ -161,6 +177,7 @@ export class Trainer {
 					this.#lastTuning = await this.#tuning(store, operation.signal);
 					if (this.#lastTuning !== undefined) await metrics.write(this.#lastTuning);
 				}
+				if (isReadingDue(config, this.#step, steps)) await read();
 				if (isDue(this.#step, config.checkpointEvery, steps)) checkpointMs = await save();
 				waiting = performance.now();
 			}
@@ -249,6 +266,11 @@ export class Trainer {
 			peakRssBytes: process.resourceUsage().maxRSS * 1024,
 			...(result.collapse === null ? {} : { collapse: result.collapse }),
 		};
+	}
+
+	async #openInstruments(store: TokenStore): Promise<Instruments | undefined> {
+		const tokens = readingTokens(this.config);
+		return tokens === 0 ? undefined : Instruments.open(store, this.config, this.model, tokens);
 	}
 
 	async #tuning(store: TokenStore, signal: AbortSignal | undefined): Promise<TuningMetrics | undefined> {

@@ -7,6 +7,7 @@ const lib = fileURLToPath(new URL('../../../lib', import.meta.url));
 /** Who may import whom: a room imports only from rooms before it (docs/adr/0001). */
 const order = [
 	'errors',
+	'found',
 	'types',
 	'package-version',
 	'random',

@@ -64,6 +64,7 @@ t.test('the public API is frozen: a name is added on purpose, and taken away in 
 		'probeFeatures',
 		'readEmbeddings',
 		'readIndexDates',
+		'readIndexRules',
 		'readLabels',
 		'readRollout',
 		'readTaskList',

@@ -1,5 +1,5 @@
 import { type CollapseMonitor, collapseMonitors, monitorCharts } from '../../objective/collapse-monitors.js';
-import type { MetricsLine } from '../../train/metrics.js';
+import type { LossLine } from '../../train/metrics.js';
 import { curvesOf, monitorPick } from '../curves.js';
 import { html, nothing } from '../html.js';
 import { type CurveSeries, type LineChart, lineChart } from '../line-chart.js';
@@ -49,7 +49,7 @@ export function collapseSection({ runs }: ReportData): Section | undefined {
 		};
 	}
 	const rows = watched.map(({ label, steps, tuning }): Row => {
-		const seen = (lines: readonly MetricsLine[]) => lines.findLast(({ collapse }) => collapse !== undefined);
+		const seen = (lines: readonly LossLine[]) => lines.findLast(({ collapse }) => collapse !== undefined);
 		const last = seen(tuning) ?? seen(steps)!;
 		return {
 			cells: [

@@ -111,8 +111,8 @@ t.test('sequences are read from JSON lines and Arrow alike; what is wrong is nam
 	await refused('[]', /line 1 must hold at least one token id/);
 	await refused('[1, 100]', /line 1 must hold token ids in \[0, 100\) but found 100/);
 	await refused('[1.5]', /but found 1.5/);
-	await refused('["1"]', /but found a JSON string/);
-	await refused('{"ids": [1]}', /must be an array of token ids, or an object with one in "tokens"/);
+	await refused('["1"]', /but found a text in place of one/);
+	await refused('{"ids": [1]}', /must be a list of token ids, or an object with one in "tokens"/);
 	await t.rejects(read(join(folder, 'none')), { code: 'EHR_JEPA_DATA', message: /must be readable/ });
 	writeFileSync(arrow, tableToIPC(new Table({ ids: lists }), 'file'));
 	await t.rejects(read(arrow), { message: /must have a column tokens but found ids/ });

@@ -102,7 +102,7 @@ t.test('each rule of the format has an error that names tensor, rule and value',
 		a.bytes,
 	);
 	await refused(/header must be JSON/, '{"a":');
-	await refused(/header must be a JSON object/, '[1]');
+	await refused(/header must be an object of tensors but is a list/, '[1]');
 	await refused(/__metadata__ must map text to text/, { __metadata__: { x: 1 }, ...good });
 	writeFileSync(file, Buffer.concat([Buffer.from([255, 255, 255, 255, 255, 255, 255, 127]), data]));
 	await t.rejects(readSafetensorsHeader(file), { message: /header length must fit the file/ });

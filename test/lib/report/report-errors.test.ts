@@ -66,7 +66,7 @@ t.test('malformed input is refused with file and rule', async (t) => {
 		'no such run',
 		async ({ input }) => writeFile(join(input.runs[0]!.directory, 'config.json'), '[]'),
 		/config\.json$/,
-		/JSON object/,
+		/must hold an object/,
 	);
 	await refused(
 		'a metrics line with an unknown kind',

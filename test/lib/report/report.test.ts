@@ -275,3 +275,25 @@ t.test('text of the input never becomes markup', async (t) => {
 		{ numRuns: 25, seed: 7 },
 	);
 });
+
+t.test('the loss by kind of token is drawn against simple predictors', async (t) => {
+	const { page, metrics } = await report(t);
+	const section = page.slice(page.indexOf('<section id="instruments">'));
+	const last = metrics.sft!.findLast((line) => line.kind === 'instruments')!;
+	const rows = tableRows(section, 'Last reading: nats per token by kind');
+	const row = rows.find(([name]) => textOf(name!) === 'SFT')!;
+	t.same(
+		row.slice(1).flatMap((cell) => numbersOf(cell).map(({ value }) => value)),
+		[
+			...(['value', 'code', 'diagnosis', 'death'] as const).map((kind) => last.losses![kind]!.loss),
+			last.valueReferences!.byCode,
+			last.valueReferences!.byPrevious,
+			last.valueReferences!.linear,
+		],
+	);
+	t.match(section, /P\(bin \| code, previous bin\)<\/text>/, 'a horizontal line with its name');
+	t.match(section, 'id="loss-of-diagnosis-title"');
+	t.notMatch(section, 'id="loss-of-death-title"', 'five tokens are no curve');
+	t.match(section, 'id="state-probe-title"');
+	t.notMatch((await report(t, { simulated: false })).page, 'id="state-probe-title"', 'nobody knows the state');
+});

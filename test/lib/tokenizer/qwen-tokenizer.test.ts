@@ -121,7 +121,7 @@ t.test('a tokenizer that cannot be used is refused by name', async (t) => {
 	await refused('no file', {}, /vocab\.json is missing \(found: none of them\)/);
 	await refused('half of the slow files', { 'vocab.json': {} }, /merges\.txt is missing|must name the added tokens/);
 	await refused('broken JSON', { 'tokenizer.json': '{"model": ' }, /tokenizer\.json must be a JSON object but cannot/);
-	await refused('no object', { 'tokenizer.json': '[]' }, /tokenizer\.json must be a JSON object but is none/);
+	await refused('no object', { 'tokenizer.json': '[]' }, /tokenizer\.json must be a JSON object but is a list/);
 	await refused('empty', { 'tokenizer.json': '{}' }, /must be that of a byte-level BPE .* but is missing/);
 	await refused(
 		'WordPiece',

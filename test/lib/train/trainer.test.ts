@@ -62,7 +62,7 @@ t.test('a run explains itself: config, metrics of both kinds, checkpoints', asyn
 		lines.filter(({ kind }) => kind === 'tuning').map(({ step }) => step),
 		[4, 8],
 	);
-	const last = lines.findLast(({ kind }) => kind === 'train')!;
+	const last = lines.findLast((line) => line.kind === 'train')!;
 	t.ok(last.collapse!.targetStd > 0);
 	t.ok(last.collapse!.targetEncoderDistance > 0);
 	t.same(
