@@ -1,28 +1,46 @@
+import type { DuckDBIntegerVector } from '@duckdb/node-api';
+import { floorDaysSql } from '../data/day-sql.js';
 import type { LifeCodes } from '../data/life-codes.js';
 import { eventsSql, type MedsDataset } from '../data/meds.js';
-import { type Database, withDatabase } from '../data/query.js';
+import { type Database, quoted, withDatabase } from '../data/query.js';
 import type { IndexDateRow } from '../tasks/read.js';
+import type { Microseconds } from '../types.js';
 
 /** Codes in a baseline: those that at least this many training patients have. */
 export const minPatients = 5;
 
+/** What baselines are made from. */
+export interface BaselineInput {
+	readonly dataset: MedsDataset;
+	readonly indexDates: readonly IndexDateRow[];
+	readonly lifeCodes: LifeCodes;
+	/** Codes whose events are not to be seen. */
+	readonly hiddenCodes?: readonly string[] | undefined;
+	/** (index dates,) only events from then on are seen, beside static ones; undefined where none is. Absent: the whole record. */
+	readonly since?: readonly (Microseconds | undefined)[] | undefined;
+	readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * Runs `work` on the tables that baselines are made of: `events` (subject_id, time in microseconds, code, value), `index_dates` (i,
- * subject_id, t in microseconds), and `train` (subject_id).
+ * subject_id, t and since in microseconds), and `train` (subject_id).
  */
 export async function withBaselineTables<T>(
-	dataset: MedsDataset,
-	indexDates: readonly IndexDateRow[],
+	{ dataset, indexDates, hiddenCodes = [], since }: BaselineInput,
 	work: (database: Database) => Promise<T>,
 ): Promise<T> {
 	return withDatabase({}, async (database) => {
-		await database.run(`CREATE TABLE events AS SELECT subject_id, time, code, value FROM (${eventsSql(dataset)})`);
-		await database.run('CREATE TABLE index_dates (i INTEGER, subject_id BIGINT, t BIGINT)');
+		const seen = hiddenCodes.length === 0 ? '' : `WHERE code NOT IN (${hiddenCodes.map(quoted).join(', ')})`;
+		await database.run(
+			`CREATE TABLE events AS SELECT subject_id, time, code, value FROM (${eventsSql(dataset)}) ${seen}`,
+		);
+		await database.run('CREATE TABLE index_dates (i INTEGER, subject_id BIGINT, t BIGINT, since BIGINT)');
 		const appender = await database.connection.createAppender('index_dates');
 		for (const [i, { subjectId, predictionTime }] of indexDates.entries()) {
 			appender.appendInteger(i);
 			appender.appendBigInt(subjectId);
 			appender.appendBigInt(predictionTime);
+			appender.appendBigInt(since === undefined ? earliest : (since[i] ?? predictionTime + 1n));
 			appender.endRow();
 		}
 		appender.closeSync();
@@ -35,6 +53,25 @@ export async function withBaselineTables<T>(
 		trainAppender.closeSync();
 		return work(database);
 	});
+}
+
+// Before every event.
+const earliest = -(2n ** 63n) + 1n;
+
+/** Tells the age in years of each index date whose subject has a birth. Needs the tables events and index_dates. */
+export async function eachAge(
+	database: Database,
+	lifeCodes: LifeCodes,
+	visit: (row: number, years: number) => void,
+	signal?: AbortSignal,
+): Promise<void> {
+	const ages = `SELECT i.i, (${floorDaysSql('i.t - min(b.time)')})::INTEGER AS days FROM index_dates i
+			JOIN (SELECT subject_id, time FROM events WHERE time IS NOT NULL AND ${lifeCodes.birthSql()}) b USING (subject_id) GROUP BY i.i, i.t`;
+	for await (const chunk of database.stream(ages, signal)) {
+		const rows = chunk.getColumnVector(0) as DuckDBIntegerVector;
+		const days = chunk.getColumnVector(1) as DuckDBIntegerVector;
+		for (let row = 0; row < chunk.rowCount; row++) visit(rows.getItem(row)!, days.getItem(row)! / 365.25);
+	}
 }
 
 /** SQL of codes that say nothing about the history: births, deaths and what MEDS itself adds. */

@@ -1,11 +1,7 @@
 import type { DuckDBIntegerVector } from '@duckdb/node-api';
-import { floorDaysSql } from '../data/day-sql.js';
-import type { LifeCodes } from '../data/life-codes.js';
-import type { MedsDataset } from '../data/meds.js';
 import type { Database } from '../data/query.js';
-import type { IndexDateRow } from '../tasks/read.js';
 import { microsecondsPerDay } from '../types.js';
-import { lifeEventsSql, minPatients, withBaselineTables } from './baseline-tables.js';
+import { type BaselineInput, eachAge, lifeEventsSql, minPatients, withBaselineTables } from './baseline-tables.js';
 import type { EvaluatedModel } from './evaluation-file.js';
 import type { FeatureTable } from './features.js';
 
@@ -23,21 +19,14 @@ export const countsModel: EvaluatedModel = {
  * The first baseline that a model must beat: log(1 + count) of each code over the whole history and over the last 180 days, and
  * age. Codes are chosen on the train split; a row holds nothing later than its prediction time.
  */
-export async function countFeatures(
-	dataset: MedsDataset,
-	indexDates: readonly IndexDateRow[],
-	lifeCodes: LifeCodes,
-	signal?: AbortSignal,
-): Promise<FeatureTable> {
-	return withBaselineTables(dataset, indexDates, (database) => countsOf(database, indexDates, lifeCodes, signal));
+export async function countFeatures(input: BaselineInput): Promise<FeatureTable> {
+	return withBaselineTables(input, (database) => countsOf(database, input));
 }
 
 /** The same from the tables of baselines. */
 export async function countsOf(
 	database: Database,
-	indexDates: readonly IndexDateRow[],
-	lifeCodes: LifeCodes,
-	signal?: AbortSignal,
+	{ indexDates, lifeCodes, signal }: BaselineInput,
 ): Promise<FeatureTable> {
 	await database.run(
 		`CREATE TABLE kept AS SELECT code, (row_number() OVER (ORDER BY code) - 1)::INTEGER AS c FROM (
@@ -49,7 +38,7 @@ export async function countsOf(
 	const columns = 2 * codes + 1;
 	const values = new Float32Array(indexDates.length * columns);
 	const counts = `SELECT i.i, k.c, count(*)::INTEGER AS n, (count(*) FILTER (e.time > i.t - ${recentDays * microsecondsPerDay}))::INTEGER AS recent
-			FROM index_dates i JOIN events e ON e.subject_id = i.subject_id AND (e.time IS NULL OR e.time <= i.t)
+			FROM index_dates i JOIN events e ON e.subject_id = i.subject_id AND (e.time IS NULL OR (e.time >= i.since AND e.time <= i.t))
 			JOIN kept k ON k.code = e.code GROUP BY i.i, k.c`;
 	for await (const chunk of database.stream(counts, signal)) {
 		const [rows, cells, all, recent] = [0, 1, 2, 3].map((c) => chunk.getColumnVector(c) as DuckDBIntegerVector);
@@ -59,14 +48,13 @@ export async function countsOf(
 			values[base + codes] = Math.log1p(recent!.getItem(row)!);
 		}
 	}
-	const ages = `SELECT i.i, (${floorDaysSql('i.t - min(b.time)')})::INTEGER AS days FROM index_dates i
-			JOIN (SELECT subject_id, time FROM events WHERE time IS NOT NULL AND ${lifeCodes.birthSql()}) b USING (subject_id) GROUP BY i.i, i.t`;
-	for await (const chunk of database.stream(ages, signal)) {
-		const rows = chunk.getColumnVector(0) as DuckDBIntegerVector;
-		const days = chunk.getColumnVector(1) as DuckDBIntegerVector;
-		for (let row = 0; row < chunk.rowCount; row++) {
-			values[rows.getItem(row)! * columns + columns - 1] = days.getItem(row)! / 365.25;
-		}
-	}
+	await eachAge(
+		database,
+		lifeCodes,
+		(row, years) => {
+			values[row * columns + columns - 1] = years;
+		},
+		signal,
+	);
 	return { values, rows: indexDates.length, columns, samples: indexDates };
 }

@@ -6,11 +6,17 @@ import { copyToParquet, keyValueMetadata, parquetFiles } from '../files/duckdb-f
 import { requirePath } from '../files/path.js';
 import { writeWholeFile } from '../files/whole.js';
 import type { EncoderChoice, Pooling, WorldModel } from '../model/world-model.js';
-import { type ContextCounts, indexBatches } from '../sample/index-windows.js';
-import type { TokenStore } from '../store/token-store.js';
+import { type ContextCounts, indexBatches, type TimelineStore } from '../sample/index-windows.js';
 import { type IndexDate, type LongOperation, splits } from '../types.js';
 import type { FeatureTable } from './features.js';
-import { finiteNumbers, finiteTimeSql, sampleColumns, sampleOf, UniqueSamples } from './state-rows.js';
+import {
+	Float32Precision,
+	finiteNumbers,
+	finiteTimeSql,
+	sampleColumns,
+	sampleOf,
+	UniqueSamples,
+} from './state-rows.js';
 
 export interface EmbedOptions extends LongOperation {
 	/** Tokens of history before the index date; the same as in training fits best. */
@@ -33,7 +39,7 @@ export interface EmbeddedStates extends FeatureTable {
  */
 export async function embed(
 	model: WorldModel,
-	store: TokenStore,
+	store: TimelineStore,
 	indexDates: readonly IndexDate[],
 	options: EmbedOptions,
 ): Promise<EmbeddedStates> {
@@ -133,6 +139,7 @@ export async function readEmbeddings(path: string, column = 'embedding'): Promis
 		}
 		const values = new Float32Array(rows * columns);
 		const samples: IndexDate[] = [];
+		const precision = new Float32Precision(columns);
 		const unique = new UniqueSamples();
 		for await (const chunk of database.stream(
 			`SELECT subject_id::BIGINT, ${finiteTimeSql}, file_row_number, ${list}::DOUBLE[] FROM ${file}`,
@@ -144,10 +151,14 @@ export async function readEmbeddings(path: string, column = 'embedding'): Promis
 				const place = { scope: 'embeddings', file: path, row: numbers!.getItem(row)!, subjectId };
 				const sample = sampleOf(place, subjectId, times!.getItem(row));
 				unique.add(place, sample);
-				values.set(finiteNumbers(place, column, vectors.getItem(row)?.items), samples.length * columns);
+				const items = vectors.getItem(row)?.items;
+				const row32 = finiteNumbers(place, column, items);
+				precision.add(items as readonly number[], row32);
+				values.set(row32, samples.length * columns);
 				samples.push(sample);
 			}
 		}
+		precision.check({ scope: 'embeddings', file: path }, column);
 		return { values, rows, columns, samples };
 	});
 }

@@ -7,24 +7,29 @@ import { LifeCodes } from '../data/life-codes.js';
 import { type MedsDataset, openMeds } from '../data/meds.js';
 import { ConfigError, DataError } from '../errors.js';
 import { exists } from '../files/exists.js';
-import { writeWhole } from '../files/whole.js';
+import { writeWhole, writeWholeFolder } from '../files/whole.js';
 import { readStoreManifest, type StoreManifest, storeSummary } from '../store/manifest.js';
 import { describeDecidingCode } from '../tasks/deciding-codes.js';
 import { readTasks, type TaskListEntry } from '../tasks/read.js';
+import { readIndexRules } from '../tasks/read-index-rules.js';
 import type { CohortFlowRow, LongOperation } from '../types.js';
+import type { BaselineInput } from './baseline-tables.js';
 import { baselines } from './baselines.js';
 import { readEmbeddings } from './embeddings.js';
 import { EvaluatedModel, EvaluationFile } from './evaluation-file.js';
 import { smallestDraws } from './intervals.js';
+import { requireFolderName, writeTaskPredictions } from './predictions.js';
 import { readProvenance, requireProvenance, requireSameSource } from './provenance.js';
 import { type LatentReading, ModelReader, type TaskReading } from './reading.js';
 import { latentStateResults, taskResults } from './results.js';
 import type { RolloutTable } from './rollout.js';
 import { evaluateRollout } from './rollout-evaluation.js';
 import { readRollout } from './rollout-file.js';
-import { commonSamples, type EvaluationSamples, readSamples } from './samples.js';
+import { commonSamples, type EvaluationSamples, readSamples, type TaskSamples } from './samples.js';
 import { ceilingModel, ceilingReadings } from './simulator-ceiling.js';
 import { coverageNote, stateCoverage } from './state-coverage.js';
+import { divide } from './subgroups.js';
+import { windowBaselines, windowCountsName } from './window-counts.js';
 
 export const EvaluateOptions = z.strictObject({
 	/** MEDS folder: labels' history, count features, true latent states. */
@@ -42,22 +47,28 @@ export const EvaluateOptions = z.strictObject({
 	draws: z.int().min(smallestDraws).default(1000),
 	/** Token store of the embeddings: its cohort flow and summary go into the file, for the report. */
 	store: filePath.optional(),
+	/** New folder for held-out predictions in meds-evaluation's schema: `<model>/<task>/<horizon>d/held_out.parquet`. */
+	predictions: filePath.optional(),
+	/** Beginnings of codes by which results are divided beside sex and age, such as `RACE//`. */
+	subgroups: z.array(z.string().min(1)).default([]),
 });
 export type EvaluateOptions = z.input<typeof EvaluateOptions>;
 
 const level = 0.95;
 
 /**
- * Reads frozen states by linear probes: AUROC, average precision and Brier score by task and horizon with patient-level
- * bootstrap intervals and paired differences; on a simulated cohort also R² of the true latent state. Writes
- * `evaluation.json`. Protocol: docs/evaluation.md.
+ * Reads frozen states by linear probes: AUROC, average precision, Brier score and calibration by task and horizon, index rule,
+ * days since an anchor and subgroup, with patient-level bootstrap intervals and paired differences; on a simulated cohort also
+ * R² of the true latent state. Writes `evaluation.json`. Protocol: docs/evaluation.md.
  *
  * @throws {DataError} {ConfigError} {OutputError} {AbortedError} {NativeError}
  */
 export async function evaluate(options: EvaluateOptions, operation: LongOperation = {}): Promise<EvaluationFile> {
 	const config = parseConfig('evaluate', EvaluateOptions, options);
 	requireNames(config.models.map(({ name }) => name));
+	if (config.predictions !== undefined) for (const { name } of config.models) requireFolderName(name);
 	const dataset = await openMeds(config.meds);
+	if (dataset.hiddenNote !== undefined) operation.onWarning?.(`${config.meds}: ${dataset.hiddenNote}`);
 	const manifest = config.store === undefined ? undefined : await readStoreManifest(config.store);
 	if (manifest !== undefined) {
 		const file = join(config.store!, 'manifest.json');
@@ -81,11 +92,22 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 		if (note !== undefined) operation.onWarning?.(note);
 		models.push({ about: { ...about, states }, reader: new ModelReader(table) });
 	}
-	const lifeCodes = new LifeCodes(taskList.lifeCodes);
-	for (const { about, features } of baselines) {
-		const table = await features(dataset, all.indexDates, lifeCodes, operation.signal);
-		models.push({ about, reader: new ModelReader(table) });
-	}
+	const input: BaselineInput = {
+		dataset,
+		indexDates: all.indexDates,
+		lifeCodes: new LifeCodes(taskList.lifeCodes),
+		hiddenCodes: taskList.hiddenCodes,
+		signal: operation.signal,
+	};
+	const windows = models.flatMap(({ about }) => about.states?.source?.contextTokens ?? []);
+	if (config.store === undefined && windows.length > 0)
+		operation.onWarning?.('no counts of exactly the window that the encoder saw: they need its token store (--store)');
+	for (const { about, features } of [
+		...baselines,
+		...(config.store === undefined ? [] : windowBaselines(config.store, windows)),
+	])
+		models.push({ about, reader: new ModelReader(await features(input)) });
+	const divisions = await divide(input, await readIndexRules(config.tasks), config.subgroups);
 	const samples = commonSamples(
 		all,
 		models.map(({ reader }) => reader.samples),
@@ -97,14 +119,21 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 	if (simulated) file.models.push(ceilingModel);
 	let done = 0;
 	const report = () => operation.onProgress?.({ stage: 'probe', done: ++done, total, unit: 'tasks' });
-	for (const task of samples.tasks) {
+	const readTask = async (task: TaskSamples, folder: string | undefined) => {
 		const read: { about: EvaluatedModel; reading: TaskReading }[] = [];
 		for (const { about, reader } of models) read.push({ about, reading: await reader.task(task) });
-		const { probes, differences } = await taskResults(task, read, bootstrap);
+		if (folder !== undefined) await writeTaskPredictions(folder, task, read);
+		const { probes, strata, differences } = await taskResults(task, read, divisions, bootstrap);
 		file.probes.push(...probes);
+		file.strata.push(...strata);
 		file.differences.push(...differences);
 		report();
-	}
+	};
+	const readEach = async (folder?: string) => {
+		for (const task of samples.tasks) await readTask(task, folder);
+	};
+	if (config.predictions === undefined) await readEach();
+	else await writeWholeFolder(config.predictions, readEach);
 	const ceiling = simulated ? await ceilingReadings(dataset, samples.latents, config.seed, operation.signal) : [];
 	for (const [i, targets] of samples.latents.entries()) {
 		const read: { about: EvaluatedModel; reading: LatentReading }[] = [];
@@ -128,9 +157,9 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 
 /** @throws {ConfigError} When two models have one name: their results could not be told apart. */
 function requireNames(names: readonly string[]): void {
-	const own = [...baselines.map(({ about }) => about.name), ceilingModel.name];
+	const own = [...baselines.map(({ about }) => about.name), windowCountsName, ceilingModel.name];
 	const all = [...names, ...own];
-	const twice = all.find((name, i) => all.indexOf(name) !== i);
+	const twice = all.find((name, i) => all.indexOf(name) !== i || name.startsWith(`${windowCountsName}-`));
 	if (twice === undefined) return;
 	throw new ConfigError(
 		`[evaluate] models must have different names (${own.join(', ')} are those that are always read) but two are called ${twice}`,
@@ -225,6 +254,7 @@ function describe(
 		tasks: [...tasks.values()],
 		models: models.map(({ about }) => about),
 		probes: [],
+		strata: [],
 		latentState: [],
 		rollout: [],
 		differences: [],

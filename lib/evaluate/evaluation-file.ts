@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { CohortFlow, StoreSummary } from '../store/manifest.js';
+import { comparedMetrics } from './binary-metrics.js';
 
 /** A number with its patient-level bootstrap interval; null with the reason when it is undefined. Never NaN. */
 export const Estimate = z.strictObject({
@@ -54,6 +55,18 @@ export const EvaluatedModel = z.strictObject({
 });
 export type EvaluatedModel = z.infer<typeof EvaluatedModel>;
 
+/** How well the probabilities of a probe agree with what happened. */
+const CalibrationResult = z.strictObject({
+	/** Mean gap of predicted and observed in ten bins, each weighted by its predictions. */
+	expectedError: Estimate,
+	/** Of a logistic regression of the outcome on the logit; 1 is right. */
+	slope: Estimate,
+	/** The same with the slope held at 1; 0 is right. */
+	intercept: Estimate,
+	/** Bins that hold predictions, ascending. */
+	curve: z.array(z.strictObject({ predicted: z.number(), observed: z.number(), weight: z.number() })),
+});
+
 /** One frozen-probe result on held-out patients. */
 export const ProbeResult = z.strictObject({
 	model: z.string(),
@@ -65,8 +78,12 @@ export const ProbeResult = z.strictObject({
 	/** Average precision (step-wise). */
 	averagePrecision: Estimate,
 	brier: Estimate,
+	/** Absent in files of before it was measured. */
+	calibration: CalibrationResult.optional(),
 	...sampleCounts,
 	nPositives: z.int(),
+	/** Share of positives; null without samples. */
+	prevalence: z.number().nullable().optional(),
 	/** Samples and positives the probe was fitted on. */
 	nTrainSamples: z.int(),
 	nTrainPositives: z.int(),
@@ -75,13 +92,32 @@ export const ProbeResult = z.strictObject({
 });
 export type ProbeResult = z.infer<typeof ProbeResult>;
 
+/** What the same probe says of a part of the held-out samples: those of an index rule, a time since an anchor, a subgroup. */
+export const StratumResult = z.strictObject({
+	model: z.string(),
+	task: z.string(),
+	horizonDays: z.number().nullable(),
+	/** `rule`, `days since <rule>`, `sex`, `age`, or the beginning of a code. */
+	by: z.string(),
+	/** Which part: `visit`, `90`, `F`, `65 to 74`. */
+	group: z.string(),
+	auroc: Estimate,
+	averagePrecision: Estimate,
+	brier: Estimate,
+	calibration: CalibrationResult.omit({ curve: true }),
+	...sampleCounts,
+	nPositives: z.int(),
+	prevalence: z.number().nullable(),
+});
+export type StratumResult = z.infer<typeof StratumResult>;
+
 /** Difference a - b of two models on the same bootstrap resamples. */
 export const PairedDifference = z.strictObject({
 	a: z.string(),
 	b: z.string(),
 	task: z.string(),
 	horizonDays: z.number().nullable(),
-	metric: z.enum(['auroc', 'r2']),
+	metric: z.enum([...comparedMetrics, 'r2']),
 	difference: Estimate,
 });
 export type PairedDifference = z.infer<typeof PairedDifference>;
@@ -144,6 +180,8 @@ export const EvaluationFile = z.strictObject({
 	tasks: z.array(z.strictObject({ name: z.string(), label: z.string(), definition: z.string() })),
 	models: z.array(EvaluatedModel),
 	probes: z.array(ProbeResult),
+	/** By index rule, days since an anchor and subgroup. */
+	strata: z.array(StratumResult).default([]),
 	latentState: z.array(LatentStateResult),
 	/** Empty unless a model has rollouts. */
 	rollout: z.array(RolloutResult).default([]),

@@ -20,6 +20,16 @@ export interface BootstrapOptions {
 /** One statistic of a resample; several together are compared on the same resamples. */
 export type Statistic = (weights: Float64Array) => Metric;
 
+/** Statistics of samples that are alike within a cell: each is given the weights of the cells. */
+export interface CellStatistics {
+	/** (samples,) the cell of each. */
+	readonly cellOf: Int32Array;
+	readonly cells: number;
+	readonly statistics: readonly Statistic[];
+	/** The same of cells of these cells. */
+	readonly coarser?: CellStatistics;
+}
+
 /** Linear combination of statistics, by index: a difference is 1 and -1, a mean over seeds 1/seeds each. */
 export type Contrast = readonly { readonly statistic: number; readonly weight: number }[];
 
@@ -51,29 +61,50 @@ export async function bootstrap(
 	contrasts: readonly Contrast[],
 	options: BootstrapOptions,
 ): Promise<{ readonly estimates: Estimate[]; readonly contrasts: Estimate[] }> {
-	const numbers = new Map<bigint, number>();
-	for (const patient of patients) if (!numbers.has(patient)) numbers.set(patient, numbers.size);
-	const patientOf = Int32Array.from(patients, (patient) => numbers.get(patient)!);
+	const each = Int32Array.from({ length: patients.length }, (_, i) => i);
 	const ones = new Float64Array(patients.length).fill(1);
 	const found = statistics.map((statistic) => statistic(ones));
-	const resampled = statistics.map(() => new Float64Array(options.draws).fill(Number.NaN));
-	const weights = new Float64Array(patients.length);
-	const counts = new Int32Array(numbers.size);
+	const groups = [{ cellOf: each, cells: patients.length, statistics }];
+	return bootstrapCells(patients, groups, found, contrasts, options);
+}
+
+/**
+ * The same of statistics on cells of samples, which are many fewer than the samples.
+ *
+ * @param found - Value of each statistic on the samples, in the order of the groups, each before its coarser one; a resample may
+ *   be read less exactly.
+ */
+export async function bootstrapCells(
+	patients: readonly bigint[],
+	groups: readonly CellStatistics[],
+	found: readonly Metric[],
+	contrasts: readonly Contrast[],
+	options: BootstrapOptions,
+): Promise<{ readonly estimates: Estimate[]; readonly contrasts: Estimate[] }> {
+	const { count, offsets, order } = byPatient(patients);
+	// Samples of a patient side by side: a resample then goes through memory once, from end to end.
+	const places = groups.map(({ cellOf }) => Int32Array.from(order, (sample) => cellOf[sample]!));
+	const weights = groups.map(weightsOf);
+	const resampled = found.map(() => new Float64Array(options.draws).fill(Number.NaN));
+	const counts = new Int32Array(count);
 	let yieldedAt = performance.now();
-	for (let draw = 0; draw < options.draws && numbers.size > 0; draw++) {
+	for (let draw = 0; draw < options.draws && count > 0; draw++) {
 		const random = new RandomStream(options.seed, 'bootstrap', draw);
 		counts.fill(0);
-		for (let i = 0; i < numbers.size; i++) counts[random.integer(numbers.size)]!++;
-		for (let sample = 0; sample < weights.length; sample++) weights[sample] = counts[patientOf[sample]!]!;
-		for (const [i, statistic] of statistics.entries()) {
-			const metric = statistic(weights);
-			if (isDefined(metric)) resampled[i]![draw] = metric.value;
-		}
-		if (performance.now() - yieldedAt > yieldAfterMs) {
-			await setImmediate();
-			if (options.signal?.aborted) throw new AbortedError('[evaluate] aborted', { cause: options.signal.reason });
-			options.onDraws?.(draw + 1);
-			yieldedAt = performance.now();
+		for (let i = 0; i < count; i++) counts[random.integer(count)]!++;
+		let number = 0;
+		for (const [g, statistics] of groups.entries()) {
+			gatherWeights(weights[g]!.own, places[g]!, offsets, counts);
+			for (const metric of values(statistics, weights[g]!)) {
+				if (isDefined(metric)) resampled[number]![draw] = metric.value;
+				number++;
+			}
+			if (performance.now() - yieldedAt > yieldAfterMs) {
+				await setImmediate();
+				if (options.signal?.aborted) throw new AbortedError('[evaluate] aborted', { cause: options.signal.reason });
+				options.onDraws?.(draw + 1);
+				yieldedAt = performance.now();
+			}
 		}
 	}
 	const estimates = found.map((metric, i) => estimate(metric, resampled[i]!, options.level));
@@ -88,6 +119,73 @@ export async function bootstrap(
 		);
 	});
 	return { estimates, contrasts: combined };
+}
+
+/** Weights of the cells, and of those of each coarser level. */
+interface Weights {
+	readonly own: Float64Array;
+	readonly coarser: Weights | undefined;
+}
+
+function weightsOf({ cells, coarser }: CellStatistics): Weights {
+	return { own: new Float64Array(cells), coarser: coarser === undefined ? undefined : weightsOf(coarser) };
+}
+
+/** The statistics of a resample whose finest weights are known. */
+function* values({ statistics, coarser }: CellStatistics, weights: Weights): Generator<Metric> {
+	for (const statistic of statistics) yield statistic(weights.own);
+	if (coarser === undefined || weights.coarser === undefined) return;
+	const { own } = weights.coarser;
+	own.fill(0);
+	for (let cell = 0; cell < weights.own.length; cell++) own[coarser.cellOf[cell]!]! += weights.own[cell]!;
+	yield* values(coarser, weights.coarser);
+}
+
+/** Samples in the order of their patients, who are numbered as they first come. */
+function byPatient(patients: readonly bigint[]): {
+	readonly count: number;
+	/** (patients + 1,) where the samples of each start in `order`. */
+	readonly offsets: Int32Array;
+	/** (samples,) */
+	readonly order: Int32Array;
+} {
+	const numbers = new Map<bigint, number>();
+	const patientOf = new Int32Array(patients.length);
+	for (const [sample, patient] of patients.entries()) {
+		let number = numbers.get(patient);
+		if (number === undefined) {
+			number = numbers.size;
+			numbers.set(patient, number);
+		}
+		patientOf[sample] = number;
+	}
+	const offsets = new Int32Array(numbers.size + 1);
+	for (const patient of patientOf) offsets[patient + 1]!++;
+	for (let i = 0; i < numbers.size; i++) offsets[i + 1]! += offsets[i]!;
+	const next = offsets.slice();
+	const order = new Int32Array(patients.length);
+	for (const [sample, patient] of patientOf.entries()) order[next[patient]!++] = sample;
+	return { count: numbers.size, offsets, order };
+}
+
+/** Adds up how often the samples of each cell were drawn. */
+function gatherWeights(weights: Float64Array, places: Int32Array, offsets: Int32Array, counts: Int32Array): void {
+	weights.fill(0);
+	for (let patient = 0; patient < counts.length; patient++) {
+		const drawn = counts[patient]!;
+		if (drawn === 0) continue;
+		const end = offsets[patient + 1]!;
+		let i = offsets[patient]!;
+		// Four at a time takes half the time of one after the other: 10 against 22 ms for 10 M samples.
+		for (; i + 3 < end; i += 4) {
+			const [a, b, c, d] = [places[i]!, places[i + 1]!, places[i + 2]!, places[i + 3]!];
+			weights[a]! += drawn;
+			weights[b]! += drawn;
+			weights[c]! += drawn;
+			weights[d]! += drawn;
+		}
+		for (; i < end; i++) weights[places[i]!]! += drawn;
+	}
 }
 
 function estimate(metric: Metric, resamples: Float64Array, level: number): Estimate {

@@ -23,13 +23,9 @@ export class RankedPredictions {
 
 	/** @throws {DataError} For a score that is not finite, or a label that is neither 0 nor 1. */
 	constructor(scores: ArrayLike<number>, labels: ArrayLike<number>) {
-		if (scores.length !== labels.length)
-			refuse('scores', `must be as many as the ${labels.length} labels`, `${scores.length}`);
-		for (let i = 0; i < scores.length; i++) {
-			if (!Number.isFinite(scores[i]!)) refuse('scores', 'must be finite', `${scores[i]} at place ${i}`);
-			if (labels[i] !== 0 && labels[i] !== 1) refuse('labels', 'must be 0 or 1', `${labels[i]} at place ${i}`);
-		}
-		this.order = Int32Array.from({ length: scores.length }, (_, i) => i).sort((a, b) => scores[b]! - scores[a]!);
+		requirePredictions(scores, labels);
+		this.order = Int32Array.from({ length: scores.length }, (_, i) => i);
+		if (!isDescending(scores)) this.order.sort((a, b) => scores[b]! - scores[a]!);
 		this.scores = Float64Array.from(this.order, (i) => scores[i]!);
 		this.labels = Uint8Array.from(this.order, (i) => labels[i]!);
 	}
@@ -93,6 +89,21 @@ export class RankedPredictions {
 			visit(positives, negatives);
 		}
 	}
+}
+
+/** @throws {DataError} For a score that is not finite, or a label that is neither 0 nor 1. */
+export function requirePredictions(scores: ArrayLike<number>, labels: ArrayLike<number>): void {
+	if (scores.length !== labels.length)
+		refuse('scores', `must be as many as the ${labels.length} labels`, `${scores.length}`);
+	for (let i = 0; i < scores.length; i++) {
+		if (!Number.isFinite(scores[i]!)) refuse('scores', 'must be finite', `${scores[i]} at place ${i}`);
+		if (labels[i] !== 0 && labels[i] !== 1) refuse('labels', 'must be 0 or 1', `${labels[i]} at place ${i}`);
+	}
+}
+
+function isDescending(scores: ArrayLike<number>): boolean {
+	for (let i = 1; i < scores.length; i++) if (scores[i]! > scores[i - 1]!) return false;
+	return true;
 }
 
 function refuse(name: string, rule: string, value: string): never {

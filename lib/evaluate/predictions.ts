@@ -1,7 +1,13 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { withDatabase } from '../data/query.js';
+import { ConfigError } from '../errors.js';
 import { copyToParquet } from '../files/duckdb-files.js';
 import type { LabelRow } from '../tasks/read.js';
+import type { EvaluatedModel } from './evaluation-file.js';
 import { decisionThreshold } from './meds-evaluation.js';
+import type { TaskReading } from './reading.js';
+import type { TaskSamples } from './samples.js';
 
 /**
  * Writes predictions as meds-evaluation reads them: subject_id, prediction_time, boolean_value, predicted_boolean_value and
@@ -34,4 +40,33 @@ export async function writePredictions(
 			),
 		);
 	});
+}
+
+/**
+ * Writes what every model says of the held-out samples of a task: `<model>/<task>/<horizon>d/held_out.parquet`; no file for a
+ * model without a probe.
+ */
+export async function writeTaskPredictions(
+	folder: string,
+	{ task, labels }: TaskSamples,
+	models: readonly { readonly about: EvaluatedModel; readonly reading: TaskReading }[],
+): Promise<void> {
+	for (const { about, reading } of models) {
+		if ('undefinedReason' in reading) continue;
+		const directory = join(folder, about.name, task.directory);
+		await mkdir(directory, { recursive: true });
+		await writePredictions(
+			join(directory, 'held_out.parquet'),
+			labels.held_out,
+			Float64Array.from(reading.probabilities),
+		);
+	}
+}
+
+/** @throws {ConfigError} For a model's name that is no name of a folder. */
+export function requireFolderName(name: string): void {
+	if (!/[/\\\0]/.test(name) && !/^\.*$/.test(name)) return;
+	throw new ConfigError(
+		`[evaluate] a model's name must do for a folder when predictions are written but is ${JSON.stringify(name)}`,
+	);
 }

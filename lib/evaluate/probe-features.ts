@@ -8,14 +8,14 @@ import { writeWhole, writeWholeFolder } from '../files/whole.js';
 import { labelFiles } from '../tasks/label-sets.js';
 import { type LabelRow, readLabelFiles, sampleKey } from '../tasks/read.js';
 import { type LongOperation, type Split, splits } from '../types.js';
-import { Calibration } from './calibration.js';
+import { binaryMetricNames } from './binary-metrics.js';
 import { readEmbeddings } from './embeddings.js';
 import { Estimate } from './evaluation-file.js';
 import { readFeatureSplits } from './feature-splits.js';
 import { type FeatureTable, largestStandardised } from './features.js';
-import { bootstrap, smallestDraws } from './intervals.js';
+import { smallestDraws } from './intervals.js';
 import { medsEvaluation } from './meds-evaluation.js';
-import { type Metric, RankedPredictions } from './metrics.js';
+import { predictionEstimates } from './prediction-intervals.js';
 import { writePredictions } from './predictions.js';
 import { type FittedProbe, fitProbe, probabilitiesOf, rowsByKey, tooFewPatients } from './probe.js';
 import { outcomesOf } from './samples.js';
@@ -38,15 +38,6 @@ export const ProbeOptions = z.strictObject({
 export type ProbeOptions = z.input<typeof ProbeOptions>;
 
 const splitCounts = z.strictObject({ train: z.int(), tuning: z.int(), held_out: z.int() });
-const metricNames = [
-	'auroc',
-	'averagePrecision',
-	'brier',
-	'expectedCalibrationError',
-	'calibrationSlope',
-	'calibrationIntercept',
-] as const;
-
 /** `probe.json`: one fitted probe with what it reads on held-out patients. */
 export const ProbeFile = z.strictObject({
 	format: z.literal('ehr-jepa/probe'),
@@ -76,7 +67,7 @@ export const ProbeFile = z.strictObject({
 	}),
 	bootstrap: z.strictObject({ draws: z.int(), level: z.number(), unit: z.literal('patient'), seed: z.int() }),
 	/** On held-out patients. */
-	metrics: z.record(z.enum(metricNames), Estimate),
+	metrics: z.record(z.enum(binaryMetricNames), Estimate),
 	calibrationCurve: z.array(z.strictObject({ predicted: z.number(), observed: z.number(), weight: z.number() })),
 });
 export type ProbeFile = z.infer<typeof ProbeFile>;
@@ -137,7 +128,7 @@ async function readInput(
 ): Promise<ProbeInput> {
 	const table = await readEmbeddings(features, column);
 	const rowOf = rowsByKey(table);
-	const splitOf = await readFeatureSplits(features, splitsPath);
+	const splitOf = await readFeatureSplits(features, splitsPath, onWarning);
 	const isFile = (await stat(path).catch(() => undefined))?.isFile() ?? false;
 	const hidden: string[] = [];
 	const files = isFile ? [path] : await labelFiles(path, hidden);
@@ -227,24 +218,14 @@ async function read(
 	{ draws, seed: drawn }: ParsedOptions,
 	operation: LongOperation,
 ): Promise<Pick<ProbeFile, 'metrics' | 'calibrationCurve'>> {
-	const ranked = new RankedPredictions(probabilities, truth);
-	const calibration = new Calibration(probabilities, truth);
-	const statistics: Record<(typeof metricNames)[number], (weights: Float64Array) => Metric> = {
-		auroc: (weights) => ranked.auroc(weights),
-		averagePrecision: (weights) => ranked.averagePrecision(weights),
-		brier: (weights) => ranked.brier(weights),
-		expectedCalibrationError: (weights) => calibration.expectedError(weights),
-		calibrationSlope: (weights) => calibration.slope(weights),
-		calibrationIntercept: (weights) => calibration.intercept(weights),
-	};
-	const { estimates } = await bootstrap(
+	const { models } = await predictionEstimates(
 		patients,
-		metricNames.map((name) => (tooFew === undefined ? statistics[name] : () => ({ undefinedReason: tooFew }))),
+		truth,
+		[probabilities],
 		[],
 		{ draws, level, seed: drawn, signal: operation.signal },
+		tooFew,
 	);
-	return {
-		metrics: Object.fromEntries(metricNames.map((name, i) => [name, estimates[i]!])) as ProbeFile['metrics'],
-		calibrationCurve: calibration.curve(new Float64Array(truth.length).fill(1)),
-	};
+	const { metrics, curve } = models[0]!;
+	return { metrics, calibrationCurve: [...curve] };
 }

@@ -3,7 +3,7 @@ import { queryFile } from '../data/query.js';
 import { DataError } from '../errors.js';
 import { parquetFooters } from '../files/duckdb-files.js';
 import type { StoreManifest } from '../store/manifest.js';
-import type { TaskList } from '../tasks/read.js';
+import { hiddenCodesFingerprint, type TaskList } from '../tasks/read.js';
 
 /** What states were made from, as the pairs in the footer of their file say it. */
 export const Provenance = z.object({
@@ -19,6 +19,8 @@ export const Provenance = z.object({
 	index_dates: z.string(),
 	/** Index dates that have no state, since nothing was known yet. */
 	index_dates_without_tokens: z.string(),
+	/** Of the codes whose events were hidden; absent in files of before any could be. */
+	hidden_codes: z.string().default('none'),
 	pooling: z.string().optional(),
 	encoder: z.string().optional(),
 });
@@ -60,6 +62,7 @@ export function requireProvenance(
 	same('the data set of the tasks', tasks.dataFingerprint, found.data);
 	same('the splits of the tasks', tasks.splitting.fingerprint, found.splits);
 	same('the index dates of the tasks', tasks.indexDatesFingerprint, found.index_dates);
+	same('the hidden codes of the tasks', hiddenCodesFingerprint(tasks.hiddenCodes), found.hidden_codes);
 	if (store !== undefined) same('the token store that is named', store.fingerprint, found.store);
 }
 

@@ -1,9 +1,20 @@
-import type { Estimate, EvaluatedModel, LatentStateResult, PairedDifference, ProbeResult } from './evaluation-file.js';
+import { sampleKey } from '../tasks/read.js';
+import type {
+	Estimate,
+	EvaluatedModel,
+	LatentStateResult,
+	PairedDifference,
+	ProbeResult,
+	StratumResult,
+} from './evaluation-file.js';
 import { type BootstrapOptions, bootstrap, difference, type Statistic } from './intervals.js';
 import type { LatentTargets } from './latent-state.js';
-import { RankedPredictions, rSquared } from './metrics.js';
+import { rSquared } from './metrics.js';
+import { type PredictionEstimates, predictionEstimates } from './prediction-intervals.js';
+import { tooFewPatients } from './probe.js';
 import type { LatentReading, TaskReading } from './reading.js';
-import { heldOutStates, outcomesOf, type TaskSamples } from './samples.js';
+import { heldOutStates, type Outcomes, outcomesOf, type TaskSamples } from './samples.js';
+import type { Division } from './subgroups.js';
 
 /** A model with what its probe says. */
 interface Read<T> {
@@ -11,72 +22,113 @@ interface Read<T> {
 	readonly reading: T;
 }
 
-/** AUROC, average precision and Brier score of every model at one task and horizon, and differences in AUROC. */
+/** Every metric of every model at one task and horizon, whole and by part, and differences of models. */
 export async function taskResults(
-	{ task, labels }: TaskSamples,
+	{ task, labels, tooFew }: TaskSamples,
 	models: readonly Read<TaskReading>[],
+	divisions: readonly Division[],
 	options: BootstrapOptions,
-): Promise<{ readonly probes: ProbeResult[]; readonly differences: PairedDifference[] }> {
-	const { truth, patients, nSamples, nPatients, nPositives } = outcomesOf(labels.held_out);
+): Promise<{
+	readonly probes: ProbeResult[];
+	readonly strata: StratumResult[];
+	readonly differences: PairedDifference[];
+}> {
+	const heldOut = outcomesOf(labels.held_out);
 	const train = outcomesOf(labels.train);
-	const baseOf = ({ name }: EvaluatedModel) => ({
-		model: name,
-		task: task.name,
-		horizonDays: task.horizonDays,
-		nSamples,
-		nPatients,
-		nPositives,
-		nTrainSamples: train.nSamples,
-		nTrainPositives: train.nPositives,
-	});
-	const probes: ProbeResult[] = [];
-	const fitted: { about: EvaluatedModel; l2: number; ranked: RankedPredictions }[] = [];
-	for (const { about, reading } of models) {
-		if ('undefinedReason' in reading) {
-			const undefinedEstimate = undefinedFor(reading.undefinedReason);
-			probes.push({
-				...baseOf(about),
-				l2: null,
-				auroc: undefinedEstimate,
-				averagePrecision: undefinedEstimate,
-				brier: undefinedEstimate,
-			});
-		} else {
-			fitted.push({ about, l2: reading.l2, ranked: new RankedPredictions(reading.probabilities, truth) });
-		}
-	}
-	const statistics: Statistic[] = fitted.flatMap(({ ranked }) => [
-		(weights) => ranked.auroc(weights),
-		(weights) => ranked.averagePrecision(weights),
-		(weights) => ranked.brier(weights),
-	]);
+	const of = { task: task.name, horizonDays: task.horizonDays };
+	const fitted = models.flatMap(({ about, reading }) => ('undefinedReason' in reading ? [] : [{ about, reading }]));
 	const pairs = pairsOf(fitted.map(({ about }) => about));
-	const { estimates, contrasts } = await bootstrap(
-		patients,
-		statistics,
-		pairs.map(([a, b]) => difference(3 * a, 3 * b)),
+	const read = await predictionEstimates(
+		heldOut.patients,
+		heldOut.truth,
+		fitted.map(({ reading }) => reading.probabilities),
+		pairs,
 		options,
+		tooFew,
 	);
-	for (const [i, { about, l2 }] of fitted.entries()) {
-		probes.push({
-			...baseOf(about),
-			l2,
-			auroc: estimates[3 * i]!,
-			averagePrecision: estimates[3 * i + 1]!,
-			brier: estimates[3 * i + 2]!,
-		});
-	}
-	const differences = pairs.map(
-		([a, b], i): PairedDifference => ({
+	const probes = models.map(({ about, reading }): ProbeResult => {
+		const place = fitted.findIndex((one) => one.about === about);
+		const reason = 'undefinedReason' in reading ? reading.undefinedReason : '';
+		return {
+			model: about.name,
+			...of,
+			...(place < 0 ? undefinedNumbers(reason) : numbersOf(read.models[place]!)),
+			...countsOf(heldOut),
+			nTrainSamples: train.nSamples,
+			nTrainPositives: train.nPositives,
+			l2: 'undefinedReason' in reading ? null : reading.l2,
+		};
+	});
+	const differences = read.differences.map(
+		({ a, b, metric, difference }): PairedDifference => ({
 			a: fitted[a]!.about.name,
 			b: fitted[b]!.about.name,
-			task: task.name,
-			horizonDays: task.horizonDays,
-			metric: 'auroc',
-			difference: contrasts[i]!,
+			...of,
+			metric,
+			difference,
 		}),
 	);
-	return { probes, differences };
+	const strata: StratumResult[] = [];
+	for (const { by, groups, of: groupsOf } of divisions) {
+		for (const group of groups) {
+			const rows = labels.held_out.flatMap((label, row) =>
+				groupsOf.get(sampleKey(label))?.includes(group) === true ? [row] : [],
+			);
+			const part = rows.map((row) => labels.held_out[row]!);
+			if (part.length === 0) continue;
+			const outcomes = outcomesOf(part);
+			const estimates = await predictionEstimates(
+				outcomes.patients,
+				outcomes.truth,
+				fitted.map(({ reading }) => rows.map((row) => reading.probabilities[row]!)),
+				[],
+				options,
+				tooFewPatients(part),
+			);
+			for (const [i, { about }] of fitted.entries()) {
+				const { calibration, ...numbers } = numbersOf(estimates.models[i]!);
+				const { curve: _, ...calibrated } = calibration;
+				strata.push({
+					model: about.name,
+					...of,
+					by,
+					group,
+					...numbers,
+					calibration: calibrated,
+					...countsOf(outcomes),
+				});
+			}
+		}
+	}
+	return { probes, strata, differences };
+}
+
+function countsOf({ nSamples, nPatients, nPositives }: Outcomes) {
+	return { nSamples, nPatients, nPositives, prevalence: nSamples === 0 ? null : nPositives / nSamples };
+}
+
+function numbersOf({ metrics, curve }: PredictionEstimates) {
+	return {
+		auroc: metrics.auroc,
+		averagePrecision: metrics.averagePrecision,
+		brier: metrics.brier,
+		calibration: {
+			expectedError: metrics.expectedCalibrationError,
+			slope: metrics.calibrationSlope,
+			intercept: metrics.calibrationIntercept,
+			curve: [...curve],
+		},
+	};
+}
+
+function undefinedNumbers(reason: string) {
+	const none = undefinedFor(reason);
+	return {
+		auroc: none,
+		averagePrecision: none,
+		brier: none,
+		calibration: { expectedError: none, slope: none, intercept: none, curve: [] },
+	};
 }
 
 /** R² of the true latent state at one horizon, of every model by axis and of all axes, and differences in the latter. */

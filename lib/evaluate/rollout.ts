@@ -1,9 +1,8 @@
 import { ConfigError } from '../errors.js';
 import type { EncoderChoice, WorldModel } from '../model/world-model.js';
 import type { Objective } from '../objective/objective.js';
-import { timelineOf } from '../sample/index-windows.js';
+import { type TimelineStore, timelineOf } from '../sample/index-windows.js';
 import { newestDayAt } from '../sample/window.js';
-import type { TokenStore } from '../store/token-store.js';
 import type { IndexDateRow } from '../tasks/read.js';
 import { sampleKey } from '../tasks/read.js';
 import { dayOf } from '../text/calendar.js';
@@ -72,7 +71,7 @@ export function rolloutTarget({ latent }: Objective): { readonly target: Encoder
  */
 export async function rollout(
 	model: WorldModel,
-	store: TokenStore,
+	store: TimelineStore,
 	indexDates: readonly IndexDateRow[],
 	options: RolloutOptions,
 ): Promise<RolloutTable> {
@@ -143,7 +142,7 @@ async function predictEach(
 }
 
 /** Calendar day of the last event at or before each index date, by sample; absent where there is none. */
-async function lastEventDays(store: TokenStore, dates: readonly IndexDate[]): Promise<Map<string, EpochDay>> {
+async function lastEventDays(store: TimelineStore, dates: readonly IndexDate[]): Promise<Map<string, EpochDay>> {
 	const result = new Map<string, EpochDay>();
 	for (const date of dates) {
 		const timeline = await timelineOf(splits.map(store.split), date.subjectId);

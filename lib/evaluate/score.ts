@@ -1,3 +1,5 @@
+import { z } from 'zod';
+import { parseConfig, positiveInteger } from '../config.js';
 import { ConfigError } from '../errors.js';
 import type { WorldModel } from '../model/world-model.js';
 import { pack } from '../sample/packing.js';
@@ -5,6 +7,8 @@ import { demographicsAt } from '../sample/window.js';
 import type { StoreSplit } from '../store/token-store.js';
 import type { TokenVocabulary } from '../tokenizer/token-vocabulary.js';
 import { type EpochDay, type LongOperation, microsecondsPerDay, type Timeline } from '../types.js';
+
+const Budget = z.object({ tokensPerBatch: positiveInteger.default(4096) });
 
 /** What scoring needs of a model. */
 export type ScoringModel = Pick<WorldModel, 'score' | 'hiddenSize'>;
@@ -30,7 +34,7 @@ export async function* scoreSequences(
 	sequences: AsyncIterable<Int32Array> | Iterable<Int32Array>,
 	options: ScoreOptions = {},
 ): AsyncGenerator<ScoredSequence> {
-	const limit = options.tokensPerBatch ?? 4096;
+	const { tokensPerBatch: limit } = parseConfig('score', Budget, { tokensPerBatch: options.tokensPerBatch });
 	let waiting: Int32Array[] = [];
 	let size = 0;
 	let done = 0;
@@ -119,9 +123,9 @@ interface Piece {
 /** Windows whose scored ends tile the record: demographics, age, and the newest tokens, cut where the window is full. */
 function windowsOf(timeline: Timeline, vocabulary: TokenVocabulary, windowTokens: number): Piece[] {
 	const room = windowTokens - timeline.staticTokens.length - 1;
-	if (room < 2) {
+	if (!Number.isSafeInteger(room) || room < 2) {
 		throw new ConfigError(
-			`[score] windowTokens must hold demographics, age and 2 tokens (${timeline.staticTokens.length + 3}) but is ${windowTokens}`,
+			`[score] windowTokens must be a whole number that holds demographics, age and 2 tokens (${timeline.staticTokens.length + 3}) but is ${windowTokens}`,
 		);
 	}
 	const scored = Math.floor(room / 2);

@@ -68,3 +68,42 @@ export class UniqueSamples {
 		this.#rows.set(key, place.row);
 	}
 }
+
+/**
+ * Whether columns of float64 keep their differences as float32: a timestamp, or numbers of 1e-50, would all become one
+ * value, and a probe on them would find nothing.
+ */
+export class Float32Precision {
+	readonly #low: Float64Array;
+	readonly #high: Float64Array;
+	readonly #error: Float64Array;
+
+	constructor(columns: number) {
+		this.#low = new Float64Array(columns).fill(Infinity);
+		this.#high = new Float64Array(columns).fill(-Infinity);
+		this.#error = new Float64Array(columns);
+	}
+
+	add(row: readonly number[], rounded: Float32Array): void {
+		for (const [i, value] of row.entries()) {
+			this.#low[i] = Math.min(this.#low[i]!, value);
+			this.#high[i] = Math.max(this.#high[i]!, value);
+			this.#error[i] = Math.max(this.#error[i]!, Math.abs(value - rounded[i]!));
+		}
+	}
+
+	/** @throws {DataError} When rounding is a hundredth of a column's range or more. */
+	check({ scope, file }: Pick<RowPlace, 'scope' | 'file'>, column: string): void {
+		// A column of one value has no differences to lose.
+		const ranges = this.#high.map((high, i) => high - this.#low[i]!);
+		const lost = this.#error.findIndex((error, i) => ranges[i]! > 0 && error >= ranges[i]! / 100);
+		if (lost < 0) return;
+		throw new DataError(scope, {
+			file,
+			column,
+			rule: 'must hold numbers that still differ as float32',
+			value: `place ${lost}, where rounding takes what tells the rows apart`,
+			fix: 'subtract the mean of each place and scale it',
+		});
+	}
+}

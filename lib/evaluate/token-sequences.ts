@@ -3,7 +3,7 @@ import { open } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { DataType, RecordBatchReader, type Vector } from 'apache-arrow';
 import { DataError } from '../errors.js';
-import { parseJson } from '../files/json.js';
+import { parseJson, repeatedKey } from '../files/json.js';
 import { isObject, kindOf, shown } from '../found.js';
 
 /**
@@ -41,20 +41,39 @@ interface Row {
 	readonly ids: ArrayLike<number> & Iterable<number>;
 }
 
-/** Files that are often given in place of one of token ids, by how they begin. */
-const foreign: Readonly<Record<string, string>> = { PAR1: 'a parquet file', FEA1: 'a Feather file of version 1' };
+const writeArrow = "pyarrow.feather.write_feather(table, file, compression='uncompressed')";
+const rewrite = `write it with ${writeArrow}`;
+const decompress = 'decompress it first';
+const asLines = 'write each sequence as a line [1, 2, 3]';
+/** Files that are often given in place of one of token ids, by how they begin and where. */
+const foreign: readonly (readonly [start: string, name: string, fix: string, offset?: number])[] = [
+	['PAR1', 'a parquet file', rewrite],
+	['FEA1', 'a Feather file of version 1', rewrite],
+	['\x1f\x8b', 'one that is compressed with gzip', decompress],
+	['\x28\xb5\x2f\xfd', 'one that is compressed with zstd', decompress],
+	['\x04\x22\x4d\x18', 'one that is compressed with lz4', decompress],
+	['\xfd7zXZ', 'one that is compressed with xz', decompress],
+	['BZh', 'one that is compressed with bzip2', decompress],
+	['PK\x03\x04', 'a zip archive (.zip, .npz)', 'take the file out of it'],
+	['ustar', 'a tar archive', 'take the file out of it', 257],
+	['\x93NUMPY', 'an array of NumPy', asLines],
+	['\x80', 'a pickle of Python', asLines],
+	['\xff\xfe', 'text in UTF-16', 'write it in UTF-8'],
+	['\xfe\xff', 'text in UTF-16', 'write it in UTF-8'],
+];
 
 /** @throws {DataError} For a file that cannot be opened, or is of another kind. */
 async function isArrow(file: string): Promise<boolean> {
 	const handle = await open(file, 'r').catch((cause) => refuseUnreadable(file, cause));
 	try {
 		const { buffer, bytesRead } = await handle
-			.read(Buffer.alloc(6), 0, 6, 0)
+			.read(Buffer.alloc(262), 0, 262, 0)
 			.catch((cause) => refuseUnreadable(file, cause));
-		const other = foreign[buffer.toString('latin1', 0, 4)];
-		if (other !== undefined) refuse(file, 'must be JSON lines or an Arrow file', other, `write it with ${writeArrow}`);
+		const text = buffer.toString('latin1', 0, bytesRead);
+		const other = foreign.find(([start, , , offset = 0]) => text.startsWith(start, offset));
+		if (other !== undefined) refuse(file, 'must be JSON lines or an Arrow file', other[1], other[2]);
 		// The mark of a file, or the continuation marker of a stream.
-		return bytesRead >= 4 && (buffer.toString('latin1') === 'ARROW1' || buffer.readUInt32LE(0) === 0xffffffff);
+		return text.startsWith('ARROW1') || (bytesRead >= 4 && buffer.readUInt32LE(0) === 0xffffffff);
 	} finally {
 		await handle.close();
 	}
@@ -75,10 +94,12 @@ async function* jsonLines(file: string): AsyncGenerator<Row> {
 		} catch (cause) {
 			throw new DataError(
 				'score',
-				{ file, rule: `line ${number} must be JSON`, value: (cause as Error).message },
+				{ file, rule: `line ${number} must be JSON`, value: (cause as Error).message, fix: asLines },
 				{ cause },
 			);
 		}
+		const twice = repeatedKey(line);
+		if (twice !== undefined) refuse(file, `line ${number} must name every key once`, 'one that is there twice');
 		const ids = isObject(value) ? value.tokens : value;
 		if (!Array.isArray(ids))
 			refuse(
@@ -90,7 +111,6 @@ async function* jsonLines(file: string): AsyncGenerator<Row> {
 	}
 }
 
-const writeArrow = "pyarrow.feather.write_feather(table, file, compression='uncompressed')";
 const asLists = `cast the column with pyarrow to list_(int64()) and write it with ${writeArrow}`;
 
 /** What Arrow's reader says of a file that is whole but not for it, and what to do. */

@@ -1,9 +1,7 @@
 import type { DuckDBBigIntVector, DuckDBDoubleVector, DuckDBIntegerVector } from '@duckdb/node-api';
-import type { LifeCodes } from '../data/life-codes.js';
-import type { MedsDataset } from '../data/meds.js';
 import type { IndexDateRow } from '../tasks/read.js';
 import { microsecondsPerDay } from '../types.js';
-import { lifeEventsSql, minPatients, withBaselineTables } from './baseline-tables.js';
+import { type BaselineInput, lifeEventsSql, minPatients, withBaselineTables } from './baseline-tables.js';
 import { countsOf } from './count-features.js';
 import type { EvaluatedModel } from './evaluation-file.js';
 import type { FeatureTable } from './features.js';
@@ -27,14 +25,10 @@ export const valuesModel: EvaluatedModel = {
  * takes the next longer one's mean; a patient without the code has the training patients' means, and slope 0. A row holds
  * nothing later than its prediction time.
  */
-export async function valueFeatures(
-	dataset: MedsDataset,
-	indexDates: readonly IndexDateRow[],
-	lifeCodes: LifeCodes,
-	signal?: AbortSignal,
-): Promise<FeatureTable> {
-	return withBaselineTables(dataset, indexDates, async (database) => {
-		const counts = await countsOf(database, indexDates, lifeCodes, signal);
+export async function valueFeatures(input: BaselineInput): Promise<FeatureTable> {
+	const { indexDates, lifeCodes, signal } = input;
+	return withBaselineTables(input, async (database) => {
+		const counts = await countsOf(database, input);
 		const valued = 'value IS NOT NULL AND time IS NOT NULL';
 		await database.run(
 			`CREATE TABLE valued AS SELECT code, (row_number() OVER (ORDER BY code) - 1)::INTEGER AS c FROM (

@@ -1,5 +1,6 @@
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
+import { float32Number, ruleOf } from '../config.js';
 import { CheckpointError } from '../errors.js';
 import { exists } from '../files/exists.js';
 import { readJson } from '../files/json.js';
@@ -22,7 +23,7 @@ const Adapter = z.looseObject({
 	peft_type: z.string(),
 	base_model_name_or_path: z.string().nullish(),
 	r: count,
-	lora_alpha: z.number().positive(),
+	lora_alpha: float32Number.positive(),
 	target_modules: z.union([z.string(), z.array(z.string())]).nullish(),
 	bias: z.string().default('none'),
 	use_rslora: z.boolean().default(false),
@@ -54,7 +55,7 @@ export async function readAdapterConfig(file: string): Promise<AdapterConfig> {
 	const parsed = Adapter.safeParse(json, { reportInput: true });
 	if (!parsed.success) {
 		const issue = parsed.error.issues[0]!;
-		return refuse(issue.path.join('.') || 'the file', `must be that of a LoRA adapter (${issue.message})`, issue.input);
+		return refuse(issue.path.join('.') || 'the file', `${ruleOf(issue)}, as in a LoRA adapter,`, issue.input);
 	}
 	const adapter = parsed.data;
 	if (adapter.peft_type !== 'LORA') refuse('peft_type', 'must be LORA', adapter.peft_type);

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { float32Number, ruleOf } from '../config.js';
 import { CheckpointError } from '../errors.js';
 import { readJson } from '../files/json.js';
 import { isObject, shown } from '../found.js';
@@ -33,7 +34,7 @@ const Predictor = z.strictObject({
 	fromState: z.boolean(),
 });
 const Rope = z.looseObject({
-	rope_theta: z.number().positive().nullish(),
+	rope_theta: float32Number.positive().nullish(),
 	rope_type: z.unknown().optional(),
 	type: z.unknown().optional(),
 	partial_rotary_factor: z.number().optional(),
@@ -49,8 +50,8 @@ const Decoder = z.looseObject({
 	// Where the file has none, what transformers' Qwen3Config takes, whatever hidden_size and heads are.
 	num_key_value_heads: count.nullable().default(32),
 	head_dim: count.default(128),
-	rms_norm_eps: z.number().positive().default(1e-6),
-	rope_theta: z.number().positive().nullish(),
+	rms_norm_eps: float32Number.positive().default(1e-6),
+	rope_theta: float32Number.positive().nullish(),
 	/** transformers 5 spells rope_theta and rope_scaling so. */
 	rope_parameters: Rope.nullish(),
 	rope_scaling: Rope.nullish(),
@@ -67,7 +68,7 @@ const Decoder = z.looseObject({
 	/** Name of the weight file, where transformers 5 is to read another one. */
 	transformers_weights: z.unknown().optional(),
 	tie_word_embeddings: z.boolean().optional(),
-	initializer_range: z.number().positive().default(0.02),
+	initializer_range: float32Number.positive().default(0.02),
 	max_position_embeddings: count.nullish(),
 	dtype: z.unknown().optional(),
 	torch_dtype: z.unknown().optional(),
@@ -166,8 +167,8 @@ function parseHuggingFaceConfig(json: unknown, file: string): HuggingFaceConfig 
 type Refuse = (key: string, rule: string, found: unknown) => never;
 
 function refuseIssue(refuse: Refuse, error: z.ZodError): never {
-	const issue = error.issues[0];
-	return refuse(issue?.path.join('.') || 'the file', `must be valid (${issue?.message})`, issue?.input ?? null);
+	const issue = error.issues[0]!;
+	return refuse(issue.path.join('.') || 'the file', ruleOf(issue), issue.input);
 }
 
 /** Refuses what this package does not compute. */

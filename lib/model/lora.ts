@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { positiveInteger } from '../config.js';
+import { float32Number, positiveInteger } from '../config.js';
 
 /** The linear maps of a decoder block, under the names that PEFT's `target_modules` takes. */
 export const linearMaps = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'] as const;
@@ -11,7 +11,7 @@ export const linearMaps = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 
  */
 export const LoraOptions = z.strictObject({
 	rank: positiveInteger.default(64),
-	alpha: z.number().positive().default(128),
+	alpha: float32Number.positive().default(128),
 	/** Of the adapters' inputs, in training alone. */
 	dropout: z.number().min(0).lt(1).default(0.1),
 	/** Which maps have an adapter, in every block. */

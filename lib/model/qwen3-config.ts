@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { positiveInteger } from '../config.js';
+import { float32Number, positiveInteger } from '../config.js';
 import type { NativeModelShape } from '../native.js';
 
 /** More than any model has: each layer has names and shapes of its own, and a damaged number must not fill the memory. */
@@ -21,12 +21,12 @@ export const Qwen3Shape = z
 		numKeyValueHeads: positiveInteger.default(2),
 		/** Even; need not be hiddenSize / numAttentionHeads. */
 		headDim: positiveInteger.multipleOf(2).default(32),
-		rmsNormEps: z.number().positive().default(1e-6),
-		ropeTheta: z.number().positive().default(1_000_000),
+		rmsNormEps: float32Number.positive().default(1e-6),
+		ropeTheta: float32Number.positive().default(1_000_000),
 		/** The head shares the embedding matrix. */
 		tieWordEmbeddings: z.boolean().default(true),
 		/** Standard deviation of the initial matrices. */
-		initializerRange: z.number().positive().default(0.02),
+		initializerRange: float32Number.positive().default(0.02),
 	})
 	.refine((shape) => shape.numAttentionHeads % shape.numKeyValueHeads === 0, {
 		path: ['numKeyValueHeads'],

@@ -1,8 +1,9 @@
 import type { FileHandle } from 'node:fs/promises';
 import { open } from 'node:fs/promises';
 import { z } from 'zod';
+import { ruleOf } from '../config.js';
 import { CheckpointError } from '../errors.js';
-import { parseJson } from '../files/json.js';
+import { parseJson, repeatedKey } from '../files/json.js';
 import { isObject, kindOf } from '../found.js';
 import type { NativeTensorEntry, StorageDtype } from '../native.js';
 
@@ -138,7 +139,6 @@ function parseHeader(bytes: Buffer, fail: Fail) {
 	} catch (cause) {
 		return fail(`header must be JSON in UTF-8: ${(cause as Error).message}`, cause);
 	}
-	// JSON.parse silently keeps the last of two equal keys.
 	const twice = repeatedKey(text);
 	if (twice !== undefined) return fail(`header must name every key once but names "${twice}" twice`);
 	if (!isObject(json)) return fail(`header must be an object of tensors but is ${kindOf(json)}`);
@@ -147,8 +147,8 @@ function parseHeader(bytes: Buffer, fail: Fail) {
 	const header = Header.safeParse(rest);
 	if (!metadata.success) return fail('header __metadata__ must map text to text');
 	if (!header.success) {
-		const issue = header.error.issues[0];
-		return fail(`header entry ${issue?.path.join('.')}: ${issue?.message}`);
+		const issue = header.error.issues[0]!;
+		return fail(`header entry ${issue.path.join('.')} ${ruleOf(issue)}`);
 	}
 	return { metadata: metadata.data, tensors: header.data };
 }
@@ -162,21 +162,4 @@ function bytesOf(name: string, dtype: string, shape: readonly number[], fail: Fa
 		return fail(`tensor ${name} of shape [${shape.join(', ')}] must span whole bytes, fewer than 2^50`);
 	}
 	return bits / 8;
-}
-
-/** A key that an object of valid JSON text names twice, at any depth. */
-function repeatedKey(text: string): string | undefined {
-	const seen: Set<string>[] = [];
-	const token = /"(?:[^"\\]|\\.)*"|[{}]/gs;
-	for (let match = token.exec(text); match !== null; match = token.exec(text)) {
-		const [found] = match;
-		if (found === '{') seen.push(new Set());
-		else if (found === '}') seen.pop();
-		else if (/^\s*:/.test(text.slice(token.lastIndex, token.lastIndex + 16))) {
-			const key = parseJson(found) as string;
-			if (seen.at(-1)?.has(key)) return key;
-			seen.at(-1)?.add(key);
-		}
-	}
-	return undefined;
 }

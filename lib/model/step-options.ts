@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { fraction, positiveInteger, seed } from '../config.js';
+import { float32Number, fraction, positiveInteger, seed } from '../config.js';
 import type { NativeLossOptions, NativeStepOptions } from '../native.js';
 import { Objective, targetRestartsAt, weightsAt } from '../objective/objective.js';
 
@@ -40,10 +40,10 @@ export type LossOptions = z.input<typeof LossOptions>;
 export const adamW = {
 	beta1: fraction.default(0.9),
 	beta2: fraction.default(0.95),
-	epsilon: z.number().positive().default(1e-8),
-	weightDecay: z.number().nonnegative().default(0.01),
+	epsilon: float32Number.positive().default(1e-8),
+	weightDecay: float32Number.nonnegative().default(0.01),
 	/** Largest gradient norm; 0 does not clip. */
-	gradientClip: z.number().nonnegative().default(1),
+	gradientClip: float32Number.nonnegative().default(1),
 	/** Whose norm that is: of all gradients together, or of each parameter's alone. */
 	clipBy: z.enum(['global', 'parameter']).default('global'),
 	/**
@@ -70,7 +70,7 @@ export const needsTime = {
 /** What an update is made with: the options of its losses and of AdamW. The learning rate alone has no default. */
 export const StepOptions = z
 	.strictObject({
-		learningRate: z.number().positive(),
+		learningRate: float32Number.positive(),
 		...adamW,
 		...shared,
 		/** Read the cosine of both losses' gradients; costs a second backward pass. */

@@ -1,15 +1,15 @@
 import { z } from 'zod';
-import { fraction, nonNegativeInteger, positiveInteger } from '../config.js';
+import { float32Number, fraction, nonNegativeInteger, positiveInteger } from '../config.js';
 import { LatentBranch } from '../sample/branch-options.js';
 
-const weight = z.number().nonnegative();
+const weight = float32Number.nonnegative();
 
 /** Distance of a prediction z from its target y, which is layer-normalised. */
 const LatentLoss = z.discriminatedUnion('kind', [
 	/** Mean of (z - y)^2; reported second-hand for the paper. */
 	z.strictObject({ kind: z.literal('mse') }),
 	/** Huber; I-JEPA takes beta 1. */
-	z.strictObject({ kind: z.literal('smooth-l1'), beta: z.number().positive().default(1) }),
+	z.strictObject({ kind: z.literal('smooth-l1'), beta: float32Number.positive().default(1) }),
 	/** Mean of |z - y|; V-JEPA, and the paper's figure. */
 	z.strictObject({ kind: z.literal('l1') }),
 	/** Mean of 1 - cosine. */
@@ -76,7 +76,7 @@ const Options = z.strictObject({
 	 * Weight in the total loss (lambda). Absent: 1, ours, since with normalised targets both losses are of order one; for
 	 * `views` 0.1, the default of the reference's code, whose paper tries 0.5, 1, 2 and 4.
 	 */
-	weight: z.number().positive().optional(),
+	weight: float32Number.positive().optional(),
 	/** Share of the steps in which the weight rises from 0 linearly. */
 	weightWarmup: fraction.default(0),
 	/** Cuts per patient; they share one trunk and one target pass. The first is drawn over the whole record. */

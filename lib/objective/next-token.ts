@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { float32Number } from '../config.js';
 
 /**
  * Next-token loss, which the paper calls SFT: the model reconstructs the future in token space.
@@ -7,7 +8,7 @@ import { z } from 'zod';
  */
 export const NextTokenObjective = z.strictObject({
 	/** Weight in the total loss. Ours: the paper's value is not known. */
-	weight: z.number().positive().default(1),
+	weight: float32Number.positive().default(1),
 	/**
 	 * Tokens that carry loss: the future alone ("reconstruct future patient states", abstract), or every token but the
 	 * first of a window.

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { fraction } from '../config.js';
+import { float32Number, fraction } from '../config.js';
 import { LatentObjective } from './latent.js';
 import { NextTokenObjective } from './next-token.js';
 
@@ -13,7 +13,7 @@ const Schedule = z.discriminatedUnion('kind', [
 		/** Share of the steps before the latent loss begins. */
 		sftFraction: fraction.default(0.5),
 		/** Weight of the next-token loss in the second stage; 0 drops it. Ours: whether the paper drops it is not known. */
-		anchorWeight: z.number().nonnegative().default(0.1),
+		anchorWeight: float32Number.nonnegative().default(0.1),
 	}),
 ]);
 

@@ -3,9 +3,11 @@ import { type EmbeddedStates, embed, writeEmbeddings } from '../evaluate/embeddi
 import { requireSameSource } from '../evaluate/provenance.js';
 import { rollout, rolloutTarget } from '../evaluate/rollout.js';
 import { writeRollout } from '../evaluate/rollout-file.js';
+import { beyondPositions } from '../model/positions.js';
 import type { EncoderChoice, Pooling } from '../model/world-model.js';
+import { hideCodes } from '../sample/hidden-codes.js';
 import type { TokenStore } from '../store/token-store.js';
-import type { TaskFolder } from '../tasks/read.js';
+import { hiddenCodesFingerprint, type TaskFolder } from '../tasks/read.js';
 import { openModel, requireSameData, requireSameSplits } from '../train/open-model.js';
 import type { LongOperation } from '../types.js';
 
@@ -28,7 +30,7 @@ export interface EmbeddedRun {
 
 /**
  * Writes the frozen states of a run at index dates. The file says what it was made from, the same whichever command made
- * it and wherever the run lies.
+ * it and wherever the run lies. Events of the task folder's hidden codes are not seen.
  *
  * @throws {CheckpointError} When run and store have other vocabularies or splits. {DataError} When store and tasks are of
  * other data. {AbortedError} {NativeError} {OutputError}
@@ -48,6 +50,8 @@ export async function embedRun(
 		requireSameData(config, store, 'vocabulary');
 		requireSameSplits(config, store);
 		const contextTokens = options.contextTokens ?? config.train.contextTokens;
+		const beyond = await beyondPositions(config.train.initialWeights, contextTokens);
+		if (beyond !== undefined) onWarning?.(beyond);
 		const about = {
 			// The configuration, data and step of a run decide its weights.
 			run: createHash('sha256').update(JSON.stringify(config)).digest('hex'),
@@ -57,13 +61,15 @@ export async function embedRun(
 			data: list.dataFingerprint,
 			splits: list.splitting.fingerprint,
 			index_dates: list.indexDatesFingerprint,
+			hidden_codes: hiddenCodesFingerprint(list.hiddenCodes),
 		};
+		const seen = hideCodes(store, list.hiddenCodes);
 		const operation = { signal, onProgress, contextTokens };
 		const states =
 			options.rollout === undefined
 				? undefined
-				: await rollout(model, store, indexDates, { ...operation, ...rolloutTarget(config.train.objective) });
-		const table = await embed(model, store, indexDates, { ...operation, pooling, encoder });
+				: await rollout(model, seen, indexDates, { ...operation, ...rolloutTarget(config.train.objective) });
+		const table = await embed(model, seen, indexDates, { ...operation, pooling, encoder });
 		const { withoutTokens, laterRuns } = table.counts;
 		if (withoutTokens > 0) {
 			onWarning?.(

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setImmediate } from 'node:timers/promises';
 import type { z } from 'zod';
+import { ruleOf } from '../config.js';
 import { DataError } from '../errors.js';
 import { parseJson, readJson } from '../files/json.js';
 import { isObject, kindOf, shown } from '../found.js';
@@ -45,7 +46,7 @@ export function checked<Schema extends z.ZodType>(
 	const found = issue.input;
 	throw new DataError('report', {
 		file,
-		rule: `${path === '' ? 'the file' : path}: ${issue.message}`,
+		rule: `${path === '' ? 'the file' : path} ${ruleOf(issue)}`,
 		...(found === undefined ? {} : { value: shown(found) }),
 		fix: 'make it again with this version',
 	});

@@ -1,8 +1,21 @@
-import type { StoreSplit } from '../store/token-store.js';
+import { z } from 'zod';
+import { parseConfig, positiveInteger } from '../config.js';
 import type { TokenVocabulary } from '../tokenizer/token-vocabulary.js';
-import type { IndexDate, PackedBatch, Timeline, TokenCount } from '../types.js';
+import type { IndexDate, PackedBatch, Split, Timeline, TokenCount } from '../types.js';
 import { firstFit, pack } from './packing.js';
 import { contextTokens, visibleAt } from './window.js';
+
+/** Timelines of one split, such as those of a token store. */
+export interface TimelineSource {
+	indexOf(subjectId: bigint): Promise<number | undefined>;
+	timeline(index: number): Promise<Timeline>;
+}
+
+/** What contexts are read from: a token store, or one of which something is hidden. */
+export interface TimelineStore {
+	readonly vocabulary: TokenVocabulary;
+	split(name: Split): TimelineSource;
+}
 
 export interface IndexBatch {
 	readonly batch: PackedBatch;
@@ -20,6 +33,7 @@ export interface ContextCounts {
 	laterRuns: number;
 }
 
+const Budgets = z.object({ contextTokens: positiveInteger, tokensPerBatch: positiveInteger });
 // Windows that are read before they are packed: enough to fill several batches well.
 const windowsPerGroup = 256;
 
@@ -28,13 +42,14 @@ const windowsPerGroup = 256;
  * none of the splits, or that lies before every event and has no demographics, is counted in `skipped`.
  */
 export async function* indexBatches(
-	splits: readonly StoreSplit[],
+	splits: readonly TimelineSource[],
 	vocabulary: TokenVocabulary,
 	indexDates: readonly IndexDate[],
 	options: { readonly contextTokens: TokenCount; readonly tokensPerBatch: TokenCount; readonly counts: ContextCounts },
 ): AsyncGenerator<IndexBatch> {
+	const { contextTokens: budget } = parseConfig('embed', Budgets, options);
 	const { counts } = options;
-	const maxTokens = Math.max(options.tokensPerBatch, options.contextTokens);
+	const maxTokens = Math.max(options.tokensPerBatch, budget);
 	for (let start = 0; start < indexDates.length; start += windowsPerGroup) {
 		const windows: Int32Array[] = [];
 		const rows: number[] = [];
@@ -49,7 +64,7 @@ export async function* indexBatches(
 			const window =
 				timeline === undefined || visible === undefined
 					? new Int32Array(0)
-					: contextTokens(timeline, vocabulary, visible, options.contextTokens);
+					: contextTokens(timeline, vocabulary, visible, budget);
 			if (window.length === 0) {
 				counts.withoutTokens++;
 				continue;
@@ -68,7 +83,7 @@ export async function* indexBatches(
 }
 
 /** A subject's timeline, in whichever split it is. */
-export async function timelineOf(splits: readonly StoreSplit[], subjectId: bigint): Promise<Timeline | undefined> {
+export async function timelineOf(splits: readonly TimelineSource[], subjectId: bigint): Promise<Timeline | undefined> {
 	for (const split of splits) {
 		const place = await split.indexOf(subjectId);
 		if (place !== undefined) return split.timeline(place);

@@ -72,11 +72,8 @@ function joined(tokens: Int32Array, offsets: Int32Array, runs: readonly number[]
 	return result;
 }
 
-/**
- * The newest runs that fit, in the order in which they stand. When not even the newest fits, its last tokens: the newest
- * is never left out.
- */
-function newestRuns({ tokens, times, timeOffsets }: Timeline, runs: readonly number[], room: TokenCount): Int32Array {
+/** Newest runs that fit, in the order in which they stand. When not even the newest fits it is kept all the same. */
+function newestRuns({ times, timeOffsets }: Timeline, runs: readonly number[], room: TokenCount): readonly number[] {
 	const newestFirst = [...runs].sort((a, b) => (times[a] === times[b] ? b - a : times[a]! > times[b]! ? -1 : 1));
 	const kept: number[] = [];
 	let size = 0;
@@ -86,14 +83,7 @@ function newestRuns({ tokens, times, timeOffsets }: Timeline, runs: readonly num
 		kept.push(run);
 		size += length;
 	}
-	if (kept.length > 0 || newestFirst.length === 0)
-		return joined(
-			tokens,
-			timeOffsets,
-			kept.sort((a, b) => a - b),
-		);
-	const end = timeOffsets[newestFirst[0]! + 1]!;
-	return tokens.slice(end - room, end);
+	return kept.length === 0 ? newestFirst.slice(0, 1) : kept.sort((a, b) => a - b);
 }
 
 /** Context at a prediction time: nothing that became known later is in it. @internal */
@@ -106,19 +96,19 @@ export function contextAt(
 	return contextTokens(timeline, vocabulary, visibleAt(timeline, predictionTime), budget);
 }
 
-/**
- * Demographics, age, and as many whole days as the budget holds; the newest are kept. A single day that is too long by
- * itself keeps its newest runs.
- *
- * @returns (tokens,) at most `budget` long, from a budget of 2.
- */
-export function contextTokens(
-	timeline: Timeline,
-	vocabulary: TokenVocabulary,
-	{ days, runs, until }: Visible,
-	budget: TokenCount,
-): Int32Array {
-	const { dayOffsets } = timeline;
+/** What of a record goes into a context. */
+interface ContextParts {
+	readonly fixed: Int32Array;
+	/** Whole days: the first, and the one behind the last. */
+	readonly first: number;
+	readonly last: number;
+	/** Runs of the day behind them. */
+	readonly runs: readonly number[];
+	readonly room: TokenCount;
+}
+
+function contextParts(timeline: Timeline, { days, runs, until }: Visible, budget: TokenCount): ContextParts {
+	const { dayOffsets, timeOffsets } = timeline;
 	const fixed = demographicsAt(timeline, until).subarray(0, Math.max(0, budget - 2));
 	// One place is kept for the age token, which depends on the first day.
 	const room = Math.max(1, budget - fixed.length - 1);
@@ -126,12 +116,30 @@ export function contextTokens(
 	// The day of which not every run may be there, behind the whole ones.
 	const last = overlong ? days - 1 : days;
 	const lastRuns = overlong ? runsOfDay(timeline, last) : runs;
-	let newest = joined(timeline.tokens, timeline.timeOffsets, lastRuns);
+	const size = lastRuns.reduce((sum, run) => sum + timeOffsets[run + 1]! - timeOffsets[run]!, 0);
 	let first = last;
-	if (newest.length > room) newest = newestRuns(timeline, lastRuns, room);
-	else while (first > 0 && newest.length + dayOffsets[last]! - dayOffsets[first - 1]! <= room) first--;
+	if (size > room) return { fixed, first, last, runs: newestRuns(timeline, lastRuns, room), room };
+	while (first > 0 && size + dayOffsets[last]! - dayOffsets[first - 1]! <= room) first--;
+	return { fixed, first, last, runs: lastRuns, room };
+}
+
+/**
+ * Demographics, age, and as many whole days as the budget holds; the newest are kept. A single day that is too long by
+ * itself keeps its newest runs, and of a run that is too long the last tokens: the newest is never left out.
+ *
+ * @returns (tokens,) at most `budget` long, from a budget of 2.
+ */
+export function contextTokens(
+	timeline: Timeline,
+	vocabulary: TokenVocabulary,
+	visible: Visible,
+	budget: TokenCount,
+): Int32Array {
+	const { dayOffsets } = timeline;
+	const { fixed, first, last, runs, room } = contextParts(timeline, visible, budget);
+	const newest = joined(timeline.tokens, timeline.timeOffsets, runs).slice(-room);
 	const whole = timeline.tokens.subarray(dayOffsets[first]!, dayOffsets[last]!);
-	const firstDay = first < last || lastRuns.length > 0 ? timeline.days[first] : undefined;
+	const firstDay = first < last || runs.length > 0 ? timeline.days[first] : undefined;
 	const age = firstDay === undefined ? undefined : vocabulary.ageToken(timeline.birthDay, firstDay);
 	const head = age === undefined ? fixed : Int32Array.of(...fixed, age);
 	const result = new Int32Array(head.length + whole.length + newest.length);
@@ -139,6 +147,21 @@ export function contextTokens(
 	result.set(whole, head.length);
 	result.set(newest, head.length + whole.length);
 	return result;
+}
+
+/**
+ * From when on events are in the context at a prediction time, beside demographics; undefined when none is. Of a day that is
+ * too long by itself, the time of the oldest run that is kept.
+ */
+export function contextStart(
+	timeline: Timeline,
+	predictionTime: Microseconds,
+	budget: TokenCount,
+): Microseconds | undefined {
+	const { first, last, runs } = contextParts(timeline, visibleAt(timeline, predictionTime), budget);
+	if (first < last) return BigInt(timeline.days[first]!) * microsecondsPerDay;
+	const times = runs.map((run) => timeline.times[run]!);
+	return times.sort((a, b) => (a < b ? -1 : 1))[0];
 }
 
 export interface TrainingWindow {

@@ -120,7 +120,7 @@ async function planWork(
 			cost: readingCost,
 			isWhole: () => exists(files.reading(null, name, pooling)),
 			make: async ({ signal }) => {
-				const table = await features(dataset, samples.indexDates, new LifeCodes(), signal);
+				const table = await features({ dataset, indexDates: samples.indexDates, lifeCodes: new LifeCodes(), signal });
 				await writeReading(await placeFor(files.reading(null, name, pooling)), table, samples, signal);
 			},
 		}),
@@ -234,6 +234,8 @@ function trainConfigOf(config: ParsedStudyOptions, variant: keyof typeof objecti
 		tokensPerStep,
 		steps,
 		optimizer,
+		// Of all runs, whichever machine makes them or goes on with them.
+		computeDtype: 'float32' as const,
 		// Curves with twenty readings are enough here; more of them cost a tenth of the training.
 		collapseEvery: Math.ceil(steps / 20),
 		tuningEvery: Math.ceil(steps / 5),

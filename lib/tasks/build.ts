@@ -10,7 +10,8 @@ import { copyToParquet } from '../files/duckdb-files.js';
 import { requirePath } from '../files/path.js';
 import { writeWhole, writeWholeFolder } from '../files/whole.js';
 import { type LongOperation, type Split, splits } from '../types.js';
-import { createFirstSeen, describeDecidingCode } from './deciding-codes.js';
+import { CodeSet, codeSetSql } from './code-set.js';
+import { createFirstSeen, describeDecidingCode, namedCodes } from './deciding-codes.js';
 import { commonTasks, TaskDefinition } from './definitions.js';
 import { writeHorizonLabels } from './horizon-labels.js';
 import { addIndexDays, createIndexTables } from './index-days.js';
@@ -37,6 +38,10 @@ export const BuildTasksOptions = z.strictObject({
 	bufferDays: nonNegativeInteger.default(0),
 	/** Index dates so many days or fewer before the day of death are left out; 0 leaves out the day itself. */
 	dropDaysBeforeDeath: nonNegativeInteger.default(0),
+	/** Codes whose events neither encoders nor baselines may see. */
+	hideCodes: CodeSet.prefault({}),
+	/** Also hide every code of the history that nearly decides a label. */
+	hideDecidingCodes: z.boolean().default(false),
 	/** Codes of birth and death beside the usual ones. */
 	lifeCodes: LifeCodeOptions.prefault({}),
 });
@@ -116,7 +121,8 @@ export async function buildTasks(
 					join(folder, 'index_rules.parquet'),
 				),
 			);
-			notes.push(...ruleNotes(indexRules), ...answerNotes(entries));
+			const hiddenCodes = await codesToHide(database, config, entries);
+			notes.push(...ruleNotes(indexRules), ...answerNotes(entries, hiddenCodes));
 			for (const note of notes) operation.onWarning?.(note);
 			const counts = await database.rows('SELECT split, count(*)::INTEGER AS n FROM index_dates GROUP BY split');
 			const countOf = (split: Split) => Number(counts.find((row) => row.split === split)?.n ?? 0);
@@ -131,7 +137,8 @@ export async function buildTasks(
 				indexDates: { train: countOf('train'), tuning: countOf('tuning'), held_out: countOf('held_out') },
 				subjectsWithoutIndexDates,
 				indexRules,
-				tasks: entries,
+				hiddenCodes,
+				tasks: entries.map((entry) => ({ ...entry, decidingCodes: entry.decidingCodes.slice(0, namedCodes) })),
 				notes,
 			};
 			await writeWhole(join(folder, 'tasks.json'), `${JSON.stringify(list, undefined, '\t')}\n`);
@@ -207,13 +214,30 @@ function ruleNotes(rules: TaskList['indexRules']): string[] {
 		);
 }
 
-/** What of the history may hold the answer. */
-function answerNotes(entries: readonly TaskListEntry[]): string[] {
-	return entries
-		.filter(({ decidingCodes }) => decidingCodes.length > 0)
-		.map(
-			({ label, horizonDays, decidingCodes }) =>
-				`the answer may stand in the history of ${label}${horizonDays === null ? '' : `, ${horizonDays} days`}: ` +
-				`${decidingCodes.map(describeDecidingCode).join('; ')}; a buffer between history and target (bufferDays, --buffer-days) keeps out what is written down with the event`,
-		);
+/** Codes of the data that are to be hidden, ascending. */
+async function codesToHide(
+	database: Database,
+	{ hideCodes, hideDecidingCodes }: z.output<typeof BuildTasksOptions>,
+	entries: readonly TaskListEntry[],
+): Promise<string[]> {
+	const named = await database.rows(`SELECT DISTINCT code FROM all_events WHERE ${codeSetSql(hideCodes)}`);
+	const deciding = hideDecidingCodes
+		? entries.flatMap(({ decidingCodes }) => decidingCodes.map(({ code }) => code))
+		: [];
+	return [...new Set([...named.map(({ code }) => String(code)), ...deciding])].sort();
+}
+
+/** What of the history may hold the answer, and what of that is hidden. */
+function answerNotes(entries: readonly TaskListEntry[], hiddenCodes: readonly string[]): string[] {
+	const hidden = new Set(hiddenCodes);
+	const open = entries.flatMap(({ label, horizonDays, decidingCodes }) => {
+		const seen = decidingCodes.filter(({ code }) => !hidden.has(code)).slice(0, namedCodes);
+		if (seen.length === 0) return [];
+		return [
+			`the answer may stand in the history of ${label}${horizonDays === null ? '' : `, ${horizonDays} days`}: ` +
+				`${seen.map(describeDecidingCode).join('; ')}; a buffer between history and target (bufferDays, --buffer-days) keeps out what is written down with the event`,
+		];
+	});
+	if (hidden.size === 0) return open;
+	return [...open, `events of ${hidden.size} codes are hidden from encoders and baselines: ${hiddenCodes.join(', ')}`];
 }

@@ -21,7 +21,6 @@ const decidedShare = 0.95;
 /** Codes that may be found by luck, of all that are looked at. */
 const luck = 0.05;
 const minPatients = 3;
-const listed = 5;
 /** Samples that are looked at; more cost time and tell nothing more. */
 const sampleSize = 50_000;
 
@@ -32,6 +31,9 @@ export async function createFirstSeen(database: Database): Promise<void> {
 			CASE WHEN bool_or(time IS NULL) THEN NULL ELSE min(time) END AS first FROM all_events GROUP BY subject_id, code`,
 	);
 }
+
+/** At most so many codes of a task are named. */
+export const namedCodes = 5;
 
 /**
  * Codes in the history of the samples of the table `labels` (subject_id, t, value) that nearly decide their label, those that
@@ -62,10 +64,7 @@ export async function decidingCodes(database: Database): Promise<DecidingCode[]>
 		if (chance * rows.length < luck)
 			found.push({ code: { code: String(row.code), label, samples, patients, agreeing, share }, chance });
 	}
-	return found
-		.sort((a, b) => a.chance - b.chance || (a.code.code < b.code.code ? -1 : 1))
-		.slice(0, listed)
-		.map(({ code }) => code);
+	return found.sort((a, b) => a.chance - b.chance || (a.code.code < b.code.code ? -1 : 1)).map(({ code }) => code);
 }
 
 /** The chance of at least `k` successes in `n` draws. @internal */

@@ -82,6 +82,8 @@ export const TaskList = z.strictObject({
 			}),
 		)
 		.default([]),
+	/** Codes whose events neither encoders nor baselines may see, ascending. */
+	hiddenCodes: z.array(z.string()).default([]),
 	tasks: z.array(TaskListEntry),
 	/** What to know about the data and the tasks. */
 	notes: z.array(z.string()),
@@ -229,4 +231,9 @@ export function readLabelFiles(
 /** Key of a sample, for joins. */
 export function sampleKey({ subjectId, predictionTime }: IndexDate): string {
 	return `${subjectId}@${predictionTime}`;
+}
+
+/** SHA-256 over hidden codes, as a file of states holds it; of none `none`. */
+export function hiddenCodesFingerprint(codes: readonly string[]): string {
+	return codes.length === 0 ? 'none' : createHash('sha256').update(JSON.stringify(codes)).digest('hex');
 }

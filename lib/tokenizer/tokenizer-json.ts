@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ruleOf } from '../config.js';
 import { VocabularyError } from '../errors.js';
 import { isObject, shown } from '../found.js';
 import { byteSymbols } from './byte-symbols.js';
@@ -54,7 +55,7 @@ export function parseTokenizerJson(json: unknown, file: string): TokenizerJson {
 	if (!parsed.success) {
 		const issue = parsed.error.issues[0]!;
 		throw new VocabularyError(
-			`[tokenizer] ${file}: ${issue.path.join('.') || 'the file'} must be that of a byte-level BPE (${issue.message}) but is ${shown(issue.input)}; only tokenizers of the Qwen kind are supported`,
+			`[tokenizer] ${file}: ${issue.path.join('.') || 'the file'} must be that of a byte-level BPE (${ruleOf(issue)}) but is ${shown(issue.input)}; only tokenizers of the Qwen kind are supported`,
 		);
 	}
 	return parsed.data;

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { ruleOf } from '../config.js';
 import { CheckpointError, DataError, OutputError } from '../errors.js';
 import { sha256OfFile } from '../files/hash.js';
 import { readJson } from '../files/json.js';
@@ -75,8 +76,8 @@ export async function readCheckpoint(
 	}
 	const state = CheckpointState.safeParse(json);
 	if (!state.success) {
-		const issue = state.error.issues[0];
-		return { damage: `state.json: ${issue?.path.join('.')} ${issue?.message}` };
+		const issue = state.error.issues[0]!;
+		return { damage: `state.json: ${issue.path.join('.') || 'the file'} ${ruleOf(issue)}` };
 	}
 	// Options that did not exist when it was written are filled in, as they are in config.json.
 	const saved = RunConfig.safeParse(state.data.run);

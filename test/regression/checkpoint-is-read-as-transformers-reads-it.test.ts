@@ -140,7 +140,7 @@ t.test('what is not plainly one model is refused, with both names', async (t) =>
 		set({ rope_theta: 1e6, rope_parameters: { full_attention: { rope_type: 'default', rope_theta: 1e6 } } }),
 	);
 	await refused(/partial_rotary_factor must be 1 but is 0.5/, set({ partial_rotary_factor: 0.5 }));
-	await refused(/head_dim must be valid/, set({ head_dim: null }));
+	await refused(/head_dim must be a finite number but is null/, set({ head_dim: null }));
 	await refused(/num_key_value_heads \(32 where absent\) must divide/, set({ num_key_value_heads: undefined }));
 	await refused(/k_proj.weight must have shape \[32, 24\]/, set({ num_key_value_heads: null }));
 	await refused(/layer_types must name each of the num_hidden_layers \(2\)/, set({ layer_types: ['full_attention'] }));

@@ -93,7 +93,7 @@ async function madeOf(meds: string, out: string, days: number) {
 		labels[directory] = rows.map((row) => `${sample(row)} ${row.value}`);
 	}
 	const dataset = await openMeds(meds);
-	const counts = await countFeatures(dataset, indexDates, new LifeCodes());
+	const counts = await countFeatures({ dataset, indexDates, lifeCodes: new LifeCodes() });
 	const manifest = await prepareStore(meds, join(out, 'store'), { threads: 1 });
 	const store = await openTokenStore(join(out, 'store'));
 	const timelines = [];

@@ -25,6 +25,17 @@ export const builder = (yargs: Argv) =>
 			describe: 'name=rollout.parquet of a model, written by embed --rollout (simulated cohort)',
 		})
 		.option('store', { type: 'string', describe: 'Token store of the embeddings: the report then tells what is in it' })
+		.option('predictions', {
+			type: 'string',
+			describe:
+				'New folder for held-out predictions as meds-evaluation reads them: <model>/<task>/<horizon>d/*.parquet',
+		})
+		.option('subgroup', {
+			type: 'string',
+			array: true,
+			default: [] as string[],
+			describe: 'Beginning of codes to divide results by, beside sex, age and index rule, such as RACE//',
+		})
 		.option('draws', { type: 'number', default: 1000, describe: 'Bootstrap resamples of patients' })
 		.option('seed', { type: 'number', default: 1, describe: 'Draws the resamples' })
 		.example(
@@ -57,9 +68,19 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 		for (const name of rollouts.keys()) {
 			throw new ConfigError(`[evaluate] --rollout must name a --model but names ${name}`);
 		}
-		const { meds, tasks, out, draws, seed, store } = args;
+		const { meds, tasks, out, draws, seed, store, predictions, subgroup } = args;
 		const file = await evaluate(
-			{ meds, tasks, models, out, draws, seed, ...(store === undefined ? {} : { store }) },
+			{
+				meds,
+				tasks,
+				models,
+				out,
+				draws,
+				seed,
+				subgroups: subgroup,
+				...(store === undefined ? {} : { store }),
+				...(predictions === undefined ? {} : { predictions }),
+			},
 			context.operation(),
 		);
 		context.result(probeTable(file), file);

@@ -41,6 +41,16 @@ export const builder = (yargs: Argv) =>
 			default: 0,
 			describe: 'Leave out index dates so many days or fewer before the day of death',
 		})
+		.option('hide-code', {
+			type: 'string',
+			array: true,
+			describe: 'Code whose events no model may see; a * at its end stands for what begins so',
+		})
+		.option('hide-deciding-codes', {
+			type: 'boolean',
+			default: false,
+			describe: 'Hide the codes of the history that nearly decide a label',
+		})
 		.option('per-patient', { type: 'number', default: 4, describe: 'Index dates per patient of the rule random' })
 		.option('min-history-days', { type: 'number', default: 3, describe: 'Days with events up to an index date' })
 		.option('seed', { type: 'number', default: 1, describe: 'Draws the index dates' })
@@ -48,7 +58,7 @@ export const builder = (yargs: Argv) =>
 
 export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>): Promise<void> {
 	await withContext(Boolean(args.json), async (context) => {
-		const { meds, out, perPatient, minHistoryDays, bufferDays, dropDaysBeforeDeath, seed } = args;
+		const { meds, out, perPatient, minHistoryDays, bufferDays, dropDaysBeforeDeath, hideDecidingCodes, seed } = args;
 		const list = await buildTasks(
 			meds,
 			out,
@@ -59,6 +69,8 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 				minHistoryDays,
 				bufferDays,
 				dropDaysBeforeDeath,
+				hideDecidingCodes,
+				hideCodes: codeSetOf(args.hideCode ?? []),
 				...(await indexRulesOf(args)),
 				lifeCodes: lifeCodesOf(args),
 				seed,
@@ -81,8 +93,10 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 							matchingEvents === 0 ? '  (no event matches!)' : ''
 						}`,
 				),
+				...(list.hiddenCodes.length === 0 ? [] : [`hidden codes: ${list.hiddenCodes.join(', ')}`]),
 				...lines,
 				`subjects without an index date (too few days with events): ${train} train, ${tuning} tuning, ${held_out} held out`,
+				...list.notes.map((note) => `note: ${note}`),
 			].join('\n'),
 			list,
 		);
@@ -105,6 +119,13 @@ function leftOut(excluded: TaskListEntry['excluded']): string {
 		return count > 0 ? [`${count} ${text}`] : [];
 	});
 	return parts.length === 0 ? '' : `; left out: ${parts.join(', ')}`;
+}
+
+function codeSetOf(codes: readonly string[]) {
+	return {
+		exact: codes.filter((code) => !code.endsWith('*')),
+		prefix: codes.filter((code) => code.endsWith('*')).map((code) => code.slice(0, -1)),
+	};
 }
 
 /** Rules of both options; none leaves the default. */

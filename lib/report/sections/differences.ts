@@ -1,3 +1,4 @@
+import type { Estimate } from '../../evaluate/evaluation-file.js';
 import { type Comparison, comparisonsOf } from '../comparisons.js';
 import { type ForestRow, forestChart, shownSign } from '../forest-chart.js';
 import { type Html, html, nothing } from '../html.js';
@@ -9,7 +10,16 @@ import { difference, type Row, table } from '../table.js';
 /** Pairs that are drawn; every pair is in a table. */
 const drawnPairs = 4;
 
-const metricLabels = { auroc: 'AUROC', r2: 'R²' } as const;
+const metricLabels = {
+	auroc: 'AUROC',
+	averagePrecision: 'average precision',
+	brier: 'Brier score (lower is better)',
+	expectedCalibrationError: 'calibration error (lower is better)',
+	r2: 'R²',
+} as const;
+const isLowerBetter: ReadonlySet<string> = new Set(['brier', 'expectedCalibrationError']);
+/** Drawn; the others are in the tables. */
+const drawnMetrics: ReadonlySet<string> = new Set(['auroc', 'r2']);
 
 /** Differences of two models on the same resamples of patients. */
 export function differencesSection(data: ReportData): Section {
@@ -36,11 +46,18 @@ function pairTitle(data: ReportData, { a, b }: Comparison): string {
 }
 
 function forestRows(data: ReportData, { rows }: Comparison): ForestRow[] {
-	return rows.map(({ task, metric, horizonDays, difference: estimate }) => ({
+	const drawn = rows.filter(({ metric }) => drawnMetrics.has(metric));
+	return drawn.map(({ task, metric, horizonDays, difference: estimate }) => ({
 		group: `${data.taskLabel(task)}, ${metricLabels[metric]}`,
 		label: horizonLabel(horizonDays),
 		estimate,
 	}));
+}
+
+/** 1 when a is shown to be better, whichever way the metric goes. */
+function betterSign(metric: string, estimate: Estimate): -1 | 0 | 1 {
+	const sign = shownSign(estimate);
+	return isLowerBetter.has(metric) ? ((0 - sign) as -1 | 0 | 1) : sign;
 }
 
 function pairTable(data: ReportData, comparison: Comparison): Html {
@@ -55,7 +72,7 @@ function pairTable(data: ReportData, comparison: Comparison): Html {
 			const cells = [
 				horizonLabel(horizonDays),
 				difference(estimate),
-				estimate.value === null ? '' : words[shownSign(estimate)],
+				estimate.value === null ? '' : words[betterSign(metric, estimate)],
 			];
 			if (heading === group) return { cells };
 			group = heading;

@@ -47,8 +47,8 @@ t.test('last value, means and slope of what was known, by hand', async (t) => {
 		date(6, '2018-01-01T00:00:00', 'tuning'),
 		date(7, '2020-01-01T00:00:00', 'held_out'),
 	];
-	const counts = await countFeatures(meds, dates, new LifeCodes());
-	const table = await valueFeatures(meds, dates, new LifeCodes());
+	const counts = await countFeatures({ dataset: meds, indexDates: dates, lifeCodes: new LifeCodes() });
+	const table = await valueFeatures({ dataset: meds, indexDates: dates, lifeCodes: new LifeCodes() });
 	t.equal(table.columns, counts.columns + 5);
 	const added = (row: number) => [
 		...table.values.subarray(row * table.columns + counts.columns, (row + 1) * table.columns),
@@ -80,7 +80,10 @@ t.test('codes without numbers, and numbers of too few patients, add nothing', as
 		[subject, '2020-01-01T00:00:00', 'BAD', 'nan'],
 	]);
 	const dates = [date(1, '2020-02-01T00:00:00')];
-	const table = await valueFeatures(meds, dates, new LifeCodes());
-	t.equal(table.columns, (await countFeatures(meds, dates, new LifeCodes())).columns);
+	const table = await valueFeatures({ dataset: meds, indexDates: dates, lifeCodes: new LifeCodes() });
+	t.equal(
+		table.columns,
+		(await countFeatures({ dataset: meds, indexDates: dates, lifeCodes: new LifeCodes() })).columns,
+	);
 	t.ok([...table.values].every(Number.isFinite));
 });

@@ -144,7 +144,7 @@ t.test('what is not a Qwen3 decoder is refused by name', async (t) => {
 		/num_key_value_heads \(32 where absent\) must divide num_attention_heads \(4\) but is 3/,
 		set({ num_key_value_heads: 3 }),
 	);
-	await refused(/hidden_size must be valid .* but is null/, set({ hidden_size: undefined }));
+	await refused(/hidden_size must be a finite number but is missing/, set({ hidden_size: undefined }));
 	await refused(/rope_theta must be given/, set({ rope_parameters: null }));
 	await refused(/dtype must be float32, float16 or bfloat16 but is "float8"/, set({ dtype: 'float8' }));
 	// Absent in the file: transformers takes 128.
