@@ -11,7 +11,7 @@ export const float32Number = z
 	.number()
 	.refine(
 		(value) => value === 0 || (Number.isFinite(Math.fround(value)) && Math.abs(value) >= 2 ** -126),
-		'must be 0 or between 1.2e-38 and 3.4e38 in size, as numbers of float32 are',
+		'must be 0 or have a size from 1.2e-38 to 3.4e38 (float32)',
 	);
 /** Of a file or folder; empty would stand for the working directory. */
 export const filePath = z

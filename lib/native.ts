@@ -265,7 +265,10 @@ export interface NativeBuildInfo {
 	readonly version: string;
 	readonly torch: string;
 	readonly cuda: boolean;
+	/** What libtorch uses on this machine: `AVX512`, `AVX2` ... */
 	readonly cpuCapability: string;
+	/** Whether this machine's processor has instructions for products of bfloat16. */
+	readonly multipliesBfloat16: boolean;
 }
 
 let loaded: NativeAddon | undefined;

@@ -13,6 +13,7 @@ import { readJson } from '../files/json.js';
 import { lockFolder } from '../files/lock.js';
 import { isUnfinished } from '../files/names.js';
 import { makeFolder, writeWhole } from '../files/whole.js';
+import type { ComputeDtype } from '../native.js';
 import { objectivePresets } from '../objective/objective.js';
 import { embedRun } from '../pipeline/embed-run.js';
 import { trainRun } from '../pipeline/train-run.js';
@@ -22,6 +23,7 @@ import { openTokenStore, type TokenStore } from '../store/token-store.js';
 import { buildTasks } from '../tasks/build.js';
 import { definitionsFor } from '../tasks/definitions.js';
 import { readTasks } from '../tasks/read.js';
+import { RunFolder } from '../train/run-folder.js';
 import { TrainConfig, type TrainConfigInput } from '../train/train-config.js';
 import type { CommandContext } from './context.js';
 import { duration } from './progress-line.js';
@@ -139,17 +141,22 @@ export async function runDemo(folder: string, options: DemoOptions, context: Com
 
 	const store = await openTokenStore(storePath);
 	try {
+		let computeDtype: ComputeDtype | undefined;
 		for (const model of trained) {
 			// The same seed: both start from the same weights and see the same windows.
 			const config = {
 				...windows,
+				...(computeDtype === undefined ? {} : { computeDtype }),
 				...options.train,
 				seed: options.seed,
 				steps: options.steps,
 				objective: model.objective,
 			};
 			const operation = context.operation(`train ${model.label}`);
-			await stage(`train ${model.label}`, () => trainRun(join(folder, 'runs', model.name), store, config, operation));
+			const run = join(folder, 'runs', model.name);
+			await stage(`train ${model.label}`, () => trainRun(run, store, config, operation));
+			// Both are computed alike, also where another machine goes on with the second.
+			computeDtype = (await RunFolder.open(run)).config.train.computeDtype;
 		}
 		const models = await stage('embed', () => embedAll(folder, store, tasks, context));
 		const evaluationPath = join(folder, 'evaluation.json');

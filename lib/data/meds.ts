@@ -42,6 +42,8 @@ export interface MedsDataset {
 	/** What decided the splits, and SHA-256 over who is in which. */
 	readonly splits: { readonly source: SplitSource; readonly fingerprint: string };
 	readonly events: number;
+	/** Of the hidden files that were passed over; also among `notes`. */
+	readonly hiddenNote: string | undefined;
 	/** What was accepted although MEDS 0.4 asks for something else, and what to know about the data. */
 	readonly notes: readonly string[];
 }
@@ -90,6 +92,7 @@ async function openFiles(database: Database, directory: string): Promise<MedsFil
 	const findings = new Findings();
 	const layouts = await readLayouts(database, names, files, findings);
 	const metadata = await readMetadata(directory);
+	const passedOver = hiddenNote(hidden);
 	return {
 		directory,
 		files,
@@ -97,7 +100,8 @@ async function openFiles(database: Database, directory: string): Promise<MedsFil
 		name: metadata.dataset_name ?? 'unnamed data set',
 		etl: { name: metadata.etl_name ?? 'unknown', version: metadata.etl_version ?? 'unknown' },
 		fingerprint: await fingerprint(names, files),
-		notes: [hiddenNote(hidden), nearNote(layouts), ...findingNotes(findings)].filter((note) => note !== undefined),
+		hiddenNote: passedOver,
+		notes: [passedOver, nearNote(layouts), ...findingNotes(findings)].filter((note) => note !== undefined),
 	};
 }
 

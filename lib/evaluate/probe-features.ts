@@ -128,7 +128,7 @@ async function readInput(
 ): Promise<ProbeInput> {
 	const table = await readEmbeddings(features, column);
 	const rowOf = rowsByKey(table);
-	const splitOf = await readFeatureSplits(features, splitsPath);
+	const splitOf = await readFeatureSplits(features, splitsPath, onWarning);
 	const isFile = (await stat(path).catch(() => undefined))?.isFile() ?? false;
 	const hidden: string[] = [];
 	const files = isFile ? [path] : await labelFiles(path, hidden);

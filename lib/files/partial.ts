@@ -6,7 +6,7 @@ import { lockTarget } from './lock.js';
 import { realTarget } from './names.js';
 import { sync, syncTree } from './sync.js';
 import { makeFolder, writeWhole } from './whole.js';
-import { writeError } from './write-errors.js';
+import { underName } from './write-errors.js';
 
 /**
  * Runs `work` on an unfinished folder beside `out` and renames it when it is complete, so that a folder with that name is
@@ -49,7 +49,7 @@ export async function writePartialFolder<T>(
 		return result;
 	} catch (cause) {
 		keep = cause instanceof AbortedError;
-		throw writeError(out, cause);
+		throw underName(out, partial, cause);
 	} finally {
 		if (!keep) await rm(partial, { recursive: true, force: true }).catch(() => undefined);
 	}

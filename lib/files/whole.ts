@@ -4,7 +4,7 @@ import { requireEmptyFolder } from './exists.js';
 import { lockTarget } from './lock.js';
 import { realTarget, removeUnfinished, temporaryBeside } from './names.js';
 import { sync, syncTree } from './sync.js';
-import { outputError, writeError } from './write-errors.js';
+import { outputError, underName } from './write-errors.js';
 
 /**
  * Writes a whole file or none, in the place of one that may be there.
@@ -42,7 +42,7 @@ export async function writeWholeFile<T>(path: string, work: (temporary: string) 
 	} catch (cause) {
 		// The first error counts, not a failure to clean up after it.
 		await rm(temporary, { force: true }).catch(() => undefined);
-		throw writeError(path, cause);
+		throw underName(path, temporary, cause);
 	}
 }
 
@@ -94,7 +94,7 @@ export async function replaceFolder<T>(
 		return result;
 	} catch (cause) {
 		await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
-		throw writeError(path, cause);
+		throw underName(path, temporary, cause);
 	}
 }
 

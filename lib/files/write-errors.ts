@@ -23,6 +23,12 @@ export function writeError(path: string, cause: unknown): unknown {
 	return new OutputError(`[output] ${path} could not be written: ${reason}; nothing is left of it`, { cause });
 }
 
+/** What went wrong under a temporary name, told of the name that was asked for; the other is gone by then. */
+export function underName(path: string, temporary: string, cause: unknown): unknown {
+	if (cause instanceof Error) cause.message = cause.message.replaceAll(temporary, path);
+	return writeError(path, cause);
+}
+
 function codeOf({ code = '', syscall, path }: NodeJS.ErrnoException): string {
 	if (code !== 'ENOENT' || syscall !== 'mkdir' || path === undefined) return code;
 	// Of a folder and those above it Node says ENOENT where the disk is read-only.

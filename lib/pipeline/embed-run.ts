@@ -3,6 +3,7 @@ import { type EmbeddedStates, embed, writeEmbeddings } from '../evaluate/embeddi
 import { requireSameSource } from '../evaluate/provenance.js';
 import { rollout, rolloutTarget } from '../evaluate/rollout.js';
 import { writeRollout } from '../evaluate/rollout-file.js';
+import { beyondPositions } from '../model/positions.js';
 import type { EncoderChoice, Pooling } from '../model/world-model.js';
 import { hideCodes } from '../sample/hidden-codes.js';
 import type { TokenStore } from '../store/token-store.js';
@@ -49,6 +50,8 @@ export async function embedRun(
 		requireSameData(config, store, 'vocabulary');
 		requireSameSplits(config, store);
 		const contextTokens = options.contextTokens ?? config.train.contextTokens;
+		const beyond = await beyondPositions(config.train.initialWeights, contextTokens);
+		if (beyond !== undefined) onWarning?.(beyond);
 		const about = {
 			// The configuration, data and step of a run decide its weights.
 			run: createHash('sha256').update(JSON.stringify(config)).digest('hex'),

@@ -162,7 +162,7 @@ class Preparation {
 		if (manifest.splits.train.tokens === 0) throw noTokens(manifest);
 		await writeWhole(join(this.#folder, 'vocabulary.json'), `${JSON.stringify(vocabulary.file, undefined, '\t')}\n`);
 		await this.#given.tokenizer?.save(join(this.#folder, 'tokenizer'));
-		await copyTrueStates(this.#folder, this.#dataset);
+		await copyTrueStates(this.#folder, this.#dataset, this.#operation.onWarning);
 		await writeWhole(join(this.#folder, 'manifest.json'), `${JSON.stringify(manifest, undefined, '\t')}\n`);
 		await rm(join(this.#folder, 'parts'), { recursive: true });
 		await rm(join(this.#folder, 'names.parquet'));

@@ -5,23 +5,32 @@ import { eventsSql, type MedsFiles } from '../data/meds.js';
 import { reading, withDatabase } from '../data/query.js';
 import { copyToParquet, parquetFiles } from '../files/duckdb-files.js';
 import { exists } from '../files/exists.js';
-import { parquetPaths } from '../files/visible-files.js';
+import { hiddenNote, parquetPaths } from '../files/visible-files.js';
 import { StoreSplit } from '../store/token-store.js';
 import { trueStatePatients, trueStatesFile } from '../store/true-states.js';
+import type { LongOperation } from '../types.js';
 
 /**
  * Copies the true states of the first tuning patients of a simulated cohort into a store, at the ends of their days with
  * events, so that a training can see whether it learns them. Other data sets have none.
  *
  * @param folder - The store that is being made; its index of tuning patients is there.
+ * @param onWarning - Is told of hidden files.
  * @throws {DataError}
  */
-export async function copyTrueStates(folder: string, dataset: MedsFiles): Promise<void> {
+export async function copyTrueStates(
+	folder: string,
+	dataset: MedsFiles,
+	onWarning?: LongOperation['onWarning'],
+): Promise<void> {
 	const latents = join(dataset.directory, latentsFolder);
 	if (dataset.name !== cohortName || !(await exists(latents))) return;
 	const subjects = await firstSubjects(folder);
 	if (subjects.length === 0) return;
-	const files = parquetFiles(await parquetPaths('prepare', latents));
+	const hidden: string[] = [];
+	const files = parquetFiles(await parquetPaths('prepare', latents, hidden));
+	const note = hiddenNote(hidden);
+	if (note !== undefined) onWarning?.(note);
 	await withDatabase({ threads: 1, memoryLimit: '1GB' }, (database) =>
 		reading('prepare', latents, async () => {
 			await database.run(

@@ -37,7 +37,9 @@ export async function planTraining(
 	vocabSize: number,
 	{ device = 'cpu', devices = 1 }: { readonly device?: 'cpu' | Gpu; readonly devices?: number } = {},
 ): Promise<TrainingPlan> {
-	const config = parseConfig('plan', TrainConfig, input);
+	// GPUs multiply bfloat16, whatever this machine does.
+	const given = device === 'cpu' ? input : { computeDtype: 'bfloat16', ...input };
+	const config = parseConfig('plan', TrainConfig, given);
 	const memory = device === 'cpu' ? planMemory(config, vocabSize) : onGpu(planMemory(config, vocabSize), devices);
 	const available = device === 'cpu' ? machineMemory() : gpus[device].memory;
 	const fits = memory.peak <= available;

@@ -3,7 +3,7 @@ import { isObject } from '../found.js';
 import { TrainConfig } from './train-config.js';
 
 /** What a run did whose configuration lacks an option, where the default has become another since. */
-const formerDefaults = { computeDtype: 'float32' };
+const formerDefaults = { computeDtype: 'float32', instruments: null };
 /** The options of a run, which may be from before some of them existed. */
 const SavedTrainConfig = z.preprocess(
 	(saved) => (isObject(saved) ? { ...formerDefaults, ...saved } : saved),

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { filePath, float32Number, fraction, nonNegativeInteger, positiveInteger, seed } from '../config.js';
+import { machineComputeDtype } from '../model/compute-dtype.js';
 import { Qwen3Shape } from '../model/qwen3-config.js';
 import { adamW, clipsInTime, needsTime } from '../model/step-options.js';
 import { Objective } from '../objective/objective.js';
@@ -37,8 +38,8 @@ const options = z.strictObject({
 	microBatches: positiveInteger.default(1),
 	steps: positiveInteger.default(400),
 	optimizer: OptimizerConfig.prefault({}),
-	/** dtype of forward and backward and of a frozen base. */
-	computeDtype: z.enum(['float32', 'bfloat16']).default('float32'),
+	/** dtype of forward and backward and of a frozen base; by default what this machine is faster in. */
+	computeDtype: z.enum(['float32', 'bfloat16']).default(() => machineComputeDtype().dtype),
 	/**
 	 * dtype of trained parameters, their moments and their EMA; 16 bytes a parameter or, with stochastic rounding, 8. With
 	 * LoRA they are float32.

@@ -4,6 +4,8 @@
 #include <ATen/Version.h>
 #include <torch/headeronly/version.h>
 
+#include "ops/isa.h"
+
 namespace ehrjepa::api {
 
 BuildInfo build_info() {
@@ -12,7 +14,7 @@ BuildInfo build_info() {
 #else
   constexpr bool cuda = false;
 #endif
-  return {EHR_JEPA_VERSION, TORCH_VERSION, cuda, at::get_cpu_capability()};
+  return {EHR_JEPA_VERSION, TORCH_VERSION, cuda, at::get_cpu_capability(), ops::multiplies_bfloat16()};
 }
 
 }  // namespace ehrjepa::api

@@ -1,5 +1,5 @@
 /** What an export was not asked to change has the same bytes, and what it leaves out is said. */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { exportHuggingFace, exportModelFolder, WorldModel } from '../../lib/index.js';
@@ -154,3 +154,47 @@ t.test('a tokenizer with ids that the model has no row for is refused', async (t
 		message: /tokenizer must have ids below the 61 rows .* has 61/,
 	});
 });
+
+t.test(
+	'what is not finite, or does not fit, is not exported, and no message speaks of a temporary folder',
+	async (t) => {
+		const bits = {
+			F32: [0x7fc00000, 0x7f800000, 0xff800000],
+			F16: [0x7e00, 0x7c00, 0xfc00],
+			BF16: [0x7fc0, 0x7f80, 0xff80],
+		} as const;
+		for (const dtype of ['F32', 'F16', 'BF16'] as const) {
+			for (const value of bits[dtype]) {
+				const source = await checkpointVariant(join(folder, 'broken'), 'gqa-tied', {
+					dtype,
+					rename: (name) => (name === 'model.norm.weight' ? undefined : name),
+					add: (tensors) => {
+						const { length } = tensors.get('model.norm.weight')!;
+						const numbers = dtype === 'F32' ? new Uint32Array(length) : new Uint16Array(length);
+						numbers[5] = value;
+						return [{ name: 'model.norm.weight', dtype, shape: [length], bytes: Buffer.from(numbers.buffer) }];
+					},
+				});
+				await t.rejects(
+					exportModelFolder(source, join(folder, 'broken-out')),
+					{
+						code: 'EHR_JEPA_CHECKPOINT',
+						message: /tensor model\.norm\.weight must hold finite numbers but holds an infinity or NaN at element 5;/,
+					},
+					`${dtype} ${value}`,
+				);
+			}
+		}
+		const large = await checkpointVariant(join(folder, 'large'), 'gqa-tied', {
+			edit: (name, values) => {
+				if (name === 'model.norm.weight') values[5] = 1e30;
+			},
+		});
+		const out = join(folder, 'large-out');
+		await t.rejects(exportModelFolder(large, out, { dtype: 'float16' }), {
+			code: 'EHR_JEPA_NATIVE',
+			message: new RegExp(`${out}/model\\.safetensors: tensor model\\.norm\\.weight must fit F16`),
+		});
+		t.notOk(readdirSync(folder).some((name) => name.endsWith('.tmp') || name.endsWith('-out')));
+	},
+);

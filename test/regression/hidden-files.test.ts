@@ -6,13 +6,16 @@ import { readSamples } from '../../lib/evaluate/samples.js';
 import {
 	buildTasks,
 	commonTasks,
+	evaluate,
 	importOmop,
 	openMeds,
 	prepareStore,
 	readLabels,
 	simulateCohort,
 	validateMeds,
+	writeEmbeddings,
 } from '../../lib/index.js';
+import { readTasks } from '../../lib/tasks/read.js';
 import { soundMeds, writeMeds } from '../fixtures/meds-folder.js';
 import { folderHashes, medsRows } from '../fixtures/meds-rows.js';
 import { temporaryFolder } from '../fixtures/temporary-folder.js';
@@ -83,6 +86,31 @@ t.test('hidden labels and latent states are not read', async (t) => {
 	const warnings: string[] = [];
 	await readSamples(join(folder, 'tasks'), join(cohort, 'latents'), (text) => warnings.push(text));
 	t.match(warnings, [new RegExp(`^${2 * litter.length} hidden files are not read`)], 'said once');
+});
+
+t.test('evaluate and tasks say it again, of the data, the labels and the true states', async (t) => {
+	const folder = temporaryFolder(t);
+	const [cohort, tasks] = [join(folder, 'cohort'), join(folder, 'tasks')];
+	await simulateCohort(cohort, { patients: 20, threads: 1 });
+	await buildTasks(cohort, tasks, { tasks: [...commonTasks] });
+	const { indexDates } = await readTasks(tasks);
+	const states = join(folder, 'states.parquet');
+	const values = Float32Array.from({ length: indexDates.length }, (_, i) => i);
+	await writeEmbeddings(states, { values, rows: indexDates.length, columns: 1, samples: indexDates }, {});
+	const model = { name: 'm', label: 'm', kind: 'encoder', description: 'm', embeddings: states } as const;
+	litterBeside(join(cohort, 'data/train/0.parquet'));
+	litterBeside(join(tasks, 'death/365d/0.parquet'));
+	litterBeside(join(cohort, 'latents/0.parquet'));
+	const warnings: string[] = [];
+	const onWarning = (text: string) => warnings.push(text);
+	await evaluate({ meds: cohort, tasks, models: [model], out: join(folder, 'e.json'), draws: 40 }, { onWarning });
+	const hidden = warnings.filter((text) => text.includes('not read'));
+	t.match(hidden, [/^.*cohort: 6 hidden files are not read .* first data\//, /^12 hidden files are not read/]);
+	warnings.length = 0;
+	await prepareStore(cohort, join(folder, 'store'), {}, { onWarning });
+	t.match(warnings, [/^6 hidden files are not read .* first .*latents/]);
+	const list = await buildTasks(cohort, join(folder, 'again'), { tasks: [...commonTasks] });
+	t.match(list.notes.join('\n'), /6 hidden files are not read/, 'which the command prints');
 });
 
 t.test('hidden files of an OMOP CDM are not read, and it is said', async (t) => {

@@ -35,7 +35,7 @@ t.test('options of a training', async (t) => {
 		for (const value of [1e308, 4e38, 5e-324, 1e-39]) {
 			t.throws(() => parseConfig('x', TrainConfig, of(value)), {
 				code: 'EHR_JEPA_CONFIG',
-				message: `[x] ${path}: must be 0 or between 1.2e-38 and 3.4e38 in size, as numbers of float32 are, but it is ${value}`,
+				message: `[x] ${path}: must be 0 or have a size from 1.2e-38 to 3.4e38 (float32), but it is ${value}`,
 			});
 		}
 		for (const value of [Number.NaN, Infinity, -Infinity]) {

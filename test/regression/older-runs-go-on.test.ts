@@ -15,6 +15,7 @@ const config = {
 	threads: 1,
 	steps: 4,
 	tuningBatches: 1,
+	instruments: null,
 	collapseEvery: 0,
 	computeDtype: 'float32',
 } as const;
@@ -61,6 +62,7 @@ const trainOf = (json: Json) => ((json.run as Json | undefined) ?? json).train a
 const later = [
 	...['activationCheckpointing', 'parameterDtype', 'computeDtype', 'checkpointCopy', 'keepCheckpointEvery'],
 	...['microBatches', 'trainable', 'initialWeights', 'optimizer.updateInBackward', 'optimizer.clipBy'],
+	'instruments',
 	...['objective.latent.cuts', 'objective.latent.antiCollapse', 'objective.latent.interferenceEvery'],
 ];
 
@@ -90,6 +92,7 @@ t.test('options that are missing are what they were before they existed', async 
 		for (const file of files) change(file(run), (json) => without(json, later));
 		const opened = await RunFolder.open(run);
 		t.equal(opened.config.train.computeDtype, 'float32');
+		if (name !== 'in the checkpoint') t.equal(opened.config.train.instruments, null);
 		await train(await Trainer.resume(run, store));
 		t.same(bytesOf(run), expected, `${name}: the same weights, moments and EMA`);
 	}

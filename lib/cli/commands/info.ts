@@ -4,6 +4,7 @@ import { openMeds } from '../../data/meds.js';
 import { DataError } from '../../errors.js';
 import { exists } from '../../files/exists.js';
 import { adapterConfigName, adapterWeightsName, readAdapterConfig } from '../../model/adapter-config.js';
+import { machineComputeDtype } from '../../model/compute-dtype.js';
 import { openPretrained } from '../../model/pretrained.js';
 import { readSafetensorsHeader } from '../../model/safetensors.js';
 import { nativeAddon } from '../../native.js';
@@ -41,15 +42,17 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 }
 
 async function build(context: CommandContext): Promise<void> {
+	const { dtype, why } = machineComputeDtype();
 	const info = {
 		package: packageVersion,
 		node: process.version,
 		platform: `${process.platform}-${process.arch}`,
 		...nativeAddon().buildInfo(),
+		computeDtype: dtype,
 	};
 	context.result(
-		Object.entries(info)
-			.map(([key, value]) => `${key.padEnd(14)} ${value}`)
+		Object.entries({ ...info, computeDtype: `${dtype} by default: ${why}` })
+			.map(([key, value]) => `${key.padEnd(18)} ${value}`)
 			.join('\n'),
 		info,
 	);

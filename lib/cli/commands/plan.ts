@@ -103,7 +103,7 @@ function text({ memory, device, devices, basis, available, fits, saving, ...plan
 				: ['nothing that we know of makes it fit']
 			: [`would fit with ${saving.settings.map((setting) => `--set ${setting}`).join(' ')}: ${gib(saving.peak)}`];
 	return [
-		`vocabulary ${vocabSize.toLocaleString('en-US')}, ${plan.tokensPerUpdate.toLocaleString('en-US')} tokens an update${basis === 'analytic' ? '; analytic: nothing here was measured on a GPU' : ''}`,
+		`vocabulary ${vocabSize.toLocaleString('en-US')}, ${plan.tokensPerUpdate.toLocaleString('en-US')} tokens an update, computed in ${plan.config.computeDtype}${basis === 'analytic' ? '; analytic: nothing here was measured on a GPU' : ''}`,
 		...Object.entries(kinds).map(
 			([kind, words]) => `${words.padEnd(30)} ${gib(memory[kind as keyof typeof kinds]).padStart(10)}`,
 		),

@@ -95,7 +95,7 @@ async function warnBeyond(
 	tokens: number,
 ): Promise<void> {
 	const folder = run === undefined ? model : run.train.initialWeights;
-	const beyond = folder === null ? undefined : await beyondPositions(folder, tokens);
+	const beyond = await beyondPositions(folder, tokens);
 	if (beyond !== undefined) context.operation().onWarning?.(beyond);
 }
 

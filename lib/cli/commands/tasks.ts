@@ -115,6 +115,7 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 				...(list.hiddenCodes.length === 0 ? [] : [`hidden codes: ${list.hiddenCodes.join(', ')}`]),
 				...lines,
 				`subjects without an index date (too few days with events): ${train} train, ${tuning} tuning, ${held_out} held out`,
+				...list.notes.map((note) => `note: ${note}`),
 			].join('\n'),
 			list,
 		);

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import type { Argv } from 'yargs';
 import { ConfigError } from '../../errors.js';
+import { computeDtypeNote } from '../../model/compute-dtype.js';
 import { beyondPositions } from '../../model/positions.js';
 import { type ModelSize, modelSizes } from '../../model/qwen3-config.js';
 import { type ObjectivePreset, objectivePresets } from '../../objective/objective.js';
@@ -59,17 +60,21 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 			config === undefined
 				? await Trainer.resume(args.run, store, { ...context.operation(), steps: args.steps })
 				: await Trainer.create(args.run, store, config);
-		const { initialWeights, contextTokens, futureTokens } = trainer.folder.config.train;
-		const beyond =
-			initialWeights === null ? undefined : await beyondPositions(initialWeights, contextTokens + futureTokens);
+		const { initialWeights, contextTokens, futureTokens, computeDtype } = trainer.config;
+		const chosen = config === undefined ? 'as the run began' : config.computeDtype ? 'as configured' : 'by default';
+		context.say(computeDtypeNote(computeDtype, chosen));
+		const beyond = await beyondPositions(initialWeights, contextTokens + futureTokens);
 		if (beyond !== undefined) context.operation().onWarning?.(beyond);
 		let last: StepMetrics | undefined;
 		for await (const metrics of trainer.run(store, context.operation())) last = metrics;
 		const tuning = trainer.lastTuning;
 		const shown = (value: number | null | undefined) =>
 			value === null || value === undefined ? 'not used' : value.toFixed(4);
+		const parameters = `${trainer.model.parameterCount.toLocaleString('en-US')} parameters`;
 		context.result(
-			`${args.run}: ${trainer.step} steps, ${trainer.model.parameterCount.toLocaleString('en-US')} parameters; tuning next-token loss ${shown(tuning?.nextTokenLoss)}, latent loss ${shown(tuning?.latentLoss)}`,
+			last === undefined
+				? `${args.run}: ${trainer.step} steps, ${parameters}; all of them were made before, --resume --steps N makes more`
+				: `${args.run}: ${trainer.step} steps, ${parameters}; tuning next-token loss ${shown(tuning?.nextTokenLoss)}, latent loss ${shown(tuning?.latentLoss)}`,
 			{ run: args.run, step: trainer.step, parameters: trainer.model.parameterCount, last, tuning },
 		);
 	});
