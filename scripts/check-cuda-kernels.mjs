@@ -1,32 +1,19 @@
 #!/usr/bin/env node
 /**
- * Compiles every CUDA kernel for sm_80 and sm_90a with nvcc, without libtorch on the include path, and fails on any
+ * Compiles every CUDA kernel for every architecture with nvcc, without libtorch on the include path, and fails on any
  * warning or register spill. Runs nothing: no GPU is needed. `--json` prints the table for machines.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { cudaArchitectures, findNvcc, nvccPlaces } from './setup/nvcc.mjs';
+import { root } from './setup/paths.mjs';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
-const architectures = ['sm_80', 'sm_90a'];
-
-function findNvcc() {
-	const { CUDACXX, CUDA_HOME, CUDA_PATH } = process.env;
-	const candidates = [
-		CUDACXX,
-		CUDA_HOME && join(CUDA_HOME, 'bin/nvcc'),
-		CUDA_PATH && join(CUDA_PATH, 'bin/nvcc'),
-		'nvcc',
-		'/usr/local/cuda/bin/nvcc',
-	];
-	return candidates.find((candidate) => candidate && spawnSync(candidate, ['--version']).status === 0);
-}
-
+const architectures = cudaArchitectures().map((name) => `sm_${name}`);
 const nvcc = findNvcc();
 if (nvcc === undefined) {
-	console.log('skipped: nvcc was not found (looked at CUDACXX, CUDA_HOME, CUDA_PATH, PATH)');
+	console.log(`skipped: nvcc was not found (${nvccPlaces()})`);
 	process.exit(0);
 }
 

@@ -86,16 +86,19 @@ std::vector<Row> check_and_time(const Subject& subject, const Differentiable& re
   }
   std::vector<Row> rows;
   const auto add_rows = [&](const char* pass, const Cost& cost, const std::vector<std::function<void()>>& calls) {
-    const std::vector<Quantiles> times = time_in_turns(calls, settings);
+    const c10::Device device = subject.inputs.front().device();
+    const std::vector<Quantiles> times = time_in_turns(calls, settings, device);
     for (std::size_t i = 0; i < calls.size(); ++i) {
-      rows.push_back({.op = subject.op + " " + pass + (dtype == at::kBFloat16 ? " bfloat16" : " float32"),
+      rows.push_back({.op = subject.op + (device.is_cuda() ? " cuda" : "") + " " + pass +
+                            (dtype == at::kBFloat16 ? " bfloat16" : " float32"),
                       .name = subject.name,
                       .implementation = implementations[i].name,
                       .bytes = cost.bytes,
                       .flops = cost.flops,
                       .p20_seconds = times[i].p20,
                       .median_seconds = times[i].median,
-                      .p80_seconds = times[i].p80});
+                      .p80_seconds = times[i].p80,
+                      .device = device.is_cuda() ? "cuda" : "cpu"});
     }
   };
   add_rows("forward", subject.forward, forward);

@@ -6,6 +6,7 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/ones.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/version.h>
 
 #include <algorithm>
@@ -21,7 +22,12 @@
 
 namespace bench {
 
-std::vector<Quantiles> time_in_turns(const std::vector<std::function<void()>>& calls, const Settings& settings) {
+std::vector<Quantiles> time_in_turns(const std::vector<std::function<void()>>& calls, const Settings& settings,
+                                     c10::Device device) {
+  const int launches = device.is_cuda() ? 20 : 1;
+  const auto finish = [device] {
+    if (device.is_cuda()) c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());
+  };
   using Clock = std::chrono::steady_clock;
   const auto since = [](Clock::time_point from) { return std::chrono::duration<double>(Clock::now() - from).count(); };
   std::vector<std::vector<double>> times(calls.size());
@@ -30,8 +36,9 @@ std::vector<Quantiles> time_in_turns(const std::vector<std::function<void()>>& c
     if (round == 0) start = Clock::now();
     for (std::size_t i = 0; i < calls.size(); ++i) {
       const auto before = Clock::now();
-      calls[i]();
-      if (round >= 0) times[i].push_back(since(before));
+      for (int launch = 0; launch < launches; ++launch) calls[i]();
+      finish();
+      if (round >= 0) times[i].push_back(since(before) / launches);
     }
   }
   std::vector<Quantiles> result;
@@ -48,18 +55,19 @@ std::vector<Quantiles> time_in_turns(const std::vector<std::function<void()>>& c
 namespace {
 
 /// Bytes a second of a copy far larger than any cache, read and write counted: the limit that rows are held against.
-double copy_bandwidth(const Settings& settings) {
-  const at::Tensor source = at::ones({std::int64_t{64} << 20}, at::kFloat);
+double copy_bandwidth(const Settings& settings, c10::Device device) {
+  const at::Tensor source = at::ones({std::int64_t{64} << 20}, at::TensorOptions(device).dtype(at::kFloat));
   const at::Tensor target = at::empty_like(source);
-  const Quantiles times = time_in_turns({[&] { target.copy_(source); }}, settings)[0];
+  const Quantiles times = time_in_turns({[&] { target.copy_(source); }}, settings, device)[0];
   return 2.0 * static_cast<double>(source.nbytes()) / times.median;
 }
 
 /// Multiplications and additions a second of a large product: the limit of ops that are products themselves.
-double product_rate(at::ScalarType dtype, const Settings& settings) {
-  constexpr std::int64_t size = 1024;
-  const at::Tensor a = at::ones({size, size}, dtype);
-  return 2.0 * size * size * size / time_in_turns({[&] { at::linear(a, a); }}, settings)[0].median;
+double product_rate(at::ScalarType dtype, const Settings& settings, c10::Device device) {
+  const std::int64_t size = device.is_cuda() ? 8192 : 1024;
+  const at::Tensor a = at::ones({size, size}, at::TensorOptions(device).dtype(dtype));
+  const double flops = 2.0 * static_cast<double>(size * size * size);
+  return flops / time_in_turns({[&] { at::linear(a, a); }}, settings, device)[0].median;
 }
 
 struct Limits {
@@ -69,16 +77,26 @@ struct Limits {
   double product(const Row& row) const { return row.op.find("bfloat16") == std::string::npos ? float32 : bfloat16; }
 };
 
-void print_table(const std::vector<Row>& rows, const Limits& limits) {
+Limits limits_of(const Settings& settings, c10::Device device) {
+  return {copy_bandwidth(settings, device), product_rate(at::kFloat, settings, device),
+          product_rate(at::kBFloat16, settings, device)};
+}
+
+/// By the device of a row.
+using LimitsByDevice = std::map<std::string, Limits>;
+
+void print_table(const std::vector<Row>& rows, const LimitsByDevice& by_device) {
+  const Limits& of_cpu = by_device.at("cpu");
   std::printf(
       "libtorch %s, %d threads, %s, copy %.2f GB/s, products %.1f (float32) and %.1f GF/s (bfloat16); every result was "
       "checked before it was timed\n",
-      TORCH_VERSION, at::get_num_threads(), at::get_cpu_capability().c_str(), limits.copy / 1e9, limits.float32 / 1e9,
-      limits.bfloat16 / 1e9);
+      TORCH_VERSION, at::get_num_threads(), at::get_cpu_capability().c_str(), of_cpu.copy / 1e9, of_cpu.float32 / 1e9,
+      of_cpu.bfloat16 / 1e9);
   std::printf("%-38s %-40s %-13s %11s %11s %11s %8s %8s %8s %8s %9s\n", "op", "case", "of", "median us", "p20", "p80",
               "GB/s", "of copy", "GF/s", "of prod.", "ours is");
   std::map<std::string, double> ours;
   for (const Row& row : rows) {
+    const Limits& limits = by_device.at(row.device);
     const double bytes = row.bytes / row.median_seconds;
     const double flops = row.flops / row.median_seconds;
     std::printf("%-38s %-40s %-13s %11.2f %11.2f %11.2f %8.2f %7.0f%% ", row.op.c_str(), row.name.c_str(),
@@ -98,20 +116,28 @@ void print_table(const std::vector<Row>& rows, const Limits& limits) {
   }
 }
 
-void print_json(const std::vector<Row>& rows, const Limits& limits) {
+void print_json(const std::vector<Row>& rows, const LimitsByDevice& by_device) {
+  const Limits& limits = by_device.at("cpu");
   std::printf(
       "{\"libtorch\":\"%s\",\"threads\":%d,\"cpuCapability\":\"%s\",\"copyBytesPerSecond\":%.6g,"
-      "\"float32FlopsPerSecond\":%.6g,\"bfloat16FlopsPerSecond\":%.6g,\"rows\":[",
+      "\"float32FlopsPerSecond\":%.6g,\"bfloat16FlopsPerSecond\":%.6g,",
       TORCH_VERSION, at::get_num_threads(), at::get_cpu_capability().c_str(), limits.copy, limits.float32,
       limits.bfloat16);
+  if (const auto card = by_device.find("cuda"); card != by_device.end()) {
+    std::printf(
+        "\"cuda\":{\"copyBytesPerSecond\":%.6g,\"float32FlopsPerSecond\":%.6g,\"bfloat16FlopsPerSecond\":%.6g},",
+        card->second.copy, card->second.float32, card->second.bfloat16);
+  }
+  std::printf("\"rows\":[");
   const char* separator = "";
   for (const Row& row : rows) {
     std::printf(
-        "%s{\"op\":\"%s\",\"case\":\"%s\",\"implementation\":\"%s\",\"bytes\":%.12g,\"flops\":%.12g,\"p20Seconds\":%."
+        "%s{\"op\":\"%s\",\"case\":\"%s\",\"implementation\":\"%s\",\"device\":\"%s\",\"bytes\":%.12g,\"flops\":%.12g,"
+        "\"p20Seconds\":%."
         "6g,"
         "\"medianSeconds\":%.6g,\"p80Seconds\":%.6g}",
-        separator, row.op.c_str(), row.name.c_str(), row.implementation.c_str(), row.bytes, row.flops, row.p20_seconds,
-        row.median_seconds, row.p80_seconds);
+        separator, row.op.c_str(), row.name.c_str(), row.implementation.c_str(), row.device.c_str(), row.bytes,
+        row.flops, row.p20_seconds, row.median_seconds, row.p80_seconds);
     separator = ",";
   }
   std::printf("]}\n");
@@ -150,6 +176,7 @@ int run(int count, char** arguments) {
   const std::map<std::string, std::vector<Row> (*)(const Settings&)> benchmarks = {
       {"adamw", &adamw},
       {"attention", &attention},
+      {"linear", &linear},
       {"linear_cross_entropy", &linear_cross_entropy},
       {"norm_rotary", &norm_rotary},
       {"rms_norm", &rms_norm},
@@ -164,8 +191,8 @@ int run(int count, char** arguments) {
     std::fprintf(stderr, "[bench] no benchmark has \"%s\" in its name\n", word.c_str());
     return 2;
   }
-  const Limits limits{copy_bandwidth(settings), product_rate(at::kFloat, settings),
-                      product_rate(at::kBFloat16, settings)};
+  LimitsByDevice limits = {{"cpu", limits_of(settings, at::kCPU)}};
+  if (at::hasCUDA()) limits.emplace("cuda", limits_of(settings, c10::Device(at::kCUDA, 0)));
   (json ? print_json : print_table)(rows, limits);
   return 0;
 }

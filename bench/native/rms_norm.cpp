@@ -1,12 +1,14 @@
 // Is our RMSNorm faster than plain ATen and than at::rms_norm, and how near is it to the speed of a copy?
 #include "ops/rms_norm/rms_norm.h"
 
+#include <ATen/Context.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/rand.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/rms_norm.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "api/build_info.h"
 #include "cases/rms_norm.h"
 #include "native/differentiable.h"
 #include "ops/rms_norm/cpu.h"
@@ -41,28 +43,34 @@ std::vector<Row> rms_norm(const Settings& settings) {
   at::manual_seed(17);
   using Inputs = std::vector<at::Tensor>;
   const Differentiable reference = [](const Inputs& in) { return ops::rms_norm_reference(in[0], in[1], eps); };
-  std::vector<Implementation> implementations = {
+  const std::vector<Implementation> everywhere = {
       {"ours", [](const Inputs& in) { return ops::rms_norm(in[0], in[1], eps); }},
       {"plain ATen", reference},
       {"at::rms_norm", [](const Inputs& in) { return at::rms_norm(in[0], {in[0].size(-1)}, in[1], eps); }}};
+  std::vector<Implementation> on_cpu = everywhere;
   if (ops::best_isa() != ops::Isa::kPlain) {
-    implementations.push_back({"ours, plain", [](const Inputs& in) { return PlainKernels::apply(in[0], in[1]); }});
+    on_cpu.push_back({"ours, plain", [](const Inputs& in) { return PlainKernels::apply(in[0], in[1]); }});
   }
+  std::vector<c10::Device> devices = {at::kCPU};
+  if (ehrjepa::api::build_info().cuda && at::hasCUDA()) devices.emplace_back(at::kCUDA, 0);
   std::vector<Row> rows;
-  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
-    for (const RmsNormCase& c : rms_norm_cases) {
-      if (c.size == 1) continue;  // its gradient is rounding noise
-      const at::Tensor x = (at::randn({c.tokens, c.size}) * 3).to(dtype);
-      const at::Tensor weight = (at::rand({c.size}) + 0.5).to(dtype);
-      const double bytes = static_cast<double>(x.nbytes());
-      const std::vector<Row> found = check_and_time({.op = "rms_norm",
-                                                     .name = c.name,
-                                                     .inputs = {x, weight},
-                                                     .upstream = at::randn({c.tokens, c.size}).to(dtype),
-                                                     .forward = {.bytes = 2 * bytes},
-                                                     .backward = {.bytes = 3 * bytes}},
-                                                    reference, implementations, settings);
-      rows.insert(rows.end(), found.begin(), found.end());
+  for (const c10::Device device : devices) {
+    for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+      for (const RmsNormCase& c : rms_norm_cases) {
+        if (c.size == 1) continue;  // its gradient is rounding noise
+        const at::Tensor x = (at::randn({c.tokens, c.size}) * 3).to(dtype).to(device);
+        const at::Tensor weight = (at::rand({c.size}) + 0.5).to(dtype).to(device);
+        const double bytes = static_cast<double>(x.nbytes());
+        const Subject subject = {.op = "rms_norm",
+                                 .name = c.name,
+                                 .inputs = {x, weight},
+                                 .upstream = at::randn({c.tokens, c.size}).to(dtype).to(device),
+                                 .forward = {.bytes = 2 * bytes},
+                                 .backward = {.bytes = 3 * bytes}};
+        const std::vector<Row> found =
+            check_and_time(subject, reference, device.is_cpu() ? on_cpu : everywhere, settings);
+        rows.insert(rows.end(), found.begin(), found.end());
+      }
     }
   }
   return rows;

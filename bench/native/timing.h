@@ -1,4 +1,6 @@
 #pragma once
+#include <c10/core/Device.h>
+
 #include <functional>
 #include <string>
 #include <vector>
@@ -13,6 +15,7 @@ struct Row {
   double bytes;                ///< least memory traffic of one call: inputs read once, outputs written once
   double flops;                ///< of its matrix products; 0: it has none
   double p20_seconds, median_seconds, p80_seconds;
+  std::string device = "cpu";  ///< or "cuda"
 };
 
 struct Settings {
@@ -26,12 +29,14 @@ struct Quantiles {
 
 /// Seconds of one call of each, after two rounds that are not counted. Calls take turns, so that whatever else runs on
 /// the machine slows all of them alike. Caches are not flushed: a case smaller than the last-level cache shows the
-/// cache's speed.
-std::vector<Quantiles> time_in_turns(const std::vector<std::function<void()>>& calls, const Settings& settings);
+/// cache's speed. On a card a time is that of 20 calls in a row until the card is done, divided by 20.
+std::vector<Quantiles> time_in_turns(const std::vector<std::function<void()>>& calls, const Settings& settings,
+                                     c10::Device device = c10::kCPU);
 
 /// @throws std::runtime_error when a result is wrong; nothing is timed then.
 std::vector<Row> adamw(const Settings& settings);
 std::vector<Row> attention(const Settings& settings);
+std::vector<Row> linear(const Settings& settings);
 std::vector<Row> linear_cross_entropy(const Settings& settings);
 std::vector<Row> norm_rotary(const Settings& settings);
 std::vector<Row> rms_norm(const Settings& settings);

@@ -3,6 +3,7 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, realpathSync, rmSync
 import { availableParallelism, freemem } from 'node:os';
 import { join } from 'node:path';
 import { SetupError } from './errors.mjs';
+import { findNvcc } from './nvcc.mjs';
 import { isCheckout, nodeExecutable, root } from './paths.mjs';
 import { cacheVariables } from './presets.mjs';
 import { stage } from './progress.mjs';
@@ -50,11 +51,13 @@ async function configureAndBuild(preset, libtorch, cuda, target, note) {
 	const generator = cmakeCacheValue(folder, 'CMAKE_GENERATOR') ?? (ninja ? 'Ninja' : 'Unix Makefiles');
 	const jobs = Math.max(1, Math.min(availableParallelism(), Math.floor(freemem() / bytesPerJob)));
 	const onOff = (/** @type {boolean} */ value) => (value ? 'ON' : 'OFF');
+	const nvcc = cuda ? findNvcc() : undefined;
 	/** @type {Record<string, string>} */
 	const variables = {
 		...cacheVariables(preset),
 		EHR_JEPA_LIBTORCH: libtorch,
 		EHR_JEPA_CUDA: onOff(cuda),
+		...(nvcc === undefined ? {} : { EHR_JEPA_NVCC: nvcc }),
 		// An installed package has no tests.
 		...(isCheckout() ? {} : { EHR_JEPA_TESTS: 'OFF' }),
 	};

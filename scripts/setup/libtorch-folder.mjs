@@ -23,7 +23,7 @@ export function versionOf(folder) {
 
 /** Versions that the core is written against. @param {string | undefined} version */
 export function isSupported(version) {
-	return version !== undefined && /^2\.1[34]\./.test(version);
+	return version !== undefined && /^2\.1[1-4]\./.test(version);
 }
 
 /** A CUDA build cannot be linked without the CUDA toolkit, whatever of it is used. @param {string} folder */
@@ -41,7 +41,7 @@ export function whyUnusable(folder, cuda) {
 	const missing = missingParts(folder);
 	if (missing.length > 0) return `has no ${missing.join(', ')}`;
 	const version = versionOf(folder);
-	if (!isSupported(version)) return `is version ${version ?? 'unknown'}, not 2.13 or 2.14`;
+	if (!isSupported(version)) return `is version ${version ?? 'unknown'}, not 2.11 to 2.14`;
 	if (cuda && !isCudaBuild(folder)) return `(${version}) is a CPU build, and EHR_JEPA_CUDA=1 asks for CUDA`;
 	if (!cuda && isCudaBuild(folder)) return `(${version}) is a CUDA build, which EHR_JEPA_CUDA=1 is needed for`;
 	return undefined;

@@ -55,7 +55,7 @@ export function findLibtorch(cuda) {
 		const reason = whyUnusable(folder, cuda);
 		if (reason === undefined) return { folder, source: 'LIBTORCH' };
 		throw new SetupError(
-			`[setup] LIBTORCH must be a folder with include/, lib/ and share/cmake/Torch of libtorch 2.13 or 2.14 but ${folder} ${reason}; unset LIBTORCH to have libtorch found or fetched`,
+			`[setup] LIBTORCH must be a folder with include/, lib/ and share/cmake/Torch of libtorch 2.11 to 2.14 but ${folder} ${reason}; unset LIBTORCH to have libtorch found or fetched`,
 		);
 	}
 	const lookedAt = ['LIBTORCH: not set'];

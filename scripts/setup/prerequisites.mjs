@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { SetupError } from './errors.mjs';
+import { findNvcc, nvccPlaces } from './nvcc.mjs';
 import { cacheFolder, root } from './paths.mjs';
 import { zipReader } from './unpack.mjs';
 
@@ -95,10 +96,9 @@ function buildProblems(cuda) {
 		const install = installCommand({ apt: 'ninja-build', dnf: 'ninja-build', brew: 'brew install ninja' });
 		problems.push(`ninja or make: ${install}`);
 	}
-	if (cuda && !works(process.env.CUDACXX || 'nvcc', ['--version'])) {
-		const where = process.env.CUDACXX ? `CUDACXX is ${process.env.CUDACXX}` : 'no nvcc in PATH';
+	if (cuda && findNvcc() === undefined) {
 		problems.push(
-			`nvcc of CUDA 13, because EHR_JEPA_CUDA=1 (${where}): https://developer.nvidia.com/cuda-downloads, then set CUDACXX`,
+			`nvcc of libtorch's CUDA (13 of the one that is fetched), because EHR_JEPA_CUDA=1 (${nvccPlaces()}): https://developer.nvidia.com/cuda-downloads, then set CUDA_HOME`,
 		);
 	}
 	return problems.concat(spaceProblem(join(root, 'build'), buildSpace, 'the build'));

@@ -11,6 +11,7 @@
 #include <string>
 #include <thread>
 
+#include "api/build_info.h"
 #include "cases/rms_norm.h"
 #include "native/against_reference.h"
 #include "native/check.h"
@@ -51,9 +52,9 @@ Results run_on(const Set& set, const at::Tensor& x, const at::Tensor& weight, co
   return {y, grad_x, grad_weight};
 }
 
-/// |found - exact| / |exact| in the L2 norm, float64.
+/// |found - exact| / |exact| in the L2 norm, float64. `found` may be on any device.
 double error(const at::Tensor& found, const at::Tensor& exact) {
-  return ((found.to(at::kDouble) - exact).norm() / exact.norm().clamp_min(1e-30)).item<double>();
+  return ((found.cpu().to(at::kDouble) - exact).norm() / exact.norm().clamp_min(1e-30)).item<double>();
 }
 
 struct Inputs {
@@ -68,15 +69,16 @@ Inputs inputs_of(const RmsNormCase& c, at::ScalarType dtype) {
 }
 
 /// Ours and the plain ATen version of one dtype against the float64 truth of the same rounded inputs.
-/// @param set  null: through the dispatcher.
-void compare(at::ScalarType dtype, const Set* set = nullptr) {
+/// @param set  null: through the dispatcher, on `device`.
+void compare(at::ScalarType dtype, const Set* set = nullptr, at::Device device = at::kCPU) {
   for (const RmsNormCase& c : rms_norm_cases) {
     const Inputs in = inputs_of(c, dtype);
     const auto wide = [](const at::Tensor& t) { return t.to(at::kDouble); };
     const Results exact = run(rms_norm_reference, wide(in.x), wide(in.weight), wide(in.upstream));
-    const Results plain = run(rms_norm_reference, in.x, in.weight, in.upstream);
-    const Results ours =
-        set != nullptr ? run_on(*set, in.x, in.weight, in.upstream) : run(rms_norm, in.x, in.weight, in.upstream);
+    const Inputs there = {in.x.to(device), in.weight.to(device), in.upstream.to(device)};
+    const Results plain = run(rms_norm_reference, there.x, there.weight, there.upstream);
+    const Results ours = set != nullptr ? run_on(*set, in.x, in.weight, in.upstream)
+                                        : run(rms_norm, there.x, there.weight, there.upstream);
     // Half a unit in the last place of the dtype: where plain ATen is exact by luck, ours may still round.
     const double rounding = dtype == at::kFloat ? 6e-8 : 4e-3;
     EXPECT_LE(error(ours.y, exact.y), 2 * error(plain.y, exact.y) + rounding);
@@ -86,7 +88,7 @@ void compare(at::ScalarType dtype, const Set* set = nullptr) {
     if (c.tokens * c.size >= 10'000) {
       // A factor-two rule is blind to a constant scale in bfloat16; the mean signed error is not.
       const double bias =
-          ((wide(ours.y) - exact.y) * exact.y.sign()).mean().item<double>() / exact.y.abs().mean().item<double>();
+          ((wide(ours.y.cpu()) - exact.y) * exact.y.sign()).mean().item<double>() / exact.y.abs().mean().item<double>();
       EXPECT_LE(std::abs(bias), dtype == at::kFloat ? 1e-7 : 5e-4);
     }
   }
@@ -105,6 +107,15 @@ TEST("rms_norm: float32, the kernels of every instruction set") {
 TEST("rms_norm: bfloat16, the kernels of every instruction set") {
   for (const auto& [name, set] : sets()) compare(at::kBFloat16, set);
 }
+
+/// @throws check::Skipped  where the kernels cannot be run.
+void compare_on_card(at::ScalarType dtype) {
+  if (!ehrjepa::api::build_info().cuda) throw check::Skipped("this build is for the CPU");
+  if (!at::hasCUDA()) throw check::Skipped("no CUDA device can be used here");
+  compare(dtype, nullptr, at::kCUDA);
+}
+TEST("rms_norm: float32 on a card agrees with the reference") { compare_on_card(at::kFloat); }
+TEST("rms_norm: bfloat16 on a card within twice the error of plain ATen") { compare_on_card(at::kBFloat16); }
 
 TEST("rms_norm: all instruction sets round alike in bfloat16") {
   const Inputs in = inputs_of({"", 257, 200}, at::kBFloat16);

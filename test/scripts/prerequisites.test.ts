@@ -24,7 +24,7 @@ const everything = { build: true, fetch: true, cuda: true };
 
 t.test('all that is missing is named at once, each with what installs it', async (t) => {
 	const empty = t.testdir();
-	const { status, stderr, stdout } = await check(everything, { PATH: empty });
+	const { status, stderr, stdout } = await check(everything, { PATH: empty, CUDACXX: join(empty, 'nvcc') });
 	t.equal(status, 5, 'exit code of a missing prerequisite');
 	t.equal(stdout, '');
 	for (const name of ['C++20 compiler', 'CMake 3.22', 'ninja or make', "Python's pip", 'nvcc']) t.match(stderr, name);

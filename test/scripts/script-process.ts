@@ -41,8 +41,7 @@ export async function appearance(file: string, timeoutMs = 10_000): Promise<void
 /** The environment without what steers the set-up, so that a developer's own settings do not reach a test. */
 export function plainEnvironment(changes: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
 	const env = { ...process.env };
-	for (const name of ['LIBTORCH', 'EHR_JEPA_CACHE', 'EHR_JEPA_CUDA', 'EHR_JEPA_LIBTORCH_SHA256', 'CXX', 'CUDACXX']) {
-		delete env[name];
-	}
+	const ours = ['LIBTORCH', 'EHR_JEPA_CACHE', 'EHR_JEPA_CUDA', 'EHR_JEPA_LIBTORCH_SHA256'];
+	for (const name of [...ours, 'CXX', 'CUDACXX', 'CUDA_HOME', 'CUDA_PATH']) delete env[name];
 	return { ...env, ...changes };
 }

@@ -83,7 +83,7 @@ t.test('each command works alone on what the one before wrote', async (t) => {
 	t.match(JSON.parse(evaluated).data, { vocabulary: { kind: 'structured' }, coverage: { events: simulated.events } });
 	t.same(
 		EvaluationFile.parse(JSON.parse(evaluated)).models.map(({ name }) => name),
-		['both', 'untrained', 'counts', 'counts+values'],
+		['both', 'untrained', 'counts', 'counts+values', 'simulator'],
 	);
 	t.notMatch(evaluated, /NaN/);
 	ok('report', 'evaluation.json', 'report.html', '--run', 'both=runs/both');
@@ -292,6 +292,7 @@ t.test(
 				{ name: 'untrained' },
 				{ name: 'counts' },
 				{ name: 'counts+values' },
+				{ name: 'simulator', kind: 'ceiling' },
 			],
 		});
 		const again = await runHere(t, ...args);

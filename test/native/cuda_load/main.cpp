@@ -1,0 +1,47 @@
+// What can be said of the CUDA variant without a card: it is linked with libtorch_cuda, it loads, its ops are
+// registered for CUDA, its kernels are in the binary, and where no card can be used they say so by an error code.
+// Prints TAP.
+#include <ATen/Context.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <cuda_runtime_api.h>
+
+#include <cstdio>
+#include <string>
+
+#include "ops/rms_norm/kernel.h"
+
+namespace {
+
+int number = 0;
+bool all_passed = true;
+
+void report(bool passed, const std::string& name) {
+  all_passed = all_passed && passed;
+  std::printf("%sok %d - %s\n", passed ? "" : "not ", ++number, name.c_str());
+}
+
+int launch(std::int64_t rows) {
+  return ehrjepa::kernels::launch_rms_norm_forward(
+      {nullptr, nullptr, nullptr, nullptr, rows, 128, 1e-6f, ehrjepa::kernels::RmsNormDtype::kBfloat16}, nullptr);
+}
+
+}  // namespace
+
+int main() {
+  // Throws where libtorch_cuda is not loaded.
+  report(at::Context::versionCUDART() > 0, "libtorch_cuda is loaded");
+  for (const char* op : {"ehrjepa::rms_norm_forward", "ehrjepa::rms_norm_backward"}) {
+    const auto handle = c10::Dispatcher::singleton().findSchemaOrThrow(op, "");
+    report(handle.hasKernelForDispatchKey(c10::DispatchKey::CUDA), std::string(op) + " is registered for CUDA");
+  }
+  report(launch(0) == 0, "no rows are no error");
+  int cards = 0;
+  const cudaError_t found = cudaGetDeviceCount(&cards);
+  report(at::hasCUDA() == (cards > 0), "libtorch and the CUDA runtime see the same cards: " + std::to_string(cards));
+  if (cards == 0) {
+    const std::string reason = cudaGetErrorString(found);
+    report(found != cudaSuccess && launch(1) == static_cast<int>(found), "a launch fails with the reason: " + reason);
+  }
+  std::printf("1..%d\n", number);
+  return all_passed ? 0 : 1;
+}
