@@ -28,6 +28,9 @@ const shared: TrainConfigInput = {
 	collapseEvery: 2,
 };
 
+/** Recorded when the loss was on the future alone unless asked for otherwise. */
+const onFuture = { nextToken: { on: 'future' } } as const;
+
 const trainables = { full: { kind: 'full' }, lora: { kind: 'lora', rank: 4 } } as const;
 
 function presetCases(): TrainingCase[] {
@@ -37,7 +40,12 @@ function presetCases(): TrainingCase[] {
 			for (const computeDtype of ['float32', 'bfloat16'] as const) {
 				cases.push({
 					name: `${preset}, ${kind}, ${computeDtype}`,
-					config: { ...shared, objective: objectivePresets[preset], trainable, computeDtype },
+					config: {
+						...shared,
+						objective: { ...objectivePresets[preset], ...(preset === 'jepa' ? {} : onFuture) },
+						trainable,
+						computeDtype,
+					},
 				});
 			}
 		}
@@ -52,6 +60,7 @@ const optionCases: TrainingCase[] = [
 		config: {
 			...shared,
 			objective: {
+				...onFuture,
 				latent: {
 					loss: { kind: 'smooth-l1', beta: 0.5 },
 					target: { kind: 'online' },
@@ -66,6 +75,7 @@ const optionCases: TrainingCase[] = [
 		config: {
 			...shared,
 			objective: {
+				...onFuture,
 				latent: {
 					cuts: 2,
 					loss: { kind: 'l1' },
@@ -80,6 +90,7 @@ const optionCases: TrainingCase[] = [
 		config: {
 			...shared,
 			objective: {
+				...onFuture,
 				latent: {
 					branch: { kind: 'query', at: 'positions' },
 					loss: { kind: 'cosine' },
