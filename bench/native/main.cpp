@@ -176,6 +176,7 @@ int run(int count, char** arguments) {
   const std::map<std::string, std::vector<Row> (*)(const Settings&)> benchmarks = {
       {"adamw", &adamw},
       {"attention", &attention},
+      {"linear", &linear},
       {"linear_cross_entropy", &linear_cross_entropy},
       {"norm_rotary", &norm_rotary},
       {"rms_norm", &rms_norm},

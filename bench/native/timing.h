@@ -36,6 +36,7 @@ std::vector<Quantiles> time_in_turns(const std::vector<std::function<void()>>& c
 /// @throws std::runtime_error when a result is wrong; nothing is timed then.
 std::vector<Row> adamw(const Settings& settings);
 std::vector<Row> attention(const Settings& settings);
+std::vector<Row> linear(const Settings& settings);
 std::vector<Row> linear_cross_entropy(const Settings& settings);
 std::vector<Row> norm_rotary(const Settings& settings);
 std::vector<Row> rms_norm(const Settings& settings);

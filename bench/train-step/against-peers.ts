@@ -45,6 +45,8 @@ interface Row {
 	readonly ratios: readonly number[];
 	readonly goal: number;
 	readonly gigaflopsPerSecond: number | null;
+	/** Of a step of ours, outside native code: under 1 ms and under 1 % of it. */
+	readonly outsideMilliseconds: number;
 }
 
 function timing(found: readonly Measured[]): Timing & { readonly peakMiB: number } {
@@ -100,7 +102,14 @@ async function compare(
 	const goal = goals[variant][name];
 	const flops = flopsOf(variant, name);
 	const gigaflopsPerSecond = flops === null ? null : flops / timing(best).median / 1e9;
-	const row = { name: `${variant} vs pytorch ${name}`, ours: { dtype, ...timing(best) }, goal, gigaflopsPerSecond };
+	const outsideMilliseconds = 1000 * median(best.map(({ outsideSeconds = 0 }) => outsideSeconds));
+	const row = {
+		name: `${variant} vs pytorch ${name}`,
+		ours: { dtype, ...timing(best) },
+		goal,
+		gigaflopsPerSecond,
+		outsideMilliseconds,
+	};
 	if (theirs.size === 0) return { ...row, peer: null, ratio: null, ratios: [] };
 	if (variant !== 'query') {
 		for (const [dtype, found] of ours)
@@ -157,6 +166,10 @@ function print(rows: readonly Row[], threads: readonly ThreadsRow[], about: obje
 		const each = ratios.map((value) => value.toFixed(2)).join(' ');
 		console.log(`${first}; peer ${spread(peer)}, ${peer.mode}, ${peer.peakMiB} MiB`);
 		console.log(`${''.padEnd(30)} ${ratio.toFixed(2)}x (rounds ${each})  at least ${goal}: ${verdict}`);
+	}
+	for (const { name, ours, outsideMilliseconds } of rows) {
+		const share = (outsideMilliseconds / ours.median / 10).toFixed(2);
+		console.log(`${name.padEnd(30)} outside native code ${outsideMilliseconds.toFixed(2)} ms a step, ${share} %`);
 	}
 	for (const { name, ratio, goal } of threads)
 		console.log(`${name.padEnd(30)} ${ratio.toFixed(2)}x  at least ${goal}: ${ratio >= goal ? 'met' : 'NOT met'}`);

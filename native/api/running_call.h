@@ -14,7 +14,7 @@ class RunningCall {
 };
 
 /// Makes the check above the first exit handler that runs: what was set up after an earlier check would be destroyed
-/// before it. Called when the process is about to leave, and when the first call begins.
+/// before it. Called when the process is about to leave; calls add it as well, for ways out that tell nobody.
 /// @param code  what the process leaves with, for systems whose exit handlers are not told.
 void check_at_exit(int code);
 

@@ -3,7 +3,6 @@
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/linear.h>
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -15,6 +14,7 @@
 #include "core/error.h"
 #include "core/random.h"
 #include "model/layout.h"
+#include "ops/linear/products.h"
 
 namespace ehrjepa::model {
 namespace {
@@ -65,12 +65,12 @@ class LoraLinear : public torch::autograd::Function<LoraLinear> {
                             const at::Tensor& b_OR, double scale, double dropout,
                             const std::optional<std::vector<std::int64_t>>& key_numbers) {
     const at::AutoDispatchBelowADInplaceOrView guard;
-    const at::Tensor inner_TR = at::linear(masked(x_TI, dropout, key_numbers), a_RI);
+    const at::Tensor inner_TR = ops::linear_product(masked(x_TI, dropout, key_numbers), a_RI);
     context->save_for_backward({x_TI, a_RI, b_OR, inner_TR});
     context->saved_data["scale"] = scale;
     context->saved_data["dropout"] = dropout;
     context->saved_data["key"] = key_numbers;
-    return at::linear(inner_TR, b_OR).mul_(scale);
+    return ops::linear_product(inner_TR, b_OR).mul_(scale);
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
@@ -83,12 +83,12 @@ class LoraLinear : public torch::autograd::Function<LoraLinear> {
     const double dropout = context->saved_data["dropout"].toDouble();
     const auto key = context->saved_data["key"].toOptional<std::vector<std::int64_t>>();
     const at::Tensor grad_TO = grad_outputs[0] * context->saved_data["scale"].toDouble();
-    const at::Tensor grad_inner_TR = grad_TO.matmul(b_OR);
-    const at::Tensor grad_b = grad_TO.t().matmul(inner_TR);
-    const at::Tensor grad_a = grad_inner_TR.t().matmul(masked(x_TI, dropout, key));
+    const at::Tensor grad_inner_TR = ops::linear_input_gradient(grad_TO, b_OR);
+    const at::Tensor grad_b = ops::linear_weight_gradient(grad_TO, inner_TR);
+    const at::Tensor grad_a = ops::linear_weight_gradient(grad_inner_TR, masked(x_TI, dropout, key));
     at::Tensor grad_x;
     // The first block's input needs none when the embedding is frozen.
-    if (context->needs_input_grad(0)) grad_x = masked(grad_inner_TR.matmul(a_RI), dropout, key);
+    if (context->needs_input_grad(0)) grad_x = masked(ops::linear_input_gradient(grad_inner_TR, a_RI), dropout, key);
     return {grad_x, grad_a, grad_b, at::Tensor(), at::Tensor(), at::Tensor()};
   }
 

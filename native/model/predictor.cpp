@@ -1,7 +1,6 @@
 #include "model/predictor.h"
 
 #include <ATen/ops/gelu.h>
-#include <ATen/ops/linear.h>
 
 #include <array>
 #include <string>
@@ -9,6 +8,7 @@
 
 #include "core/error.h"
 #include "model/predictor_layout.h"
+#include "ops/linear/linear.h"
 
 namespace ehrjepa::model {
 namespace {
@@ -66,7 +66,7 @@ std::int64_t parameter_count(const PredictorOptions& options, std::int64_t hidde
 }
 
 at::Tensor MlpPredictor::forward(const at::Tensor& hidden_MD) const {
-  return at::linear(at::gelu(at::linear(hidden_MD, fc1_weight, fc1_bias)), fc2_weight, fc2_bias);
+  return ops::linear(at::gelu(ops::linear(hidden_MD, fc1_weight, fc1_bias)), fc2_weight, fc2_bias);
 }
 
 std::vector<NamedTensor> Predictor::named() const {

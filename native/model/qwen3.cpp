@@ -3,7 +3,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/layer_norm.h>
-#include <ATen/ops/linear.h>
 #include <ATen/ops/tensor.h>
 
 #include <array>
@@ -17,6 +16,7 @@
 #include "model/layout.h"
 #include "model/recompute.h"
 #include "ops/attention/attention.h"
+#include "ops/linear/linear.h"
 #include "ops/norm_rotary/norm_rotary.h"
 #include "ops/rms_norm/rms_norm.h"
 #include "ops/swiglu/swiglu.h"
@@ -32,7 +32,7 @@ class BlockMaps {
 
   at::Tensor operator()(LinearMap which, const at::Tensor& x) const {
     const auto map = static_cast<std::size_t>(which);
-    const at::Tensor base = at::linear(x, weight_of(layer_, which));
+    const at::Tensor base = ops::linear(x, weight_of(layer_, which));
     if (adapters_.empty() || !adapters_.layers[index_][map].a.defined()) return base;
     return base + lora_linear(x, adapters_.layers[index_][map], adapters_.scale, adapters_.dropout, dropout_,
                               static_cast<std::uint32_t>(index_ * linear_maps + map));

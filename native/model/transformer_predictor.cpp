@@ -3,7 +3,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/gelu.h>
-#include <ATen/ops/linear.h>
 #include <ATen/ops/linspace.h>
 
 #include <array>
@@ -12,6 +11,7 @@
 #include <string>
 
 #include "model/predictor_layout.h"
+#include "ops/linear/linear.h"
 #include "ops/rms_norm/rms_norm.h"
 
 namespace ehrjepa::model {
@@ -60,8 +60,8 @@ Start start_of(const TransformerPredictorShape& shape) { return shape.from_state
 
 at::Tensor mlp(const at::Tensor& x, const TransformerPredictorLayer& layer) {
   const at::Tensor normed = ops::rms_norm(x, layer.mlp_norm, norm_eps);
-  const at::Tensor inner = at::gelu(at::linear(normed, layer.fc1_weight, layer.fc1_bias));
-  return at::linear(inner, layer.fc2_weight, layer.fc2_bias);
+  const at::Tensor inner = at::gelu(ops::linear(normed, layer.fc1_weight, layer.fc1_bias));
+  return ops::linear(inner, layer.fc2_weight, layer.fc2_bias);
 }
 
 }  // namespace
@@ -97,14 +97,14 @@ at::Tensor TransformerPredictor::forward(const PredictedRows& rows) const {
   const std::int64_t head_size = width / heads;
   const double scale = 1.0 / std::sqrt(static_cast<double>(head_size));
   const auto split = [&](const at::Tensor& x, const at::Tensor& projection) {
-    return at::linear(x, projection).view({x.size(0), heads, head_size});
+    return ops::linear(x, projection).view({x.size(0), heads, head_size});
   };
   // The encoding is made in at least float32: in bfloat16 a year, and a year and a day, would be the same.
   const at::ScalarType dtype = norm.scalar_type();
   const at::Tensor days_M = rows.days_M.to(dtype == at::kDouble ? at::kDouble : at::kFloat);
-  at::Tensor c_CW = at::linear(rows.context_CD, context_weight, context_bias);
-  at::Tensor q_MW = at::linear(time_encoding(days_M, width).to(dtype), time_weight, time_bias) +
-                    (query_token.defined() ? query_token : at::linear(rows.branch_MD, branch_weight, branch_bias));
+  at::Tensor c_CW = ops::linear(rows.context_CD, context_weight, context_bias);
+  at::Tensor q_MW = ops::linear(time_encoding(days_M, width).to(dtype), time_weight, time_bias) +
+                    (query_token.defined() ? query_token : ops::linear(rows.branch_MD, branch_weight, branch_bias));
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const TransformerPredictorLayer& layer = layers[i];
     const at::Tensor normed_c = ops::rms_norm(c_CW, layer.attention_norm, norm_eps);
@@ -117,13 +117,13 @@ at::Tensor TransformerPredictor::forward(const PredictedRows& rows) const {
     // A softmax over two scores is a sigmoid of their difference.
     const at::Tensor share = ((to_context - to_itself) * scale).sigmoid();
     const at::Tensor mixed = share * of_row(context_v_CHE) + (1.0 - share) * split(normed_q, layer.v_proj);
-    q_MW = q_MW + at::linear(mixed.reshape({-1, width}), layer.o_proj);
+    q_MW = q_MW + ops::linear(mixed.reshape({-1, width}), layer.o_proj);
     q_MW = q_MW + mlp(q_MW, layer);
     if (i + 1 == layers.size()) break;  // nothing reads the context token of the last block
-    c_CW = c_CW + at::linear(context_v_CHE.reshape({-1, width}), layer.o_proj);
+    c_CW = c_CW + ops::linear(context_v_CHE.reshape({-1, width}), layer.o_proj);
     c_CW = c_CW + mlp(c_CW, layer);
   }
-  return at::linear(ops::rms_norm(q_MW, norm, norm_eps), output_weight, output_bias);
+  return ops::linear(ops::rms_norm(q_MW, norm, norm_eps), output_weight, output_bias);
 }
 
 TransformerPredictor initialise_transformer_predictor(const TransformerPredictorShape& shape, std::uint64_t seed,

@@ -57,8 +57,6 @@ t.test('a process that has nothing left to do ends by itself', async (t) => {
 });
 
 for (const [how, code] of Object.entries(ways)) {
-	// It passes by Node's own way out: one in about a hundred still ends by a signal (CONTRIBUTING.md).
-	if (how === 'really exit' && process.env.EXITS === undefined) continue;
 	t.test(`${how}: ${repeats} times at random moments of a step`, async (t) => {
 		const random = new RandomStream(how.length, 'probe');
 		for (let i = 0; i < repeats; i++) {

@@ -2,13 +2,12 @@
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
-#include <ATen/ops/linear.h>
-#include <ATen/ops/mm.h>
 #include <torch/library.h>
 
 #include <algorithm>
 
 #include "ops/cpu_types.h"
+#include "ops/linear/products.h"
 #include "ops/linear_cross_entropy/linear_cross_entropy.h"
 
 namespace ehrjepa::ops {
@@ -54,19 +53,11 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> forward(const at::Tensor& hidden_
   for (std::int64_t begin = 0; begin < rows; begin += chunk) {
     const std::int64_t count = std::min(chunk, rows - begin);
     const at::Tensor hidden_CD = hidden_RD.narrow(0, begin, count);
-    const at::Tensor values_CV = at::linear(hidden_CD, weight_VD);
+    const at::Tensor values_CV = linear_product(hidden_CD, weight_VD);
     softmax_rows(values_CV, labels_R.narrow(0, begin, count), log_probabilities_R.narrow(0, begin, count),
                  hidden_grad || weight_grad ? 1.0 / static_cast<double>(rows) : 0.0, set);
-    if (hidden_grad) {
-      at::Tensor grad_hidden_CD = grad_hidden_RD.narrow(0, begin, count);
-      at::mm_out(grad_hidden_CD, values_CV, weight_VD);
-    }
-    if (!weight_grad) continue;
-    if (grad_weight_VD.defined()) {
-      grad_weight_VD.addmm_(values_CV.t(), hidden_CD);
-    } else {
-      grad_weight_VD = at::mm(values_CV.t(), hidden_CD);
-    }
+    if (hidden_grad) grad_hidden_RD.narrow(0, begin, count).copy_(linear_input_gradient(values_CV, weight_VD));
+    if (weight_grad) grad_weight_VD = linear_weight_gradient(values_CV, hidden_CD, grad_weight_VD);
   }
   return {log_probabilities_R, grad_hidden_RD, grad_weight_VD};
 }

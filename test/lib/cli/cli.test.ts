@@ -83,7 +83,7 @@ t.test('each command works alone on what the one before wrote', async (t) => {
 	t.match(JSON.parse(evaluated).data, { vocabulary: { kind: 'structured' }, coverage: { events: simulated.events } });
 	t.same(
 		EvaluationFile.parse(JSON.parse(evaluated)).models.map(({ name }) => name),
-		['both', 'untrained', 'counts', 'counts+values'],
+		['both', 'untrained', 'demographics', 'counts', 'counts+values', 'counts-window', 'simulator'],
 	);
 	t.notMatch(evaluated, /NaN/);
 	ok('report', 'evaluation.json', 'report.html', '--run', 'both=runs/both');
@@ -292,8 +292,11 @@ t.test(
 				{ name: 'sft' },
 				{ name: 'sft+jepa' },
 				{ name: 'untrained' },
+				{ name: 'demographics' },
 				{ name: 'counts' },
 				{ name: 'counts+values' },
+				{ name: 'counts-window' },
+				{ name: 'simulator', kind: 'ceiling' },
 			],
 		});
 		const again = await runHere(t, ...args);
