@@ -26,6 +26,8 @@ const shared: TrainConfigInput = {
 	tuningEvery: 4,
 	tuningBatches: 2,
 	collapseEvery: 2,
+	// The record is of this one, whatever the machine prefers.
+	computeDtype: 'float32',
 };
 
 /** Recorded when the loss was on the future alone unless asked for otherwise. */
