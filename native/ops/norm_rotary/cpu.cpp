@@ -37,8 +37,7 @@ std::tuple<at::Tensor, at::Tensor> forward(const at::Tensor& x_TNH, const at::Te
     at::parallel_for(0, tokens, grain, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t row = begin * heads; row < end * heads; ++row) {
         const std::int64_t table = row / heads * size;
-        rstd[row] =
-            head(x + row * size, weight, cos + table, sin + table, y + row * size, size, static_cast<E>(eps));
+        rstd[row] = head(x + row * size, weight, cos + table, sin + table, y + row * size, size, static_cast<E>(eps));
       }
     });
   });
@@ -59,7 +58,8 @@ std::tuple<at::Tensor, at::Tensor> backward(const at::Tensor& grad_out_TNH, cons
     using T = decltype(element);
     using E = decltype(accumulator);
     const auto head = kernels_of(element, set).backward;
-    const T *const grad_out = data_of<T>(grad_out_TNH), *const x = data_of<T>(x_TNH), *const weight = data_of<T>(weight_H);
+    const T *const grad_out = data_of<T>(grad_out_TNH), *const x = data_of<T>(x_TNH),
+                   *const weight = data_of<T>(weight_H);
     const T *const cos = data_of<T>(cos_TH), *const sin = data_of<T>(sin_TH);
     const E* const rstd = data_of<E>(rstd_TN);
     T* const grad_x = data_of<T>(grad_x_TNH);
