@@ -96,6 +96,11 @@ export function codeIndex(code: string): number {
 	return index;
 }
 
+/** Index of a code in {@link cohortCodes}; undefined for one that the simulator does not write. */
+export function findCode(code: string): number | undefined {
+	return indexOf.get(code);
+}
+
 export const noiseCodes = {
 	diagnoses: noiseDiagnoses.map(([code]) => codeIndex(`DIAGNOSIS//ICD10CM//${code}`)),
 	drugs: noiseDrugs.map((drug) => codeIndex(`MEDICATION//START//${drug}`)),

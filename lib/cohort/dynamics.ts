@@ -78,9 +78,15 @@ export class LatentState {
 		}
 	}
 
-	/** One day. @param noise - {@link normalsPerDay} standard normals from `offset` on: rates first, then severities. */
-	advance(noise: Float64Array, offset: number): void {
+	/**
+	 * One day, or several at once: their noise and drift together.
+	 *
+	 * @param noise - {@link normalsPerDay} standard normals from `offset` on: rates first, then severities.
+	 */
+	advance(noise: Float64Array, offset: number, days = 1): void {
 		const { severity, rate, treated } = this;
+		const years = dt * days;
+		const spread = Math.sqrt(days);
 		const { drift, response } = this.#traits;
 		const pull = this.#pull;
 		pull.set(drift);
@@ -90,10 +96,10 @@ export class LatentState {
 			for (let k = 0; k < axes; k++) pull[k]! += couplingByCause[j * axes + k]! * excess;
 		}
 		for (let k = 0; k < axes; k++) {
-			const next = rate[k]! - rateReversion * (rate[k]! - pull[k]!) * dt + rateStep * noise[offset + k]!;
+			const next = rate[k]! - rateReversion * (rate[k]! - pull[k]!) * years + rateStep * spread * noise[offset + k]!;
 			rate[k] = next;
 			const velocity = treated[k] === 1 ? next - response[k]! : next;
-			const moved = severity[k]! + velocity * dt + severityStep * noise[offset + axes + k]!;
+			const moved = severity[k]! + velocity * years + severityStep * spread * noise[offset + axes + k]!;
 			severity[k] = moved < floor ? 2 * floor - moved : moved;
 		}
 	}

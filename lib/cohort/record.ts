@@ -1,4 +1,16 @@
 import { RandomStream } from '../random.js';
+import {
+	diagnosing,
+	exaggerationOf,
+	facilityChance,
+	intensiveCareChance,
+	longestStay,
+	meanNights,
+	readoutMean,
+	stageOf,
+	startChance,
+	stopChance,
+} from './care.js';
 import { codeIndex, noiseCodes } from './codes.js';
 import { diseaseAxes, type Readout } from './disease-axes.js';
 import { drawTraits, hazard, LatentState, normalsPerDay } from './dynamics.js';
@@ -11,7 +23,8 @@ const dayLength = 1440 * minute;
 /** Time of a static row. */
 const timeless = Number.NEGATIVE_INFINITY;
 
-const codes = {
+/** Codes that every patient may have. */
+export const careCodes = {
 	female: codeIndex('GENDER//F'),
 	male: codeIndex('GENDER//M'),
 	birth: codeIndex('MEDS_BIRTH'),
@@ -25,7 +38,8 @@ const codes = {
 	icu: codeIndex('ICU_ADMISSION//MEDICAL'),
 	icuEnd: codeIndex('ICU_DISCHARGE//WARD'),
 };
-const axisCodes = diseaseAxes.map((axis) => ({
+/** Codes of what an axis shows. */
+export const axisCodes = diseaseAxes.map((axis) => ({
 	labs: axis.labs.map((lab) => codeIndex(lab.code)),
 	stages: axis.stages.map((stage) => codeIndex(stage.code)),
 	start: codeIndex(`MEDICATION//START//${axis.drug.code}`),
@@ -110,8 +124,8 @@ export class PatientSimulation {
 		this.#state = state;
 		this.firstDay = 14_610 + life.integer(1826); // entry between 2010 and 2014
 		const last = followUpDays(this.#years, life.uniform());
-		this.#event(timeless, traits.female ? codes.female : codes.male);
-		this.#event((this.firstDay - Math.round(traits.entryAge * 365.25)) * dayLength, codes.birth);
+		this.#event(timeless, traits.female ? careCodes.female : careCodes.male);
+		this.#event((this.firstDay - Math.round(traits.entryAge * 365.25)) * dayLength, careCodes.birth);
 
 		this.days = 0;
 		this.died = false;
@@ -145,7 +159,7 @@ export class PatientSimulation {
 				const time = (this.firstDay + this.days - 1) * dayLength + 1439 * minute;
 				// The end of the follow-up may have cut a stay short: its later days are not lived.
 				this.events.dropAfter(time);
-				this.#event(time, codes.death);
+				this.#event(time, careCodes.death);
 			}
 		}
 	}
@@ -169,7 +183,7 @@ export class PatientSimulation {
 	#outpatientVisit(day: number): void {
 		const random = this.#care;
 		let time = day + (480 + random.integer(480)) * minute;
-		this.#event(time, codes.visit);
+		this.#event(time, careCodes.visit);
 		time += 10 * minute;
 		for (let k = 0; k < axes; k++) {
 			// Doctors measure more where they already know of a disease.
@@ -181,7 +195,7 @@ export class PatientSimulation {
 		}
 		this.#noiseEvents(time, 0.35);
 		time += 40 * minute;
-		this.#diagnose(time, 0.85, 0.3);
+		this.#diagnose(time, diagnosing.visit);
 		time += 10 * minute;
 		this.#treat(time);
 	}
@@ -192,49 +206,45 @@ export class PatientSimulation {
 		let time = day + (60 + random.integer(1080)) * minute;
 		const elective = random.chance(0.15);
 		if (!elective) {
-			this.#event(time, codes.emergency);
+			this.#event(time, careCodes.emergency);
 			time += (60 + random.integer(180)) * minute;
 		}
-		this.#event(time, elective ? codes.elective : codes.admission);
+		this.#event(time, elective ? careCodes.elective : careCodes.admission);
 		const worst = Math.max(...this.#state.severity);
-		const nights = 1 + Math.min(21, random.poisson(1.2 + 1.3 * Math.max(0, worst)));
-		const intensive = random.chance(0.06 + 0.1 * Math.max(0, worst - 1));
-		if (intensive) this.#event(time + 60 * minute, codes.icu);
+		const nights = 1 + Math.min(longestStay, random.poisson(meanNights(worst)));
+		const intensive = random.chance(intensiveCareChance(worst));
+		if (intensive) this.#event(time + 60 * minute, careCodes.icu);
 		for (let night = 0; night < nights; night++) {
 			const round = time + night * dayLength + 120 * minute;
 			for (let k = 0; k < axes; k++) {
 				const { labs } = diseaseAxes[k]!;
 				for (let i = 0; i < labs.length; i++) {
-					// An acute illness pushes the read-outs beyond what the chronic state explains, for the first days.
-					if (random.chance(0.3))
-						this.#measure(round, axisCodes[k]!.labs[i]!, labs[i]!, k, 1 + 0.3 * Math.exp(-night / 2));
+					if (random.chance(0.3)) this.#measure(round, axisCodes[k]!.labs[i]!, labs[i]!, k, exaggerationOf(night));
 				}
 			}
 			if (night === 0) this.#noiseEvents(round, 0.5);
 		}
 		const end = time + nights * dayLength;
-		if (intensive) this.#event(end - 600 * minute, codes.icuEnd);
-		this.#diagnose(end - 60 * minute, 0.95, 0.6);
+		if (intensive) this.#event(end - 600 * minute, careCodes.icuEnd);
+		this.#diagnose(end - 60 * minute, diagnosing.stay);
 		this.#treat(end - 30 * minute);
 		for (let k = 0; k < axes; k++) {
 			if (this.#diagnosed[k]! >= 3 && random.chance(0.35)) this.#event(end - 20 * minute, axisCodes[k]!.procedure);
 		}
-		this.#event(end, worst > 2 && random.chance(0.4) ? codes.facility : codes.home);
+		this.#event(end, worst > 2 && random.chance(facilityChance(worst)) ? careCodes.facility : careCodes.home);
 		return nights;
 	}
 
 	#measure(time: number, code: number, lab: Readout, axis: number, exaggeration: number): void {
-		const signal = lab.base + lab.gain * exaggeration * this.#state.severity[axis]! + lab.noise * this.#care.normal();
+		const signal = readoutMean(lab, exaggeration, this.#state.severity[axis]!) + lab.noise * this.#care.normal();
 		const value = lab.log === true ? Math.exp(signal) : Math.max(0, signal);
 		this.#event(time, code, rounded(value, lab.decimals));
 	}
 
 	/** New stages are found with chance `found`; known diseases are coded again with chance `repeated`. */
-	#diagnose(time: number, found: number, repeated: number): void {
+	#diagnose(time: number, { found, repeated }: { readonly found: number; readonly repeated: number }): void {
 		for (let k = 0; k < axes; k++) {
-			const stages = diseaseAxes[k]!.stages;
-			let stage = 0;
-			while (stage < stages.length && this.#state.severity[k]! > stages[stage]!.threshold) stage++;
+			const stage = stageOf(k, this.#state.severity[k]!);
 			if (stage > this.#diagnosed[k]! && this.#care.chance(found)) {
 				this.#diagnosed[k] = stage;
 				this.#event(time, axisCodes[k]!.stages[stage - 1]!);
@@ -249,10 +259,10 @@ export class PatientSimulation {
 		const random = this.#care;
 		for (let k = 0; k < axes; k++) {
 			const treated = this.#state.treated;
-			if (treated[k] === 0 && this.#diagnosed[k]! >= 1 && random.chance(0.25 + 0.2 * this.#diagnosed[k]!)) {
+			if (treated[k] === 0 && this.#diagnosed[k]! >= 1 && random.chance(startChance(this.#diagnosed[k]!))) {
 				treated[k] = 1;
 				this.#event(time, axisCodes[k]!.start);
-			} else if (treated[k] === 1 && random.chance(this.#state.severity[k]! < 0.2 ? 0.3 : 0.04)) {
+			} else if (treated[k] === 1 && random.chance(stopChance(this.#state.severity[k]!))) {
 				treated[k] = 0;
 				this.#event(time, axisCodes[k]!.stop);
 			}

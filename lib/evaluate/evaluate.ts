@@ -26,6 +26,7 @@ import type { RolloutTable } from './rollout.js';
 import { evaluateRollout } from './rollout-evaluation.js';
 import { readRollout } from './rollout-file.js';
 import { commonSamples, type EvaluationSamples, readSamples, type TaskSamples } from './samples.js';
+import { ceilingModel, ceilingReadings } from './simulator-ceiling.js';
 import { coverageNote, stateCoverage } from './state-coverage.js';
 import { divide } from './subgroups.js';
 import { windowBaselines, windowCountsName } from './window-counts.js';
@@ -115,6 +116,7 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 	const rolledOut = simulated ? config.models.filter(({ rollout }) => rollout !== undefined) : [];
 	const total = samples.tasks.length + samples.latents.length + rolledOut.length;
 	const file = describe(config, dataset, manifest, simulated, samples, models);
+	if (simulated) file.models.push(ceilingModel);
 	let done = 0;
 	const report = () => operation.onProgress?.({ stage: 'probe', done: ++done, total, unit: 'tasks' });
 	const readTask = async (task: TaskSamples, folder: string | undefined) => {
@@ -132,9 +134,11 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 	};
 	if (config.predictions === undefined) await readEach();
 	else await writeWholeFolder(config.predictions, readEach);
-	for (const targets of samples.latents) {
+	const ceiling = simulated ? await ceilingReadings(dataset, samples.latents, config.seed, operation.signal) : [];
+	for (const [i, targets] of samples.latents.entries()) {
 		const read: { about: EvaluatedModel; reading: LatentReading }[] = [];
 		for (const { about, reader } of models) read.push({ about, reading: await reader.latentState(targets) });
+		read.push({ about: ceilingModel, reading: ceiling[i]! });
 		const { latentState, differences } = await latentStateResults(targets, read, bootstrap);
 		file.latentState.push(...latentState);
 		file.differences.push(...differences);
@@ -153,12 +157,12 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 
 /** @throws {ConfigError} When two models have one name: their results could not be told apart. */
 function requireNames(names: readonly string[]): void {
-	const own = [...baselines.map(({ about }) => about.name), windowCountsName];
+	const own = [...baselines.map(({ about }) => about.name), windowCountsName, ceilingModel.name];
 	const all = [...names, ...own];
 	const twice = all.find((name, i) => all.indexOf(name) !== i || name.startsWith(`${windowCountsName}-`));
 	if (twice === undefined) return;
 	throw new ConfigError(
-		`[evaluate] models must have different names (${own.join(' and ')} are the baselines') but two are called ${twice}`,
+		`[evaluate] models must have different names (${own.join(', ')} are those that are always read) but two are called ${twice}`,
 	);
 }
 

@@ -45,7 +45,8 @@ export const EvaluatedModel = z.strictObject({
 	name: z.string(),
 	/** For people: `SFT + JEPA`. */
 	label: z.string(),
-	kind: z.enum(['encoder', 'untrained', 'counts']),
+	/** `ceiling`: no model but what can be known; it has the true state alone. */
+	kind: z.enum(['encoder', 'untrained', 'counts', 'ceiling']),
 	description: z.string(),
 	/** Run folder relative to the evaluation file, for trained encoders. */
 	run: z.string().optional(),

@@ -19,7 +19,8 @@ export type TaskReading = z.infer<typeof TaskReading>;
 export const LatentReading = z.union([
 	undefinedReading,
 	z.strictObject({
-		l2: z.number(),
+		/** Null where no probe was fitted. */
+		l2: z.number().nullable(),
 		/** (held-out samples x axes) */
 		predicted: z.array(z.number()),
 	}),

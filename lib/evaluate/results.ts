@@ -140,7 +140,7 @@ export async function latentStateResults(
 	const { horizonDays } = targets;
 	const { truth, patients, nSamples, nPatients } = heldOutStates(targets);
 	const latentState: LatentStateResult[] = [];
-	const fitted: { about: EvaluatedModel; l2: number; predicted: readonly number[] }[] = [];
+	const fitted: { about: EvaluatedModel; l2: number | null; predicted: readonly number[] }[] = [];
 	for (const { about, reading } of models) {
 		if ('undefinedReason' in reading) {
 			latentState.push({
@@ -202,6 +202,8 @@ function pairsOf(models: readonly EvaluatedModel[]): [a: number, b: number][] {
 	for (const [a, { kind }] of models.entries()) {
 		if (kind !== 'encoder') continue;
 		for (const [b, other] of models.entries()) {
+			// What can be known is a place on the scale, not a rival.
+			if (other.kind === 'ceiling') continue;
 			if (other.kind !== 'encoder' || b < a) pairs.push([a, b]);
 		}
 	}

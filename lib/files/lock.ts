@@ -3,7 +3,7 @@ import { basename, dirname, join } from 'node:path';
 import { takeLock } from '#folder-lock';
 import { OutputError } from '../errors.js';
 import { exists, requireAbsent, requireEmptyFolder } from './exists.js';
-import { lockName, realTarget } from './names.js';
+import { lockName, realTarget, removeUnfinished } from './names.js';
 import { writeError } from './write-errors.js';
 
 /** The right to write one file or folder, until it is released or the process ends. */
@@ -53,12 +53,13 @@ export async function lockNewFolder(folder: string): Promise<WriteLock> {
 	}
 }
 
-/** The lock of a file that must not exist yet. @throws {OutputError} When it does, or another is writing it. */
+/** The lock of a file that must not exist yet; what killed writers left of it is removed. @throws {OutputError} When it does, or another is writing it. */
 export async function lockNewFile(path: string): Promise<WriteLock> {
 	await requireAbsent(path);
 	const taken = lockTarget(path);
 	try {
 		await requireAbsent(path);
+		await removeUnfinished(realTarget(path));
 		return taken;
 	} catch (cause) {
 		taken.release();

@@ -61,16 +61,20 @@ export function fixedOptions(options: ParsedStudyOptions): Record<string, unknow
 	return fixed;
 }
 
-/** A model that is read: a trained variant, its initial weights, or a baseline of counts. */
+/** What is read: a trained variant, its initial weights, a baseline of counts, or what can be known. */
 export interface StudyModel {
 	readonly name: string;
 	readonly label: string;
-	readonly kind: 'encoder' | 'untrained' | 'counts';
+	readonly kind: 'encoder' | 'untrained' | 'counts' | 'ceiling';
 	readonly description: string;
 }
 
 /** Every model of a study, the trained ones first. */
-export function studyModels(options: ParsedStudyOptions, baselines: readonly Omit<StudyModel, 'kind'>[]): StudyModel[] {
+export function studyModels(
+	options: ParsedStudyOptions,
+	baselines: readonly Omit<StudyModel, 'kind'>[],
+	ceiling: Omit<StudyModel, 'kind'>,
+): StudyModel[] {
 	return [
 		...options.variants.map((name): StudyModel => ({ name, kind: 'encoder', ...studyVariants[name] })),
 		{
@@ -80,5 +84,6 @@ export function studyModels(options: ParsedStudyOptions, baselines: readonly Omi
 			description: 'the initial weights that the variants of a seed share',
 		},
 		...baselines.map(({ name, label, description }): StudyModel => ({ name, label, kind: 'counts', description })),
+		{ name: ceiling.name, label: ceiling.label, kind: 'ceiling', description: ceiling.description },
 	];
 }

@@ -47,6 +47,12 @@ export async function writeReading(
 	await writeWhole(file, `${JSON.stringify(reading)}\n`);
 }
 
+/** Writes what can be known of the true state, which is a reading without tasks. @throws {OutputError} */
+export async function writeLatentReadings(file: string, latents: readonly LatentReading[]): Promise<void> {
+	const reading: StudyReading = { format: 'ehr-jepa/study-reading', version: 1, tasks: [], latents: [...latents] };
+	await writeWhole(file, `${JSON.stringify(reading)}\n`);
+}
+
 /** @throws {DataError} {ConfigError} */
 export async function readReading(file: string): Promise<StudyReading> {
 	return readJsonAs(file, StudyReading, madeAgain);

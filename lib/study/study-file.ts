@@ -73,7 +73,7 @@ export const StudyFile = z.strictObject({
 		z.strictObject({
 			name: z.string(),
 			label: z.string(),
-			kind: z.enum(['encoder', 'untrained', 'counts']),
+			kind: z.enum(['encoder', 'untrained', 'counts', 'ceiling']),
 			description: z.string(),
 		}),
 	),

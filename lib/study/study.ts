@@ -9,6 +9,7 @@ import { baselines } from '../evaluate/baselines.js';
 import { readEmbeddings } from '../evaluate/embeddings.js';
 import { writeHeldOutLosses } from '../evaluate/held-out-losses.js';
 import { readSamples } from '../evaluate/samples.js';
+import { ceilingModel, ceilingReadings } from '../evaluate/simulator-ceiling.js';
 import { exists, requireEmptyFolder } from '../files/exists.js';
 import { readJson } from '../files/json.js';
 import { lockFolder } from '../files/lock.js';
@@ -23,7 +24,7 @@ import { buildTasks } from '../tasks/build.js';
 import { simulatedTasks } from '../tasks/definitions.js';
 import type { LongOperation } from '../types.js';
 import { fixedOptions, type ParsedStudyOptions, type StudyModel, StudyOptions, studyModels } from './options.js';
-import { madeAgain, writeReading } from './readings.js';
+import { madeAgain, writeLatentReadings, writeReading } from './readings.js';
 import type { StudyFile } from './study-file.js';
 import { StudyFolder } from './study-folder.js';
 import { studyMarkdown } from './study-markdown.js';
@@ -63,6 +64,7 @@ export async function runStudy(
 		const models = studyModels(
 			config,
 			baselines.map(({ about }) => about),
+			ceilingModel,
 		);
 		await doWork(await planWork(files, config, models, { dataset, store, samples }), operation);
 		const result = await summarise(files, config, models, { dataset, store, samples }, operation);
@@ -123,9 +125,20 @@ async function planWork(
 			},
 		}),
 	);
+	const ceiling = files.reading(null, ceilingModel.name, pooling);
+	work.push({
+		name: `${ceilingModel.name}: filter`,
+		cost: readingCost,
+		isWhole: () => exists(ceiling),
+		make: async ({ signal }) =>
+			writeLatentReadings(
+				await placeFor(ceiling),
+				await ceilingReadings(dataset, samples.latents, config.seed, signal),
+			),
+	});
 	for (let seed = 1; seed <= config.seeds; seed++) {
 		for (const { name, kind } of models) {
-			if (kind === 'counts') continue;
+			if (kind !== 'encoder' && kind !== 'untrained') continue;
 			const run = files.run(seed, kind === 'encoder' ? name : config.variants[0]!);
 			const embeddings = files.embeddings(seed, name, pooling);
 			if (kind === 'encoder') {

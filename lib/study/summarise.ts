@@ -38,7 +38,7 @@ export async function summarise(
 	const readings = new Map<string, Reading[]>();
 	const losses = new Map<string, HeldOutLosses[]>();
 	for (const { name, kind } of models) {
-		const own = kind === 'counts' ? [null] : seeds;
+		const own = kind === 'encoder' || kind === 'untrained' ? seeds : [null];
 		readings.set(name, await Promise.all(own.map((seed) => readReading(files.reading(seed, name, config.pooling)))));
 		if (kind === 'encoder')
 			losses.set(name, await Promise.all(seeds.map((seed) => readHeldOutLosses(files.losses(seed, name)))));
@@ -51,7 +51,8 @@ export async function summarise(
 		onDraws: (done: number) =>
 			operation.onProgress?.({ stage: 'intervals', done, total: config.draws, unit: 'resamples' }),
 	};
-	const auroc = aurocMeasures(samples, readings);
+	const predicting = models.filter(({ kind }) => kind !== 'ceiling').map(({ name }) => name);
+	const auroc = aurocMeasures(samples, new Map(predicting.map((name) => [name, readings.get(name)!])));
 	const pairs = pairsOf(models);
 	const rows = [
 		...(await compare([...auroc, ...latentStateMeasures(samples, readings)], meansByHorizon(auroc), pairs, bootstrap)),
@@ -88,7 +89,7 @@ export async function summarise(
 /** Trained variants against SFT, their initial weights and the baselines. */
 function pairsOf(models: readonly StudyModel[]): Pairs {
 	const trained = models.filter(({ kind }) => kind === 'encoder').map(({ name }) => name);
-	const others = models.filter(({ kind }) => kind !== 'encoder').map(({ name }) => name);
+	const others = models.filter(({ kind }) => kind !== 'encoder' && kind !== 'ceiling').map(({ name }) => name);
 	return trained.flatMap((model) =>
 		[...(trained.includes('sft') && model !== 'sft' ? ['sft'] : []), ...others].map((minus) => [model, minus] as const),
 	);

@@ -26,6 +26,8 @@ const shared: TrainConfigInput = {
 	tuningEvery: 4,
 	tuningBatches: 2,
 	collapseEvery: 2,
+	// The record is of this one, whatever the machine prefers.
+	computeDtype: 'float32',
 };
 
 const trainables = { full: { kind: 'full' }, lora: { kind: 'lora', rank: 4 } } as const;

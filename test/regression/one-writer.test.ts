@@ -2,6 +2,8 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { writeWhole } from '../../lib/files/whole.js';
 import {
@@ -22,6 +24,8 @@ import { parityFixture } from '../fixtures/checkpoint-variant.js';
 import { temporaryFolder } from '../fixtures/temporary-folder.js';
 import { prepareTinyStore, tinyModel } from '../fixtures/tiny-model.js';
 import { tinyOmop, writeOmopCsv } from '../fixtures/tiny-omop.js';
+
+const cli = fileURLToPath(new URL('../../lib/cli/main.js', import.meta.url));
 
 /** Takes a new run folder when told to, fills it, holds it a while, says how it went. */
 const contender = `
@@ -136,6 +140,49 @@ t.test('of two calls at once into one folder one works, whatever they write, and
 			`${name} leaves nothing beside it`,
 		);
 	}
+});
+
+/** Runs a command; its exit code and what it said. */
+function command(...args: string[]): Promise<{ readonly code: number | null; readonly text: string }> {
+	const child = spawn(process.execPath, [cli, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+	let text = '';
+	for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (text += chunk));
+	return new Promise((resolve) => child.on('close', (code) => resolve({ code, text })));
+}
+
+t.test('of two scores at once into one file one works, whenever the other starts', async (t) => {
+	const folder = temporaryFolder(t);
+	const sequences = (from: number) =>
+		Array.from(
+			{ length: 40 },
+			(_, i) => `${JSON.stringify(Array.from({ length: 30 }, (_, j) => (from + i + j) % 20))}\n`,
+		);
+	for (const [name, from] of Object.entries({ a: 0, b: 7 }))
+		writeFileSync(join(folder, name), sequences(from).join(''));
+	const model = parityFixture('gqa-tied');
+	const alone: Buffer[] = [];
+	for (const name of ['a', 'b']) {
+		t.equal((await command('score', model, join(folder, `${name}.arrow`), '--tokens', join(folder, name))).code, 0);
+		alone.push(readFileSync(join(folder, `${name}.arrow`)));
+	}
+	for (const wait of [0, 100, 400]) {
+		const out = join(folder, `${wait}.arrow`);
+		// What a killed one left.
+		writeFileSync(join(folder, `.${wait}.arrow.0123456789ab.tmp`), 'half');
+		const first = command('score', model, out, '--tokens', join(folder, 'a'));
+		await sleep(wait);
+		const outcomes = await Promise.all([first, command('score', model, out, '--tokens', join(folder, 'b'))]);
+		const winner = outcomes.findIndex(({ code }) => code === 0);
+		const { code, text } = outcomes[1 - winner]!;
+		t.equal(code, 4, text);
+		t.match(text, /OutputError .*(must have one writer but process \d+ on |must not exist but does)/);
+		t.ok(readFileSync(out).equals(alone[winner]!), 'the bytes of the one that worked');
+	}
+	t.same(
+		readdirSync(folder).filter((name) => name.startsWith('.')),
+		[],
+		'neither locks nor what was unfinished',
+	);
 });
 
 t.test('of two calls at once into one file the last one stands, whole', async (t) => {

@@ -11,6 +11,7 @@ import { presetConfig, type TrainPreset } from '../../train/presets.js';
 import { TrainConfig, type TrainConfigInput } from '../../train/train-config.js';
 import { Trainer } from '../../train/trainer.js';
 import { withContext } from '../context.js';
+import { deviceOf, deviceOption } from '../device-option.js';
 import { applySettings, configFile } from '../settings.js';
 import { withTrainingOptions } from '../training-options.js';
 
@@ -33,6 +34,7 @@ export const builder = (yargs: Argv) =>
 			default: false,
 			describe: 'Continue the run from its newest whole checkpoint',
 		})
+		.option('device', deviceOption)
 		.example('$0 train store runs/sft --objective sft --steps 300', 'Next-token loss alone')
 		.example('$0 train store runs/both --config train.json', 'All options from a file; see docs/training.md')
 		.example(
@@ -54,12 +56,13 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 				'[train] --resume continues with the run’s own options but others were given; leave them out, or give --steps alone to extend the run',
 			);
 		}
+		const device = deviceOf(context, args.device);
 		const config = args.resume ? undefined : await configOf(args);
 		await using store = await openTokenStore(args.store);
 		await using trainer =
 			config === undefined
-				? await Trainer.resume(args.run, store, { ...context.operation(), steps: args.steps })
-				: await Trainer.create(args.run, store, config);
+				? await Trainer.resume(args.run, store, { ...context.operation(), steps: args.steps, device })
+				: await Trainer.create(args.run, store, config, { device });
 		const { initialWeights, contextTokens, futureTokens, computeDtype } = trainer.config;
 		const chosen = config === undefined ? 'as the run began' : config.computeDtype ? 'as configured' : 'by default';
 		context.say(computeDtypeNote(computeDtype, chosen));

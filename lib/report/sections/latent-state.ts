@@ -35,7 +35,11 @@ export function latentStateSection(data: ReportData): Section | undefined {
 			reference: { value: 0, label: 'the mean alone' },
 		});
 	const [first, ...others] = axes.includes('all') ? ['all', ...axes.filter((axis) => axis !== 'all')] : axes;
-	const body = html`<p>These patients are simulated, so the severity of each disease axis is known on every day. A ridge probe predicts it from the frozen state: R² is the share of its variance that is explained, now and later. 1 is perfect; 0 is what the mean alone achieves; below 0 is worse than the mean.</p>
+	const body = html`<p>These patients are simulated, so the severity of each disease axis is known on every day. A ridge probe predicts it from the frozen state: R² is the share of its variance that is explained, now and later. 1 is perfect; 0 is what the mean alone achieves; below 0 is worse than the mean.${
+		data.evaluation.models.some(({ kind }) => kind === 'ceiling')
+			? ' The last row is no model: a particle filter that knows the equations of the simulator says what of it can be known from these records at all.'
+			: ''
+	}</p>
 ${legend(data.evaluation.models.map(({ name, label }) => ({ label, style: data.styleOf(name), kind: 'mark' })))}
 <div class="pair wide"><div>${chart(first!, 0)}</div><div>${byHorizon(
 		data,

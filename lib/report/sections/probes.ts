@@ -51,12 +51,9 @@ function pairClass(rows: readonly ProbeResult[]): string {
 /** Marks of all models with what they are. */
 function modelLegend(data: ReportData): Html {
 	return legend(
-		data.evaluation.models.map(({ name, label, description }) => ({
-			label,
-			style: data.styleOf(name),
-			kind: 'mark',
-			note: description,
-		})),
+		data.evaluation.models
+			.filter(({ kind }) => kind !== 'ceiling')
+			.map(({ name, label, description }) => ({ label, style: data.styleOf(name), kind: 'mark', note: description })),
 	);
 }
 

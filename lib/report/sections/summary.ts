@@ -137,7 +137,7 @@ function keyFigures(data: ReportData): [term: string, value: string][] {
 		...(patients === 0 ? [] : [['Held-out patients', formatCount(patients)] as [string, string]]),
 		['Held-out index dates', formatCount(evaluation.indexDates.held_out)],
 		['Tasks and horizons', formatCount(readings)],
-		['Models compared', formatCount(evaluation.models.length)],
+		['Models compared', formatCount(evaluation.models.filter(({ kind }) => kind !== 'ceiling').length)],
 		...(trained.length === 0
 			? []
 			: [['Tokens per run, at most', formatCount(Math.max(...trained))] as [string, string]]),

@@ -45,16 +45,16 @@ t.test('a study of two seeds, end to end', { timeout: 300_000 }, async (t) => {
 	t.ok(notes.some((note) => /^seed 2, jepa: training, latent \d/.test(note)));
 	t.same(
 		study.models.map(({ name }) => name),
-		['sft', 'smb-structure', 'jepa', 'untrained', 'counts', 'counts+values'],
+		['sft', 'smb-structure', 'jepa', 'untrained', 'demographics', 'counts', 'counts+values', 'simulator'],
 	);
 	const admissions = study.rows.filter(({ task, horizonDays }) => task === 'hospital-admission' && horizonDays === 365);
-	t.equal(admissions.filter(({ minus }) => minus === null).length, 4 * 3 + 2);
+	t.equal(admissions.filter(({ minus }) => minus === null).length, 4 * 3 + 3);
 	t.same(
 		new Set(admissions.map(({ model, minus }) => `${model} ${minus ?? ''}`.trim())),
 		new Set([
-			...['sft', 'smb-structure', 'jepa', 'untrained', 'counts', 'counts+values'],
+			...['sft', 'smb-structure', 'jepa', 'untrained', 'demographics', 'counts', 'counts+values'],
 			...['sft', 'smb-structure', 'jepa'].flatMap((model) =>
-				['untrained', 'counts', 'counts+values'].map((minus) => `${model} ${minus}`),
+				['untrained', 'demographics', 'counts', 'counts+values'].map((minus) => `${model} ${minus}`),
 			),
 			...['smb-structure sft', 'jepa sft'],
 		]),
@@ -62,6 +62,18 @@ t.test('a study of two seeds, end to end', { timeout: 300_000 }, async (t) => {
 	for (const { estimate, nSamples, nPatients } of admissions) {
 		t.ok(estimate.low! <= estimate.value! && estimate.value! <= estimate.high! && nSamples >= nPatients);
 	}
+	const r2 = (model: string) =>
+		study.rows.find(
+			(row) => row.quantity === 'r2' && row.model === model && row.horizonDays === 0 && row.minus === null,
+		)!.estimate.value!;
+	t.ok(r2('simulator') > 0.8, `the ceiling: ${r2('simulator')}`);
+	t.ok(r2('simulator') > r2('counts+values'));
+	t.notOk(
+		study.rows.some(
+			({ minus, model, quantity }) => minus === 'simulator' || (model === 'simulator' && quantity !== 'r2'),
+		),
+		'it has the true state alone and is no rival',
+	);
 	t.same(
 		[...new Set(study.rows.filter(({ quantity }) => quantity === 'r2').map(({ horizonDays }) => horizonDays))],
 		[0, 30, 180, 365],

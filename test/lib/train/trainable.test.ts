@@ -29,6 +29,8 @@ const tiny: TrainConfigInput = {
 	tuningEvery: 0,
 	tuningBatches: 1,
 	collapseEvery: 2,
+	// The bounds below are those of float32, whatever this machine prefers.
+	computeDtype: 'float32',
 	threads: 1,
 };
 const lora = { kind: 'lora', rank: 4, alpha: 8, dropout: 0.2 } as const;
