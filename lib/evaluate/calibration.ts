@@ -143,6 +143,8 @@ export class Calibration {
 	#gradient(weights: ArrayLike<number>, intercept: number, slope: number) {
 		let [error, errorX, curvature, curvatureX, curvatureXX] = [0, 0, 0, 0, 0];
 		for (let i = 0; i < this.#labels.length; i++) {
+			// A third of the patients is not in a resample.
+			if (weights[i] === 0) continue;
 			const x = this.#logits[i]!;
 			const p = 1 / (1 + Math.exp(-(intercept + slope * x)));
 			const [e, c] = [weights[i]! * (p - this.#labels[i]!), weights[i]! * p * (1 - p)];
@@ -158,6 +160,7 @@ export class Calibration {
 	#loss(weights: ArrayLike<number>, intercept: number, slope: number): number {
 		let sum = 0;
 		for (let i = 0; i < this.#labels.length; i++) {
+			if (weights[i] === 0) continue;
 			const margin = (this.#labels[i] === 1 ? 1 : -1) * (intercept + slope * this.#logits[i]!);
 			// log(1 + exp(-margin)), without overflow.
 			sum += weights[i]! * (Math.max(0, -margin) + Math.log1p(Math.exp(-Math.abs(margin))));

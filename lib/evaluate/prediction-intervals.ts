@@ -7,9 +7,9 @@ import { GatheredPredictions, type PredictionCells } from './prediction-cells.js
 
 /**
  * How finely resamples read predictions: ranks to a thousandth from either end; for what is fitted anew in every resample and
- * says nothing about single ranks, to a sixty-fourth.
+ * says nothing about single ranks, to a sixteenth.
  */
-const resolution = { fine: 1024, coarse: 64 } as const;
+const resolution = { fine: 1024, coarse: 16 } as const;
 const fittedMetrics = ['calibrationSlope', 'calibrationIntercept'] as const satisfies readonly BinaryMetricName[];
 const rankedMetrics = binaryMetricNames.filter((name) => !(fittedMetrics as readonly string[]).includes(name));
 const ordered = [...rankedMetrics, ...fittedMetrics];

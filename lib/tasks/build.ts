@@ -10,6 +10,7 @@ import { copyToParquet } from '../files/duckdb-files.js';
 import { requirePath } from '../files/path.js';
 import { writeWhole, writeWholeFolder } from '../files/whole.js';
 import { type LongOperation, type Split, splits } from '../types.js';
+import { AcesTaskSource, acesFolder, addAcesTasks } from './aces-tasks.js';
 import { CodeSet, codeSetSql } from './code-set.js';
 import { createFirstSeen, describeDecidingCode, namedCodes } from './deciding-codes.js';
 import { commonTasks, TaskDefinition } from './definitions.js';
@@ -20,7 +21,9 @@ import { indexDatesFingerprint, readIndexDates, type TaskList, type TaskListEntr
 import { addReadyLabels, readyFolder, readyRule } from './ready-labels.js';
 
 export const BuildTasksOptions = z.strictObject({
-	tasks: z.array(TaskDefinition).min(1),
+	tasks: z.array(TaskDefinition),
+	/** Tasks in the form of ACES, with index dates of their own. */
+	acesTasks: z.array(AcesTaskSource).default([]),
 	/** Which days are index dates; the default draws days with events. */
 	indexRules: z
 		.array(IndexRule)
@@ -70,8 +73,14 @@ export async function buildTasks(
 	const names = config.tasks.map(({ name }) => name);
 	if (new Set(names).size !== names.length)
 		throw new ConfigError(`[tasks] names must be unique but are ${names.join(', ')}`);
-	if (names.includes(readyFolder))
-		throw new ConfigError(`[tasks] name must not be ${readyFolder}, the folder of ready label sets; choose another`);
+	const taken = [readyFolder, acesFolder].find((folder) => names.includes(folder));
+	if (taken !== undefined)
+		throw new ConfigError(`[tasks] name must not be ${taken}, the folder of tasks of another kind; choose another`);
+	if (config.tasks.length + config.acesTasks.length === 0)
+		throw new ConfigError('[tasks] must name at least one task but names none');
+	const acesNames = config.acesTasks.map(({ name }) => name);
+	if (new Set(acesNames).size !== acesNames.length)
+		throw new ConfigError(`[tasks] acesTasks must have different names but have ${acesNames.join(', ')}`);
 	const ruleNames = config.indexRules.map(indexRuleName);
 	if (new Set(ruleNames).size !== ruleNames.length || ruleNames.includes(readyRule)) {
 		throw new ConfigError(
@@ -102,6 +111,9 @@ export async function buildTasks(
 				entries.push(...(await writeHorizonLabels(database, folder, task, config.bufferDays, lifeCodes)));
 				operation.onProgress?.({ stage: 'labels', done: i + 1, total: config.tasks.length + 1, unit: 'tasks' });
 			}
+			const aces = await addAcesTasks(database, folder, config.acesTasks);
+			entries.push(...aces.entries);
+			notes.push(...aces.notes);
 			if (config.externalLabels !== undefined) {
 				const shards = dataset.files.map((file) => relative(join(meds, 'data'), file).split(sep).join('/'));
 				const ready = await addReadyLabels(database, folder, config.externalLabels, shards);
@@ -148,7 +160,7 @@ export async function buildTasks(
 }
 
 async function loadEvents(database: Database, dataset: MedsDataset, lifeCodes: LifeCodes): Promise<void> {
-	await database.run(`CREATE TABLE all_events AS SELECT subject_id, time, code FROM (${eventsSql(dataset)})`);
+	await database.run(`CREATE TABLE all_events AS SELECT subject_id, time, code, value FROM (${eventsSql(dataset)})`);
 	await database.run(
 		`CREATE VIEW events AS SELECT subject_id, time, code FROM all_events WHERE time IS NOT NULL AND NOT ${lifeCodes.birthSql()}`,
 	);

@@ -45,6 +45,9 @@ const TaskListEntry = z.strictObject({
 	}),
 	/** Codes of the history whose presence nearly decides the label. */
 	decidingCodes: z.array(DecidingCode),
+	/** Of a task in the form of ACES: events that match each predicate, and samples left after each step. */
+	predicates: z.array(z.strictObject({ name: z.string(), events: z.int() })).optional(),
+	flow: z.array(z.strictObject({ step: z.string(), samples: z.int() })).optional(),
 });
 export type TaskListEntry = z.infer<typeof TaskListEntry>;
 

@@ -1,11 +1,15 @@
+import { readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
 import type { Argv } from 'yargs';
 import { openMeds } from '../../data/meds.js';
 import { ConfigError } from '../../errors.js';
 import { readJson } from '../../files/json.js';
 import { kindOf } from '../../found.js';
+import type { AcesTaskSource } from '../../tasks/aces-tasks.js';
 import { buildTasks } from '../../tasks/build.js';
 import { definitionsFor, type TaskDefinition } from '../../tasks/definitions.js';
 import { type IndexRuleInput, plainIndexRules } from '../../tasks/index-rules.js';
+import { libraryNames, libraryTasks } from '../../tasks/library.js';
 import type { TaskListEntry } from '../../tasks/read.js';
 import { withContext } from '../context.js';
 import { lifeCodesOf, withLifeCodes } from '../life-code-options.js';
@@ -20,6 +24,21 @@ export const builder = (yargs: Argv) =>
 		.option('definitions', {
 			type: 'string',
 			describe: 'JSON file with an array of task definitions; see docs/evaluation.md',
+		})
+		.option('library', {
+			choices: libraryNames,
+			array: true,
+			describe: 'Built-in tasks, in place of the usual ones',
+		})
+		.option('task', {
+			type: 'string',
+			array: true,
+			default: [] as string[],
+			describe: 'YAML file of a task in the form of ACES, in place of the usual ones; its name is that of the file',
+		})
+		.option('predicates', {
+			type: 'string',
+			describe: "YAML file with the data set's predicates, which take the place of those of each --task",
 		})
 		.option('index', {
 			choices: plainIndexRules,
@@ -64,8 +83,7 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 			meds,
 			out,
 			{
-				tasks:
-					args.definitions === undefined ? definitionsFor(await openMeds(meds)) : await definitionsIn(args.definitions),
+				...(await tasksOf(args)),
 				perPatient,
 				minHistoryDays,
 				bufferDays,
@@ -79,11 +97,12 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 			},
 			context.operation(),
 		);
-		const lines = list.tasks.map(
-			({ name, horizonDays, samples, positives, excluded, matchingEvents }) =>
-				`${name.padEnd(32)} ${horizonDays === null ? '' : `${horizonDays} d`}`.padEnd(42) +
+		const lines = list.tasks.flatMap(({ name, horizonDays, samples, positives, excluded, matchingEvents, ...aces }) => [
+			`${name.padEnd(32)} ${horizonDays === null ? '' : `${horizonDays} d`}`.padEnd(42) +
 				`${samples} samples, ${positives} positive${leftOut(excluded)}${matchingEvents === 0 ? '  (no event matches!)' : ''}`,
-		);
+			...(aces.predicates ?? []).map((one) => `    predicate ${one.name.padEnd(28)} ${one.events} events`),
+			...(aces.flow ?? []).map((one) => `    ${one.step.padEnd(38)} ${one.samples} samples`),
+		]);
 		const { train, tuning, held_out } = list.subjectsWithoutIndexDates;
 		context.result(
 			[
@@ -127,6 +146,45 @@ function codeSetOf(codes: readonly string[]) {
 		exact: codes.filter((code) => !code.endsWith('*')),
 		prefix: codes.filter((code) => code.endsWith('*')).map((code) => code.slice(0, -1)),
 	};
+}
+
+/** What is predicted: definitions, built-in tasks and files of tasks; by default what fits the data. */
+async function tasksOf({
+	meds,
+	definitions,
+	library = [],
+	task,
+	predicates,
+}: {
+	readonly meds: string;
+	readonly definitions?: string | undefined;
+	readonly library?: readonly string[] | undefined;
+	readonly task: readonly string[];
+	readonly predicates?: string | undefined;
+}) {
+	if (predicates !== undefined && task.length === 0)
+		throw new ConfigError('[tasks] --predicates must stand beside a --task but none is given');
+	const own = predicates === undefined ? {} : { predicates: await textOf('predicates', predicates) };
+	const read: AcesTaskSource[] = [];
+	for (const file of task)
+		read.push({ name: basename(file).replace(/\.ya?ml$/i, ''), yaml: await textOf('task', file), ...own });
+	const named = libraryTasks(library);
+	const usual = library.length + task.length === 0 ? definitionsFor(await openMeds(meds)) : [];
+	return {
+		tasks: [...(definitions === undefined ? usual : await definitionsIn(definitions)), ...named.tasks],
+		acesTasks: [...named.acesTasks, ...read],
+	};
+}
+
+async function textOf(option: string, file: string): Promise<string> {
+	try {
+		return await readFile(file, 'utf8');
+	} catch (cause) {
+		throw new ConfigError(
+			`[tasks] --${option} must be a readable file but ${file} is not (${(cause as NodeJS.ErrnoException).code})`,
+			{ cause },
+		);
+	}
 }
 
 /** Rules of both options; none leaves the default. */

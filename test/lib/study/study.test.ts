@@ -45,16 +45,16 @@ t.test('a study of two seeds, end to end', { timeout: 300_000 }, async (t) => {
 	t.ok(notes.some((note) => /^seed 2, jepa: training, latent \d/.test(note)));
 	t.same(
 		study.models.map(({ name }) => name),
-		['sft', 'smb-structure', 'jepa', 'untrained', 'counts', 'counts+values', 'simulator'],
+		['sft', 'smb-structure', 'jepa', 'untrained', 'demographics', 'counts', 'counts+values', 'simulator'],
 	);
 	const admissions = study.rows.filter(({ task, horizonDays }) => task === 'hospital-admission' && horizonDays === 365);
-	t.equal(admissions.filter(({ minus }) => minus === null).length, 4 * 3 + 2);
+	t.equal(admissions.filter(({ minus }) => minus === null).length, 4 * 3 + 3);
 	t.same(
 		new Set(admissions.map(({ model, minus }) => `${model} ${minus ?? ''}`.trim())),
 		new Set([
-			...['sft', 'smb-structure', 'jepa', 'untrained', 'counts', 'counts+values'],
+			...['sft', 'smb-structure', 'jepa', 'untrained', 'demographics', 'counts', 'counts+values'],
 			...['sft', 'smb-structure', 'jepa'].flatMap((model) =>
-				['untrained', 'counts', 'counts+values'].map((minus) => `${model} ${minus}`),
+				['untrained', 'demographics', 'counts', 'counts+values'].map((minus) => `${model} ${minus}`),
 			),
 			...['smb-structure sft', 'jepa sft'],
 		]),
