@@ -63,6 +63,11 @@ export class CheckpointError extends EhrJepaError {
 	readonly code = 'EHR_JEPA_CHECKPOINT';
 }
 
+/** A device that this machine, this build or the engine has not was asked for. */
+export class DeviceError extends EhrJepaError {
+	readonly code = 'EHR_JEPA_DEVICE';
+}
+
 /** The native core refused its arguments or failed. The stack is that of the JavaScript caller. */
 export class NativeError extends EhrJepaError {
 	readonly code = 'EHR_JEPA_NATIVE';

@@ -3,6 +3,7 @@ import {
 	CheckpointError,
 	ConfigError,
 	DataError,
+	DeviceError,
 	NativeError,
 	OutputError,
 	SetupError,
@@ -26,7 +27,7 @@ export function exitCodeOf(error: unknown): number {
 	if (error instanceof ConfigError) return exitCodes.usage;
 	if (error instanceof DataError || error instanceof VocabularyError) return exitCodes.data;
 	if (error instanceof OutputError) return exitCodes.output;
-	if (error instanceof SetupError) return exitCodes.setup;
+	if (error instanceof SetupError || error instanceof DeviceError) return exitCodes.setup;
 	if (error instanceof CheckpointError) return exitCodes.checkpoint;
 	if (error instanceof NativeError) return exitCodes.native;
 	if (error instanceof AbortedError) return exitCodes.aborted;

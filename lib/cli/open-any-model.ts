@@ -41,7 +41,7 @@ export async function openAnyModel(path: string, options: FromPretrainedOptions 
 		});
 	}
 	if (kind === 'run') {
-		const { model, run, step } = await openModel(path);
+		const { model, run, step } = await openModel(path, { device: options.device });
 		return { model, run: run.config, step, description: `${path}, step ${step}` };
 	}
 	return { model: await WorldModel.fromPretrained(path, options), run: undefined, step: undefined, description: path };

@@ -21,6 +21,7 @@ import { nativeAddon, nativeCall } from '../native.js';
 import type { CollapseMonitors } from '../objective/collapse-monitors.js';
 import type { PackedBatch } from '../types.js';
 import { requireSameAdapter } from './adapter-config.js';
+import { chooseDevice, Device } from './device.js';
 import { LoraOptions } from './lora.js';
 import { PredictorOptions, predictorOf } from './predictor.js';
 import { openPretrained } from './pretrained.js';
@@ -61,6 +62,8 @@ export const WorldModelOptions = z
 		seed: seed.default(1),
 		/** Threads of the engine; 0 takes all cores. */
 		threads: nonNegativeInteger.default(0),
+		/** Where it computes; anything but `auto` and `cpu` is refused as long as the engine has no other device. */
+		device: Device.default('auto'),
 	})
 	.refine(
 		({ stochasticRounding, parameterDtype, lora }) =>
@@ -78,7 +81,14 @@ export interface FromPretrainedOptions
 	extends Partial<
 		Pick<
 			WorldModelOptions,
-			'computeDtype' | 'parameterDtype' | 'stochasticRounding' | 'activationCheckpointing' | 'lora' | 'seed' | 'threads'
+			| 'computeDtype'
+			| 'parameterDtype'
+			| 'stochasticRounding'
+			| 'activationCheckpointing'
+			| 'lora'
+			| 'seed'
+			| 'threads'
+			| 'device'
 		>
 	> {
 	/** A new one; absent: the one that our export wrote beside the weights, or else a new MLP. */
@@ -123,11 +133,12 @@ export class WorldModel {
 
 	/**
 	 * @throws {ConfigError} {NativeError} For a mask token or a shape that breaks a rule of the model.
-	 * @throws {SetupError} When the addon is not built.
+	 * @throws {SetupError} When the addon is not built. {DeviceError} For a device that the engine does not compute on.
 	 */
 	constructor(options: WorldModelOptions, weights: 'random' | 'from-files' = 'random') {
 		this.options = parseConfig('world model', WorldModelOptions, options);
-		const { shape, vocabSize, lora = null, maskTokenId: _, ...rest } = this.options;
+		const { shape, vocabSize, lora = null, maskTokenId: _, device, ...rest } = this.options;
+		chooseDevice(device);
 		const { Engine } = nativeAddon();
 		try {
 			this.#engine = new Engine({
@@ -261,7 +272,7 @@ export class WorldModel {
 	): Promise<Float32Array> {
 		if (!this.predictsFromState) {
 			throw new ConfigError(
-				`[predict latent] the predictor must map a state and a time ahead but is ${this.options.predictor?.kind ?? 'mlp'} on branch rows; train with "branch": {"kind": "state"} (preset rollout)`,
+				`[predict latent] the predictor must map a state and a time ahead but is ${this.options.predictor?.kind ?? 'mlp'} on branch rows; train with "branch": {"kind": "state"} (objective preset rollout, --objective rollout)`,
 			);
 		}
 		if (this.isFrozen) {

@@ -3,6 +3,7 @@ import { type EmbeddedStates, embed, writeEmbeddings } from '../evaluate/embeddi
 import { requireSameSource } from '../evaluate/provenance.js';
 import { rollout, rolloutTarget } from '../evaluate/rollout.js';
 import { writeRollout } from '../evaluate/rollout-file.js';
+import type { Device } from '../model/device.js';
 import { beyondPositions } from '../model/positions.js';
 import type { EncoderChoice, Pooling } from '../model/world-model.js';
 import { hideCodes } from '../sample/hidden-codes.js';
@@ -18,6 +19,8 @@ export interface EmbedRunOptions extends LongOperation {
 	readonly encoder?: EncoderChoice | undefined;
 	/** Tokens of history; absent: those of training. */
 	readonly contextTokens?: number | undefined;
+	/** Where the model computes; absent: `auto`. */
+	readonly device?: Device | undefined;
 	/** Also write the predicted states of a run whose predictor maps (state, time ahead): path of that file. */
 	readonly rollout?: string | undefined;
 }
@@ -44,7 +47,11 @@ export async function embedRun(
 ): Promise<EmbeddedRun> {
 	requireSameSource(store.directory, store.manifest, list, 'embed');
 	const { pooling, encoder = 'encoder', signal, onProgress, onWarning } = options;
-	const { model, run: opened, step } = await openModel(run, { weights: options.weights ?? 'newest' });
+	const {
+		model,
+		run: opened,
+		step,
+	} = await openModel(run, { weights: options.weights ?? 'newest', device: options.device });
 	try {
 		const { config } = opened;
 		requireSameData(config, store, 'vocabulary');

@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { parseConfig } from '../config.js';
 import { CheckpointError, ConfigError, VocabularyError } from '../errors.js';
+import type { Device } from '../model/device.js';
 import { openPretrained, type PretrainedModel } from '../model/pretrained.js';
 import { WorldModel } from '../model/world-model.js';
 import { type ComputeDtype, nativeAddon } from '../native.js';
@@ -65,7 +66,7 @@ function requireMaskToken({ maskTokenId, size }: TokenStore['vocabulary'], { obj
 	const branch = objective.latent?.branch.kind;
 	if (maskTokenId !== null || branch === undefined || branch === 'state') return;
 	throw new VocabularyError(
-		`[train config] objective.latent with "branch": {"kind": "${branch}"} needs a mask token but the embedding of ${size} rows has none to spare; train by next tokens alone (preset sft), or prepare the store with --vocab-size ${size + 1} for a model of that many rows`,
+		`[train config] objective.latent with "branch": {"kind": "${branch}"} needs a mask token but the embedding of ${size} rows has none to spare; train by next tokens alone (objective preset sft, --objective sft), or prepare the store with --vocab-size ${size + 1} for a model of that many rows`,
 	);
 }
 
@@ -73,6 +74,8 @@ function requireMaskToken({ maskTokenId, size }: TokenStore['vocabulary'], { obj
 export interface RunModelOptions {
 	/** dtype of the frozen base under LoRA; absent: the run's compute dtype. */
 	readonly baseDtype?: ComputeDtype | undefined;
+	/** Absent: `auto`. A run belongs to no device. */
+	readonly device?: Device | undefined;
 }
 
 /**
@@ -86,7 +89,7 @@ export async function initialModel(run: RunConfig, options: RunModelOptions = {}
 	const found = await fingerprintOf(pretrained);
 	if (found !== run.initialWeights) {
 		throw new CheckpointError(
-			`[run] ${run.train.initialWeights} must hold the weights the run began with (sha256 ${run.initialWeights?.slice(0, 12)}) but holds others (${found.slice(0, 12)})`,
+			`[run] ${run.train.initialWeights} must hold the weights the run began with (sha256 ${run.initialWeights?.slice(0, 12)}) but holds others (${found.slice(0, 12)}); put the first ones back`,
 		);
 	}
 	const model = emptyModel(run, 'from-files', options);
@@ -123,7 +126,11 @@ export async function checkpointModel(
 }
 
 /** A model of a run's shape whose encoder is random, or waits for its weights. */
-function emptyModel(run: RunConfig, weights: 'random' | 'from-files', { baseDtype }: RunModelOptions): WorldModel {
+function emptyModel(
+	run: RunConfig,
+	weights: 'random' | 'from-files',
+	{ baseDtype, device }: RunModelOptions,
+): WorldModel {
 	const { trainable, computeDtype, parameterDtype, activationCheckpointing } = run.train;
 	const lora = loraOf(trainable);
 	return new WorldModel(
@@ -141,6 +148,7 @@ function emptyModel(run: RunConfig, weights: 'random' | 'from-files', { baseDtyp
 			frozen: frozenWeights(trainable, run.train.model),
 			seed: run.train.seed,
 			threads: run.train.threads,
+			...(device === undefined ? {} : { device }),
 		},
 		weights,
 	);

@@ -9,7 +9,7 @@ import { batchLosses, meanLosses } from './batch-losses.js';
 import { CheckpointWriter } from './checkpoint-writer.js';
 import { CollapseWatch } from './collapse-warning.js';
 import { requireMemory } from './fit.js';
-import { checkpointModel, initialModel, planRun } from './initial-model.js';
+import { checkpointModel, initialModel, planRun, type RunModelOptions } from './initial-model.js';
 import { Instruments } from './instruments/instruments.js';
 import type { InstrumentMetrics } from './instruments/metrics.js';
 import { isReadingDue, readingTokens } from './instruments/options.js';
@@ -52,13 +52,18 @@ export class Trainer {
 	 * before anything is allocated.
 	 *
 	 * @param path - New or empty run folder.
-	 * @throws {ConfigError} {CheckpointError} {VocabularyError} {OutputError} {NativeError} {SetupError}
+	 * @throws {ConfigError} {CheckpointError} {VocabularyError} {OutputError} {NativeError} {SetupError} {DeviceError}
 	 */
-	static async create(path: string, store: TokenStore, config: TrainConfigInput = {}): Promise<Trainer> {
+	static async create(
+		path: string,
+		store: TokenStore,
+		config: TrainConfigInput = {},
+		{ device }: Pick<RunModelOptions, 'device'> = {},
+	): Promise<Trainer> {
 		requirePath('train', 'run', path);
 		const run = await planRun(store, config);
 		requireMemory(run.train, run.data.vocabSize);
-		const model = await initialModel(run);
+		const model = await initialModel(run, { device });
 		try {
 			return new Trainer(await RunFolder.create(path, run), model, 0);
 		} catch (cause) {
@@ -80,13 +85,18 @@ export class Trainer {
 	static async resume(
 		path: string,
 		store: TokenStore,
-		{ onWarning, steps }: Pick<LongOperation, 'onWarning'> & { readonly steps?: number | undefined } = {},
+		{
+			onWarning,
+			steps,
+			device,
+		}: Pick<LongOperation, 'onWarning'> &
+			Pick<RunModelOptions, 'device'> & { readonly steps?: number | undefined } = {},
 	): Promise<Trainer> {
 		const folder = await RunFolder.openToWrite(path);
 		try {
 			requireSameData(folder.config, store);
 			if (steps !== undefined) requireMoreUpdates(folder.config, steps);
-			const { model, step } = await newestState(folder, onWarning);
+			const { model, step } = await newestState(folder, onWarning, { device });
 			try {
 				return new Trainer(steps === undefined ? folder : await folder.extend(steps), model, step);
 			} catch (cause) {
@@ -293,11 +303,12 @@ function requireMoreUpdates(run: RunConfig, steps: number): void {
 async function newestState(
 	folder: RunFolder,
 	onWarning: LongOperation['onWarning'],
+	options: RunModelOptions,
 ): Promise<{ readonly model: WorldModel; readonly step: number }> {
-	if (await folder.isUntrained()) return { model: await initialModel(folder.config), step: 0 };
+	if (await folder.isUntrained()) return { model: await initialModel(folder.config, options), step: 0 };
 	const checkpoint = await folder.newestCheckpoint(onWarning);
 	return {
-		model: await checkpointModel(folder.config, checkpoint, { withOptimizer: true }),
+		model: await checkpointModel(folder.config, checkpoint, { ...options, withOptimizer: true }),
 		step: checkpoint.step,
 	};
 }

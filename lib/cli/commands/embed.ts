@@ -4,6 +4,7 @@ import { embedRun } from '../../pipeline/embed-run.js';
 import { openTokenStore } from '../../store/token-store.js';
 import { readTasks } from '../../tasks/read.js';
 import { withContext } from '../context.js';
+import { deviceOf, deviceOption } from '../device-option.js';
 
 export const command = 'embed <run> <store> <tasks> <out>';
 export const describe = 'Frozen states of patients at index dates, as parquet';
@@ -29,6 +30,7 @@ export const builder = (yargs: Argv) =>
 			default: 'encoder' as const,
 			describe: 'Which network',
 		})
+		.option('device', deviceOption)
 		.option('context-tokens', { type: 'number', describe: 'Tokens of history; default: those of training' })
 		.option('rollout', {
 			type: 'string',
@@ -38,6 +40,7 @@ export const builder = (yargs: Argv) =>
 
 export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>): Promise<void> {
 	await withContext(Boolean(args.json), async (context) => {
+		const device = deviceOf(context, args.device);
 		using _lock = await lockNewFile(args.out);
 		using _rolloutLock = args.rollout === undefined ? undefined : await lockNewFile(args.rollout);
 		await using store = await openTokenStore(args.store);
@@ -48,6 +51,7 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 				pooling: args.pooling,
 				encoder: args.encoder,
 				contextTokens: args.contextTokens,
+				device,
 				rollout: args.rollout,
 			});
 			const { rows, columns, counts } = table;

@@ -8,6 +8,7 @@ import { beyondPositions } from '../../model/positions.js';
 import { openTokenStore } from '../../store/token-store.js';
 import { splits } from '../../types.js';
 import { type CommandContext, withContext } from '../context.js';
+import { deviceOf, deviceOption } from '../device-option.js';
 import { type OpenedModel, openAnyModel } from '../open-any-model.js';
 
 export const command = 'score <model> <out>';
@@ -37,6 +38,7 @@ export const builder = (yargs: Argv) =>
 			default: 'float32' as const,
 			describe: 'Of parameters and computation of a HuggingFace folder',
 		})
+		.option('device', deviceOption)
 		.conflicts('tokens', 'store')
 		.example('$0 score Qwen3-1.7B scores.arrow --tokens ids.jsonl --dtype bfloat16', '[1, 2, 3] on each line')
 		.example('$0 score runs/both surprise.arrow --store store', 'subject_id, day, tokens, surprise, rank');
@@ -48,11 +50,13 @@ export async function handler(args: Arguments): Promise<void> {
 		if (args.tokens === undefined && args.store === undefined) {
 			throw new ConfigError('[score] one of --tokens and --store must be given but neither is');
 		}
+		const device = deviceOf(context, args.device);
 		using _lock = await lockNewFile(args.out);
 		const opened = await openAnyModel(args.model, {
 			parameterDtype: args.dtype,
 			computeDtype: args.dtype,
 			placement: 'mapped',
+			device,
 		});
 		try {
 			if (args.tokens !== undefined) await scoreTokens(context, opened, args, args.tokens);
@@ -114,12 +118,12 @@ async function scoreStore(
 		// A HuggingFace folder does not say which vocabulary it was trained on; its size is what can be checked.
 		if (run !== undefined && run.data.vocabulary !== store.vocabulary.fingerprint) {
 			throw new VocabularyError(
-				`[score] the vocabulary must be the one the run was made with (${run.data.vocabulary.slice(0, 12)}) but is ${store.vocabulary.fingerprint.slice(0, 12)} (${path})`,
+				`[score] the vocabulary must be the one the run was made with (${run.data.vocabulary.slice(0, 12)}) but is ${store.vocabulary.fingerprint.slice(0, 12)} (${path}); give the store of the run`,
 			);
 		}
 		if (model.options.vocabSize !== store.vocabulary.size) {
 			throw new VocabularyError(
-				`[score] the vocabulary must have the ${model.options.vocabSize} tokens of the model but has ${store.vocabulary.size} (${path})`,
+				`[score] the vocabulary must have the ${model.options.vocabSize} tokens of the model but has ${store.vocabulary.size} (${path}); give the store that the model was trained on`,
 			);
 		}
 		const window = args.window ?? (run === undefined ? 2048 : run.train.contextTokens + run.train.futureTokens);

@@ -228,6 +228,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 		plan: ['config', 'device', 'from', 'gpus', 'objective', 'preset', 'set', 'size', 'store', 'vocab-size'],
 		'train <store> <run>': [
 			'config',
+			'device',
 			'from',
 			'objective',
 			'preset',
@@ -253,6 +254,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 		],
 		'embed <run> <store> <tasks> <out>': [
 			'context-tokens',
+			'device',
 			'encoder',
 			'out',
 			'pooling',
@@ -265,7 +267,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 		'evaluate <meds> <tasks> <out>': ['draws', 'meds', 'model', 'out', 'rollout', 'seed', 'store', 'tasks'],
 		'probe <out>': ['column', 'draws', 'features', 'labels', 'out', 'seed', 'splits'],
 		'report <evaluation> <out>': ['evaluation', 'out', 'run', 'title'],
-		'score <model> <out>': ['dtype', 'hidden', 'model', 'out', 'split', 'store', 'tokens', 'window'],
+		'score <model> <out>': ['device', 'dtype', 'hidden', 'model', 'out', 'split', 'store', 'tokens', 'window'],
 		'export <model> <out>': ['adapters', 'base-model', 'dtype', 'max-shard-size', 'model', 'out', 'store', 'tokenizer'],
 		'info [path]': ['path'],
 	});

@@ -1,0 +1,18 @@
+import { z } from 'zod';
+import { parseConfig } from '../config.js';
+import { Device, deviceNote } from '../model/device.js';
+import type { CommandContext } from './context.js';
+
+/** `--device` of the commands that run a model. */
+export const deviceOption = {
+	type: 'string',
+	default: 'auto',
+	describe: 'Where to compute: auto or cpu; cuda and cuda:N are refused as long as the engine has no CUDA',
+} as const;
+
+/** Its value, checked; says in a line what was taken and why. @throws {ConfigError} {DeviceError} */
+export function deviceOf(context: CommandContext, given: string): Device {
+	const { device } = parseConfig('command line', z.strictObject({ device: Device }), { device: given });
+	context.say(deviceNote(device));
+	return device;
+}
