@@ -43,6 +43,8 @@ export const StudyOptions = z.strictObject({
 	contextTokens: positiveInteger.default(256),
 	futureTokens: positiveInteger.default(128),
 	model: Qwen3Shape.prefault(modelSizes.small),
+	/** Tokens that carry next-token loss, in every variant that has it. */
+	nextTokenOn: z.enum(['all', 'future']).default('all'),
 	/** The same for every variant. */
 	optimizer: OptimizerConfig.prefault({ learningRate: 3e-3 }),
 	/** How a window becomes one state. */

@@ -224,11 +224,12 @@ async function doWork(work: readonly Work[], operation: LongOperation): Promise<
 
 /** The same for every variant of a seed but the objective. */
 function trainConfigOf(config: ParsedStudyOptions, variant: keyof typeof objectivePresets, seed: number) {
-	const { model, contextTokens, futureTokens, tokensPerStep, steps, optimizer } = config;
+	const { model, nextTokenOn, contextTokens, futureTokens, tokensPerStep, steps, optimizer } = config;
+	const objective = objectivePresets[variant];
 	return {
 		seed,
 		model,
-		objective: objectivePresets[variant],
+		objective: { ...objective, nextToken: objective.nextToken && { on: nextTokenOn } },
 		contextTokens,
 		futureTokens,
 		tokensPerStep,

@@ -30,6 +30,9 @@ const shared: TrainConfigInput = {
 	computeDtype: 'float32',
 };
 
+/** Recorded when the loss was on the future alone unless asked for otherwise. */
+const onFuture = { nextToken: { on: 'future' } } as const;
+
 const trainables = { full: { kind: 'full' }, lora: { kind: 'lora', rank: 4 } } as const;
 
 function presetCases(): TrainingCase[] {
@@ -39,7 +42,12 @@ function presetCases(): TrainingCase[] {
 			for (const computeDtype of ['float32', 'bfloat16'] as const) {
 				cases.push({
 					name: `${preset}, ${kind}, ${computeDtype}`,
-					config: { ...shared, objective: objectivePresets[preset], trainable, computeDtype },
+					config: {
+						...shared,
+						objective: { ...objectivePresets[preset], ...(preset === 'jepa' ? {} : onFuture) },
+						trainable,
+						computeDtype,
+					},
 				});
 			}
 		}
@@ -54,6 +62,7 @@ const optionCases: TrainingCase[] = [
 		config: {
 			...shared,
 			objective: {
+				...onFuture,
 				latent: {
 					loss: { kind: 'smooth-l1', beta: 0.5 },
 					target: { kind: 'online' },
@@ -68,6 +77,7 @@ const optionCases: TrainingCase[] = [
 		config: {
 			...shared,
 			objective: {
+				...onFuture,
 				latent: {
 					cuts: 2,
 					loss: { kind: 'l1' },
@@ -82,6 +92,7 @@ const optionCases: TrainingCase[] = [
 		config: {
 			...shared,
 			objective: {
+				...onFuture,
 				latent: {
 					branch: { kind: 'query', at: 'positions' },
 					loss: { kind: 'cosine' },

@@ -6,6 +6,7 @@ import { beyondPositions } from '../../model/positions.js';
 import { type ModelSize, modelSizes } from '../../model/qwen3-config.js';
 import { type ObjectivePreset, objectivePresets } from '../../objective/objective.js';
 import { openTokenStore } from '../../store/token-store.js';
+import type { InstrumentMetrics } from '../../train/instruments/metrics.js';
 import type { StepMetrics } from '../../train/metrics.js';
 import { presetConfig, type TrainPreset } from '../../train/presets.js';
 import { TrainConfig, type TrainConfigInput } from '../../train/train-config.js';
@@ -77,10 +78,33 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 		context.result(
 			last === undefined
 				? `${args.run}: ${trainer.step} steps, ${parameters}; all of them were made before, --resume --steps N makes more`
-				: `${args.run}: ${trainer.step} steps, ${parameters}; tuning next-token loss ${shown(tuning?.nextTokenLoss)}, latent loss ${shown(tuning?.latentLoss)}`,
-			{ run: args.run, step: trainer.step, parameters: trainer.model.parameterCount, last, tuning },
+				: `${args.run}: ${trainer.step} steps, ${parameters}; tuning next-token loss ${shown(tuning?.nextTokenLoss)}, latent loss ${shown(tuning?.latentLoss)}${learned(trainer.lastInstruments)}`,
+			{
+				run: args.run,
+				step: trainer.step,
+				parameters: trainer.model.parameterCount,
+				last,
+				tuning,
+				instruments: trainer.lastInstruments,
+			},
 		);
 	});
+}
+
+/** What the instruments say of values and of a known state, in a line of its own; nothing where they read neither. */
+function learned(read: InstrumentMetrics | undefined): string {
+	const value = read?.losses?.value;
+	const simple = read?.valueReferences;
+	const parts: string[] = [];
+	if (value !== undefined && simple !== undefined) {
+		const [loss, previous, linear] = [value.loss, simple.byPrevious, simple.linear].map((nats) => nats.toFixed(3));
+		parts.push(`values ${loss} nats (${previous} from the previous one alone, ${linear} linear in all earlier ones)`);
+	}
+	if (read?.state !== undefined) {
+		const bar = read.state.values === undefined ? '' : ` (${read.state.values.toFixed(2)} from values of each test)`;
+		parts.push(`true state R² ${read.state.mean.toFixed(2)} by a small probe${bar}`);
+	}
+	return parts.length === 0 ? '' : `\ntuning futures: ${parts.join('; ')}`;
 }
 
 async function configOf(args: {

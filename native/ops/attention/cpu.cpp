@@ -137,12 +137,13 @@ at::Tensor sum_over_groups(const at::Tensor& per_head, std::int64_t part, const 
                            std::int64_t padded) {
   const at::Tensor result = at::empty_like(like);
   const std::int64_t heads = like.size(1), size = like.size(2), head_elements = per_head.size(1) * per_head.size(2);
+  const E* const all = data_of<E>(per_head) + part * per_head.size(2);
+  T* const sums = data_of<T>(result);
   at::parallel_for(0, like.size(0), block, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row) {
       for (std::int64_t head = 0; head < heads; ++head) {
-        const E* const from =
-            data_of<E>(per_head) + head * groups * head_elements + part * per_head.size(2) + row * padded;
-        T* const to = data_of<T>(result) + (row * heads + head) * size;
+        const E* const from = all + head * groups * head_elements + row * padded;
+        T* const to = sums + (row * heads + head) * size;
         for (std::int64_t i = 0; i < size; ++i) {
           E sum = from[i];
           for (std::int64_t g = 1; g < groups; ++g) sum += from[g * head_elements + i];

@@ -24,12 +24,13 @@ void softmax_rows(const at::Tensor& logits_CV, const at::Tensor& labels_C, const
     using T = decltype(element);
     using E = decltype(accumulator);
     const Row<T, E> row = kernels_of(element, set);
+    T* const logits = data_of<T>(logits_CV);
+    const std::int64_t* const labels = data_of<std::int64_t>(labels_C);
+    E* const log_probabilities = data_of<E>(log_probabilities_C);
     at::parallel_for(0, logits_CV.size(0), std::max<std::int64_t>(1, elements_per_task / size),
                      [&](std::int64_t begin, std::int64_t end) {
                        for (std::int64_t r = begin; r < end; ++r) {
-                         data_of<E>(log_probabilities_C)[r] =
-                             row(data_of<T>(logits_CV) + r * size, size, data_of<std::int64_t>(labels_C)[r],
-                                 static_cast<E>(share));
+                         log_probabilities[r] = row(logits + r * size, size, labels[r], static_cast<E>(share));
                        }
                      });
   });

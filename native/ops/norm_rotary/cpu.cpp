@@ -29,13 +29,15 @@ std::tuple<at::Tensor, at::Tensor> forward(const at::Tensor& x_TNH, const at::Te
     using T = decltype(element);
     using E = decltype(accumulator);
     const auto head = kernels_of(element, set).forward;
+    const T *const x = data_of<T>(x_TNH), *const weight = data_of<T>(weight_H);
+    const T *const cos = data_of<T>(cos_TH), *const sin = data_of<T>(sin_TH);
+    T* const y = data_of<T>(y_TNH);
+    E* const rstd = data_of<E>(rstd_TN);
     const std::int64_t grain = std::max<std::int64_t>(1, elements_per_task / std::max<std::int64_t>(1, heads * size));
     at::parallel_for(0, tokens, grain, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t row = begin * heads; row < end * heads; ++row) {
         const std::int64_t table = row / heads * size;
-        data_of<E>(rstd_TN)[row] =
-            head(data_of<T>(x_TNH) + row * size, data_of<T>(weight_H), data_of<T>(cos_TH) + table,
-                 data_of<T>(sin_TH) + table, data_of<T>(y_TNH) + row * size, size, static_cast<E>(eps));
+        rstd[row] = head(x + row * size, weight, cos + table, sin + table, y + row * size, size, static_cast<E>(eps));
       }
     });
   });
@@ -56,13 +58,18 @@ std::tuple<at::Tensor, at::Tensor> backward(const at::Tensor& grad_out_TNH, cons
     using T = decltype(element);
     using E = decltype(accumulator);
     const auto head = kernels_of(element, set).backward;
+    const T *const grad_out = data_of<T>(grad_out_TNH), *const x = data_of<T>(x_TNH),
+                   *const weight = data_of<T>(weight_H);
+    const T *const cos = data_of<T>(cos_TH), *const sin = data_of<T>(sin_TH);
+    const E* const rstd = data_of<E>(rstd_TN);
+    T* const grad_x = data_of<T>(grad_x_TNH);
+    E* const partial = data_of<E>(partial_PH);
     at::parallel_for(0, parts, 1, [&](std::int64_t first, std::int64_t last) {
       for (std::int64_t part = first; part < last; ++part) {
         for (std::int64_t row = part * rows / parts; row < (part + 1) * rows / parts; ++row) {
           const std::int64_t table = row / heads * size;
-          head(data_of<T>(grad_out_TNH) + row * size, data_of<T>(x_TNH) + row * size, data_of<T>(weight_H),
-               data_of<T>(cos_TH) + table, data_of<T>(sin_TH) + table, data_of<E>(rstd_TN)[row],
-               data_of<T>(grad_x_TNH) + row * size, data_of<E>(partial_PH) + part * size, size);
+          head(grad_out + row * size, x + row * size, weight, cos + table, sin + table, rstd[row], grad_x + row * size,
+               partial + part * size, size);
         }
       }
     });

@@ -34,14 +34,17 @@ void for_rows(const at::Tensor& x_TD, const Run& run) {
 
 std::tuple<at::Tensor, at::Tensor> forward(const at::Tensor& x_TD, const at::Tensor& weight, double eps,
                                            const KernelSet<Kernels>& set) {
+  const std::int64_t size = x_TD.size(1);
   const at::Tensor y_TD = at::empty_like(x_TD), rstd_T = empty_rstd(x_TD);
   with_types(x_TD.scalar_type(), [&](auto element, auto accumulator) {
     using T = decltype(element);
     using E = decltype(accumulator);
+    const auto row = kernels_of(element, set).forward;
+    const T *const x = data_of<T>(x_TD), *const scale = data_of<T>(weight);
+    T* const y = data_of<T>(y_TD);
+    E* const rstd = data_of<E>(rstd_T);
     for_rows(x_TD, [&](std::int64_t first, std::int64_t t) {
-      data_of<E>(rstd_T)[t] = kernels_of(element, set)
-                                  .forward(data_of<T>(x_TD) + first, data_of<T>(weight), data_of<T>(y_TD) + first,
-                                           x_TD.size(1), static_cast<E>(eps));
+      rstd[t] = row(x + first, scale, y + first, size, static_cast<E>(eps));
     });
   });
   return {y_TD, rstd_T};
@@ -50,15 +53,17 @@ std::tuple<at::Tensor, at::Tensor> forward(const at::Tensor& x_TD, const at::Ten
 std::tuple<at::Tensor, at::Tensor, at::Tensor> add_forward(const at::Tensor& x_TD, const at::Tensor& delta_TD,
                                                            const at::Tensor& weight, double eps,
                                                            const KernelSet<Kernels>& set) {
+  const std::int64_t size = x_TD.size(1);
   const at::Tensor sum_TD = at::empty_like(x_TD), y_TD = at::empty_like(x_TD), rstd_T = empty_rstd(x_TD);
   with_types(x_TD.scalar_type(), [&](auto element, auto accumulator) {
     using T = decltype(element);
     using E = decltype(accumulator);
+    const auto row = kernels_of(element, set).add_forward;
+    const T *const x = data_of<T>(x_TD), *const delta = data_of<T>(delta_TD), *const scale = data_of<T>(weight);
+    T *const sum = data_of<T>(sum_TD), *const y = data_of<T>(y_TD);
+    E* const rstd = data_of<E>(rstd_T);
     for_rows(x_TD, [&](std::int64_t first, std::int64_t t) {
-      data_of<E>(rstd_T)[t] =
-          kernels_of(element, set)
-              .add_forward(data_of<T>(x_TD) + first, data_of<T>(delta_TD) + first, data_of<T>(weight),
-                           data_of<T>(sum_TD) + first, data_of<T>(y_TD) + first, x_TD.size(1), static_cast<E>(eps));
+      rstd[t] = row(x + first, delta + first, scale, sum + first, y + first, size, static_cast<E>(eps));
     });
   });
   return {sum_TD, y_TD, rstd_T};
@@ -77,12 +82,17 @@ std::tuple<at::Tensor, at::Tensor> backward(const at::Tensor& grad_out_TD, const
     using T = decltype(element);
     using E = decltype(accumulator);
     const auto row = kernels_of(element, set).backward;
+    const T *const grad_out = data_of<T>(grad_out_TD), *const x = data_of<T>(x_TD), *const scale = data_of<T>(weight);
+    const T* const grad_sum = grad_sum_TD.defined() ? data_of<T>(grad_sum_TD) : nullptr;
+    const E* const rstd = data_of<E>(rstd_T);
+    T* const grad_x = data_of<T>(grad_x_TD);
+    E* const partial = data_of<E>(partial_PD);
     at::parallel_for(0, parts, 1, [&](std::int64_t first, std::int64_t last) {
       for (std::int64_t part = first; part < last; ++part) {
         for (std::int64_t t = part * rows / parts; t < (part + 1) * rows / parts; ++t) {
-          row(data_of<T>(grad_out_TD) + t * size, grad_sum_TD.defined() ? data_of<T>(grad_sum_TD) + t * size : nullptr,
-              data_of<T>(x_TD) + t * size, data_of<T>(weight), data_of<E>(rstd_T)[t], data_of<T>(grad_x_TD) + t * size,
-              data_of<E>(partial_PD) + part * size, size);
+          const std::int64_t at = t * size;
+          row(grad_out + at, grad_sum == nullptr ? nullptr : grad_sum + at, x + at, scale, rstd[t], grad_x + at,
+              partial + part * size, size);
         }
       }
     });

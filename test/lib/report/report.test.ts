@@ -25,7 +25,7 @@ async function report(
 }
 
 const variants: Record<string, Omit<GeneratedInput, 'directory'>> = {
-	simulated: {},
+	simulated: { instruments: true },
 	'real, without an effect': { simulated: false, effect: 0 },
 	'one step, nothing defined': { steps: 1, undefinedEstimates: true },
 	'no probes, no monitors': { probes: false, monitors: false, steps: 7 },
@@ -277,7 +277,7 @@ t.test('text of the input never becomes markup', async (t) => {
 });
 
 t.test('the loss by kind of token is drawn against simple predictors', async (t) => {
-	const { page, metrics } = await report(t);
+	const { page, metrics } = await report(t, { instruments: true });
 	const section = page.slice(page.indexOf('<section id="instruments">'));
 	const last = metrics.sft!.findLast((line) => line.kind === 'instruments')!;
 	const rows = tableRows(section, 'Last reading: nats per token by kind');
@@ -295,5 +295,8 @@ t.test('the loss by kind of token is drawn against simple predictors', async (t)
 	t.match(section, 'id="loss-of-diagnosis-title"');
 	t.notMatch(section, 'id="loss-of-death-title"', 'five tokens are no curve');
 	t.match(section, 'id="state-probe-title"');
-	t.notMatch((await report(t, { simulated: false })).page, 'id="state-probe-title"', 'nobody knows the state');
+	const real = (await report(t, { instruments: true, simulated: false })).page;
+	t.match(real, 'id="loss-of-value-title"');
+	t.notMatch(real, 'id="state-probe-title"', 'nobody knows the state');
+	t.notMatch((await report(t)).page, 'id="instruments"', 'nothing was read');
 });
