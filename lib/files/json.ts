@@ -96,7 +96,7 @@ export async function readJsonAs<Schema extends z.ZodType>(
 	return parseConfig(`${about.scope} ${file}`, schema, await readJson(file, about));
 }
 
-function fileFault(cause: unknown): string {
+export function fileFault(cause: unknown): string {
 	const { code, message } = cause as NodeJS.ErrnoException;
 	if (code === 'ENOENT' || code === 'ENOTDIR') return 'it is not there';
 	return `it cannot be read: ${message}`;

@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import type { Argv } from 'yargs';
 import { openMeds } from '../../data/meds.js';
 import { ConfigError } from '../../errors.js';
-import { readJson } from '../../files/json.js';
+import { fileFault, readJson } from '../../files/json.js';
 import { kindOf } from '../../found.js';
 import type { AcesTaskSource } from '../../tasks/aces-tasks.js';
 import { buildTasks } from '../../tasks/build.js';
@@ -181,7 +181,7 @@ async function textOf(option: string, file: string): Promise<string> {
 		return await readFile(file, 'utf8');
 	} catch (cause) {
 		throw new ConfigError(
-			`[tasks] --${option} must be a readable file but ${file} is not (${(cause as NodeJS.ErrnoException).code})`,
+			`[tasks] --${option} must be a readable file but ${file} is not: ${fileFault(cause)}`,
 			{ cause },
 		);
 	}
