@@ -180,10 +180,9 @@ async function textOf(option: string, file: string): Promise<string> {
 	try {
 		return await readFile(file, 'utf8');
 	} catch (cause) {
-		throw new ConfigError(
-			`[tasks] --${option} must be a readable file but ${file} is not: ${fileFault(cause)}`,
-			{ cause },
-		);
+		throw new ConfigError(`[tasks] --${option} must be a readable file but ${file} is not: ${fileFault(cause)}`, {
+			cause,
+		});
 	}
 }
 
