@@ -10,13 +10,21 @@ import { join } from 'node:path';
 import { cudaArchitectures, findNvcc, nvccPlaces } from './setup/nvcc.mjs';
 import { root } from './setup/paths.mjs';
 
-const architectures = cudaArchitectures().map((name) => `sm_${name}`);
 const nvcc = findNvcc();
 if (nvcc === undefined) {
 	console.log(`skipped: nvcc was not found (${nvccPlaces()})`);
 	process.exit(0);
 }
 
+// As CMake does: one that this nvcc does not know is left out, and said.
+const known = spawnSync(nvcc, ['--list-gpu-code'], { encoding: 'utf8' }).stdout.split(/\s+/).filter(Boolean);
+const architectures = cudaArchitectures()
+	.map((name) => `sm_${name}`)
+	.filter((name) => {
+		const knows = known.length === 0 || known.includes(name.replace(/a$/, ''));
+		if (!knows) console.error(`left out: ${name}, which ${nvcc} does not know`);
+		return knows;
+	});
 const sources = readdirSync(join(root, 'native'), { recursive: true, encoding: 'utf8' })
 	.filter((name) => name.endsWith('.cu'))
 	.sort();

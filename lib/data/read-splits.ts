@@ -4,6 +4,7 @@ import { join, relative, sep } from 'node:path';
 import type { DuckDBBigIntVector, DuckDBVarCharVector } from '@duckdb/node-api';
 import { DataError } from '../errors.js';
 import { parquetFiles } from '../files/duckdb-files.js';
+import { faultOf } from '../files/faults.js';
 import { type Split, splits } from '../types.js';
 import { subjectApart } from './check-events.js';
 import { type EventLayout, eventsSql, layoutsOf } from './event-columns.js';
@@ -92,11 +93,7 @@ async function hasSplitsFile(directory: string): Promise<boolean> {
 export async function splitsKey(directory: string): Promise<string> {
 	if (!(await hasSplitsFile(directory))) return 'none';
 	const bytes = await readFile(join(directory, splitsFile)).catch((cause: NodeJS.ErrnoException) => {
-		throw new DataError(
-			'meds',
-			{ file: splitsFile, rule: 'must be readable', value: cause.code ?? 'an error' },
-			{ cause },
-		);
+		throw new DataError('meds', { file: splitsFile, rule: 'must be readable', value: faultOf(cause) }, { cause });
 	});
 	return createHash('sha256').update(bytes).digest('hex');
 }

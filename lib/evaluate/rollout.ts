@@ -77,7 +77,7 @@ export async function rollout(
 ): Promise<RolloutTable> {
 	if (!model.predictsFromState) {
 		throw new ConfigError(
-			'[rollout] the run must predict from the state but its predictor needs branch rows; train with "branch": {"kind": "state"} (preset rollout)',
+			'[rollout] the run must predict from the state but its predictor needs branch rows; train with "branch": {"kind": "state"} (objective preset rollout, --objective rollout)',
 		);
 	}
 	const columns = model.hiddenSize;

@@ -3,6 +3,7 @@ import { open } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { DataType, RecordBatchReader, type Vector } from 'apache-arrow';
 import { DataError } from '../errors.js';
+import { faultOf } from '../files/faults.js';
 import { parseJson, repeatedKey } from '../files/json.js';
 import { isObject, kindOf, shown } from '../found.js';
 
@@ -80,7 +81,11 @@ async function isArrow(file: string): Promise<boolean> {
 }
 
 function refuseUnreadable(file: string, cause: Error): never {
-	throw new DataError('score', { file, rule: 'must be readable', value: cause.message }, { cause });
+	throw new DataError(
+		'score',
+		{ file, rule: 'must be readable', value: faultOf(cause), fix: 'check the path' },
+		{ cause },
+	);
 }
 
 async function* jsonLines(file: string): AsyncGenerator<Row> {

@@ -218,7 +218,7 @@ async function filesToCopy({ tokenizer, files }: z.output<typeof ExportOptions>,
 			(status) => status.isFile(),
 			() => false,
 		);
-		if (!readable) throw new ConfigError(`[export] files must be readable files but ${file} is not`);
+		if (!readable) throw new ConfigError(`[export] files must be readable files but ${file} is none; check the path`);
 	}
 	return result;
 }

@@ -1,5 +1,6 @@
 import { access, readdir } from 'node:fs/promises';
 import { OutputError } from '../errors.js';
+import { faultOf } from './faults.js';
 import { isUnfinished } from './names.js';
 
 /** Whether a file or folder is there; what is written whole is then complete. */
@@ -23,7 +24,7 @@ export async function requireEmptyFolder(folder: string): Promise<void> {
 		names = (await readdir(folder)).filter((name) => !isUnfinished(name));
 	} catch (cause) {
 		if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return;
-		throw new OutputError(`[output] ${folder} must be a folder but cannot be read: ${(cause as Error).message}`, {
+		throw new OutputError(`[output] ${folder} must be a folder that can be read but found ${faultOf(cause)}`, {
 			cause,
 		});
 	}

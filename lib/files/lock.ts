@@ -3,6 +3,7 @@ import { basename, dirname, join } from 'node:path';
 import { takeLock } from '#folder-lock';
 import { OutputError } from '../errors.js';
 import { exists, requireAbsent, requireEmptyFolder } from './exists.js';
+import { faultOf } from './faults.js';
 import { lockName, realTarget, removeUnfinished } from './names.js';
 import { writeError } from './write-errors.js';
 
@@ -85,7 +86,7 @@ function lock(path: string, prepare: () => string, undo: () => void = () => {}):
 		undo();
 		const error = writeError(path, cause);
 		if (error instanceof OutputError) throw error;
-		throw new OutputError(`[output] ${path} could not be locked for writing: ${(cause as Error).message}`, { cause });
+		throw new OutputError(`[output] ${path} could not be locked for writing: ${faultOf(cause)}`, { cause });
 	}
 	if (taken.holder !== undefined) {
 		const { pid, host } = taken.holder;

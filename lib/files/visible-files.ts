@@ -2,6 +2,7 @@ import type { Dirent } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { join, relative, resolve, sep } from 'node:path';
 import { DataError } from '../errors.js';
+import { faultOf } from './faults.js';
 
 /** Files below a folder, and what was passed over. */
 export interface FolderFiles {
@@ -73,7 +74,11 @@ function leadsBack(file: string, value: string): DataError {
 export async function parquetPaths(scope: string, folder: string, passedOver: string[] = []): Promise<string[]> {
 	const { files, hidden } = await visibleFiles(folder, /\.parquet$/).catch((cause: NodeJS.ErrnoException) => {
 		if (cause instanceof DataError) throw cause;
-		throw new DataError(scope, { file: folder, rule: 'must be a folder', value: cause.code ?? 'none' }, { cause });
+		throw new DataError(
+			scope,
+			{ file: folder, rule: 'must be a folder', value: faultOf(cause), fix: 'check the path' },
+			{ cause },
+		);
 	});
 	passedOver.push(...hidden.map((file) => join(folder, file)));
 	if (files.length === 0) {

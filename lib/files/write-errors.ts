@@ -1,16 +1,7 @@
 import { accessSync, constants, existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { EhrJepaError, OutputError } from '../errors.js';
-
-/** Errors of the file system that are the output's fault. */
-const unwritable: Readonly<Record<string, string>> = {
-	ENOSPC: 'the disk is full',
-	EDQUOT: 'the disk quota is used up',
-	EFBIG: 'a file is larger than the limit on file sizes',
-	EROFS: 'the file system is read-only',
-	EACCES: 'permission is missing',
-	EPERM: 'permission is missing',
-};
+import { faultOf, unwritable } from './faults.js';
 
 /**
  * What stopped the making of `path`, as it is to be thrown: our own errors as they are, those of the file system that are
@@ -46,5 +37,5 @@ function codeOf({ code = '', syscall, path }: NodeJS.ErrnoException): string {
 export function outputError(path: string, cause: unknown): unknown {
 	const error = writeError(path, cause);
 	if (error instanceof EhrJepaError) return error;
-	return new OutputError(`[output] ${path} could not be written: ${(cause as Error).message}`, { cause });
+	return new OutputError(`[output] ${path} could not be written: ${faultOf(cause)}`, { cause });
 }

@@ -3,6 +3,7 @@ import { open } from 'node:fs/promises';
 import { z } from 'zod';
 import { ruleOf } from '../config.js';
 import { CheckpointError } from '../errors.js';
+import { faultOf } from '../files/faults.js';
 import { parseJson, repeatedKey } from '../files/json.js';
 import { isObject, kindOf } from '../found.js';
 import type { NativeTensorEntry, StorageDtype } from '../native.js';
@@ -109,7 +110,7 @@ async function readHeaderBytes(path: string, fail: Fail): Promise<{ readonly byt
 	try {
 		file = await open(path, 'r');
 	} catch (cause) {
-		return fail(`cannot be read (${(cause as NodeJS.ErrnoException).code ?? (cause as Error).message})`, cause);
+		return fail(`cannot be read (${faultOf(cause)})`, cause);
 	}
 	try {
 		const { size } = await file.stat();

@@ -25,8 +25,8 @@ export async function requireTiedHead(embedding: StoredTensor, head: StoredTenso
 		for (let done = 0; done < bytes; done += chunkBytes) {
 			const length = Math.min(chunkBytes, bytes - done);
 			await Promise.all([
-				read(files[0]!, ours, length, embedding.begin + done),
-				read(files[1]!, theirs, length, head.begin + done),
+				read(files[0]!, embedding.path, ours, length, embedding.begin + done),
+				read(files[1]!, head.path, theirs, length, head.begin + done),
 			]);
 			if (ours.compare(theirs, 0, length, 0, length) === 0) continue;
 			let at = 0;
@@ -38,10 +38,13 @@ export async function requireTiedHead(embedding: StoredTensor, head: StoredTenso
 	}
 }
 
-async function read(file: FileHandle, into: Buffer, length: number, position: number): Promise<void> {
+async function read(file: FileHandle, path: string, into: Buffer, length: number, position: number): Promise<void> {
 	for (let done = 0; done < length; ) {
 		const { bytesRead } = await file.read(into, done, length - done, position + done);
-		if (bytesRead === 0) throw new CheckpointError('[huggingface] a weight file became shorter while it was read');
+		if (bytesRead === 0)
+			throw new CheckpointError(
+				`[huggingface] ${path} must stay as it is while it is read but became shorter; try again when it is whole`,
+			);
 		done += bytesRead;
 	}
 }

@@ -272,7 +272,7 @@ export class WorldModel {
 	): Promise<Float32Array> {
 		if (!this.predictsFromState) {
 			throw new ConfigError(
-				`[predict latent] the predictor must map a state and a time ahead but is ${this.options.predictor?.kind ?? 'mlp'} on branch rows; train with "branch": {"kind": "state"} (preset rollout)`,
+				`[predict latent] the predictor must map a state and a time ahead but is ${this.options.predictor?.kind ?? 'mlp'} on branch rows; train with "branch": {"kind": "state"} (objective preset rollout, --objective rollout)`,
 			);
 		}
 		if (this.isFrozen) {

@@ -5,6 +5,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { z } from 'zod';
 import { ruleOf } from '../config.js';
 import { DataError } from '../errors.js';
+import { faultOf } from '../files/faults.js';
 import { parseJson, readJson } from '../files/json.js';
 import { isObject, kindOf, shown } from '../found.js';
 import type { InstrumentMetrics } from '../train/instruments/metrics.js';
@@ -85,12 +86,16 @@ async function readMetrics(file: string): Promise<Omit<RunRecord, 'config'>> {
 		if (cause instanceof DataError) throw cause;
 		throw new DataError(
 			'report',
-			{ file, rule: 'must be readable', value: codeOf(cause), fix: 'give the folder that training wrote' },
+			{ file, rule: 'must be readable', value: faultOf(cause), fix: 'give the folder that training wrote' },
 			{ cause },
 		);
 	}
 	if (broken !== undefined && broken.number !== number) {
-		throw new DataError('report', { file, rule: `line ${broken.number} must be JSON` }, { cause: broken.cause });
+		throw new DataError(
+			'report',
+			{ file, rule: `line ${broken.number} must be JSON`, value: faultOf(broken.cause) },
+			{ cause: broken.cause },
+		);
 	}
 	return { steps, tuning, instruments, cutOff: broken !== undefined };
 }
@@ -105,8 +110,4 @@ function ascending<Line extends MetricsLine>(line: Line, before: readonly Line[]
 		});
 	}
 	return line;
-}
-
-function codeOf(cause: unknown): string {
-	return (cause as NodeJS.ErrnoException).code ?? String(cause);
 }

@@ -15,6 +15,7 @@ import {
 } from 'apache-arrow';
 import { LRUCache } from 'lru-cache';
 import { DataError } from '../errors.js';
+import { faultOf } from '../files/faults.js';
 
 /** Where a patient is, and how long. */
 export interface IndexEntry {
@@ -106,7 +107,7 @@ export class StoreIndex {
 			await handle?.close();
 			throw new DataError(
 				'token store',
-				{ file: path, rule: 'must be a readable index', value: (cause as Error).message, fix: 'run prepare again' },
+				{ file: path, rule: 'must be a readable index', value: faultOf(cause), fix: 'run prepare again' },
 				{ cause },
 			);
 		}

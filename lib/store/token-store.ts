@@ -4,6 +4,7 @@ import { setImmediate } from 'node:timers/promises';
 import { type AsyncRecordBatchFileReader, type RecordBatch, RecordBatchReader } from 'apache-arrow';
 import { LRUCache } from 'lru-cache';
 import { DataError } from '../errors.js';
+import { faultOf } from '../files/faults.js';
 import { requirePath } from '../files/path.js';
 import { TextVocabulary } from '../tokenizer/text-vocabulary.js';
 import { Vocabulary } from '../tokenizer/vocabulary.js';
@@ -114,7 +115,7 @@ export class StoreSplit {
 		} catch (cause) {
 			throw new DataError(
 				'token store',
-				{ file: path, rule: 'must be readable', value: (cause as Error).message, fix: 'run prepare again' },
+				{ file: path, rule: 'must be readable', value: faultOf(cause), fix: 'run prepare again' },
 				{ cause },
 			);
 		}

@@ -1,6 +1,7 @@
 import { basename, dirname, join, resolve } from 'node:path';
 import { folderSplits } from '../data/splits.js';
 import { DataError } from '../errors.js';
+import { faultOf } from '../files/faults.js';
 import { type FolderFiles, visibleFiles } from '../files/visible-files.js';
 
 /** A ready set of labels: all files of one task. */
@@ -55,7 +56,7 @@ export async function labelFiles(directory: string, passedOver: string[] = []): 
 async function parquetFiles(root: string): Promise<FolderFiles> {
 	const found = await visibleFiles(root, /\.parquet$/).catch((cause: NodeJS.ErrnoException) => {
 		if (cause instanceof DataError) throw cause;
-		const value = cause.code ?? 'unreadable';
+		const value = faultOf(cause);
 		throw new DataError('labels', { file: root, rule: 'must be a folder of label sets', value }, { cause });
 	});
 	if (found.files.length === 0) {

@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { VocabularyError } from '../errors.js';
+import { faultOf } from '../files/faults.js';
 import { parseJson } from '../files/json.js';
 import { makeFolder, writeWhole } from '../files/whole.js';
 import { isObject, kindOf } from '../found.js';
@@ -35,7 +36,7 @@ export async function readTokenizerFiles(directory: string): Promise<TokenizerFi
 		}
 	} catch (cause) {
 		throw new VocabularyError(
-			`[tokenizer] ${directory} must be a folder with readable tokenizer files but ${(cause as Error).message}; give the folder of a Qwen model`,
+			`[tokenizer] ${directory} must be a folder with readable tokenizer files but is ${faultOf(cause)}; give the folder of a Qwen model`,
 			{ cause },
 		);
 	}

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { ruleOf } from '../config.js';
 import { CheckpointError, DataError, OutputError } from '../errors.js';
+import { faultOf } from '../files/faults.js';
 import { sha256OfFile } from '../files/hash.js';
 import { readJson } from '../files/json.js';
 import { removeUnfinishedIn } from '../files/names.js';
@@ -84,7 +85,7 @@ export async function readCheckpoint(
 	const difference = firstDifference(unextended(saved.data ?? state.data.run), unextended(run), '');
 	if (difference !== undefined) {
 		throw new CheckpointError(
-			`[checkpoint] ${directory} must be of this run but was made with another configuration: ${difference}`,
+			`[checkpoint] ${directory} must be of this run but was made with another configuration: ${difference}; put config.json back as it was, or move the checkpoint away`,
 		);
 	}
 	for (const [name, { bytes }] of Object.entries(state.data.files)) {
@@ -145,7 +146,7 @@ export async function writeCheckpoint(
 			await writeWhole(join(temporary, 'state.json'), `${JSON.stringify(state, undefined, '\t')}\n`);
 		});
 	} catch (cause) {
-		throw new OutputError(`[checkpoint] ${target} could not be written: ${(cause as Error).message}`, { cause });
+		throw new OutputError(`[checkpoint] ${target} could not be written: ${faultOf(cause)}`, { cause });
 	}
 }
 

@@ -66,7 +66,7 @@ function requireMaskToken({ maskTokenId, size }: TokenStore['vocabulary'], { obj
 	const branch = objective.latent?.branch.kind;
 	if (maskTokenId !== null || branch === undefined || branch === 'state') return;
 	throw new VocabularyError(
-		`[train config] objective.latent with "branch": {"kind": "${branch}"} needs a mask token but the embedding of ${size} rows has none to spare; train by next tokens alone (preset sft), or prepare the store with --vocab-size ${size + 1} for a model of that many rows`,
+		`[train config] objective.latent with "branch": {"kind": "${branch}"} needs a mask token but the embedding of ${size} rows has none to spare; train by next tokens alone (objective preset sft, --objective sft), or prepare the store with --vocab-size ${size + 1} for a model of that many rows`,
 	);
 }
 
@@ -89,7 +89,7 @@ export async function initialModel(run: RunConfig, options: RunModelOptions = {}
 	const found = await fingerprintOf(pretrained);
 	if (found !== run.initialWeights) {
 		throw new CheckpointError(
-			`[run] ${run.train.initialWeights} must hold the weights the run began with (sha256 ${run.initialWeights?.slice(0, 12)}) but holds others (${found.slice(0, 12)})`,
+			`[run] ${run.train.initialWeights} must hold the weights the run began with (sha256 ${run.initialWeights?.slice(0, 12)}) but holds others (${found.slice(0, 12)}); put the first ones back`,
 		);
 	}
 	const model = emptyModel(run, 'from-files', options);

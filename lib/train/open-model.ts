@@ -25,7 +25,7 @@ export function requireSameData(run: RunConfig, store: TokenStore, what: 'store'
 	const found = what === 'store' ? store.manifest.fingerprint : store.vocabulary.fingerprint;
 	if (found !== run.data[what]) {
 		throw new CheckpointError(
-			`[run] the ${what} must be the one the run was made with (${run.data[what].slice(0, 12)}) but is ${found.slice(0, 12)} (${store.directory})`,
+			`[run] the ${what} must be the one the run was made with (${run.data[what].slice(0, 12)}) but is ${found.slice(0, 12)} (${store.directory}); give the store of the run`,
 		);
 	}
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { parseConfig } from '../config.js';
 import { CheckpointError, DataError, OutputError } from '../errors.js';
 import { exists } from '../files/exists.js';
+import { faultOf } from '../files/faults.js';
 import { parseJson, readJsonAs } from '../files/json.js';
 import { lockFolder, lockNewFolder, type WriteLock } from '../files/lock.js';
 import { removeUnfinishedIn } from '../files/names.js';
@@ -214,7 +215,16 @@ export class RunFolder {
 				json = parseJson(line);
 			} catch (cause) {
 				if (index === lines.length - 1) break;
-				throw new DataError('run', { file: this.metricsPath, rule: `line ${index + 1} must be JSON` }, { cause });
+				throw new DataError(
+					'run',
+					{
+						file: this.metricsPath,
+						rule: `line ${index + 1} must be JSON`,
+						value: faultOf(cause),
+						fix: 'remove the line',
+					},
+					{ cause },
+				);
 			}
 			parsed.push(parseConfig(`${this.metricsPath} line ${index + 1}`, MetricsLine, json));
 		}
@@ -244,7 +254,7 @@ export class MetricsWriter {
 			this.#stream.write(`${JSON.stringify(line)}\n`, (error) => (error ? reject(error) : resolve()));
 		}).catch((cause) => {
 			throw new OutputError(
-				`[metrics] ${this.#stream.path} could not be written: ${(cause as Error).message}; when there is room, go on with train --resume (Trainer.resume)`,
+				`[metrics] ${this.#stream.path} could not be written: ${faultOf(cause)}; when there is room, go on with train --resume (Trainer.resume)`,
 				{ cause },
 			);
 		});

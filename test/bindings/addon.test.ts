@@ -61,7 +61,7 @@ t.test('bad arguments are typed errors with the caller in the stack', async (t) 
 	});
 	await t.rejects(model.load('encoder', 'no-such-file'), {
 		code: 'EHR_JEPA_CHECKPOINT',
-		message: /cannot be read \(ENOENT\)/,
+		message: /cannot be read \(nothing with that name\)/,
 	});
 	await t.rejects(model.save('encoder', '/no/such/folder/x'), { message: /No such file or directory/ });
 	t.throws(() => create({ maskTokenId: 20 }), {

@@ -118,12 +118,12 @@ async function scoreStore(
 		// A HuggingFace folder does not say which vocabulary it was trained on; its size is what can be checked.
 		if (run !== undefined && run.data.vocabulary !== store.vocabulary.fingerprint) {
 			throw new VocabularyError(
-				`[score] the vocabulary must be the one the run was made with (${run.data.vocabulary.slice(0, 12)}) but is ${store.vocabulary.fingerprint.slice(0, 12)} (${path})`,
+				`[score] the vocabulary must be the one the run was made with (${run.data.vocabulary.slice(0, 12)}) but is ${store.vocabulary.fingerprint.slice(0, 12)} (${path}); give the store of the run`,
 			);
 		}
 		if (model.options.vocabSize !== store.vocabulary.size) {
 			throw new VocabularyError(
-				`[score] the vocabulary must have the ${model.options.vocabSize} tokens of the model but has ${store.vocabulary.size} (${path})`,
+				`[score] the vocabulary must have the ${model.options.vocabSize} tokens of the model but has ${store.vocabulary.size} (${path}); give the store that the model was trained on`,
 			);
 		}
 		const window = args.window ?? (run === undefined ? 2048 : run.train.contextTokens + run.train.futureTokens);

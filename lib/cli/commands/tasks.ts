@@ -4,6 +4,7 @@ import type { Argv } from 'yargs';
 import { openMeds } from '../../data/meds.js';
 import { ConfigError } from '../../errors.js';
 import { readJson } from '../../files/json.js';
+import { kindOf } from '../../found.js';
 import type { AcesTaskSource } from '../../tasks/aces-tasks.js';
 import { buildTasks } from '../../tasks/build.js';
 import { definitionsFor, type TaskDefinition } from '../../tasks/definitions.js';
@@ -202,7 +203,8 @@ async function indexRulesOf({
 	const named = index.map((kind): IndexRuleInput => ({ kind }));
 	if (indexRules === undefined) return named.length === 0 ? {} : { indexRules: named };
 	const read = await readJson(indexRules, about);
-	if (!Array.isArray(read)) throw new ConfigError('[tasks --index-rules] must be an array of rules but is none');
+	if (!Array.isArray(read))
+		throw new ConfigError(`[tasks --index-rules] must be a list of rules but is ${kindOf(read)}`);
 	return { indexRules: [...named, ...(read as IndexRuleInput[])] };
 }
 

@@ -1,6 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { DataError } from '../../errors.js';
+import { faultOf } from '../../files/faults.js';
 import { isHidden, visibleFiles } from '../../files/visible-files.js';
 import { knownTables } from './tables.js';
 
@@ -55,7 +56,7 @@ async function entries(directory: string): Promise<string[]> {
 	} catch (cause) {
 		throw new DataError(
 			'omop',
-			{ file: directory, rule: 'must be a folder with the tables of an OMOP CDM', value: (cause as Error).message },
+			{ file: directory, rule: 'must be a folder with the tables of an OMOP CDM', value: faultOf(cause) },
 			{ cause },
 		);
 	}
@@ -70,11 +71,7 @@ async function tableFiles(
 	const path = join(directory, name);
 	const found = await stat(path).catch((cause: NodeJS.ErrnoException) => {
 		const fix = 'put the file back, or remove the link';
-		throw new DataError(
-			'omop',
-			{ file: name, rule: 'must be readable', value: cause.code ?? 'an error', fix },
-			{ cause },
-		);
+		throw new DataError('omop', { file: name, rule: 'must be readable', value: faultOf(cause), fix }, { cause });
 	});
 	if (!found.isDirectory()) {
 		return extension.test(name) ? { table, format: formatOf(name), paths: [path] } : undefined;

@@ -116,7 +116,7 @@ t.test('a tokenizer that cannot be used is refused by name', async (t) => {
 	};
 	await t.rejects(QwenTokenizer.fromPretrained(join(temporaryFolder(t), 'absent')), {
 		code: 'EHR_JEPA_VOCABULARY',
-		message: /absent must be a folder with readable tokenizer files but ENOENT/,
+		message: /absent must be a folder with readable tokenizer files but is nothing with that name/,
 	});
 	await refused('no file', {}, /vocab\.json is missing \(found: none of them\)/);
 	await refused('half of the slow files', { 'vocab.json': {} }, /merges\.txt is missing|must name the added tokens/);
