@@ -77,6 +77,7 @@ function requireKnownNames(file: string, evaluation: EvaluationFile): void {
 		if (!tasks.has(task))
 			throw new DataError('report', { file, rule: `probes.${i}.task must name one of "tasks"`, value: task });
 	}
+	for (const [i, { model }] of evaluation.strata.entries()) requireModel(`strata.${i}.model`, model);
 	for (const [i, { model }] of evaluation.latentState.entries()) requireModel(`latentState.${i}.model`, model);
 	for (const [i, { model }] of evaluation.rollout.entries()) requireModel(`rollout.${i}.model`, model);
 	for (const [i, { a, b }] of evaluation.differences.entries()) {

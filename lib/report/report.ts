@@ -5,6 +5,7 @@ import { packageVersion } from '../package-version.js';
 import { Html, html } from './html.js';
 import { type ReportData, type ReportInput, readReportData } from './report-data.js';
 import type { Section } from './section.js';
+import { calibrationSection } from './sections/calibration.js';
 import { cohortFlowSection } from './sections/cohort-flow.js';
 import { collapseSection } from './sections/collapse.js';
 import { configurationSection } from './sections/configuration.js';
@@ -16,6 +17,7 @@ import { lossesSection } from './sections/losses.js';
 import { probesSection } from './sections/probes.js';
 import { readingSection } from './sections/reading.js';
 import { rolloutSection } from './sections/rollout.js';
+import { anchorSection, subgroupsSection } from './sections/strata.js';
 import { summary } from './sections/summary.js';
 import { trainingFiguresSection } from './sections/training-figures.js';
 import { stylesheet } from './style.js';
@@ -25,6 +27,9 @@ export type { ReportInput } from './report-data.js';
 const sections: readonly ((data: ReportData) => Section | undefined)[] = [
 	probesSection,
 	differencesSection,
+	anchorSection,
+	calibrationSection,
+	subgroupsSection,
 	latentStateSection,
 	rolloutSection,
 	lossesSection,

@@ -46,7 +46,7 @@ export const StudyOptions = z.strictObject({
 	/** Tokens that carry next-token loss, in every variant that has it. */
 	nextTokenOn: z.enum(['all', 'future']).default('all'),
 	/** The same for every variant. */
-	optimizer: OptimizerConfig.prefault({ learningRate: 3e-3 }),
+	optimizer: OptimizerConfig.prefault({}),
 	/** How a window becomes one state. */
 	pooling: z.enum(['mean', 'last']).default('mean'),
 	/** Bootstrap resamples. */

@@ -127,8 +127,10 @@ export function planMemory(config: TrainConfig, vocabSize: number): MemoryPlan {
 		casts + gradients + embeddingGradients + (optimizer.updateInBackward ? 0 : work),
 	];
 	const checkpoint = config.checkpointCopy ? held : 0;
-	// A copy is taken between two steps and written during the next ones.
-	const live = held + Math.max(...stages) + checkpoint;
+	// A copy is taken between two steps and written during the next ones; that of the last step has the memory of a step.
+	const { checkpointEvery, steps } = config;
+	const beside = checkpointEvery > 0 && checkpointEvery < steps;
+	const live = held + (beside ? Math.max(...stages) + checkpoint : Math.max(...stages, checkpoint));
 	return {
 		weights,
 		target,

@@ -29,6 +29,7 @@ const variants: Record<string, Omit<GeneratedInput, 'directory'>> = {
 	'real, without an effect': { simulated: false, effect: 0 },
 	'one step, nothing defined': { steps: 1, undefinedEstimates: true },
 	'no probes, no monitors': { probes: false, monitors: false, steps: 7 },
+	'parts of the samples': { strata: true, steps: 7 },
 };
 
 for (const [name, options] of Object.entries(variants)) {
@@ -299,4 +300,31 @@ t.test('the loss by kind of token is drawn against simple predictors', async (t)
 	t.match(real, 'id="loss-of-value-title"');
 	t.notMatch(real, 'id="state-probe-title"', 'nobody knows the state');
 	t.notMatch((await report(t)).page, 'id="instruments"', 'nothing was read');
+});
+
+t.test('results along an anchor, calibration and subgroups are those of evaluation.json', async (t) => {
+	const { page, evaluation } = await report(t, { strata: true, steps: 7 });
+	for (const id of ['anchor', 'calibration', 'subgroups']) t.match(page, new RegExp(`<section[^>]*id="${id}"`));
+	const label = new Map(evaluation.models.map((model) => [model.name, model.label]));
+	const of = (by: string) =>
+		evaluation.strata.filter((row) => row.by === by && row.task === 'death' && row.horizonDays === 180);
+	for (const by of ['days since first-code', 'sex']) {
+		const rows = tableRows(page, `Death, 180 d, by ${by}`).filter((cells) => cells.length > 1);
+		t.equal(rows.length - 1, of(by).length, by);
+		for (const [i, stratum] of of(by).entries()) {
+			const cells = rows[i + 1]!;
+			t.equal(textOf(cells[0]!), label.get(stratum.model));
+			if (stratum.auroc.value === null) t.match(textOf(cells[1]!), /not defined: one class only/);
+			else t.equal(numbersOf(cells[1]!)[0]!.value, stratum.auroc.value);
+			t.equal(numbersOf(cells[6]!)[0]!.value, stratum.nSamples);
+			t.equal(numbersOf(cells[9]!)[0]!.value, stratum.prevalence);
+		}
+	}
+	const calibrated = tableRows(page, 'Calibration of every task and horizon').filter((cells) => cells.length > 1);
+	t.equal(calibrated.length - 1, evaluation.probes.length);
+	t.equal(numbersOf(calibrated.at(-1)![2]!)[0]!.value, evaluation.probes.at(-1)!.calibration!.slope.value);
+	t.match(page, /0\.420 predicted, 0\.350 observed/, 'the curve in words');
+	const without = await report(t, { probes: false, steps: 7 });
+	for (const id of ['anchor', 'calibration', 'subgroups'])
+		t.notMatch(without.page, new RegExp(`<section[^>]*id="${id}"`));
 });

@@ -60,6 +60,19 @@ t.test('each option that saves memory does', async (t) => {
 	}
 });
 
+t.test('the copy for a checkpoint lies beside a step, but for that of the last step', async (t) => {
+	const config: TrainConfigInput = { ...large, computeDtype: 'bfloat16', steps: 10 };
+	const without = planOf({ ...config, checkpointCopy: false, checkpointEvery: 1 }).peak;
+	const beside = planOf({ ...config, checkpointEvery: 1 });
+	t.ok(beside.peak > without + beside.checkpoint, 'and what the allocator holds of it');
+	for (const checkpointEvery of [0, 10, 100])
+		t.equal(
+			planOf({ ...config, tokensPerStep: 65_536, checkpointEvery }).peak,
+			planOf({ ...config, tokensPerStep: 65_536, checkpointCopy: false }).peak,
+		);
+	t.ok(planOf({ ...config, checkpointEvery: 0 }).peak < beside.peak);
+});
+
 t.test('the preset is all of the 1.7B model in at most 20 GiB', async (t) => {
 	const config = TrainConfig.parse(presetConfig('qwen3-1.7b-24gib', { withModel: true }));
 	t.match(config.trainable, { kind: 'full', freeze: [] });

@@ -1,0 +1,165 @@
+import { readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { parquetFiles } from '../../../lib/files/duckdb-files.js';
+import {
+	buildTasks,
+	type EvaluationFile,
+	evaluate,
+	prepareStore,
+	readIndexRules,
+	readLabels,
+	simulateCohort,
+	writeEmbeddings,
+} from '../../../lib/index.js';
+import { RandomStream } from '../../../lib/random.js';
+import { readTasks, sampleKey } from '../../../lib/tasks/read.js';
+import { parquetRows } from '../../fixtures/meds-rows.js';
+import { temporaryFolder } from '../../fixtures/temporary-folder.js';
+
+const folder = temporaryFolder(t);
+const at = (name: string) => join(folder, name);
+const task = {
+	name: 'hospital-admission',
+	label: 'Hospital admission',
+	kind: 'event' as const,
+	codes: { exact: [], prefix: ['HOSPITAL_ADMISSION//'] },
+	horizonsDays: [365],
+};
+const anchor = {
+	kind: 'anchor' as const,
+	codes: { exact: [], prefix: ['DIAGNOSIS//'] },
+	days: [0, 180, 365],
+};
+let file: EvaluationFile;
+const warnings: string[] = [];
+
+t.before(async () => {
+	await simulateCohort(at('cohort'), { patients: 130, seed: 3 });
+	// Records alone: nothing of the true state is read here.
+	rmSync(at('cohort/latents'), { recursive: true });
+	const manifest = await prepareStore(at('cohort'), at('store'), { threads: 1 });
+	const indexRules = [{ kind: 'random' as const }, { kind: 'discharge' as const }, anchor];
+	await buildTasks(at('cohort'), at('tasks'), { tasks: [task], indexRules, minHistoryDays: 1 });
+	const { list, indexDates } = await readTasks(at('tasks'));
+	const random = new RandomStream(1, 'probe');
+	const values = Float32Array.from({ length: indexDates.length * 3 }, () => random.normal());
+	await writeEmbeddings(
+		at('m.parquet'),
+		{ values, rows: indexDates.length, columns: 3, samples: indexDates },
+		{
+			run: 'a',
+			step: '4',
+			context_tokens: '48',
+			store: manifest.fingerprint,
+			data: list.dataFingerprint,
+			splits: list.splitting.fingerprint,
+			index_dates: list.indexDatesFingerprint,
+			index_dates_without_tokens: '0',
+		},
+	);
+	const models = [{ name: 'm', label: 'm', kind: 'encoder' as const, description: 'd', embeddings: at('m.parquet') }];
+	file = await evaluate(
+		{
+			meds: at('cohort'),
+			tasks: at('tasks'),
+			models,
+			out: at('evaluation.json'),
+			store: at('store'),
+			predictions: at('predictions'),
+			subgroups: ['DIAGNOSIS//ICD10CM//'],
+			draws: 40,
+		},
+		{ onWarning: (message) => warnings.push(message) },
+	);
+});
+
+t.test('parts of the samples: rule, days since the anchor, sex, age, codes', async (t) => {
+	t.same([...new Set(file.strata.map(({ by }) => by))].sort(), [
+		'DIAGNOSIS//ICD10CM//',
+		'age',
+		'days since anchor',
+		'rule',
+		'sex',
+	]);
+	const groups = (by: string) => [...new Set(file.strata.filter((row) => row.by === by).map(({ group }) => group))];
+	t.same(groups('days since anchor'), ['0', '180', '365'], 'in the order of time');
+	t.same(groups('rule'), ['anchor', 'discharge', 'random']);
+	t.same(groups('sex'), ['F', 'M']);
+
+	// Counts of a part are those of its labels.
+	const origins = await readIndexRules(at('tasks'));
+	const { indexDates } = await readTasks(at('tasks'));
+	const heldOut = new Set(indexDates.filter(({ split }) => split === 'held_out').map(sampleKey));
+	const labels = (await readLabels(at('tasks/hospital-admission/365d'))).filter((row) => heldOut.has(sampleKey(row)));
+	for (const days of [0, 180, 365]) {
+		const part = labels.filter((row) => origins.get(sampleKey(row))!.some((one) => one.daysSinceAnchor === days));
+		const rows = file.strata.filter(({ by, group }) => by === 'days since anchor' && group === String(days));
+		t.ok(rows.length > 0);
+		for (const row of rows) {
+			t.equal(row.nSamples, part.length);
+			t.equal(row.nPositives, part.filter(({ value }) => value).length);
+			t.equal(row.prevalence, row.nPositives / row.nSamples);
+		}
+	}
+	const sexes = file.strata.filter(({ by, model }) => by === 'sex' && model === 'm');
+	t.equal(
+		sexes.reduce((sum, { nSamples }) => sum + nSamples, 0),
+		labels.length,
+		'each sample has one sex',
+	);
+});
+
+t.test('the floor, the window and the record are read on the same samples; numbers are never NaN', async (t) => {
+	t.same(file.models.map(({ name }) => name).slice(0, 5), [
+		'm',
+		'demographics',
+		'counts',
+		'counts+values',
+		'counts-window',
+	]);
+	t.same(warnings, []);
+	t.equal(new Set(file.probes.map(({ nSamples, nTrainSamples }) => `${nSamples} ${nTrainSamples}`)).size, 1);
+	for (const { calibration, prevalence, auroc } of file.probes) {
+		t.ok(auroc.low! <= auroc.value! && auroc.value! <= auroc.high!);
+		t.ok(prevalence! > 0 && prevalence! < 1);
+		for (const { value, low, high } of [calibration!.expectedError, calibration!.intercept])
+			t.ok(low! <= value! && value! <= high!);
+		const weights = calibration!.curve.reduce((sum, { weight }) => sum + weight, 0);
+		t.equal(weights, file.probes[0]!.nSamples);
+	}
+	t.same(
+		[...new Set(file.differences.filter(({ task: name }) => name === task.name).map(({ metric }) => metric))],
+		['auroc', 'averagePrecision', 'brier', 'expectedCalibrationError'],
+	);
+	t.notMatch(JSON.stringify(file), /NaN/);
+});
+
+t.test('predictions of every model, as meds-evaluation reads them', async (t) => {
+	t.same(readdirSync(at('predictions')).sort(), ['counts', 'counts+values', 'counts-window', 'demographics', 'm']);
+	const path = at('predictions/m/hospital-admission/365d/held_out.parquet');
+	const rows = await parquetRows(`SELECT * FROM ${parquetFiles(path)}`);
+	t.same(Object.keys(rows[0]!), [
+		'subject_id',
+		'prediction_time',
+		'boolean_value',
+		'predicted_boolean_value',
+		'predicted_boolean_probability',
+	]);
+	const probe = file.probes.find(({ model }) => model === 'm')!;
+	t.equal(rows.length, probe.nSamples);
+	const brier =
+		rows.reduce((sum, row) => sum + (Number(row.predicted_boolean_probability) - Number(row.boolean_value)) ** 2, 0) /
+		rows.length;
+	t.ok(Math.abs(brier - probe.brier.value!) < 1e-6);
+	await t.rejects(
+		evaluate({
+			meds: at('cohort'),
+			tasks: at('tasks'),
+			models: [{ name: 'a/b', label: 'm', kind: 'encoder', description: 'd', embeddings: at('m.parquet') }],
+			out: at('e.json'),
+			predictions: at('p'),
+		}),
+		{ code: 'EHR_JEPA_CONFIG', message: /must do for a folder/ },
+	);
+});
