@@ -44,7 +44,7 @@ export const DemoOptions = z.strictObject({
 export type DemoOptions = z.infer<typeof DemoOptions>;
 
 // Windows of the demo: long enough for the larger part of a simulated record, short enough for minutes on two cores.
-const windows: TrainConfigInput = { contextTokens: 256, futureTokens: 128, tokensPerStep: 4096 };
+const windows: TrainConfigInput = { contextTokens: 256, futureTokens: 128, tokensPerStep: 2048 };
 /** Mean over the window: at this size the newest token alone carries little of the patient (docs/evaluation.md). */
 const pooling = 'mean';
 
