@@ -24,7 +24,7 @@ export interface DeviceChoice {
  */
 export function chooseDevice(asked: Device, { cuda } = nativeAddon().buildInfo()): DeviceChoice {
 	if (asked === 'cpu') return { device: 'cpu', why: 'as asked for' };
-	const engine = 'the engine makes its tensors on the CPU alone yet (docs/cuda.md)';
+	const engine = 'so far the engine computes on the CPU alone (docs/cuda.md)';
 	if (asked === 'auto') return { device: 'cpu', why: cuda ? `${engine}, although this build has CUDA` : engine };
 	const build = cuda ? '' : 'this is the CPU build, and ';
 	throw new DeviceError(

@@ -13,7 +13,7 @@ const cudaBuild = { cuda: true } as never;
 
 t.test('auto and cpu compute on the CPU, and say why', async (t) => {
 	t.match(chooseDevice('cpu', cpuBuild), { device: 'cpu', why: 'as asked for' });
-	t.match(chooseDevice('auto', cpuBuild), { device: 'cpu', why: /the engine makes its tensors on the CPU alone/ });
+	t.match(chooseDevice('auto', cpuBuild), { device: 'cpu', why: /the engine computes on the CPU alone/ });
 	t.match(chooseDevice('auto', cudaBuild), { device: 'cpu', why: /although this build has CUDA/ });
 	for (const device of ['auto', 'cpu'] as const) {
 		const model = new WorldModel({ shape, vocabSize: 8, device });
@@ -31,8 +31,8 @@ t.test('CUDA is refused by every way in, never pretended', async (t) => {
 				/^\[model\] device must be one that the engine computes on but is cuda.*leave it out, or give auto or cpu$/,
 		});
 	}
-	t.throws(() => chooseDevice('cuda', cpuBuild), { message: /this is the CPU build, and the engine makes/ });
-	t.throws(() => chooseDevice('cuda', cudaBuild), { message: /but is cuda: the engine makes/ });
+	t.throws(() => chooseDevice('cuda', cpuBuild), { message: /this is the CPU build, and so far the engine/ });
+	t.throws(() => chooseDevice('cuda', cudaBuild), { message: /but is cuda: so far the engine/ });
 
 	const out = join(t.testdir(), 'out');
 	for (const command of ['train', 'embed', 'score']) {
