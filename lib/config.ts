@@ -16,7 +16,7 @@ export const float32Number = z
 /** Of a file or folder; empty would stand for the working directory. */
 export const filePath = z
 	.string()
-	.min(1, 'must be a path')
+	.refine((text) => text !== '', 'must be a path')
 	.refine((text) => !text.includes('\0'), 'must not hold a NUL character');
 /** Any safe integer from 0; every random draw of a run comes from it. */
 export const seed = z.int().nonnegative();
