@@ -12,7 +12,7 @@ export const binaryMetricNames = [
 ] as const;
 export type BinaryMetricName = (typeof binaryMetricNames)[number];
 
-/** Those of which a difference of two models means something; 1 is as good a slope as any near it. */
+/** Those in which more, or less, is better: a slope or an intercept is best at one value, so a difference ranks nothing. */
 export const comparedMetrics = ['auroc', 'averagePrecision', 'brier', 'expectedCalibrationError'] as const;
 
 /** The metrics of one model's predictions at weights, which are counts of a resample or 1. */

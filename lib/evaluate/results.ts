@@ -68,16 +68,28 @@ export async function taskResults(
 			difference,
 		}),
 	);
+	const strata = await strataResults(of, labels.held_out, fitted, divisions, options);
+	return { probes, strata, differences };
+}
+
+/** Every metric of the models on each part of the held-out samples that has any, read with the probes of the whole. */
+async function strataResults(
+	of: Pick<StratumResult, 'task' | 'horizonDays'>,
+	heldOut: TaskSamples['labels']['held_out'],
+	fitted: readonly Read<Extract<TaskReading, { probabilities: unknown }>>[],
+	divisions: readonly Division[],
+	options: BootstrapOptions,
+): Promise<StratumResult[]> {
 	const strata: StratumResult[] = [];
 	for (const { by, groups, of: groupsOf } of divisions) {
 		for (const group of groups) {
-			const rows = labels.held_out.flatMap((label, row) =>
+			const rows = heldOut.flatMap((label, row) =>
 				groupsOf.get(sampleKey(label))?.includes(group) === true ? [row] : [],
 			);
-			const part = rows.map((row) => labels.held_out[row]!);
+			const part = rows.map((row) => heldOut[row]!);
 			if (part.length === 0) continue;
 			const outcomes = outcomesOf(part);
-			const estimates = await predictionEstimates(
+			const { models } = await predictionEstimates(
 				outcomes.patients,
 				outcomes.truth,
 				fitted.map(({ reading }) => rows.map((row) => reading.probabilities[row]!)),
@@ -86,7 +98,7 @@ export async function taskResults(
 				tooFewPatients(part),
 			);
 			for (const [i, { about }] of fitted.entries()) {
-				const { calibration, ...numbers } = numbersOf(estimates.models[i]!);
+				const { calibration, ...numbers } = numbersOf(models[i]!);
 				const { curve: _, ...calibrated } = calibration;
 				strata.push({
 					model: about.name,
@@ -100,7 +112,7 @@ export async function taskResults(
 			}
 		}
 	}
-	return { probes, strata, differences };
+	return strata;
 }
 
 function countsOf({ nSamples, nPatients, nPositives }: Outcomes) {

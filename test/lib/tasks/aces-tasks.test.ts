@@ -1,12 +1,12 @@
 import { join } from 'node:path';
-import t from 'tap';
-import { type BuildTasksOptions, buildTasks, readIndexDates, readLabels } from '../../../lib/index.js';
+import t, { type Test } from 'tap';
+import { type BuildTasksOptions, readIndexDates, readLabels } from '../../../lib/index.js';
 import { parseEndpoint } from '../../../lib/tasks/aces/endpoint.js';
 import { parseAcesTask } from '../../../lib/tasks/aces/schema.js';
 import { libraryNames, libraryTasks } from '../../../lib/tasks/library.js';
 import { readIndexRules } from '../../../lib/tasks/read-index-rules.js';
-import { temporaryFolder } from '../../fixtures/temporary-folder.js';
-import { type TinyEvent, writeTinyMeds } from '../../fixtures/tiny-meds.js';
+import { tasksOfEvents } from '../../fixtures/tasks-of-events.js';
+import type { TinyEvent } from '../../fixtures/tiny-meds.js';
 
 const event = (subject: number, at: string, code: string, value?: number): TinyEvent => ({
 	subject,
@@ -16,23 +16,12 @@ const event = (subject: number, at: string, code: string, value?: number): TinyE
 });
 const iso = (microseconds: bigint) => new Date(Number(microseconds / 1000n)).toISOString().slice(5, 16);
 
-async function built(
-	t: { teardown: (run: () => void) => void },
-	events: readonly TinyEvent[],
-	yaml: string,
-	more: Partial<BuildTasksOptions> = {},
-) {
-	const folder = temporaryFolder(t as never);
-	const sorted = [...events].sort((a, b) => a.subject! - b.subject! || (a.time! < b.time! ? -1 : 1));
-	const meds = await writeTinyMeds(join(folder, 'meds'), { 'train/0.parquet': sorted });
-	const out = join(folder, 'tasks');
-	const warnings: string[] = [];
-	const list = await buildTasks(
-		meds,
-		out,
-		{ tasks: [], acesTasks: [{ name: 'task', yaml }], ...more },
-		{ onWarning: (message) => warnings.push(message) },
-	);
+async function built(t: Test, events: readonly TinyEvent[], yaml: string, more: Partial<BuildTasksOptions> = {}) {
+	const { list, out, warnings } = await tasksOfEvents(t, events, {
+		tasks: [],
+		acesTasks: [{ name: 'task', yaml }],
+		...more,
+	});
 	const entry = list.tasks[0]!;
 	const labels = await readLabels(join(out, entry.directory));
 	return {

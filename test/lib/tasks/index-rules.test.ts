@@ -1,10 +1,10 @@
 import { join } from 'node:path';
-import t from 'tap';
-import { type BuildTasksOptions, buildTasks, type IndexRule, openMeds, readIndexDates } from '../../../lib/index.js';
+import t, { type Test } from 'tap';
+import { type BuildTasksOptions, type IndexRule, openMeds, readIndexDates } from '../../../lib/index.js';
 import { readIndexRules } from '../../../lib/tasks/read-index-rules.js';
 import fc from '../../fixtures/property.js';
-import { temporaryFolder } from '../../fixtures/temporary-folder.js';
-import { type TinyEvent, writeTinyMeds } from '../../fixtures/tiny-meds.js';
+import { tasksOfEvents } from '../../fixtures/tasks-of-events.js';
+import type { TinyEvent } from '../../fixtures/tiny-meds.js';
 
 const death = {
 	name: 'death',
@@ -20,23 +20,13 @@ const dayUs = 86_400_000_000n;
 const first = BigInt(Date.UTC(2020, 0, 1)) * 1000n;
 
 /** Index days of a rule, as days of the record with the days since the anchor, and what rows say. */
-async function daysOf(
-	t: { teardown: (run: () => void) => void },
-	events: readonly TinyEvent[],
-	rule: IndexRule,
-	more: Partial<BuildTasksOptions> = {},
-) {
-	const folder = temporaryFolder(t as never);
-	const sorted = [...events].sort((a, b) => a.subject! - b.subject! || (a.time! < b.time! ? -1 : 1));
-	const meds = await writeTinyMeds(join(folder, 'meds'), { 'train/0.parquet': sorted });
-	const out = join(folder, 'tasks');
-	const warnings: string[] = [];
-	const list = await buildTasks(
-		meds,
-		out,
-		{ tasks: [death], minHistoryDays: 1, indexRules: [rule], ...more },
-		{ onWarning: (message) => warnings.push(message) },
-	);
+async function daysOf(t: Test, events: readonly TinyEvent[], rule: IndexRule, more: Partial<BuildTasksOptions> = {}) {
+	const { list, out, warnings } = await tasksOfEvents(t, events, {
+		tasks: [death],
+		minHistoryDays: 1,
+		indexRules: [rule],
+		...more,
+	});
 	const dates = await readIndexDates(out);
 	const origins = await readIndexRules(out);
 	const days = dates.map(({ predictionTime }) => Number((predictionTime - first) / dayUs));
