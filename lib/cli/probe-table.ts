@@ -1,14 +1,19 @@
 import type { Estimate, EvaluationFile } from '../evaluate/evaluation-file.js';
 
+// Beside more models, intervals would make rows longer than a terminal is wide.
+const mostWithIntervals = 4;
+
 /** A cell; why an estimate is undefined goes into the notes below the table. */
-function text(estimate: Estimate, notes: string[]): string {
+function text(estimate: Estimate, withInterval: boolean, notes: string[]): string {
 	if (estimate.value === null) {
 		const reason = estimate.undefinedReason ?? 'no reason given';
 		if (!notes.includes(reason)) notes.push(reason);
 		return `undefined (${notes.indexOf(reason) + 1})`;
 	}
 	const interval =
-		estimate.low === null || estimate.high === null ? '' : ` [${estimate.low.toFixed(3)}, ${estimate.high.toFixed(3)}]`;
+		!withInterval || estimate.low === null || estimate.high === null
+			? ''
+			: ` [${estimate.low.toFixed(3)}, ${estimate.high.toFixed(3)}]`;
 	return `${estimate.value.toFixed(3)}${interval}`;
 }
 
@@ -17,11 +22,12 @@ export function probeTable(file: EvaluationFile): string {
 	const models = file.models.map(({ name }) => name);
 	const keys = [...new Set(file.probes.map(({ task, horizonDays }) => `${task} ${horizonDays ?? ''}`))];
 	const notes: string[] = [];
+	const withIntervals = models.length <= mostWithIntervals;
 	const rows = [['AUROC, held-out', ...models]];
 	for (const key of keys) {
 		const cells = models.map((model) => {
 			const probe = file.probes.find((row) => row.model === model && `${row.task} ${row.horizonDays ?? ''}` === key);
-			return probe === undefined ? '' : text(probe.auroc, notes);
+			return probe === undefined ? '' : text(probe.auroc, withIntervals, notes);
 		});
 		rows.push([`${key}${key.endsWith(' ') ? '' : ' d'}`, ...cells]);
 	}
@@ -30,7 +36,7 @@ export function probeTable(file: EvaluationFile): string {
 			const row = file.latentState.find(
 				(one) => one.model === model && one.horizonDays === horizon && one.axis === 'all',
 			);
-			return row === undefined ? '' : text(row.r2, notes);
+			return row === undefined ? '' : text(row.r2, withIntervals, notes);
 		});
 		rows.push([`true state R2, ${horizon === 0 ? 'now' : `${horizon} d ahead`}`, ...cells]);
 	}
@@ -41,5 +47,6 @@ export function probeTable(file: EvaluationFile): string {
 			.join('  ')
 			.trimEnd(),
 	);
-	return [...lines, ...notes.map((note, i) => `(${i + 1}) ${note}`)].join('\n');
+	const elsewhere = withIntervals ? [] : ['the evaluation file and the report have the intervals'];
+	return [...lines, ...notes.map((note, i) => `(${i + 1}) ${note}`), ...elsewhere].join('\n');
 }

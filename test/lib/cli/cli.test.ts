@@ -333,6 +333,18 @@ t.test('a table of probes keeps why a figure is undefined below it', async (t) =
 	t.ok(text.split('\n').every((line: string) => line.length < 160));
 });
 
+t.test('a table of eight models fits a terminal, and says where the intervals are', async (t) => {
+	const { evaluation } = await generateReportInput({ directory: temporaryFolder(t) });
+	const [first] = evaluation.models;
+	const models = Array.from({ length: 8 }, (_, i) => ({ ...first!, name: `a-baseline-${i}` }));
+	const ofFirst = evaluation.probes.filter(({ model }) => model === first!.name);
+	const probes = models.flatMap(({ name }) => ofFirst.map((probe) => ({ ...probe, model: name })));
+	const text = probeTable({ ...evaluation, models, probes });
+	t.ok(text.split('\n').every((line: string) => line.length < 160));
+	t.match(text, /the intervals$/);
+	t.match(probeTable({ ...evaluation, models: models.slice(0, 2), probes }), /\[0\.\d+, 0\.\d+\]/);
+});
+
 t.test('a progress line has rate and time left', async (t) => {
 	const progress = { stage: 'train', done: 120, total: 500, unit: 'steps', note: 'next-token 1.9' };
 	t.match(progressText(progress, 60, 0), /^train\s+120\/500 steps\s+2\.0 steps\/s\s+3m 10s left\s+next-token 1\.9$/);
