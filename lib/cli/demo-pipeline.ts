@@ -13,6 +13,7 @@ import { readJson } from '../files/json.js';
 import { lockFolder } from '../files/lock.js';
 import { isUnfinished } from '../files/names.js';
 import { makeFolder, writeWhole } from '../files/whole.js';
+import type { Device } from '../model/device.js';
 import type { ComputeDtype } from '../native.js';
 import { objectivePresets } from '../objective/objective.js';
 import { embedRun } from '../pipeline/embed-run.js';
@@ -104,7 +105,12 @@ export interface DemoResult {
 }
 
 /** The whole method: data, tokens, two trainings from the same initial weights, states, probes, report. */
-export async function runDemo(folder: string, options: DemoOptions, context: CommandContext): Promise<DemoResult> {
+export async function runDemo(
+	folder: string,
+	options: DemoOptions,
+	context: CommandContext,
+	device: Device,
+): Promise<DemoResult> {
 	using _lock = lockFolder(folder);
 	await writeWhole(join(folder, 'demo.json'), `${JSON.stringify(options, undefined, '\t')}\n`);
 	const stageSeconds: Record<string, number> = {};
@@ -152,13 +158,13 @@ export async function runDemo(folder: string, options: DemoOptions, context: Com
 				steps: options.steps,
 				objective: model.objective,
 			};
-			const operation = context.operation(`train ${model.label}`);
+			const operation = { ...context.operation(`train ${model.label}`), device };
 			const run = join(folder, 'runs', model.name);
 			await stage(`train ${model.label}`, () => trainRun(run, store, config, operation));
 			// Both are computed alike, also where another machine goes on with the second.
 			computeDtype = (await RunFolder.open(run)).config.train.computeDtype;
 		}
-		const models = await stage('embed', () => embedAll(folder, store, tasks, context));
+		const models = await stage('embed', () => embedAll(folder, store, tasks, context, device));
 		const evaluationPath = join(folder, 'evaluation.json');
 		const evaluation = await stage('probe', () =>
 			evaluate(
@@ -185,6 +191,7 @@ async function embedAll(
 	store: TokenStore,
 	tasks: string,
 	context: CommandContext,
+	device: Device,
 ): Promise<(EvaluatedModel & { readonly embeddings: string })[]> {
 	const folderOfTasks = await readTasks(tasks);
 	await makeFolder(join(folder, 'embeddings'));
@@ -210,6 +217,7 @@ async function embedAll(
 		if (!(await exists(embeddings))) {
 			await embedRun(embeddings, join(folder, 'runs', run), store, folderOfTasks, {
 				...context.operation(`embed ${label}`),
+				device,
 				pooling,
 				weights: kind === 'untrained' ? 'initial' : 'newest',
 			});

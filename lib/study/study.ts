@@ -15,6 +15,7 @@ import { readJson } from '../files/json.js';
 import { lockFolder } from '../files/lock.js';
 import { requirePath } from '../files/path.js';
 import { makeFolder, writeWhole } from '../files/whole.js';
+import type { OnDevice } from '../model/device.js';
 import { objectivePresets } from '../objective/objective.js';
 import { embedRun } from '../pipeline/embed-run.js';
 import { isTrained, trainRun } from '../pipeline/train-run.js';
@@ -43,7 +44,7 @@ import { type StudyData, summarise } from './summarise.js';
 export async function runStudy(
 	folder: string,
 	options: StudyOptions = {},
-	operation: LongOperation = {},
+	operation: LongOperation & OnDevice = {},
 ): Promise<StudyFile> {
 	requirePath('study', 'folder', folder);
 	const config = parseConfig('study', StudyOptions, options);
@@ -66,7 +67,7 @@ export async function runStudy(
 			baselines.map(({ about }) => about),
 			ceilingModel,
 		);
-		await doWork(await planWork(files, config, models, { dataset, store, samples }), operation);
+		await doWork(await planWork(files, config, models, { dataset, store, samples }, operation), operation);
 		const result = await summarise(files, config, models, { dataset, store, samples }, operation);
 		await writeWhole(files.result, `${JSON.stringify(result, undefined, '\t')}\n`);
 		await writeWhole(files.tables, studyMarkdown(result));
@@ -109,6 +110,7 @@ async function planWork(
 	config: ParsedStudyOptions,
 	models: readonly StudyModel[],
 	{ dataset, store, samples }: StudyData,
+	{ device }: OnDevice,
 ): Promise<Work[]> {
 	const { pooling } = config;
 	// A forward pass is a third of a step; the probes of a model cost about as much as its states.
@@ -150,6 +152,7 @@ async function planWork(
 					make: (operation, report) =>
 						trainRun(run, store, trainConfigOf(config, name as keyof typeof objectivePresets, seed), {
 							...operation,
+							device,
 							onProgress: ({ done, note }) => report(done / config.steps, note),
 						}),
 				});
@@ -157,7 +160,8 @@ async function planWork(
 					name: `seed ${seed}, ${name}: held-out losses`,
 					cost: 1,
 					isWhole: () => exists(losses),
-					make: async ({ signal }) => writeHeldOutLosses(await placeFor(losses), run, store, config.seed, signal),
+					make: async ({ signal }) =>
+						writeHeldOutLosses(await placeFor(losses), run, store, config.seed, { signal, device }),
 				});
 			}
 			work.push({
@@ -172,6 +176,7 @@ async function planWork(
 						{ list: samples.taskList, indexDates: samples.indexDates },
 						{
 							...operation,
+							device,
 							pooling,
 							weights: kind === 'encoder' ? 'newest' : 'initial',
 							onProgress: ({ done, total }) => report(done / (total ?? done)),

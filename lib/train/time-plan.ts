@@ -48,6 +48,7 @@ export async function measureFlops({ computeDtype, threads, model }: TrainConfig
 		computeDtype,
 		parameterDtype: computeDtype,
 		threads,
+		device: 'cpu',
 	});
 	const batch = {
 		tokens: Int32Array.from({ length: rows }, (_, i) => i % 64),

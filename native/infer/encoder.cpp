@@ -1,8 +1,9 @@
 #include "infer/encoder.h"
 
 #include <ATen/ops/stack.h>
-#include <ATen/ops/tensor.h>
 #include <c10/core/GradMode.h>
+
+#include "memory/transfer.h"
 
 namespace ehrjepa::infer {
 
@@ -15,7 +16,7 @@ at::Tensor embed(const model::Qwen3Weights& weights, const Qwen3Config& config, 
   if (pooling == Pooling::kLast) {
     std::vector<std::int64_t> last_rows;
     for (std::size_t i = 1; i < cu_seqlens.size(); ++i) last_rows.push_back(cu_seqlens[i] - 1);
-    return hidden_TD.index_select(0, at::tensor(last_rows, at::kLong));
+    return hidden_TD.index_select(0, memory::upload(last_rows, hidden_TD.device()));
   }
   std::vector<at::Tensor> means;
   for (std::size_t i = 1; i < cu_seqlens.size(); ++i) {

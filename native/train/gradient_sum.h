@@ -20,8 +20,8 @@ class GradientSum {
   /// @param keep_graph  when another loss of the same forward pass comes after it.
   void add(const at::Tensor& loss, bool keep_graph);
   void add(const GradientSum& other) { merge(other.values_); }
-  /// Cosine with another sum over the first `count` parameters; 0 when one of them vanishes.
-  double cosine(const GradientSum& other, std::size_t count) const;
+  /// Cosine with another sum over the first `count` parameters, () float64; 0 when one of them vanishes.
+  at::Tensor cosine(const GradientSum& other, std::size_t count) const;
   /// The sum; empty afterwards.
   std::vector<at::Tensor> take() { return std::move(values_); }
 

@@ -3,7 +3,6 @@
 #include <ATen/TensorOperators.h>
 #include <c10/core/GradMode.h>
 
-#include <cmath>
 #include <string>
 #include <vector>
 
@@ -28,15 +27,22 @@ void check_latent(const WorldModelBatch& batch, const LatentOptions& latent) {
   }
 }
 
+/// The sum of those that are defined.
+at::Tensor sum_of(const at::Tensor& a, const at::Tensor& b) {
+  if (!a.defined()) return b;
+  return b.defined() ? a + b : a;
+}
+
 /// Predictions of target states, (M, D), with gradient.
 at::Tensor predict(WorldModel& model, const WorldModelBatch& batch, const at::Tensor& hidden_TD) {
   const RowSet contexts(batch.context_rows);
+  const at::Device device = hidden_TD.device();
   return model.training()
       .predictor.cast(hidden_TD.scalar_type())
       .forward({.branch_MD =
                     batch.kind == BranchKind::kState ? at::Tensor() : hidden_TD.index_select(0, batch.predicted_rows),
-                .context_CD = hidden_TD.index_select(0, contexts.index()),
-                .context_of_M = contexts.places_of(batch.context_rows),
+                .context_CD = hidden_TD.index_select(0, contexts.index(device)),
+                .context_of_M = contexts.places_of(batch.context_rows, device),
                 .days_M = batch.days});
 }
 
@@ -57,15 +63,16 @@ Targets encode_targets(WorldModel& model, const WorldModelBatch& batch, const at
   check_latent(batch, latent);
   const RowSet rows(batch.target_rows,
                     options.with_collapse_monitors ? batch.context_rows : std::vector<std::int64_t>());
+  const at::Device device = hidden_TD.device();
   at::Tensor state_QD;
   switch (latent.target) {
     case TargetKind::kViews:
       // The second view learns too, and is compared as it is: the reference normalises nothing.
-      state_QD = hidden_TD.index_select(0, rows.index());
+      state_QD = hidden_TD.index_select(0, rows.index(device));
       if (state_QD.scalar_type() != at::kDouble) state_QD = state_QD.to(at::kFloat);
       break;
     case TargetKind::kOnline:
-      state_QD = objective::normalise_target(hidden_TD.detach().index_select(0, rows.index()));
+      state_QD = objective::normalise_target(hidden_TD.detach().index_select(0, rows.index(device)));
       break;
     case TargetKind::kEma: {
       const at::NoGradGuard no_grad;
@@ -76,9 +83,9 @@ Targets encode_targets(WorldModel& model, const WorldModelBatch& batch, const at
       break;
     }
   }
-  Targets result{state_QD.index_select(0, rows.places_of(batch.target_rows)), {}};
+  Targets result{state_QD.index_select(0, rows.places_of(batch.target_rows, device)), {}};
   if (options.with_collapse_monitors) {
-    result.context_state_MD = state_QD.detach().index_select(0, rows.places_of(batch.context_rows));
+    result.context_state_MD = state_QD.detach().index_select(0, rows.places_of(batch.context_rows, device));
   }
   return result;
 }
@@ -86,8 +93,6 @@ Targets encode_targets(WorldModel& model, const WorldModelBatch& batch, const at
 void add_next_token_loss(const WorldModelBatch& batch, const ContextStates& context, BatchLosses& losses) {
   losses.next_token =
       objective::next_token_loss(context.hidden_TD.index_select(0, batch.scored_rows), context.lm_head, batch.labels);
-  losses.values.next_token_loss = losses.next_token.item<double>();
-  losses.values.scored_tokens = batch.labels.size(0);
 }
 
 void add_latent_loss(WorldModel& model, const WorldModelBatch& batch, const ContextStates& context,
@@ -95,16 +100,10 @@ void add_latent_loss(WorldModel& model, const WorldModelBatch& batch, const Cont
   const LatentOptions& latent = options.latent;
   const at::Tensor predicted_MD = predict(model, batch, context.hidden_TD);
   losses.latent = objective::latent_loss(predicted_MD, targets.target_MD, latent.loss, latent.beta);
-  losses.values.latent_loss = losses.latent.item<double>();
-
   losses.regulariser = objective::anti_collapse(latent.anti_collapse, {predicted_MD, options.seed, options.step});
-  if (losses.regulariser.defined()) losses.values.regulariser = losses.regulariser.item<double>();
-
   if (!options.with_collapse_monitors) return;
-  // Before the monitors: their eigenvalues fail on such values with words of linear algebra.
-  require_finite("loss", *losses.values.latent_loss);
   const at::NoGradGuard no_grad;
-  losses.values.collapse = objective::read_collapse_monitors(
+  losses.collapse = objective::measure_collapse(
       {.prediction_MD = predicted_MD.detach().to(at::kDouble),
        .target_MD = targets.target_MD.detach().to(at::kDouble),
        .loss_target_MD = targets.target_MD.detach(),
@@ -125,45 +124,40 @@ LossSum::LossSum(std::span<const WorldModelBatch> batches, const LossOptions& op
   }
 }
 
-at::Tensor LossSum::Share::sum() const {
-  if (!next_token.defined()) return latent;
-  return latent.defined() ? next_token + latent : next_token;
-}
+at::Tensor LossSum::Share::sum() const { return sum_of(next_token, latent); }
 
 LossSum::Share LossSum::add(const WorldModelBatch& batch, const BatchLosses& losses) {
+  // float64: the sum over micro-batches loses nothing of their losses.
+  const auto add_to = [](at::Tensor& sum, const at::Tensor& loss, double part) {
+    sum = sum_of(sum, loss.detach().to(at::kDouble) * part);
+  };
   Share share;
   if (losses.next_token.defined()) {
     const double part = static_cast<double>(batch.labels.size(0)) / scored_;
     share.next_token = losses.next_token * (options_.next_token_weight * part);
-    sum_.next_token_loss = sum_.next_token_loss.value_or(0.0) + part * *losses.values.next_token_loss;
-    sum_.scored_tokens += losses.values.scored_tokens;
+    add_to(sum_.next_token, losses.next_token, part);
+    sum_.scored_tokens += batch.labels.size(0);
   }
   if (losses.latent.defined()) {
     const double part = static_cast<double>(batch.predicted_rows.size(0)) / predicted_;
     share.latent = losses.latent * (options_.latent_weight * part);
-    sum_.latent_loss = sum_.latent_loss.value_or(0.0) + part * *losses.values.latent_loss;
+    add_to(sum_.latent, losses.latent, part);
     if (losses.regulariser.defined()) {
       share.latent = share.latent + losses.regulariser * (options_.latent_weight * (1.0 / batches_));
-      sum_.regulariser = sum_.regulariser.value_or(0.0) + (1.0 / batches_) * *losses.values.regulariser;
+      add_to(sum_.regulariser, losses.regulariser, 1.0 / batches_);
     }
   }
-  if (losses.values.collapse) sum_.collapse = losses.values.collapse;
+  if (!losses.collapse.empty()) sum_.collapse = losses.collapse;
   return share;
 }
 
-Losses LossSum::total() const {
-  Losses result = sum_;
-  result.loss = options_.next_token_weight * result.next_token_loss.value_or(0.0) +
-                options_.latent_weight * (result.latent_loss.value_or(0.0) + result.regulariser.value_or(0.0));
-  require_finite("loss", result.loss);
-  return result;
-}
-
-void require_finite(const char* name, double value) {
-  if (!std::isfinite(value)) {
-    throw Error(std::string("[step] ") + name + " must be finite but is " + std::to_string(value) +
-                "; the update was not made. Lower the learning rate or check the batch");
+LossNumbers LossSum::total() const {
+  LossNumbers result = sum_;
+  if (result.next_token.defined()) result.loss = result.next_token * options_.next_token_weight;
+  if (result.latent.defined()) {
+    result.loss = sum_of(result.loss, sum_of(result.latent, result.regulariser) * options_.latent_weight);
   }
+  return result;
 }
 
 }  // namespace ehrjepa::train

@@ -4,10 +4,12 @@
 #include <atomic>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "contract/losses.h"
 #include "model/lora.h"
 #include "train/batch.h"
+#include "train/loss_numbers.h"
 #include "train/world_model.h"
 
 namespace ehrjepa::train {
@@ -33,12 +35,12 @@ struct Targets {
 Targets encode_targets(WorldModel& model, const WorldModelBatch& batch, const at::Tensor& hidden_TD,
                        const LossOptions& options, const std::atomic<bool>& cancelled);
 
-/// The losses of one batch: scalars with their graph, undefined where an objective is off, and their values.
+/// The losses of one batch: scalars with their graph, undefined where an objective is off.
 struct BatchLosses {
   at::Tensor next_token;
-  at::Tensor latent;       ///< the regression alone
-  at::Tensor regulariser;  ///< weighted sum of the anti-collapse terms; undefined without
-  Losses values;           ///< all but `loss`
+  at::Tensor latent;                 ///< the regression alone
+  at::Tensor regulariser;            ///< weighted sum of the anti-collapse terms; undefined without
+  std::vector<at::Tensor> collapse;  ///< what the monitors measured; empty without
 };
 
 /// Next-token loss of the trunk's rows.
@@ -63,16 +65,12 @@ class LossSum {
   };
   Share add(const WorldModelBatch& batch, const BatchLosses& losses);
 
-  /// @throws Error when the loss is not finite.
-  Losses total() const;
+  LossNumbers total() const;
 
  private:
   const LossOptions& options_;
   double batches_, scored_ = 0.0, predicted_ = 0.0;
-  Losses sum_;
+  LossNumbers sum_;
 };
-
-/// @throws Error when a number that an update depends on is not finite.
-void require_finite(const char* name, double value);
 
 }  // namespace ehrjepa::train

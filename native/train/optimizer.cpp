@@ -1,12 +1,18 @@
 #include "train/optimizer.h"
 
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/full_like.h>
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
+#include "memory/transfer.h"
 #include "ops/adamw/adamw.h"
 
 namespace ehrjepa::train {
@@ -20,13 +26,15 @@ AdamW::AdamW(const std::vector<model::NamedTensor>& parameters, const std::vecto
     slots_.push_back({.parameter = values,
                       .exp_avg = at::zeros_like(values),
                       .exp_avg_sq = at::zeros_like(values),
-                      .steps = at::zeros({}, at::kFloat),
+                      .steps = at::zeros({}, memory::on_host(at::kFloat)),
                       .target = target == targets.end() ? at::Tensor() : target->tensor.detach(),
                       .decays = values.dim() >= 2});
   }
+  forget_updates();
 }
 
 void AdamW::step(const std::vector<at::Tensor>& gradients, const UpdateOptions& options) {
+  forget_updates();
   for (std::size_t i = 0; i < slots_.size(); ++i) update(i, gradients[i], options);
 }
 
@@ -36,10 +44,15 @@ void AdamW::update(std::size_t index, const at::Tensor& gradient, const UpdateOp
   const Slot& slot = slots_[index];
   const at::Tensor target = options.momentum ? slot.target : at::Tensor();
   if (!gradient.defined() && !target.defined()) return;
-  double scale = options.gradient_scale;
+  at::Tensor scale = options.gradient_scale;
+  std::int64_t updates = 1;
   if (gradient.defined()) {
-    slot.steps.add_(1);
-    if (options.parameter_clip > 0.0) scale *= clip_scale(gradient_norm({gradient}), options.parameter_clip);
+    updates += std::llround(slot.steps.item<double>());
+    updated_[index] = true;
+    if (options.parameter_clip > 0.0) {
+      const at::Tensor own = clip_scale(gradient_norm({gradient}), options.parameter_clip);
+      scale = scale.defined() ? scale * own : own;
+    }
   }
   ops::adamw_({.parameter = slot.parameter,
                .exp_avg = slot.exp_avg,
@@ -52,11 +65,19 @@ void AdamW::update(std::size_t index, const at::Tensor& gradient, const UpdateOp
                .beta2 = adamw.beta2,
                .epsilon = adamw.epsilon,
                .weight_decay = slot.decays ? adamw.weight_decay : 0.0,
-               .updates = std::max<std::int64_t>(1, std::llround(slot.steps.item<double>())),
+               .updates = updates,
                .momentum = options.momentum.value_or(1.0),
                .seed = options.seed,
                .step = options.step,
                .parameter = static_cast<std::uint32_t>(index)});
+}
+
+void AdamW::count_updates() {
+  const at::NoGradGuard no_grad;
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    if (updated_[i]) slots_[i].steps.add_(1);
+  }
+  forget_updates();
 }
 
 std::vector<model::NamedTensor> AdamW::state() const {
@@ -69,14 +90,20 @@ std::vector<model::NamedTensor> AdamW::state() const {
   return result;
 }
 
-double gradient_norm(const std::vector<at::Tensor>& gradients) {
-  double squares = 0.0;
+at::Tensor gradient_norm(const std::vector<at::Tensor>& gradients) {
+  at::Tensor squares;
   for (const at::Tensor& gradient : gradients) {
-    if (gradient.defined()) squares += ops::sum_of_squares(gradient).item<double>();
+    if (!gradient.defined()) continue;
+    const at::Tensor own = ops::sum_of_squares(gradient);
+    squares = squares.defined() ? squares + own : own;
   }
-  return std::sqrt(squares);
+  return squares.defined() ? squares.sqrt() : at::zeros({}, memory::on_host(at::kDouble));
 }
 
-double clip_scale(double norm, double limit) { return limit > 0.0 && norm > limit ? limit / norm : 1.0; }
+at::Tensor clip_scale(const at::Tensor& norm, double limit) {
+  at::Tensor scale = at::ones_like(norm);
+  if (limit > 0.0) scale = at::where(norm.gt(limit), at::full_like(norm, limit) / norm, scale);
+  return at::where(norm.isfinite(), scale, std::numeric_limits<double>::quiet_NaN());
+}
 
 }  // namespace ehrjepa::train

@@ -3,11 +3,14 @@
 #include <ATen/TensorOperators.h>
 #include <c10/core/GradMode.h>
 
+#include <cmath>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "core/error.h"
 #include "train/gradient_sum.h"
+#include "train/loss_numbers.h"
 #include "train/losses.h"
 #include "train/optimizer.h"
 #include "train/update_in_backward.h"
@@ -47,6 +50,17 @@ UpdateOptions update_options(const StepOptions& options) {
           .step = options.step};
 }
 
+/// Runs an update. One that breaks off, out of memory for one, may be half made.
+template <typename Update>
+auto whole_or_abandoned(WorldModel& model, const Update& update) {
+  try {
+    return update();
+  } catch (...) {
+    model.abandon();
+    throw;
+  }
+}
+
 /// A step whose update is made in the backward pass.
 StepResult step_in_backward(WorldModel& model, std::span<const WorldModelBatch> batches, const StepOptions& options,
                             const std::atomic<bool>& cancelled) {
@@ -61,22 +75,34 @@ StepResult step_in_backward(WorldModel& model, std::span<const WorldModelBatch> 
   const at::Tensor loss =
       sum.add(batches[0], forward(model, batches[0], options_of(options, 0, 1), /*with_dropout=*/true, cancelled))
           .sum();
-  const Losses losses = sum.total();
+  const LossNumbers losses = sum.total();
   require_trained(loss);
   if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
   TrainingState& training = model.training();
+  UpdateOptions update = update_options(options);
+  update.gradient_scale = clip_scale(losses.loss, 0.0);  // a loss that is not finite moves nothing
+  training.optimizer.forget_updates();
+  const at::Tensor norm = whole_or_abandoned(
+      model, [&] { return update_in_backward(loss, training.trainable, training.optimizer, update); });
   try {
-    return {losses, update_in_backward(loss, training.trainable, training.optimizer, update_options(options))};
+    const StepResult result = read(losses, norm);
+    training.optimizer.count_updates();
+    return result;
   } catch (...) {
-    model.abandon();
+    // With a loss that is not finite nothing has moved; with a gradient that is not, other parameters have.
+    if (std::isfinite(losses.loss.item<double>())) model.abandon();
     throw;
   }
 }
 
-}  // namespace
+/// What acts 1 and 2 make, where the model computes.
+struct Pass {
+  LossNumbers losses;
+  std::vector<at::Tensor> gradients;
+};
 
-Gradients gradients(WorldModel& model, std::span<const WorldModelBatch> batches, const LossOptions& options,
-                    const std::atomic<bool>& cancelled, bool with_dropout) {
+Pass pass(WorldModel& model, std::span<const WorldModelBatch> batches, const LossOptions& options, bool with_dropout,
+          const std::atomic<bool>& cancelled) {
   std::vector<at::Tensor> parameters;
   for (const io::NamedTensor& parameter : model.training().trainable) parameters.push_back(parameter.tensor);
   // The interference of both losses needs their gradients apart.
@@ -91,13 +117,21 @@ Gradients gradients(WorldModel& model, std::span<const WorldModelBatch> batches,
     if (apart) next_token.add(share.next_token, /*keep_graph=*/true);
     together.add(apart ? share.latent : share.sum(), /*keep_graph=*/false);
   }
-  Gradients result{sum.total(), {}};
+  Pass result{sum.total(), {}};
   if (apart) {
     result.losses.interference = next_token.cosine(together, model.training().trainable_of_encoder);
     together.add(next_token);
   }
-  result.values = together.take();
+  result.gradients = together.take();
   return result;
+}
+
+}  // namespace
+
+Gradients gradients(WorldModel& model, std::span<const WorldModelBatch> batches, const LossOptions& options,
+                    const std::atomic<bool>& cancelled, bool with_dropout) {
+  Pass found = pass(model, batches, options, with_dropout, cancelled);
+  return {read(found.losses), std::move(found.gradients)};
 }
 
 StepResult step(WorldModel& model, std::span<const WorldModelBatch> batches, const StepOptions& options,
@@ -108,17 +142,20 @@ StepResult step(WorldModel& model, std::span<const WorldModelBatch> batches, con
   if (options.update_in_backward) return step_in_backward(model, batches, options, cancelled);
 
   // Acts 1 and 2: forward and backward.
-  const Gradients pass = gradients(model, batches, options, cancelled, /*with_dropout=*/true);
+  const Pass found = pass(model, batches, options, /*with_dropout=*/true, cancelled);
 
-  // Act 3: update, and the momentum update of the target encoder with it.
-  const StepResult result{pass.losses, gradient_norm(pass.values)};
-  require_finite("gradient norm", result.gradient_norm);
+  // Act 3: update, and the momentum update of the target encoder with it. The host does not wait for the norm: a scale
+  // that is not finite leaves everything as it is.
   if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
+  const at::Tensor norm = gradient_norm(found.gradients);
   UpdateOptions update = update_options(options);
-  if (options.clip_by == ClipBy::kGlobal) {
-    update.gradient_scale = clip_scale(result.gradient_norm, options.gradient_clip);
-  }
-  training.optimizer.step(pass.values, update);
+  update.gradient_scale = clip_scale(norm, options.clip_by == ClipBy::kGlobal ? options.gradient_clip : 0.0) *
+                          clip_scale(found.losses.loss, 0.0);
+  whole_or_abandoned(model, [&] { training.optimizer.step(found.gradients, update); });
+
+  // What the step tells: the one time that the host waits for the device.
+  const StepResult result = read(found.losses, norm);
+  training.optimizer.count_updates();
   return result;
 }
 
@@ -127,7 +164,7 @@ Losses losses(WorldModel& model, const WorldModelBatch& batch, const LossOptions
   const at::NoGradGuard no_grad;
   LossSum sum({&batch, 1}, options);
   sum.add(batch, forward(model, batch, options, /*with_dropout=*/false, cancelled));
-  return sum.total();
+  return read(sum.total());
 }
 
 }  // namespace ehrjepa::train

@@ -30,6 +30,7 @@ const order = [
 	'export',
 	'pipeline',
 	'study',
+	'doctor',
 	'report',
 	'cli',
 ];
