@@ -236,6 +236,7 @@ export class Trainer {
 		const { latent } = config.objective;
 		const { momentum } = weightsAt(config.objective, step, config.steps);
 		const { beta1, beta2, epsilon, weightDecay, gradientClip, clipBy, updateInBackward } = config.optimizer;
+		const { matrixUpdate, muonMomentum } = config.optimizer;
 		const started = performance.now();
 		const result = await this.model.step(
 			batches,
@@ -250,6 +251,8 @@ export class Trainer {
 				beta2,
 				epsilon,
 				weightDecay,
+				matrixUpdate,
+				muonMomentum,
 				gradientClip,
 				clipBy,
 				updateInBackward,
