@@ -267,8 +267,17 @@ export interface NativeEngine {
 	/** One update from micro-batches: each loss is the mean over all of them together. */
 	step(jobId: number, batches: readonly NativeTrainingBatch[], options: NativeStepOptions): Promise<NativeStepResult>;
 	losses(jobId: number, batch: NativeTrainingBatch, options: NativeLossOptions): Promise<NativeLosses>;
-	/** (sequences x hiddenSize) final hidden states after the last norm, of the last token or the mean over tokens. */
-	embed(jobId: number, batch: PackedBatch, pooling: Pooling, encoder: EncoderChoice): Promise<Float32Array>;
+	/**
+	 * (ends x hiddenSize) final hidden states after the last norm, of the last token of a prefix or the mean over its tokens.
+	 * `ends` holds the row of the pack behind each prefix.
+	 */
+	embed(
+		jobId: number,
+		batch: PackedBatch,
+		pooling: Pooling,
+		encoder: EncoderChoice,
+		ends: Int32Array,
+	): Promise<Float32Array>;
 	/** (rows x hiddenSize) predicted target states; refused by a predictor that needs branch rows. */
 	predictLatent(jobId: number, states: Float32Array, daysAhead: Float32Array): Promise<Float32Array>;
 	/** Log-probability of each token given those before it. */
