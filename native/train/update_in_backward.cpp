@@ -44,7 +44,7 @@ class Hooks {
 }  // namespace
 
 at::Tensor update_in_backward(const at::Tensor& loss, const std::vector<model::NamedTensor>& parameters,
-                              AdamW& optimizer, const UpdateOptions& options) {
+                              Optimizer& optimizer, const UpdateOptions& options) {
   at::Tensor squares = at::zeros({}, loss.options().dtype(at::kDouble));
   std::vector<bool> updated(parameters.size(), false);
   const Hooks hooks(parameters);

@@ -14,6 +14,6 @@ namespace ehrjepa::train {
 /// @return global L2 norm of the gradients, before clipping: () float64. Not finite: a parameter whose gradient was not
 /// was left as it is, others were updated.
 at::Tensor update_in_backward(const at::Tensor& loss, const std::vector<model::NamedTensor>& parameters,
-                              AdamW& optimizer, const UpdateOptions& options);
+                              Optimizer& optimizer, const UpdateOptions& options);
 
 }  // namespace ehrjepa::train
