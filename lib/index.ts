@@ -28,6 +28,7 @@ export {
 	type EmbedOptions,
 	embed,
 	readEmbeddings,
+	type StatesDtype,
 	writeEmbeddings,
 } from './evaluate/embeddings.js';
 export { type EvaluateOptions, evaluate } from './evaluate/evaluate.js';

@@ -13,7 +13,7 @@ import { checkpointModel, initialModel, planRun, type RunModelOptions } from './
 import { Instruments } from './instruments/instruments.js';
 import type { InstrumentMetrics } from './instruments/metrics.js';
 import { isReadingDue, readingTokens } from './instruments/options.js';
-import { lossOptionsAt, samplerOptions } from './loss-options.js';
+import { lossOptionsAt, samplerOptions, updateOptions } from './loss-options.js';
 import type { StepMetrics, TuningMetrics } from './metrics.js';
 import { requireSameData } from './open-model.js';
 import { type RunConfig, updatesOf } from './run-config.js';
@@ -235,7 +235,6 @@ export class Trainer {
 		const learningRate = learningRateAt(step, config.steps, config.optimizer);
 		const { latent } = config.objective;
 		const { momentum } = weightsAt(config.objective, step, config.steps);
-		const { beta1, beta2, epsilon, weightDecay, gradientClip, clipBy, updateInBackward } = config.optimizer;
 		const started = performance.now();
 		const result = await this.model.step(
 			batches,
@@ -245,14 +244,8 @@ export class Trainer {
 					collapse: step === config.steps || isDue(step, config.collapseEvery, this.steps),
 				}),
 				interference: latent !== null && latent.interferenceEvery > 0 && step % latent.interferenceEvery === 0,
+				...updateOptions(config.optimizer),
 				learningRate,
-				beta1,
-				beta2,
-				epsilon,
-				weightDecay,
-				gradientClip,
-				clipBy,
-				updateInBackward,
 			},
 			signal,
 		);

@@ -40,7 +40,7 @@ LossOptions options_of(const LossOptions& options, std::size_t index, std::size_
 /// What the optimiser makes an update with, but for clipping by the global norm.
 UpdateOptions update_options(const StepOptions& options) {
   const bool with_target = options.latent_weight > 0.0 && options.latent.target == TargetKind::kEma;
-  return {.adamw = options.optimizer,
+  return {.optimizer = options.optimizer,
           .parameter_clip = options.clip_by == ClipBy::kParameter ? options.gradient_clip : 0.0,
           .momentum = with_target ? std::optional(options.momentum) : std::nullopt,
           .seed = options.seed,
@@ -103,6 +103,7 @@ Gradients gradients(WorldModel& model, std::span<const WorldModelBatch> batches,
 StepResult step(WorldModel& model, std::span<const WorldModelBatch> batches, const StepOptions& options,
                 const std::atomic<bool>& cancelled) {
   TrainingState& training = model.training();
+  training.optimizer.require(options.optimizer);
   if (options.restart_target) training.target_encoder.restart_from(model.encoder());
 
   if (options.update_in_backward) return step_in_backward(model, batches, options, cancelled);

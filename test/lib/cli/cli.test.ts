@@ -263,6 +263,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 		'embed <run> <store> <tasks> <out>': [
 			'context-tokens',
 			'device',
+			'dtype',
 			'encoder',
 			'out',
 			'pooling',
