@@ -20,10 +20,11 @@ Napi::Value build_info(const Napi::CallbackInfo& info) { return write(info.Env()
 Napi::Value devices(const Napi::CallbackInfo& info) { return write(info.Env(), api::devices()); }
 
 Napi::Value check_ops(const Napi::CallbackInfo& info) {
-  return Worker::run_once(info.Env(), [options = read<OpCheckOptions>({"check ops", ""}, info[0])](
-                                          const std::atomic<bool>& cancelled) -> Worker::ToJs {
-    return [checks = api::check_ops(options, cancelled)](Napi::Env env) { return write(env, checks); };
-  });
+  return Worker::run_once(
+      info.Env(),
+      [options = read<OpCheckOptions>({"check ops", ""}, info[0])](const std::atomic<bool>& cancelled) -> Worker::ToJs {
+        return [checks = api::check_ops(options, cancelled)](Napi::Env env) { return write(env, checks); };
+      });
 }
 
 Napi::Value weight_shapes(const Napi::CallbackInfo& info) {

@@ -138,9 +138,9 @@ std::vector<float> Engine::embed(const PackedBatch& batch, const std::vector<std
   train::WorldModel& model = implementation_->model();
   const model::Qwen3Weights& weights =
       encoder == EncoderChoice::kEncoder ? model.encoder() : model.training().target_encoder.weights();
-  return floats(
-      "embed", "states",
-      infer::embed(weights, model.config(), model.compute_dtype(), implementation_->packed(batch), ends, pooling, cancelled));
+  return floats("embed", "states",
+                infer::embed(weights, model.config(), model.compute_dtype(), implementation_->packed(batch), ends,
+                             pooling, cancelled));
 }
 
 std::vector<float> Engine::predict_latent(const std::vector<float>& states, const std::vector<float>& days) {

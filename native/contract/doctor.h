@@ -31,12 +31,12 @@ struct OpCheck {
 };
 template <>
 struct Fields<OpCheck> {
-  static constexpr auto list = std::tuple(
-      field("name", &OpCheck::name), field("kernels", &OpCheck::kernels),
-      field("float32_error", &OpCheck::float32_error), field("float32_limit", &OpCheck::float32_limit),
-      field("bfloat16_error", &OpCheck::bfloat16_error), field("bfloat16_limit", &OpCheck::bfloat16_limit),
-      field("seconds", &OpCheck::seconds), field("dtype", &OpCheck::dtype), field("flops", &OpCheck::flops),
-      field("bytes", &OpCheck::bytes));
+  static constexpr auto list =
+      std::tuple(field("name", &OpCheck::name), field("kernels", &OpCheck::kernels),
+                 field("float32_error", &OpCheck::float32_error), field("float32_limit", &OpCheck::float32_limit),
+                 field("bfloat16_error", &OpCheck::bfloat16_error), field("bfloat16_limit", &OpCheck::bfloat16_limit),
+                 field("seconds", &OpCheck::seconds), field("dtype", &OpCheck::dtype), field("flops", &OpCheck::flops),
+                 field("bytes", &OpCheck::bytes));
 };
 
 }  // namespace ehrjepa

@@ -67,9 +67,7 @@ OpCase attention_case(const OpSizes& s) {
 
 OpCase norm_rotary_case(const OpSizes& s) {
   constexpr std::int64_t head = 64;
-  const auto tables = [](const at::Tensor& x) {
-    return ops::rotary_tables(rows_of(x), head, 1e6, x.scalar_type());
-  };
+  const auto tables = [](const at::Tensor& x) { return ops::rotary_tables(rows_of(x), head, 1e6, x.scalar_type()); };
   return {.name = "QK-norm and rotary embedding",
           .function = "ehrjepa::norm_rotary_forward",
           .shapes = {{s.tokens, s.hidden / head, head}, {head}},
@@ -80,14 +78,14 @@ OpCase norm_rotary_case(const OpSizes& s) {
 
 OpCase cross_entropy_case(const OpSizes& s) {
   const auto labels = [v = s.vocabulary](const at::Tensor& hidden) { return (rows_of(hidden) * 7).remainder(v); };
-  return {.name = "loss head",
-          .function = "ehrjepa::linear_cross_entropy_forward",
-          .shapes = {{s.tokens, s.hidden}, {s.vocabulary, s.hidden}},
-          .op = [=](const Inputs& in) { return ops::linear_cross_entropy(in[0], in[1], labels(in[0])); },
-          .reference =
-              [=](const Inputs& in) { return ops::linear_cross_entropy_reference(in[0], in[1], labels(in[0])); },
-          .flops = 6.0 * static_cast<double>(s.tokens * s.hidden) * static_cast<double>(s.vocabulary),
-          .elements = 4.0 * static_cast<double>((s.tokens + s.vocabulary) * s.hidden)};
+  return {
+      .name = "loss head",
+      .function = "ehrjepa::linear_cross_entropy_forward",
+      .shapes = {{s.tokens, s.hidden}, {s.vocabulary, s.hidden}},
+      .op = [=](const Inputs& in) { return ops::linear_cross_entropy(in[0], in[1], labels(in[0])); },
+      .reference = [=](const Inputs& in) { return ops::linear_cross_entropy_reference(in[0], in[1], labels(in[0])); },
+      .flops = 6.0 * static_cast<double>(s.tokens * s.hidden) * static_cast<double>(s.vocabulary),
+      .elements = 4.0 * static_cast<double>((s.tokens + s.vocabulary) * s.hidden)};
 }
 
 }  // namespace

@@ -56,8 +56,7 @@ std::vector<at::Tensor> placed(const std::vector<at::Tensor>& inputs, at::Device
 std::vector<at::Tensor> results_of(const OpFunction& function, const std::vector<at::Tensor>& inputs) {
   const at::AutoGradMode with_graph(true);
   const at::Tensor result = function(inputs);
-  const at::Tensor upstream =
-      memory::upload(drawn(result.sizes().vec(), 99).to(result.scalar_type()), result.device());
+  const at::Tensor upstream = memory::upload(drawn(result.sizes().vec(), 99).to(result.scalar_type()), result.device());
   std::vector<at::Tensor> all = torch::autograd::grad({result}, inputs, {upstream});
   all.insert(all.begin(), result.detach());
   return all;
@@ -116,7 +115,9 @@ OpCheck checked(const OpCase& op, const OpCase& timed, at::Device device, bool q
 
 /// Parameter, moments, target and gradient after an update that has a scale and a target.
 std::vector<at::Tensor> updated(std::int64_t count, at::Device device, at::ScalarType dtype, bool by_reference) {
-  const auto placed_here = [&](std::uint32_t stream) { return memory::upload(drawn({count}, stream).to(dtype), device); };
+  const auto placed_here = [&](std::uint32_t stream) {
+    return memory::upload(drawn({count}, stream).to(dtype), device);
+  };
   const ops::AdamWTensors tensors{placed_here(1), placed_here(2), placed_here(3).square(), placed_here(4),
                                   placed_here(5)};
   const ops::AdamWUpdate update{.gradient_scale = memory::upload(drawn({1}, 6).abs().to(at::kDouble).view({}), device),
@@ -154,7 +155,8 @@ OpCheck checked_adamw(const OpSizes& timed, at::Device device, bool quick) {
 
 std::vector<OpCheck> check_ops(const OpCheckOptions& options, const std::atomic<bool>& cancelled) {
   const at::Device device = memory::device_named(options.device);
-  const OpSizes timed_sizes = options.quick ? checked_sizes : OpSizes{.tokens = 3300, .hidden = 2048, .vocabulary = 16'384};
+  const OpSizes timed_sizes =
+      options.quick ? checked_sizes : OpSizes{.tokens = 3300, .hidden = 2048, .vocabulary = 16'384};
   const std::vector<OpCase> cases = op_cases(checked_sizes), timed = op_cases(timed_sizes);
   std::vector<OpCheck> result;
   for (std::size_t i = 0; i < cases.size(); ++i) {

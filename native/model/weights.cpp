@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "memory/transfer.h"
 #include "model/layout.h"
 
 namespace ehrjepa::model {

@@ -5,8 +5,8 @@ namespace ehrjepa::train {
 
 /// Factors of an update by Muon.
 struct MuonUpdate {
-  /// () float64 where the parameter is: what clipping makes of the gradient. One that is not finite leaves everything as
-  /// it is. Undefined: 1.
+  /// () float64 where the parameter is: what clipping makes of the gradient. One that is not finite leaves everything
+  /// as it is. Undefined: 1.
   at::Tensor gradient_scale = {};
   double learning_rate = 0.0;
   double momentum = 0.95;  ///< mu

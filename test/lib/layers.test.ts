@@ -32,6 +32,7 @@ const order = [
 	'study',
 	'doctor',
 	'report',
+	'view',
 	'cli',
 ];
 

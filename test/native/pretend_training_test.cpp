@@ -14,7 +14,6 @@
 #include "native/pretend/kernels.h"
 #include "native/pretend/memory.h"
 #include "native/random_batch.h"
-#include "ops/attention/choice.h"
 #include "train/step.h"
 
 // The engine on a device that is not the host: the same bits as on the CPU, no stray access, one wait a step.
@@ -79,8 +78,7 @@ std::vector<Case> cases() {
     c.step.clip_by = ClipBy::kParameter;
     c.step.update_in_backward = true;
   });
-  add("matrices by Muon", BranchKind::kIsolated,
-      [](Case& c) { c.step.optimizer.matrix_update = MatrixUpdate::kMuon; });
+  add("matrices by Muon", BranchKind::kIsolated, [](Case& c) { c.step.optimizer.matrix_update = MatrixUpdate::kMuon; });
   add("checkpointed blocks", BranchKind::kIsolated,
       [](Case& c) { c.engine.activation_checkpointing = ActivationCheckpointing::kBlock; });
   add("checkpointed MLPs", BranchKind::kCausal,
@@ -142,63 +140,63 @@ void compare_steps(const Case& c, const Compare& compare) {
   }
 }
 
-TEST("pretend device: every objective takes the CPU's steps to the bit, and the host waits once in each") {
-  const pretend::OwnKernels kernels;
-  for (const Case& c : cases()) {
-    try {
-      compare_steps(c, [](const auto& found, const auto& expected) {
-        if constexpr (std::is_same_v<std::decay_t<decltype(found)>, at::Tensor>) {
-          EXPECT(found.equal(expected));
-        } else {
-          expect_same(found, expected);
-        }
-      });
-    } catch (const std::exception& error) {
-      check::fail(__FILE__, __LINE__, c.name + ": " + error.what());
-    }
+template <typename Compare>
+void compare_named(const Case& c, const Compare& compare) {
+  try {
+    compare_steps(c, compare);
+  } catch (const std::exception& error) {
+    check::fail(__FILE__, __LINE__, c.name + ": " + error.what());
   }
 }
 
-TEST("pretend device: so do bfloat16 passes and bfloat16 parameters that are rounded stochastically") {
+constexpr auto same_bits = [](const auto& found, const auto& expected) {
+  if constexpr (std::is_same_v<std::decay_t<decltype(found)>, at::Tensor>) {
+    EXPECT(found.equal(expected));
+  } else {
+    expect_same(found, expected);
+  }
+};
+
+TEST("pretend device: every objective takes the CPU's steps to the bit, and the host waits once in each") {
+  const pretend::OwnKernels kernels;
+  for (const Case& c : cases()) compare_named(c, same_bits);
+}
+
+TEST("pretend device: so do bfloat16 parameters that are rounded stochastically, and a bfloat16 base of LoRA") {
+  const pretend::OwnKernels kernels;
+  for (Case c : cases()) {
+    if (c.step.optimizer.matrix_update == MatrixUpdate::kMuon) continue;  // float32 alone
+    c.engine.parameter_dtype = Dtype::kBfloat16;
+    c.engine.stochastic_rounding = !c.engine.lora;
+    compare_named(c, same_bits);
+  }
+}
+
+TEST("pretend device: bfloat16 passes are near the CPU's, which sums products of them in an order of its own") {
   const pretend::OwnKernels kernels;
   for (Case c : cases()) {
     c.engine.compute_dtype = Dtype::kBfloat16;
-    if (!c.engine.lora && c.step.optimizer.matrix_update == MatrixUpdate::kAdamW) {
-      c.engine.parameter_dtype = Dtype::kBfloat16;
-      c.engine.stochastic_rounding = true;
-    }
-    // Where the CPU leaves attention to libtorch, its choice there depends on the device: rounding differs.
-    const bool same_bits = ops::attention_choice(at::kBFloat16, ops::best_isa(), ops::multiplies_bfloat16()) ==
-                           ops::AttentionChoice::kKernels;
-    try {
-      compare_steps(c, [&](const auto& found, const auto& expected) {
-        if constexpr (std::is_same_v<std::decay_t<decltype(found)>, at::Tensor>) {
-          EXPECT(same_bits ? found.equal(expected) : found.isfinite().all().template item<bool>());
-        } else if (same_bits) {
-          expect_same(found, expected);
-        }
-      });
-    } catch (const std::exception& error) {
-      check::fail(__FILE__, __LINE__, c.name + ": " + error.what());
-    }
+    compare_named(c, [](const auto& found, const auto& expected) {
+      if constexpr (std::is_same_v<std::decay_t<decltype(found)>, at::Tensor>) {
+        EXPECT(found.isfinite().all().template item<bool>());
+      } else {
+        EXPECT_CLOSE(found.loss, expected.loss, 0.03 * std::abs(expected.loss));
+      }
+    });
   }
 }
 
 TEST("pretend device: without kernels for it every op is computed by its reference, and still waits once a step") {
   for (const Case& c : cases()) {
-    try {
-      compare_steps(c, [](const auto& found, const auto& expected) {
-        if constexpr (std::is_same_v<std::decay_t<decltype(found)>, at::Tensor>) {
-          // Adam divides by the gradient's own size: one that is rounding alone may turn either way.
-          EXPECT_LE((found - expected).abs().max().template item<double>(), 0.02);
-        } else {
-          EXPECT_CLOSE(found.loss, expected.loss, 1e-4 * std::abs(expected.loss));
-          EXPECT_CLOSE(found.gradient_norm, expected.gradient_norm, 1e-3 * expected.gradient_norm);
-        }
-      });
-    } catch (const std::exception& error) {
-      check::fail(__FILE__, __LINE__, c.name + ": " + error.what());
-    }
+    compare_named(c, [](const auto& found, const auto& expected) {
+      if constexpr (std::is_same_v<std::decay_t<decltype(found)>, at::Tensor>) {
+        // Adam divides by the gradient's own size: one that is rounding alone may turn either way.
+        EXPECT_LE((found - expected).abs().max().template item<double>(), 0.02);
+      } else {
+        EXPECT_CLOSE(found.loss, expected.loss, 1e-4 * std::abs(expected.loss));
+        EXPECT_CLOSE(found.gradient_norm, expected.gradient_norm, 1e-3 * expected.gradient_norm);
+      }
+    });
   }
 }
 
@@ -231,9 +229,11 @@ TEST("pretend device: states, scores and losses are the CPU's; only their result
   const model::PackedTokens on_device = batches_of(c, device.device())[0].packed.trunk();
   const std::vector<std::int32_t> ends(on_host.layout.cu_seqlens.begin() + 1, on_host.layout.cu_seqlens.end());
   for (const Pooling pooling : {Pooling::kLast, Pooling::kMean}) {
-    const at::Tensor expected = infer::embed(host.encoder(), host.config(), at::kFloat, on_host, ends, pooling, running);
+    const at::Tensor expected =
+        infer::embed(host.encoder(), host.config(), at::kFloat, on_host, ends, pooling, running);
     const pretend::Counts before = pretend::counts();
-    const at::Tensor found = infer::embed(device.encoder(), device.config(), at::kFloat, on_device, ends, pooling, running);
+    const at::Tensor found =
+        infer::embed(device.encoder(), device.config(), at::kFloat, on_device, ends, pooling, running);
     EXPECT(pretend::counts().waits == before.waits);
     EXPECT(found.to(at::kCPU).equal(expected));
   }

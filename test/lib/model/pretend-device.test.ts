@@ -53,13 +53,17 @@ t.test('auto takes the device, and a second one is honoured', { skip }, async (t
 t.test('steps, losses, states, scores and files are those of the CPU', { skip }, async (t) => {
 	const { folder, store } = await storeOf(t);
 	const { size: vocabSize, maskTokenId } = store.vocabulary;
-	for (const preset of ['sft', 'smb-structure', 'rollout'] as const) {
+	for (const [preset, branch] of [
+		['sft', null],
+		['smb-structure', 'masked'],
+		['rollout', 'state'],
+	] as const) {
 		const objective = objectivePresets[preset];
 		const sampler = new Sampler(store, 'train', {
 			contextTokens: 32,
 			futureTokens: 16,
 			tokensPerBatch: 128,
-			branches: objective.latent === null ? null : { branch: objective.latent?.branch ?? { kind: 'masked' }, cuts: 1 },
+			branches: branch === null ? null : { branch: { kind: branch }, cuts: 1 },
 			seed: 1,
 		} as never);
 		const batch = await sampler.batch(1);
