@@ -100,6 +100,7 @@ class TwoPassStep {
     state.optimizer.step(gradients, {.optimizer = options.optimizer,
                                      .gradient_scale = train::clip_scale(norm, options.gradient_clip),
                                      .momentum = options.momentum});
+    state.optimizer.count_updates();
     return total.item<double>();
   }
 

@@ -211,6 +211,7 @@ TEST("optimizer: two steps of AdamW by hand, and clipping by the global norm") {
   for (int step = 1; step <= 2; ++step) {
     const double g = 3.0 * step;
     optimizer.step({at::full({1}, g)}, {.optimizer = options});
+    optimizer.count_updates();
     m = 0.9 * m + 0.1 * g;
     v = 0.95 * v + 0.05 * g * g;
     p -= 0.01 * (m / (1 - std::pow(0.9, step))) / (std::sqrt(v / (1 - std::pow(0.95, step))) + 1e-8);

@@ -1,5 +1,6 @@
 #include "memory/device.h"
 
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/EmptyTensor.h>
 #include <ATen/detail/PrivateUse1HooksInterface.h>
 #include <ATen/ops/as_strided_native.h>
@@ -59,6 +60,11 @@ struct Hooks final : at::PrivateUse1HooksInterface {
   DeviceIndex deviceCount() const override { return device_count; }
   DeviceIndex getCurrentDevice() const override { return current_device(); }
   void setCurrentDevice(DeviceIndex index) const override { set_current_device(index); }
+  /// Nobody draws on the device, but `at::manual_seed` seeds every generator that there is.
+  const at::Generator& getDefaultGenerator(DeviceIndex) const override {
+    static const at::Generator generator = at::detail::createCPUGenerator();
+    return generator;
+  }
 };
 
 /// The device whose tensors a thread makes, until its end.
