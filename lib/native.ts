@@ -135,6 +135,9 @@ export interface NativeStepOptions extends NativeLossOptions {
 		readonly beta2: number;
 		readonly epsilon: number;
 		readonly weightDecay: number;
+		/** Of matrices other than embedding and head. */
+		readonly matrixUpdate: 'adamw' | 'muon';
+		readonly muonMomentum: number;
 	};
 	/** Largest allowed gradient norm; 0 does not clip. */
 	readonly gradientClip: number;

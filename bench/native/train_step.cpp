@@ -97,7 +97,7 @@ class TwoPassStep {
     const at::Tensor total = next + latent;
     const std::vector<at::Tensor> gradients = torch::autograd::grad({total}, parameters);
     const double norm = train::gradient_norm(gradients);
-    state.optimizer.step(gradients, {.adamw = options.optimizer,
+    state.optimizer.step(gradients, {.optimizer = options.optimizer,
                                      .gradient_scale = train::clip_scale(norm, options.gradient_clip),
                                      .momentum = options.momentum});
     return total.item<double>();

@@ -42,6 +42,14 @@ export const adamW = {
 	beta2: fraction.default(0.95),
 	epsilon: float32Number.positive().default(1e-8),
 	weightDecay: float32Number.nonnegative().default(0.01),
+	/**
+	 * How matrices other than embedding and head are updated; all else is by AdamW. `muon` (Jordan et al. 2024) makes the
+	 * update orthogonal, scaled to the size of AdamW's (Liu et al. 2025), so that one learning rate serves both. It needs
+	 * float32 parameters.
+	 */
+	matrixUpdate: z.enum(['adamw', 'muon']).default('adamw'),
+	/** Of Muon's one moment. */
+	muonMomentum: fraction.default(0.95),
 	/** Largest gradient norm; 0 does not clip. */
 	gradientClip: float32Number.nonnegative().default(1),
 	/** Whose norm that is: of all gradients together, or of each parameter's alone. */
@@ -122,12 +130,13 @@ export function nativeLossOptions(options: z.output<typeof LossOptions>): Native
 
 export function nativeStepOptions(options: z.output<typeof StepOptions>): NativeStepOptions {
 	const { objective, step, steps = step, learningRate, beta1, beta2, epsilon, weightDecay } = options;
+	const { matrixUpdate, muonMomentum } = options;
 	const { gradientClip, clipBy, updateInBackward, shards } = options;
 	const losses = nativeLossOptions(options);
 	return {
 		...losses,
 		withInterference: options.interference && losses.latentWeight > 0 && losses.nextTokenWeight > 0,
-		optimizer: { learningRate, beta1, beta2, epsilon, weightDecay },
+		optimizer: { learningRate, beta1, beta2, epsilon, weightDecay, matrixUpdate, muonMomentum },
 		gradientClip,
 		clipBy,
 		updateInBackward,

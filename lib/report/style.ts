@@ -113,5 +113,12 @@ main>section{margin-top:28px}
 details::details-content{content-visibility:visible;block-size:auto;display:block}
 tr,.figures,h2,h3{break-inside:avoid}h2,h3,.caption,.group{break-after:avoid}
 th:first-child,.group span{position:static}
+table{font-size:7pt}
+th,td{padding:3px 0 3px 5px}thead th{font-size:6.5pt}
+th:first-child{min-width:0}
+td.n{white-space:normal}td.n data,td.n strong{white-space:nowrap}
+td .text{min-width:0}
+td .interval{display:block}
+tbody th:first-child:has(code),td:has(code){white-space:normal;overflow-wrap:anywhere}
 }
 `;

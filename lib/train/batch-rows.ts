@@ -14,8 +14,8 @@ export interface BatchRows {
 	readonly window: number;
 }
 
-// Days differ from record to record; records with fewer tokens a day have more of them, and more rows.
-const tokensPerDay = 20;
+/** Ours. Days differ from record to record; records with fewer tokens a day have more of them, and more rows. */
+export const tokensPerDay = 20;
 
 /**
  * How large a full batch is, from the budgets alone. The future is taken to fill its budget at every cut: real batches

@@ -1,4 +1,4 @@
-import type { LossOptions } from '../model/step-options.js';
+import type { LossOptions, StepOptions } from '../model/step-options.js';
 import type { NativePredictorOptions } from '../native.js';
 import type { SamplerOptions } from '../sample/sampler.js';
 import type { TrainConfig } from './train-config.js';
@@ -10,6 +10,12 @@ export function lossOptionsAt(
 	{ collapse }: { readonly collapse: boolean },
 ): LossOptions {
 	return { objective, step, steps, seed, collapseMonitors: collapse };
+}
+
+/** How a run's updates are made, but for the learning rate, which a schedule gives. */
+export function updateOptions(optimizer: TrainConfig['optimizer']): Omit<StepOptions, 'learningRate'> {
+	const { learningRate: _rate, warmupFraction: _warmup, finalFraction: _final, ...update } = optimizer;
+	return update;
 }
 
 /** The predictor of a run, its defaults worked out for the model's size. */

@@ -2,7 +2,8 @@ import { parseConfig } from '../config.js';
 import { type Gpu, gpuShare, gpus } from './devices.js';
 import { machineMemory, type Saving, whatWouldFit } from './fit.js';
 import { type MemoryPlan, planMemory } from './memory-plan.js';
-import { flopsPerStep, measureFlops } from './time-plan.js';
+import { measureSecondsPerStep } from './step-probe.js';
+import { flopsPerStep } from './time-plan.js';
 import { TrainConfig, type TrainConfigInput } from './train-config.js';
 
 /** What a training run would take. */
@@ -26,8 +27,8 @@ export interface TrainingPlan {
 }
 
 /**
- * Memory by kind and time of a step of a training run, before anything is allocated. On the CPU the time comes from what a
- * small model does on this machine now; on GPUs it is reckoned from 40 % of the vendor's figure.
+ * Memory by kind and time of a step of a training run, before anything is allocated. On the CPU the time comes from steps of
+ * a part of the model on this machine now; on GPUs it is reckoned from 40 % of the vendor's figure.
  *
  * @param vocabSize - Rows of the embedding.
  * @throws {ConfigError}
@@ -44,7 +45,6 @@ export async function planTraining(
 	const available = device === 'cpu' ? machineMemory() : gpus[device].memory;
 	const fits = memory.peak <= available;
 	const flops = flopsPerStep(config, vocabSize);
-	const rate = device === 'cpu' ? await measureFlops(config) : gpus[device].flops * gpuShare;
 	return {
 		device,
 		devices,
@@ -54,7 +54,8 @@ export async function planTraining(
 		fits,
 		saving: fits || device !== 'cpu' ? null : (whatWouldFit(config, vocabSize, available) ?? null),
 		flopsPerStep: flops,
-		secondsPerStep: flops / rate,
+		secondsPerStep:
+			device === 'cpu' ? await measureSecondsPerStep(config, vocabSize) : flops / (gpus[device].flops * gpuShare),
 		tokensPerUpdate: config.tokensPerStep * config.microBatches * devices,
 		config,
 	};

@@ -1,4 +1,3 @@
-import { WorldModel } from '../model/world-model.js';
 import { batchRows } from './batch-rows.js';
 import { predictorOptions } from './loss-options.js';
 import type { TrainConfig } from './train-config.js';
@@ -28,38 +27,4 @@ export function flopsPerStep(config: TrainConfig, vocabSize: number): number {
 	const { width } = predictorOptions(config);
 	const predictor = 3 * 2 * predicted * 2 * width * hiddenSize;
 	return config.microBatches * (forward + backward + again + head + target + predictor);
-}
-
-/**
- * Multiplications and additions a second of a small model's forward pass on this machine: what a step is reckoned with.
- * Takes about a second and 100 MB.
- */
-export async function measureFlops({ computeDtype, threads, model }: TrainConfig): Promise<number> {
-	const hiddenSize = Math.min(1024, model.hiddenSize);
-	const intermediateSize = 3 * hiddenSize;
-	const shape = { ...model, hiddenSize, intermediateSize, numHiddenLayers: 1 };
-	const rows = 512;
-	const queries = shape.numAttentionHeads * shape.headDim;
-	const size =
-		hiddenSize * (2 * queries + 2 * shape.numKeyValueHeads * shape.headDim) + 3 * hiddenSize * intermediateSize;
-	await using probe = new WorldModel({
-		shape,
-		vocabSize: 64,
-		computeDtype,
-		parameterDtype: computeDtype,
-		threads,
-	});
-	const batch = {
-		tokens: Int32Array.from({ length: rows }, (_, i) => i % 64),
-		cuSeqlens: Int32Array.of(0, rows),
-		positionIds: Int32Array.from({ length: rows }, (_, i) => i),
-	};
-	let best = Infinity;
-	const started = performance.now();
-	for (let round = 0; round < 3 || performance.now() - started < 500; round++) {
-		const before = performance.now();
-		await probe.embed(batch);
-		best = Math.min(best, performance.now() - before);
-	}
-	return (2 * size * rows + 2 * queries * rows * rows) / (best / 1000);
 }

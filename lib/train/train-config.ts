@@ -76,6 +76,10 @@ export const TrainConfig = options
 		path: ['parameterDtype'],
 		message: 'must be float32 with LoRA, whose adapters are small, but is bfloat16',
 	})
+	.refine(({ parameterDtype, optimizer }) => parameterDtype === 'float32' || optimizer.matrixUpdate === 'adamw', {
+		path: ['optimizer', 'matrixUpdate'],
+		message: 'must be "adamw" with bfloat16 parameters, whose rounding Muon does not know',
+	})
 	.refine(({ optimizer, microBatches }) => !optimizer.updateInBackward || microBatches === 1, {
 		path: ['optimizer', 'updateInBackward'],
 		message: 'must be off with more than one of microBatches, whose gradients are added up first',

@@ -14,7 +14,7 @@ import { initialModel, planRun, type RunModelOptions } from './initial-model.js'
 import { Instruments } from './instruments/instruments.js';
 import type { InstrumentMetrics } from './instruments/metrics.js';
 import { isReadingDue, readingTokens } from './instruments/options.js';
-import { lossOptionsAt, samplerOptions } from './loss-options.js';
+import { lossOptionsAt, samplerOptions, updateOptions } from './loss-options.js';
 import type { StepMetrics, TuningMetrics } from './metrics.js';
 import { requireSameData } from './open-model.js';
 import { updatesOf } from './run-config.js';
@@ -305,7 +305,6 @@ export class Trainer {
 		const learningRate = learningRateAt(step, config.steps, config.optimizer);
 		const { latent } = config.objective;
 		const { momentum } = weightsAt(config.objective, step, config.steps);
-		const { beta1, beta2, epsilon, weightDecay, gradientClip, clipBy, updateInBackward } = config.optimizer;
 		const started = performance.now();
 		const result = await this.model.step(
 			this.#share.partsOf(batches),
@@ -315,14 +314,8 @@ export class Trainer {
 					collapse: step === config.steps || isDue(step, config.collapseEvery, this.steps),
 				}),
 				interference: latent !== null && latent.interferenceEvery > 0 && step % latent.interferenceEvery === 0,
+				...updateOptions(config.optimizer),
 				learningRate,
-				beta1,
-				beta2,
-				epsilon,
-				weightDecay,
-				gradientClip,
-				clipBy,
-				updateInBackward,
 				shards: this.#share.shards,
 			},
 			signal,

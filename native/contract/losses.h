@@ -84,19 +84,29 @@ struct Fields<LossOptions> {
       field("with_interference", &LossOptions::with_interference));
 };
 
-struct AdamWOptions {
+/// How matrices other than the embedding are updated; everything else is by AdamW.
+enum class MatrixUpdate { kAdamW, kMuon };
+template <>
+struct Names<MatrixUpdate> {
+  static constexpr Named<MatrixUpdate> table[] = {{"adamw", MatrixUpdate::kAdamW}, {"muon", MatrixUpdate::kMuon}};
+};
+
+struct OptimizerOptions {
   double learning_rate = 0.0;
   double beta1 = 0.9;
   double beta2 = 0.95;
   double epsilon = 1e-8;
   double weight_decay = 0.01;
+  MatrixUpdate matrix_update = MatrixUpdate::kAdamW;
+  double muon_momentum = 0.95;
 };
 template <>
-struct Fields<AdamWOptions> {
-  static constexpr auto list =
-      std::tuple(field("learning_rate", &AdamWOptions::learning_rate), field("beta1", &AdamWOptions::beta1),
-                 field("beta2", &AdamWOptions::beta2), field("epsilon", &AdamWOptions::epsilon),
-                 field("weight_decay", &AdamWOptions::weight_decay));
+struct Fields<OptimizerOptions> {
+  static constexpr auto list = std::tuple(
+      field("learning_rate", &OptimizerOptions::learning_rate), field("beta1", &OptimizerOptions::beta1),
+      field("beta2", &OptimizerOptions::beta2), field("epsilon", &OptimizerOptions::epsilon),
+      field("weight_decay", &OptimizerOptions::weight_decay), field("matrix_update", &OptimizerOptions::matrix_update),
+      field("muon_momentum", &OptimizerOptions::muon_momentum));
 };
 
 /// What is not to be longer than the limit of clipping.
@@ -110,7 +120,7 @@ struct Names<ClipBy> {
 };
 
 struct StepOptions : LossOptions {
-  AdamWOptions optimizer;
+  OptimizerOptions optimizer;
   double gradient_clip = 1.0;  ///< largest norm; 0 does not clip
   ClipBy clip_by = ClipBy::kGlobal;
   /// Updates each parameter as soon as the backward pass has its gradient: the gradients never exist together. Needs

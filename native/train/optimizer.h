@@ -13,7 +13,7 @@ namespace ehrjepa::train {
 
 /// What one update is made with.
 struct UpdateOptions {
-  AdamWOptions adamw;
+  OptimizerOptions optimizer;
   double gradient_scale = 1.0;                    ///< what clipping by the global norm makes of the gradients
   double parameter_clip = 0.0;                    ///< largest norm of the gradient of each parameter; 0 does not clip
   std::optional<double> momentum = std::nullopt;  ///< EMA decay of the target encoder; absent: it stays as it is
@@ -24,11 +24,17 @@ struct UpdateOptions {
 /// AdamW (Loshchilov & Hutter 2019) with two decay groups: matrices and embeddings decay, norms and biases do not. The
 /// target encoder follows in the same pass over memory. Moments have the parameter's dtype. A parameter without a
 /// gradient (the predictor in an SFT-only step) is left alone, its step count too; its target still follows.
-class AdamW {
+///
+/// With `MatrixUpdate::kMuon` the matrices but for embedding and head are updated by Muon, whose moment is `exp_avg`;
+/// their `exp_avg_sq` then stays as it is.
+class Optimizer {
  public:
   /// @param targets  the target encoder's, under the names of the parameters that they follow.
-  explicit AdamW(const std::vector<model::NamedTensor>& parameters,
-                 const std::vector<model::NamedTensor>& targets = {});
+  explicit Optimizer(const std::vector<model::NamedTensor>& parameters,
+                     const std::vector<model::NamedTensor>& targets = {});
+
+  /// Asked before a step begins. @throws Error  when Muon is to update a matrix that is not float32.
+  void require(const OptimizerOptions& options) const;
 
   /// @param gradients  one per parameter, undefined where there is none.
   void step(const std::vector<at::Tensor>& gradients, const UpdateOptions& options);
@@ -46,6 +52,7 @@ class AdamW {
     at::Tensor steps;   ///< () float32
     at::Tensor target;  ///< undefined: the target encoder has none
     bool decays;
+    bool is_matrix;  ///< between features: what Muon is for
   };
   std::vector<std::string> names_;
   std::vector<Slot> slots_;

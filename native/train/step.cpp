@@ -81,7 +81,7 @@ void check_shards(std::size_t batches, const UpdateShare& share) {
 /// What the optimiser makes an update with, but for clipping by the global norm.
 UpdateOptions update_options(const StepOptions& options) {
   const bool with_target = options.latent_weight > 0.0 && options.latent.target == TargetKind::kEma;
-  return {.adamw = options.optimizer,
+  return {.optimizer = options.optimizer,
           .parameter_clip = options.clip_by == ClipBy::kParameter ? options.gradient_clip : 0.0,
           .momentum = with_target ? std::optional(options.momentum) : std::nullopt,
           .seed = options.seed,
@@ -162,6 +162,7 @@ StepResult step(WorldModel& model, std::span<const WorldModelBatch> batches, con
                 const std::atomic<bool>& cancelled, distributed::Group* group) {
   const UpdateShare share{options.shards, group};
   TrainingState& training = model.training();
+  training.optimizer.require(options.optimizer);
   if (options.restart_target) training.target_encoder.restart_from(model.encoder());
 
   if (options.update_in_backward) return step_in_backward(model, batches, options, share, cancelled);

@@ -44,8 +44,8 @@ class Hooks {
 
 }  // namespace
 
-double update_in_backward(const at::Tensor& loss, const std::vector<model::NamedTensor>& parameters, AdamW& optimizer,
-                          const UpdateOptions& options) {
+double update_in_backward(const at::Tensor& loss, const std::vector<model::NamedTensor>& parameters,
+                          Optimizer& optimizer, const UpdateOptions& options) {
   double squares = 0.0;
   std::vector<bool> updated(parameters.size(), false);
   const Hooks hooks(parameters);

@@ -13,7 +13,7 @@ namespace ehrjepa::train {
 /// @param parameters  leaves, in the order of the optimiser.
 /// @return global L2 norm of the gradients, before clipping.
 /// @throws Error for a gradient that is not finite: the parameters before it have been updated by then.
-double update_in_backward(const at::Tensor& loss, const std::vector<model::NamedTensor>& parameters, AdamW& optimizer,
-                          const UpdateOptions& options);
+double update_in_backward(const at::Tensor& loss, const std::vector<model::NamedTensor>& parameters,
+                          Optimizer& optimizer, const UpdateOptions& options);
 
 }  // namespace ehrjepa::train

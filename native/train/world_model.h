@@ -20,7 +20,7 @@ struct TrainingState {
   model::TargetEncoder target_encoder;     ///< starts as a copy of the encoder
   std::vector<io::NamedTensor> trainable;  ///< of the encoder, then of the predictor
   std::size_t trainable_of_encoder;        ///< how many of them are the encoder's
-  AdamW optimizer;
+  Optimizer optimizer;
 };
 
 /// Encoder f, target encoder f', predictor g and the optimiser's moments: everything that training changes.

@@ -16,6 +16,7 @@
 #include "objective/latent.h"
 #include "objective/next_token.h"
 #include "solve/logistic.h"
+#include "train/muon.h"
 #include "train/step.h"
 
 namespace {
@@ -195,20 +196,21 @@ TEST("step: a cancelled step and one with a loss that is not finite change nothi
 TEST("optimizer: matrices decay, norms and biases do not") {
   const at::Tensor matrix = at::ones({2, 2});
   const at::Tensor norm = at::ones({2});
-  train::AdamW optimizer({{"matrix", matrix}, {"norm", norm}});
-  optimizer.step({at::zeros({2, 2}), at::zeros({2})}, {.adamw = {.learning_rate = 0.1, .weight_decay = 0.5}});
+  train::Optimizer optimizer({{"matrix", matrix}, {"norm", norm}});
+  optimizer.step({at::zeros({2, 2}), at::zeros({2})}, {.optimizer = {.learning_rate = 0.1, .weight_decay = 0.5}});
   EXPECT_CLOSE(matrix[0][0].item<double>(), 1 - 0.1 * 0.5, 1e-6);
   EXPECT_CLOSE(norm[0].item<double>(), 1.0, 0);
 }
 
 TEST("optimizer: two steps of AdamW by hand, and clipping by the global norm") {
   const at::Tensor parameter = at::full({1}, 2.0);
-  train::AdamW optimizer({{"p", parameter}});
-  const AdamWOptions options{.learning_rate = 0.01, .beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .weight_decay = 0.0};
+  train::Optimizer optimizer({{"p", parameter}});
+  const OptimizerOptions options{
+      .learning_rate = 0.01, .beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .weight_decay = 0.0};
   double p = 2.0, m = 0, v = 0;
   for (int step = 1; step <= 2; ++step) {
     const double g = 3.0 * step;
-    optimizer.step({at::full({1}, g)}, {.adamw = options});
+    optimizer.step({at::full({1}, g)}, {.optimizer = options});
     m = 0.9 * m + 0.1 * g;
     v = 0.95 * v + 0.05 * g * g;
     p -= 0.01 * (m / (1 - std::pow(0.9, step))) / (std::sqrt(v / (1 - std::pow(0.95, step))) + 1e-8);
@@ -218,6 +220,65 @@ TEST("optimizer: two steps of AdamW by hand, and clipping by the global norm") {
   EXPECT_CLOSE(train::clip_scale(5.0, 1.0), 0.2, 0);
   EXPECT_CLOSE(train::clip_scale(0.5, 1.0), 1.0, 0);
   EXPECT_CLOSE(train::clip_scale(5.0, 0.0), 1.0, 0);
+}
+
+TEST(
+    "muon: orthogonalised has singular values near 1, for wide, tall and square matrices, and keeps their directions") {
+  for (const auto& shape : {std::array<std::int64_t, 2>{16, 48}, {48, 16}, {32, 32}}) {
+    at::manual_seed(3);
+    // Well-conditioned: five steps lift singular values from about 0.02 of the norm.
+    const at::Tensor basis = std::get<0>(at::linalg_qr(at::randn({shape[0], std::min(shape[0], shape[1])}), "reduced"));
+    const at::Tensor other = std::get<0>(at::linalg_qr(at::randn({shape[1], std::min(shape[0], shape[1])}), "reduced"));
+    const at::Tensor sizes = at::linspace(0.2, 3.0, basis.size(1));
+    const at::Tensor matrix = (basis * sizes).matmul(other.t());
+    const at::Tensor result = train::orthogonalised(matrix);
+    const at::Tensor values = at::linalg_svdvals(result);
+    EXPECT(values.min().item<double>() > 0.65 && values.max().item<double>() < 1.25);
+    // The same singular vectors: the result is diagonal between them.
+    const at::Tensor between = basis.t().matmul(result).matmul(other);
+    EXPECT_CLOSE((between - at::diag(between.diagonal())).abs().max().item<double>(), 0.0, 1e-5);
+  }
+  EXPECT(train::orthogonalised(at::zeros({4, 6})).equal(at::zeros({4, 6})));
+}
+
+TEST("muon: matrices alone are updated by it, with the size of an AdamW step; the rest and the target as by AdamW") {
+  at::manual_seed(4);
+  const std::vector<std::string> names{"model.layers.0.mlp.up_proj", "model.embed_tokens", "lm_head", "norm",
+                                       "mask_token"};
+  std::vector<at::Tensor> values{at::randn({24, 8}), at::randn({24, 8}), at::randn({24, 8}), at::randn({8}),
+                                 at::randn({1, 8})};
+  std::vector<io::NamedTensor> by_muon, by_adamw;
+  std::vector<at::Tensor> gradients;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    by_muon.push_back({names[i], values[i].clone()});
+    by_adamw.push_back({names[i], values[i].clone()});
+    gradients.push_back(at::randn_like(values[i]));
+  }
+  const at::Tensor target = values[0].clone();
+  train::Optimizer muon(by_muon, {{names[0], target}}), adamw(by_adamw);
+  OptimizerOptions options{.learning_rate = 0.01, .weight_decay = 0.1};
+  adamw.step(gradients, {.optimizer = options});
+  options.matrix_update = MatrixUpdate::kMuon;
+  muon.step(gradients, {.optimizer = options, .momentum = 0.9});
+  for (std::size_t i = 1; i < names.size(); ++i) EXPECT(by_muon[i].tensor.equal(by_adamw[i].tensor));
+  // By hand: the first moment is (1 - mu) g, and what is orthogonalised points along g.
+  const at::Tensor expected =
+      values[0] * (1 - 0.01 * 0.1) - train::orthogonalised(gradients[0]) * (0.01 * 0.2 * std::sqrt(24.0));
+  EXPECT_CLOSE((by_muon[0].tensor - expected).abs().max().item<double>(), 0.0, 1e-6);
+  EXPECT_CLOSE((target - (0.9 * values[0] + 0.1 * by_muon[0].tensor)).abs().max().item<double>(), 0.0, 1e-6);
+  const double step = (by_muon[0].tensor - values[0] * (1 - 0.001)).square().mean().sqrt().item<double>();
+  EXPECT(step > 0.1 * 0.01 && step < 0.4 * 0.01);
+  // A second step uses the moment: gradients of 0 move on.
+  const at::Tensor before = by_muon[0].tensor.clone();
+  muon.step({at::zeros({24, 8}), {}, {}, {}, {}}, {.optimizer = options});
+  EXPECT(!by_muon[0].tensor.equal(before * (1 - 0.001)));
+}
+
+TEST("muon: a matrix that is not float32 is refused before a step begins") {
+  const train::Optimizer optimizer({{"matrix", at::ones({4, 4}, at::kBFloat16)}});
+  EXPECT_THROWS(optimizer.require({.learning_rate = 0.1, .matrix_update = MatrixUpdate::kMuon}),
+                "[optimizer] matrixUpdate muon needs float32 parameters but matrix is bfloat16; use adamw");
+  optimizer.require({.learning_rate = 0.1});
 }
 
 TEST("random: known words of Philox4x32-10, uniform mean, normal moments") {

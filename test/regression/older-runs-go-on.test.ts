@@ -62,6 +62,7 @@ const trainOf = (json: Json) => ((json.run as Json | undefined) ?? json).train a
 const later = [
 	...['activationCheckpointing', 'parameterDtype', 'computeDtype', 'checkpointCopy', 'keepCheckpointEvery'],
 	...['microBatches', 'trainable', 'initialWeights', 'optimizer.updateInBackward', 'optimizer.clipBy'],
+	...['optimizer.matrixUpdate', 'optimizer.muonMomentum'],
 	'instruments',
 	...['objective.latent.cuts', 'objective.latent.antiCollapse', 'objective.latent.interferenceEvery'],
 ];

@@ -110,6 +110,6 @@ function text({ memory, device, devices, basis, available, fits, saving, ...plan
 		`${'peak'.padEnd(30)} ${gib(memory.peak).padStart(10)}  (not the sum: not all are largest at once)`,
 		`${where} has ${gib(available)}: the run ${fits ? 'fits' : 'does not fit'}`,
 		...advice,
-		`a step is ${(plan.flopsPerStep / 1e12).toPrecision(3)} TFLOP: about ${seconds.toPrecision(2)} s, ${Math.round(plan.tokensPerUpdate / seconds).toLocaleString('en-US')} tokens/s`,
+		`a step is ${(plan.flopsPerStep / 1e12).toPrecision(3)} TFLOP: about ${Number(seconds.toPrecision(2))} s, ${Math.round(plan.tokensPerUpdate / seconds).toLocaleString('en-US')} tokens/s`,
 	].join('\n');
 }

@@ -3,12 +3,21 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { main } from '../../../lib/cli/main.js';
-import { modelSizes, openTokenStore, planTraining, prepareStore, simulateCohort, Trainer } from '../../../lib/index.js';
+import {
+	modelSizes,
+	objectivePresets,
+	openTokenStore,
+	planTraining,
+	prepareStore,
+	simulateCohort,
+	Trainer,
+} from '../../../lib/index.js';
 import { requireMemory, whatWouldFit } from '../../../lib/train/fit.js';
 import { planMemory } from '../../../lib/train/memory-plan.js';
 import { presetConfig, trainPresets } from '../../../lib/train/presets.js';
 import { TrainConfig, type TrainConfigInput } from '../../../lib/train/train-config.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
+import { tinyModel } from '../../fixtures/tiny-model.js';
 
 /** A command in this process. */
 async function runCli(t: Test, ...args: string[]) {
@@ -135,4 +144,27 @@ t.test('GPUs: analytic, and more of them share moments, EMA and gradients', asyn
 	t.equal(eight.memory.moments, one.memory.moments / 8);
 	t.ok(eight.memory.peak < one.memory.peak);
 	t.equal(eight.tokensPerUpdate, 8 * one.tokensPerUpdate);
+});
+
+t.test('the time of every kind of run is measured on a part of it', async (t) => {
+	const tiny: TrainConfigInput = { model: { ...tinyModel, numHiddenLayers: 2 }, tokensPerStep: 256, threads: 1 };
+	const runs: readonly TrainConfigInput[] = [
+		...Object.values(objectivePresets).map((objective) => ({ ...tiny, objective })),
+		{ ...tiny, trainable: { kind: 'lora', rank: 2 } },
+		{ ...tiny, trainable: { kind: 'full', freeze: ['model.embed_tokens.*', 'model.layers.0.*'] } },
+		{ ...tiny, microBatches: 2, activationCheckpointing: 'selective' },
+		{ ...tiny, parameterDtype: 'bfloat16', optimizer: { clipBy: 'parameter', updateInBackward: true } },
+	];
+	for (const config of runs) {
+		const { secondsPerStep } = await planTraining(config, 100);
+		t.ok(secondsPerStep > 0 && Number.isFinite(secondsPerStep), JSON.stringify(config));
+	}
+	// Only what is larger than a few seconds is scaled: the part then has fewer layers, and what is frozen outside it is no matter.
+	const wide = { ...tinyModel, hiddenSize: 512, intermediateSize: 2048, numHiddenLayers: 64 };
+	const freeze = ['model.layers.63.*'];
+	const { secondsPerStep } = await planTraining(
+		{ ...tiny, model: wide, tokensPerStep: 2048, trainable: { kind: 'full', freeze } },
+		50_000,
+	);
+	t.ok(secondsPerStep > 1);
 });
