@@ -1,6 +1,5 @@
 import type { LongOperation } from '../types.js';
 import { ProgressLine } from './progress-line.js';
-import { isSilentRank } from './rank-output.js';
 
 /** What a command runs with: its abort signal, progress on stderr, and its result on stdout. */
 export interface CommandContext {
@@ -13,10 +12,13 @@ export interface CommandContext {
 	say(text: string): void;
 }
 
-/** Runs a command with Ctrl-C as abort: the first asks it to stop at a safe point, the second ends the process. */
-export async function withContext(json: boolean, run: (context: CommandContext) => Promise<void>): Promise<void> {
+/** Runs a command with Ctrl-C as abort: the first asks it to stop at a safe point, the second ends the process. @param options.silent - Prints nothing. */
+export async function withContext(
+	json: boolean,
+	run: (context: CommandContext) => Promise<void>,
+	{ silent = false }: { readonly silent?: boolean } = {},
+): Promise<void> {
 	const controller = new AbortController();
-	const silent = isSilentRank();
 	const progress = new ProgressLine();
 	const interrupt = () => {
 		if (controller.signal.aborted) process.exit(130);

@@ -88,7 +88,9 @@ export async function main(argv: readonly string[]): Promise<number> {
 		}
 		const error = systemError(thrown);
 		if (isToldByAnother(error)) return exitCodeOf(error);
-		printError(error, json, flagsOf(argv));
+		// Rank 0 alone prints results, errors among them.
+		const silent = argv[0] === 'train' && isSilentRank();
+		printError(error, json && !silent, flagsOf(argv));
 		return exitCodeOf(error);
 	}
 }
@@ -126,7 +128,7 @@ function flagsOf(argv: readonly string[]): string[] {
 }
 
 function printError(error: unknown, json: boolean, flags: readonly string[]): void {
-	if (json && !isSilentRank()) {
+	if (json) {
 		const { code = 'INTERNAL', message = String(error) } = error as { code?: string; message?: string };
 		process.stdout.write(`${JSON.stringify({ error: { code, message: withFlags(message, flags) } })}\n`);
 	}

@@ -20,5 +20,7 @@ const common = [
  */
 export function isToldByAnother(error: unknown): boolean {
 	if (!(error instanceof RankError) || !common.some((form) => form.test(error.message))) return false;
+	// Of this rank itself, whatever it found out.
+	if (error.message.startsWith(`[ranks] rank ${ownRank()} (`)) return false;
 	return ownRank() !== (error.message.startsWith('[ranks] rank 0 (') ? 1 : 0);
 }

@@ -34,6 +34,8 @@ export async function withGroup(
 	try {
 		await run(group);
 	} catch (cause) {
+		// All ranks of a launcher get its Ctrl-C; one may hear of another's end before.
+		if (context.signal.aborted && cause instanceof RankError) throw new AbortedError('[ranks] aborted', { cause });
 		if (!(cause instanceof RankError)) {
 			const known = cause instanceof EhrJepaError ? cause.message : 'an unexpected error';
 			group?.fail(cause instanceof AbortedError ? 'was stopped' : `failed: ${known}`);

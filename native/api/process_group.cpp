@@ -8,9 +8,15 @@ namespace ehrjepa::api {
 class ProcessGroup::Implementation {
  public:
   Implementation(const GroupOptions& options, const std::atomic<bool>& cancelled) : group(options, cancelled) {}
+  ~Implementation() {
+    group.leave();
+    if (!group.is_quiet()) (void)running.release();
+  }
+  Implementation(const Implementation&) = delete;
+  Implementation& operator=(const Implementation&) = delete;
 
-  // Threads of c10d and of the watch use libtorch as long as the group lives.
-  RunningCall running;
+  // Threads of c10d and of the watch use libtorch as long as the group lives, and those that wait in vain to the end.
+  std::unique_ptr<RunningCall> running = std::make_unique<RunningCall>();
   distributed::Group group;
 };
 

@@ -88,13 +88,21 @@ Group::Group(const GroupOptions& options, const std::atomic<bool>& cancelled)
     : options_(options), store_(open_store(options)) {
   const std::vector<Card> cards = call_roll(*store_, options_, cancelled);
   watch_ = Watch::start(options_, connect_again(options_), cards);
-  connect(cards, cancelled);
+  try {
+    connect(cards, cancelled);
+  } catch (...) {
+    watch_->leave();
+    throw;
+  }
 }
 
 Group::~Group() { leave(); }
 
 void Group::leave() {
-  watch_->leave();
+  const bool ended = watch_->leave();
+  if (left_) return;
+  left_ = true;
+  quiet_ = ended && !broken_;
   // What is still on its way belongs to gloo's threads, which an end of the group would wait for.
   if (broken_) (void)backend_.release();
   backend_.reset();
@@ -182,13 +190,13 @@ at::Tensor Group::gather(const at::Tensor& own, const std::atomic<bool>& cancell
   const at::NoGradGuard no_grad;
   std::vector<std::int64_t> sizes = own.sizes().vec();
   sizes.insert(sizes.begin(), size());
-  at::Tensor input = own.contiguous();
-  at::Tensor output = at::empty(sizes, own.options());
-  if (own.numel() == 0) return output;
+  at::Tensor input = own.contiguous().flatten();
+  at::Tensor output = at::empty({size() * own.numel()}, own.options());
+  if (own.numel() == 0) return output.view(sizes);
   c10d::AllgatherOptions options;
   options.timeout = milliseconds(options_.collective_timeout) + 60s;
   run([&] { return backend_->_allgather_base(output, input, options); }, cancelled);
-  return output;
+  return output.view(sizes);
 }
 
 at::Tensor Group::gather_rows(const at::Tensor& own, const std::atomic<bool>& cancelled) {

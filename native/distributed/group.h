@@ -47,6 +47,8 @@ class Group {
   void fail(const std::string& message) { watch_->fail("[ranks] " + watch_->own_name() + " " + message); }
   /// Says that this rank needs the others no more. Safe to call twice.
   void leave();
+  /// After that: whether no thread is left that waits for another rank, and with it uses libtorch.
+  bool is_quiet() const { return quiet_; }
 
  private:
   using Start = std::function<c10::intrusive_ptr<c10d::Work>()>;
@@ -60,7 +62,7 @@ class Group {
   c10::intrusive_ptr<c10d::Store> store_;
   std::shared_ptr<Watch> watch_;
   c10::intrusive_ptr<c10d::Backend> backend_;
-  bool broken_ = false;
+  bool broken_ = false, left_ = false, quiet_ = false;
 };
 
 }  // namespace ehrjepa::distributed

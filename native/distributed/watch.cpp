@@ -17,6 +17,7 @@ using namespace std::chrono_literals;
 constexpr auto kBeat = 500ms;
 // How long who serves the store waits for ranks that have not said that they leave.
 constexpr auto kFarewell = 10s;
+constexpr auto kFarewellAfterFailure = 3s;
 
 /// Whether a process of this machine has ended, waited for by its parent or not.
 bool has_ended(std::int64_t process) {
@@ -81,12 +82,12 @@ std::string Watch::behind() const {
   return listed(names);
 }
 
-void Watch::leave() {
+bool Watch::leave() {
   std::unique_lock lock(mutex_);
-  if (!leaving_) patience_ = Clock::now() + kFarewell;
+  if (!leaving_) patience_ = Clock::now() + (failure_ || own_failure_ ? kFarewellAfterFailure : kFarewell);
   leaving_ = true;
   wake_.notify_all();
-  wake_.wait_for(lock, options_.serves_store ? kFarewell + 2s : 2s, [this] { return ended_; });
+  return wake_.wait_for(lock, options_.serves_store ? kFarewell + 2s : 2s, [this] { return ended_; });
 }
 
 void Watch::run() {

@@ -36,7 +36,8 @@ class Watch : public std::enable_shared_from_this<Watch> {
   /// Ranks that have not come to this rank's newest collective.
   std::string behind() const;
   /// Says that this rank leaves, and ends the thread. Who serves the store waits some seconds for the others.
-  void leave();
+  /// @return whether the thread has ended.
+  bool leave();
 
  private:
   using Clock = std::chrono::steady_clock;

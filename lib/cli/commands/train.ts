@@ -13,8 +13,9 @@ import type { StepMetrics } from '../../train/metrics.js';
 import { presetConfig, type TrainPreset } from '../../train/presets.js';
 import { TrainConfig, type TrainConfigInput } from '../../train/train-config.js';
 import { Trainer } from '../../train/trainer.js';
-import { withContext } from '../context.js';
+import { type CommandContext, withContext } from '../context.js';
 import { deviceOf, deviceOption } from '../device-option.js';
+import { isSilentRank } from '../rank-output.js';
 import { applySettings, configFile } from '../settings.js';
 import { withTrainingOptions } from '../training-options.js';
 import { groupOptions, withGroup } from '../with-group.js';
@@ -51,7 +52,7 @@ export const builder = (yargs: Argv) =>
 		.example('$0 train store runs/both --resume --steps 800', 'Extend a run; docs/training.md says with what schedule');
 
 export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>): Promise<void> {
-	await withContext(Boolean(args.json), async (context) => {
+	const train = async (context: CommandContext) => {
 		if (
 			args.resume &&
 			(args.preset ?? args.config ?? args.objective ?? args.size ?? args.from ?? args.seed ?? args.set?.[0]) !==
@@ -99,7 +100,8 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 				},
 			);
 		});
-	});
+	};
+	await withContext(Boolean(args.json), train, { silent: isSilentRank() });
 }
 
 /** Whether a launcher has started all ranks again after a failure, and the run had begun: it goes on then. */
