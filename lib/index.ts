@@ -29,6 +29,7 @@ export {
 	type EmbedOptions,
 	embed,
 	readEmbeddings,
+	type StatesDtype,
 	writeEmbeddings,
 } from './evaluate/embeddings.js';
 export { type EvaluateOptions, evaluate } from './evaluate/evaluate.js';
@@ -115,3 +116,4 @@ export type {
 	Timeline,
 	TrainingBatch,
 } from './types.js';
+export { type RunView, type ViewOptions, viewRuns } from './view/view.js';

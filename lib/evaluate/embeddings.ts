@@ -6,9 +6,10 @@ import { copyToParquet, keyValueMetadata, parquetFiles } from '../files/duckdb-f
 import { requirePath } from '../files/path.js';
 import { writeWholeFile } from '../files/whole.js';
 import type { EncoderChoice, Pooling, WorldModel } from '../model/world-model.js';
-import { type ContextCounts, indexBatches, type TimelineStore } from '../sample/index-windows.js';
+import { type ContextCounts, indexBatches, noContexts, type TimelineStore } from '../sample/index-windows.js';
 import { type IndexDate, type LongOperation, splits } from '../types.js';
 import type { FeatureTable } from './features.js';
+import { writeFloat16States } from './float16-file.js';
 import {
 	Float32Precision,
 	finiteNumbers,
@@ -33,7 +34,9 @@ export interface EmbeddedStates extends FeatureTable {
 
 /**
  * Frozen states of patients at index dates: what is known up to and including the prediction time goes through the
- * encoder, and one vector comes out. Index dates without any token (unknown subject) are left out of the table and counted.
+ * encoder, and one vector comes out. Index dates of a patient whose contexts begin alike share one pass of the causal encoder:
+ * each has the state that a pass of its own would give, but for rounding. Index dates without any token (unknown subject) are
+ * left out of the table and counted.
  *
  * @throws {AbortedError} {NativeError}
  */
@@ -46,69 +49,91 @@ export async function embed(
 	const columns = model.hiddenSize;
 	const states = new Float32Array(indexDates.length * columns);
 	const filled = new Uint8Array(indexDates.length);
-	const counts: ContextCounts = { withoutTokens: 0, withLaterRuns: 0, laterRuns: 0 };
+	const counts = noContexts();
 	let done = 0;
 	const batches = indexBatches(splits.map(store.split), store.vocabulary, indexDates, {
 		contextTokens: options.contextTokens,
 		tokensPerBatch: options.tokensPerBatch ?? 8192,
 		counts,
 	});
-	for await (const { batch, rows } of batches) {
+	for await (const { batch, ends, rows } of batches) {
 		const values = await model.embed(batch, {
+			ends,
 			...(options.pooling === undefined ? {} : { pooling: options.pooling }),
 			...(options.encoder === undefined ? {} : { encoder: options.encoder }),
 			signal: options.signal,
 		});
-		for (const [i, row] of rows.entries()) {
-			states.set(values.subarray(i * columns, (i + 1) * columns), row * columns);
-			filled[row] = 1;
+		for (const [i, dates] of rows.entries()) {
+			for (const row of dates) {
+				states.set(values.subarray(i * columns, (i + 1) * columns), row * columns);
+				filled[row] = 1;
+			}
+			done += dates.length;
 		}
-		done += rows.length;
 		options.onProgress?.({ stage: 'embed', done, total: indexDates.length, unit: 'index dates' });
 	}
 	const kept = [...indexDates.keys()].filter((row) => filled[row] === 1);
-	const values = new Float32Array(kept.length * columns);
-	for (const [i, row] of kept.entries()) values.set(states.subarray(row * columns, (row + 1) * columns), i * columns);
-	return { values, rows: kept.length, columns, samples: kept.map((row) => indexDates[row]!), counts };
+	for (const [i, row] of kept.entries()) states.copyWithin(i * columns, row * columns, (row + 1) * columns);
+	return {
+		values: states.subarray(0, kept.length * columns),
+		rows: kept.length,
+		columns,
+		samples: kept.map((row) => indexDates[row]!),
+		counts,
+	};
 }
 
+/** What numbers of states are written as: float16 takes half the room and keeps three digits. */
+export const statesDtypes = ['float32', 'float16'] as const;
+export type StatesDtype = (typeof statesDtypes)[number];
+
 /**
- * Writes embeddings as parquet: subject_id BIGINT, prediction_time TIMESTAMP, embedding FLOAT[]; `metadata` goes into the
- * file's key-value pairs.
+ * Writes embeddings as parquet: subject_id BIGINT, prediction_time TIMESTAMP, embedding a list of float32 or float16; `metadata`
+ * goes into the file's key-value pairs.
+ *
+ * @throws {DataError} For a number beyond float16. {OutputError}
  */
 export async function writeEmbeddings(
 	path: string,
 	table: FeatureTable,
 	metadata: Readonly<Record<string, string>>,
+	dtype: StatesDtype = 'float32',
 ): Promise<void> {
 	requirePath('embed', 'path', path);
+	const write = dtype === 'float16' ? writeFloat16States : writeFloat32States;
 	try {
-		await writeWholeFile(path, (temporary) =>
-			withDatabase({ threads: 1 }, async (database) => {
-				await database.run('CREATE TABLE e (subject_id BIGINT, t BIGINT, embedding FLOAT[])');
-				const appender = await database.connection.createAppender('e');
-				for (const [row, { subjectId, predictionTime }] of table.samples.entries()) {
-					const numbers = table.values.subarray(row * table.columns, (row + 1) * table.columns);
-					appender.appendBigInt(subjectId);
-					appender.appendBigInt(predictionTime);
-					finiteNumbers({ scope: 'embed', file: path, row, subjectId }, 'embedding', [...numbers]);
-					appender.appendList(listValue([...numbers]), LIST(FLOAT));
-					appender.endRow();
-				}
-				appender.closeSync();
-				await database.run(
-					copyToParquet('SELECT subject_id, make_timestamp(t) AS prediction_time, embedding FROM e', temporary, [
-						'COMPRESSION zstd',
-						...keyValueMetadata(metadata),
-					]),
-				);
-			}),
-		);
+		await writeWholeFile(path, (temporary) => write(temporary, table, metadata));
 	} catch (cause) {
 		if (cause instanceof DataError && cause.column === undefined)
 			throw new OutputError(`[embed] ${path} could not be written: ${cause.message}`, { cause });
 		throw cause;
 	}
+}
+
+async function writeFloat32States(
+	path: string,
+	table: FeatureTable,
+	metadata: Readonly<Record<string, string>>,
+): Promise<void> {
+	await withDatabase({ threads: 1 }, async (database) => {
+		await database.run('CREATE TABLE e (subject_id BIGINT, t BIGINT, embedding FLOAT[])');
+		const appender = await database.connection.createAppender('e');
+		for (const [row, { subjectId, predictionTime }] of table.samples.entries()) {
+			const numbers = table.values.subarray(row * table.columns, (row + 1) * table.columns);
+			appender.appendBigInt(subjectId);
+			appender.appendBigInt(predictionTime);
+			finiteNumbers({ scope: 'embed', file: path, row, subjectId }, 'embedding', [...numbers]);
+			appender.appendList(listValue([...numbers]), LIST(FLOAT));
+			appender.endRow();
+		}
+		appender.closeSync();
+		await database.run(
+			copyToParquet('SELECT subject_id, make_timestamp(t) AS prediction_time, embedding FROM e', path, [
+				'COMPRESSION zstd',
+				...keyValueMetadata(metadata),
+			]),
+		);
+	});
 }
 
 /**

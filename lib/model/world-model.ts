@@ -240,19 +240,24 @@ export class WorldModel {
 
 	/**
 	 * Frozen states of packed sequences: the hidden state after the final norm, of the newest token or the mean over tokens.
+	 * With `ends` those of prefixes, in one pass: the decoder is causal, so that a prefix has the states it has alone.
 	 *
-	 * @returns (sequences x hiddenSize), row-major.
+	 * @param options.ends - (prefixes,) the row of the pack behind each prefix, which begins where the sequence of its last row
+	 *   does; absent: every sequence whole.
+	 * @returns (sequences or prefixes x hiddenSize), row-major.
+	 * @throws {NativeError} For an end that is no row's.
 	 */
 	embed(
 		batch: PackedBatch,
 		options: {
 			readonly pooling?: Pooling;
 			readonly encoder?: EncoderChoice;
+			readonly ends?: Int32Array | undefined;
 			readonly signal?: AbortSignal | undefined;
 		} = {},
 	): Promise<Float32Array> {
-		const { pooling = 'last', encoder = 'encoder', signal } = options;
-		return this.#call(signal, (job) => this.#engine.embed(job, nativePacked(batch), pooling, encoder));
+		const { pooling = 'last', encoder = 'encoder', ends = batch.cuSeqlens.slice(1), signal } = options;
+		return this.#call(signal, (job) => this.#engine.embed(job, nativePacked(batch), pooling, encoder, ends));
 	}
 
 	/** Parameters in bfloat16 without adapters or stochastic rounding: the model is read, never trained, and has no predictor. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type EmbeddedStates, embed, writeEmbeddings } from '../evaluate/embeddings.js';
+import { type EmbeddedStates, embed, type StatesDtype, writeEmbeddings } from '../evaluate/embeddings.js';
 import { requireSameSource } from '../evaluate/provenance.js';
 import { rollout, rolloutTarget } from '../evaluate/rollout.js';
 import { writeRollout } from '../evaluate/rollout-file.js';
@@ -16,6 +16,8 @@ export interface EmbedRunOptions extends LongOperation {
 	/** `initial` for the encoder that the run started from. */
 	readonly weights?: 'newest' | 'initial' | undefined;
 	readonly pooling: Pooling;
+	/** Of the file of states; absent: float32. */
+	readonly dtype?: StatesDtype | undefined;
 	readonly encoder?: EncoderChoice | undefined;
 	/** Tokens of history; absent: those of training. */
 	readonly contextTokens?: number | undefined;
@@ -90,7 +92,7 @@ export async function embedRun(
 			index_dates_without_tokens: String(withoutTokens),
 			later_runs_left_out: String(laterRuns),
 		};
-		await writeEmbeddings(file, table, metadata);
+		await writeEmbeddings(file, table, metadata, options.dtype);
 		if (options.rollout !== undefined && states !== undefined)
 			await writeRollout(options.rollout, states, {
 				...about,

@@ -141,14 +141,14 @@ Losses Engine::losses(const TrainingBatch& batch, const LossOptions& options, co
   return train::losses(implementation_->model(), implementation_->batch(batch, options), options, cancelled);
 }
 
-std::vector<float> Engine::embed(const PackedBatch& batch, Pooling pooling, EncoderChoice encoder,
-                                 const std::atomic<bool>& cancelled) {
+std::vector<float> Engine::embed(const PackedBatch& batch, const std::vector<std::int32_t>& ends, Pooling pooling,
+                                 EncoderChoice encoder, const std::atomic<bool>& cancelled) {
   train::WorldModel& model = implementation_->model();
   const model::Qwen3Weights& weights =
       encoder == EncoderChoice::kEncoder ? model.encoder() : model.training().target_encoder.weights();
-  const at::Tensor states =
-      infer::embed(weights, model.config(), model.compute_dtype(), implementation_->packed(batch), pooling, cancelled)
-          .contiguous();
+  const at::Tensor states = infer::embed(weights, model.config(), model.compute_dtype(), implementation_->packed(batch),
+                                         ends, pooling, cancelled)
+                                .contiguous();
   return floats("embed", "states", states);
 }
 

@@ -6,10 +6,10 @@
 
 namespace ehrjepa {
 
-/// How the states of a sequence become one.
+/// How the states of a prefix of a sequence become one.
 enum class Pooling {
-  kLast,  ///< state of the newest token of each sequence
-  kMean,  ///< mean over the tokens of each sequence
+  kLast,  ///< state of the newest token of a prefix
+  kMean,  ///< mean over the tokens of a prefix
 };
 template <>
 struct Names<Pooling> {

@@ -2,15 +2,21 @@
 #include <ATen/core/Tensor.h>
 
 #include <atomic>
+#include <cstdint>
+#include <span>
 
 #include "contract/reading.h"
 #include "model/qwen3.h"
 
 namespace ehrjepa::infer {
 
-/// One frozen state per sequence, from the hidden states after the final norm. No gradients.
+/// One frozen state per prefix of a sequence, from the hidden states after the final norm. The decoder is causal: a
+/// prefix has the states that it would have alone, so that one pass serves all prefixes of a sequence. No gradients.
+/// @param ends  (B), the row of the pack behind each prefix; it begins where the sequence of its last row does.
 /// @return (B, D), float32.
+/// @throws Error for an end that is no row's.
 at::Tensor embed(const model::Qwen3Weights& weights, const Qwen3Config& config, at::ScalarType compute_dtype,
-                 const model::PackedTokens& batch, Pooling pooling, const std::atomic<bool>& cancelled);
+                 const model::PackedTokens& batch, std::span<const std::int32_t> ends, Pooling pooling,
+                 const std::atomic<bool>& cancelled);
 
 }  // namespace ehrjepa::infer

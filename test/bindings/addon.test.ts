@@ -21,7 +21,10 @@ t.test('the addon has exactly the functions of its contract', async (t) => {
 		'Engine',
 		'buildInfo',
 		'contract',
+		'fitCox',
+		'fitHazard',
 		'fitLogistic',
+		'fitMultinomial',
 		'fitRidge',
 		'prepareExit',
 		'weightShapes',
@@ -115,7 +118,10 @@ t.test('the border names the argument, the rule and what it found, and knows no 
 	await t.rejects(engine.step(++job, [batch], { ...native, latentWeight: 0, nextTokenWeight: 0 }), {
 		message: /must be above 0 but both are 0/,
 	});
-	t.throws(() => engine.embed(++job, pack, 'max' as never, 'encoder'), /pooling must be one of last, mean/);
+	t.throws(
+		() => engine.embed(++job, pack, 'max' as never, 'encoder', Int32Array.of(1)),
+		/pooling must be one of last, mean/,
+	);
 	await engine.close();
 });
 

@@ -32,6 +32,7 @@ const order = [
 	'pipeline',
 	'study',
 	'report',
+	'view',
 	'cli',
 ];
 

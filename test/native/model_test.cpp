@@ -149,16 +149,32 @@ TEST("target encoder: starts equal, stays where it is, starts again") {
   EXPECT(!target.weights().norm.requires_grad());
 }
 
-TEST("encoder: last and mean pooling, per sequence") {
+TEST("encoder: last and mean pooling of prefixes, each as it would be alone") {
   const Qwen3Config config = small_config();
   const model::Qwen3Weights weights = model::initialise_qwen3(config, 9);
   const model::PackedTokens batch =
       model::packed_tokens(tokens_of(11, 4), std::vector<std::int32_t>{0, 4, 11}, positions_of({4, 7}), 37);
   const at::Tensor hidden = model::qwen3_forward(weights, config, batch, running);
-  const at::Tensor last = infer::embed(weights, config, at::kFloat, batch, Pooling::kLast, running);
-  const at::Tensor mean = infer::embed(weights, config, at::kFloat, batch, Pooling::kMean, running);
-  EXPECT_LE((last - hidden.index_select(0, at::tensor({3, 10}, at::kLong))).abs().max().item<double>(), 1e-6);
+  const std::vector<std::int32_t> ends{4, 11, 1, 5, 8};
+  const auto embed = [&](const model::PackedTokens& packed, std::span<const std::int32_t> of, Pooling pooling) {
+    return infer::embed(weights, config, at::kFloat, packed, of, pooling, running);
+  };
+  const at::Tensor last = embed(batch, ends, Pooling::kLast);
+  const at::Tensor mean = embed(batch, ends, Pooling::kMean);
+  EXPECT_LE((last - hidden.index_select(0, at::tensor({3, 10, 0, 4, 7}, at::kLong))).abs().max().item<double>(), 1e-6);
   EXPECT_LE((mean[1] - hidden.slice(0, 4, 11).mean(0)).abs().max().item<double>(), 1e-6);
+  EXPECT_LE((mean[4] - hidden.slice(0, 4, 8).mean(0)).abs().max().item<double>(), 1e-6);
+
+  const std::vector<std::int32_t> all = tokens_of(11, 4);
+  const model::PackedTokens alone = model::packed_tokens(std::vector<std::int32_t>(all.begin() + 4, all.begin() + 8),
+                                                         std::vector<std::int32_t>{0, 4}, positions_of({4}), 37);
+  const std::vector<std::int32_t> end{4};
+  EXPECT_LE((embed(alone, end, Pooling::kLast)[0] - last[4]).abs().max().item<double>(), 1e-6);
+  EXPECT_LE((embed(alone, end, Pooling::kMean)[0] - mean[4]).abs().max().item<double>(), 1e-6);
+  const std::vector<std::int32_t> none;
+  EXPECT_THROWS(embed(alone, none, Pooling::kLast), "ends must hold at least one row");
+  const std::vector<std::int32_t> beyond{3, 5};
+  EXPECT_THROWS(embed(alone, beyond, Pooling::kMean), "between 1 and the number of tokens (4) but ends[1] is 5");
 }
 
 TEST("batch: every rule is checked and named") {

@@ -1,4 +1,5 @@
 import type { Argv } from 'yargs';
+import { statesDtypes } from '../../evaluate/embeddings.js';
 import { lockNewFile } from '../../files/lock.js';
 import { embedRun } from '../../pipeline/embed-run.js';
 import { openTokenStore } from '../../store/token-store.js';
@@ -25,6 +26,11 @@ export const builder = (yargs: Argv) =>
 			default: 'last' as const,
 			describe: 'Newest token, or mean over the window',
 		})
+		.option('dtype', {
+			choices: statesDtypes,
+			default: 'float32' as const,
+			describe: 'Numbers of the file: float16 takes half the room and keeps three digits',
+		})
 		.option('encoder', {
 			choices: ['encoder', 'target_encoder'] as const,
 			default: 'encoder' as const,
@@ -49,6 +55,7 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 				...context.operation(),
 				weights: args.weights,
 				pooling: args.pooling,
+				dtype: args.dtype,
 				encoder: args.encoder,
 				contextTokens: args.contextTokens,
 				device,
@@ -61,7 +68,8 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 					: [
 							`${counts.laterRuns} runs of ${counts.withLaterRuns} index days became known later that day and are not in the context`,
 						];
-			context.result([`${args.out}: ${rows} states of ${columns} numbers`, ...later].join('\n'), {
+			const passes = `${counts.passes} passes of ${counts.passTokens} tokens; one a state would be ${rows} of ${counts.contextTokens}`;
+			context.result([`${args.out}: ${rows} states of ${columns} numbers from ${passes}`, ...later].join('\n'), {
 				out: args.out,
 				...(args.rollout === undefined ? {} : { rollout: args.rollout }),
 				rows,

@@ -266,6 +266,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 		'embed <run> <store> <tasks> <out>': [
 			'context-tokens',
 			'device',
+			'dtype',
 			'encoder',
 			'out',
 			'pooling',
@@ -288,6 +289,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 			'tasks',
 		],
 		'probe <out>': ['column', 'draws', 'features', 'labels', 'out', 'seed', 'splits'],
+		'view <directory>': ['directory', 'port'],
 		'report <evaluation> <out>': ['evaluation', 'out', 'run', 'title'],
 		'score <model> <out>': ['device', 'dtype', 'hidden', 'model', 'out', 'split', 'store', 'tokens', 'window'],
 		'export <model> <out>': ['adapters', 'base-model', 'dtype', 'max-shard-size', 'model', 'out', 'store', 'tokenizer'],

@@ -2,7 +2,7 @@ import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { openTokenStore, prepareStore, Sampler } from '../../../lib/index.js';
-import { indexBatches } from '../../../lib/sample/index-windows.js';
+import { indexBatches, noContexts } from '../../../lib/sample/index-windows.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
 import { type TinyEvent, tinyPatient, writeTinyMeds } from '../../fixtures/tiny-meds.js';
 
@@ -100,9 +100,9 @@ t.test('index windows: one sequence per index date, unknown subjects are counted
 		// Half past eight: the laboratory value of half past nine is not known yet.
 		{ subjectId: 2n, predictionTime: january(9) + 510n * 60_000_000n },
 	];
-	const counts = { withoutTokens: 0, withLaterRuns: 0, laterRuns: 0 };
+	const counts = noContexts();
 	const rows: number[] = [];
-	for await (const { batch, rows: part } of indexBatches(
+	for await (const { batch, ends, rows: part } of indexBatches(
 		[store.split('train'), store.split('held_out')],
 		store.vocabulary,
 		dates,
@@ -112,11 +112,12 @@ t.test('index windows: one sequence per index date, unknown subjects are counted
 			counts,
 		},
 	)) {
-		t.equal(batch.cuSeqlens.length, part.length + 1);
-		rows.push(...part);
+		t.same(ends, batch.cuSeqlens.slice(1));
+		rows.push(...part.flat());
 	}
 	t.same(rows.sort(), [0, 2, 3]);
-	t.same(counts, { withoutTokens: 1, withLaterRuns: 1, laterRuns: 1 });
+	t.match(counts, { withoutTokens: 1, withLaterRuns: 1, laterRuns: 1, passes: 3 });
+	t.equal(counts.passTokens, counts.contextTokens, 'three patients share nothing');
 	await store.close();
 });
 
