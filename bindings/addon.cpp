@@ -10,6 +10,7 @@
 #include "convert.h"
 #include "engine_wrap.h"
 #include "probe_functions.h"
+#include "process_group_wrap.h"
 #include "worker.h"
 
 namespace ehrjepa::bindings {
@@ -43,6 +44,7 @@ void prepare_exit(const Napi::CallbackInfo& info) {
 /// Called once per environment (main thread, each worker thread); nothing is kept in statics.
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("Engine", EngineWrap::constructor(env));
+  exports.Set("ProcessGroup", ProcessGroupWrap::constructor(env));
   exports.Set("buildInfo", Napi::Function::New(env, build_info, "buildInfo"));
   exports.Set("checkOps", Napi::Function::New(env, check_ops, "checkOps"));
   exports.Set("devices", Napi::Function::New(env, devices, "devices"));

@@ -1,12 +1,18 @@
 #include "train/losses.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/tensor.h>
 #include <c10/core/GradMode.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
+#include "distributed/group.h"
+#include "memory/transfer.h"
 #include "objective/anti_collapse/terms.h"
 #include "objective/collapse/monitors.h"
 #include "objective/latent.h"
@@ -15,6 +21,12 @@
 
 namespace ehrjepa::train {
 namespace {
+
+/// The sum of those that are defined.
+at::Tensor sum_of(const at::Tensor& a, const at::Tensor& b) {
+  if (!a.defined()) return b;
+  return b.defined() ? a + b : a;
+}
 
 void check_latent(const WorldModelBatch& batch, const LatentOptions& latent) {
   if (batch.target_rows.empty()) throw Error("[latent] the batch must hold at least one masked position but holds 0");
@@ -25,12 +37,6 @@ void check_latent(const WorldModelBatch& batch, const LatentOptions& latent) {
   if ((latent.target == TargetKind::kViews) != (batch.kind == BranchKind::kViews)) {
     throw Error("[latent] the target must be views exactly when the branches are, but one of them is not");
   }
-}
-
-/// The sum of those that are defined.
-at::Tensor sum_of(const at::Tensor& a, const at::Tensor& b) {
-  if (!a.defined()) return b;
-  return b.defined() ? a + b : a;
 }
 
 /// Predictions of target states, (M, D), with gradient.
@@ -101,63 +107,128 @@ void add_latent_loss(WorldModel& model, const WorldModelBatch& batch, const Cont
   const at::Tensor predicted_MD = predict(model, batch, context.hidden_TD);
   losses.latent = objective::latent_loss(predicted_MD, targets.target_MD, latent.loss, latent.beta);
   losses.regulariser = objective::anti_collapse(latent.anti_collapse, {predicted_MD, options.seed, options.step});
-  if (!options.with_collapse_monitors) return;
-  const at::NoGradGuard no_grad;
-  losses.collapse = objective::measure_collapse(
-      {.prediction_MD = predicted_MD.detach().to(at::kDouble),
-       .target_MD = targets.target_MD.detach().to(at::kDouble),
-       .loss_target_MD = targets.target_MD.detach(),
-       .context_state_MD = targets.context_state_MD,
-       .loss = latent.loss,
-       .beta = latent.beta,
-       .target_encoder_distance = model.training().target_encoder.relative_distance(model.encoder())});
+  if (options.with_collapse_monitors) {
+    losses.rows = {predicted_MD.detach(), targets.target_MD.detach(), targets.context_state_MD};
+  }
 }
 
-LossSum::LossSum(std::span<const WorldModelBatch> batches, const LossOptions& options)
-    : options_(options), batches_(static_cast<double>(batches.size())) {
+LossSum::LossSum(std::span<const WorldModelBatch> batches, const LossOptions& options, const UpdateShare& share,
+                 const std::atomic<bool>& cancelled)
+    : options_(options), share_(share) {
   if (options.next_token_weight <= 0.0 && options.latent_weight <= 0.0) {
     throw Error("[step] one of nextTokenWeight and latentWeight must be above 0 but both are 0");
   }
+  std::vector<double> counts(3);
   for (const WorldModelBatch& batch : batches) {
-    scored_ += static_cast<double>(batch.labels.size(0));
-    predicted_ += static_cast<double>(batch.predicted_rows.size(0));
+    if (batch.is_empty()) continue;
+    counts[0] += 1.0;
+    counts[1] += static_cast<double>(batch.labels.size(0));
+    counts[2] += static_cast<double>(batch.predicted_rows.size(0));
   }
+  // Whole numbers: their sum does not depend on its order.
+  if (share.group != nullptr) {
+    const at::Tensor all = share.group->gather(at::tensor(counts, memory::on_host(at::kDouble)), cancelled).sum(0);
+    counts.assign(all.data_ptr<double>(), all.data_ptr<double>() + all.numel());
+  }
+  batches_ = counts[0];
+  scored_ = counts[1];
+  predicted_ = counts[2];
+}
+
+bool LossSum::predicts(const WorldModelBatch& batch) const {
+  return options_.latent_weight > 0.0 && (predicted_ == 0.0 || !batch.target_rows.empty());
 }
 
 at::Tensor LossSum::Share::sum() const { return sum_of(next_token, latent); }
 
 LossSum::Share LossSum::add(const WorldModelBatch& batch, const BatchLosses& losses) {
-  // float64: the sum over micro-batches loses nothing of their losses.
-  const auto add_to = [](at::Tensor& sum, const at::Tensor& loss, double part) {
-    sum = sum_of(sum, loss.detach().to(at::kDouble) * part);
+  // float64: the sum loses nothing of the losses.
+  const auto add_to = [&](Sum sum, const at::Tensor& loss, double part) {
+    shard_[sum] = sum_of(shard_[sum], loss.detach().to(at::kDouble) * part);
   };
   Share share;
   if (losses.next_token.defined()) {
     const double part = static_cast<double>(batch.labels.size(0)) / scored_;
     share.next_token = losses.next_token * (options_.next_token_weight * part);
-    add_to(sum_.next_token, losses.next_token, part);
-    sum_.scored_tokens += batch.labels.size(0);
+    add_to(kNextToken, losses.next_token, part);
   }
   if (losses.latent.defined()) {
     const double part = static_cast<double>(batch.predicted_rows.size(0)) / predicted_;
     share.latent = losses.latent * (options_.latent_weight * part);
-    add_to(sum_.latent, losses.latent, part);
+    add_to(kLatent, losses.latent, part);
     if (losses.regulariser.defined()) {
       share.latent = share.latent + losses.regulariser * (options_.latent_weight * (1.0 / batches_));
-      add_to(sum_.regulariser, losses.regulariser, 1.0 / batches_);
+      add_to(kRegulariser, losses.regulariser, 1.0 / batches_);
     }
   }
-  if (!losses.collapse.empty()) sum_.collapse = losses.collapse;
+  if (losses.rows) rows_.push_back(*losses.rows);
   return share;
 }
 
-LossNumbers LossSum::total() const {
-  LossNumbers result = sum_;
-  if (result.next_token.defined()) result.loss = result.next_token * options_.next_token_weight;
-  if (result.latent.defined()) {
+void LossSum::end_shard() { sums_.push_back(std::exchange(shard_, {})); }
+
+LossSum::ShardSums LossSum::over_shards(const std::atomic<bool>& cancelled) const {
+  ShardSums all;
+  if (share_.group == nullptr) {
+    for (const ShardSums& shard : sums_) {
+      for (std::size_t sum = 0; sum < kSums; ++sum) all[sum] = sum_of(all[sum], shard[sum]);
+    }
+    return all;
+  }
+  // In the order of the shards, whoever computed them. Ranks compute on the host.
+  std::vector<double> own;
+  for (const ShardSums& shard : sums_) {
+    for (const at::Tensor& sum : memory::read_back({shard.begin(), shard.end()})) {
+      own.push_back(sum.defined() ? *sum.const_data_ptr<double>() : 0.0);
+    }
+  }
+  const at::Tensor rows =
+      share_.group->gather_rows(at::tensor(own, memory::on_host(at::kDouble)).view({-1, kSums}), cancelled);
+  for (std::int64_t shard = 0; shard < rows.size(0); ++shard) {
+    for (std::size_t sum = 0; sum < kSums; ++sum) {
+      all[sum] = sum_of(all[sum], rows[shard][static_cast<std::int64_t>(sum)]);
+    }
+  }
+  return all;
+}
+
+LossNumbers LossSum::total(WorldModel& model, const std::atomic<bool>& cancelled) {
+  const ShardSums sums = over_shards(cancelled);
+  LossNumbers result;
+  if (options_.next_token_weight > 0.0) {
+    result.next_token = sums[kNextToken];
+    result.scored_tokens = static_cast<std::int64_t>(scored_);
+    result.loss = result.next_token * options_.next_token_weight;
+  }
+  if (options_.latent_weight > 0.0) {
+    result.latent = sums[kLatent];
+    if (objective::has_anti_collapse(options_.latent.anti_collapse)) result.regulariser = sums[kRegulariser];
     result.loss = sum_of(result.loss, sum_of(result.latent, result.regulariser) * options_.latent_weight);
+    if (options_.with_collapse_monitors) result.collapse = measure_monitors(model, cancelled);
   }
   return result;
+}
+
+std::vector<at::Tensor> LossSum::measure_monitors(WorldModel& model, const std::atomic<bool>& cancelled) const {
+  const at::NoGradGuard no_grad;
+  const auto all = [&](at::Tensor LatentRows::* part) {
+    std::vector<at::Tensor> parts;
+    for (const LatentRows& rows : rows_) parts.push_back(rows.*part);
+    if (share_.group == nullptr) return parts.size() == 1 ? parts[0] : at::cat(parts);
+    // A rank may have none.
+    parts.push_back(at::empty({0, model.config().hidden_size}, memory::on_host(at::kFloat)));
+    return share_.group->gather_rows(at::cat(parts).to(at::kFloat), cancelled);
+  };
+  const at::Tensor prediction_MD = all(&LatentRows::prediction_MD);
+  const at::Tensor target_MD = all(&LatentRows::target_MD);
+  return objective::measure_collapse(
+      {.prediction_MD = prediction_MD.to(at::kDouble),
+       .target_MD = target_MD.to(at::kDouble),
+       .loss_target_MD = target_MD,
+       .context_state_MD = all(&LatentRows::context_state_MD),
+       .loss = options_.latent.loss,
+       .beta = options_.latent.beta,
+       .target_encoder_distance = model.training().target_encoder.relative_distance(model.encoder())});
 }
 
 }  // namespace ehrjepa::train

@@ -20,10 +20,10 @@ const mayInclude: Readonly<Record<string, readonly string[]>> = {
 	ops: ['core', 'memory'],
 	model: ['core', 'contract', 'memory', 'io', 'ops'],
 	objective: ['core', 'contract', 'memory', 'ops'],
-	train: ['core', 'contract', 'memory', 'io', 'ops', 'model', 'objective'],
+	distributed: ['core', 'contract', 'memory'],
+	train: ['core', 'contract', 'memory', 'io', 'ops', 'model', 'objective', 'distributed'],
 	infer: ['core', 'contract', 'memory', 'ops', 'model'],
 	doctor: ['core', 'contract', 'memory', 'ops'],
-	distributed: ['core', 'contract', 'memory'],
 	api: ['core', 'contract', 'memory', 'io', 'solve', 'ops', 'model', 'objective', 'train', 'infer', 'doctor', 'distributed'],
 };
 /** Rooms that must compile without libtorch: the addon reads them, or they are beneath everything. */
