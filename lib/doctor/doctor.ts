@@ -53,8 +53,7 @@ type Place = DeviceChoice['device'];
 export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport> {
 	const { device, why } = chooseDevice(options.device ?? 'auto');
 	const { signal, onProgress, quick = false } = options;
-	const progress = (stage: string, done: number, total: number) =>
-		onProgress?.({ stage, done, total, unit: 'checks' });
+	const progress = (stage: string, done: number, total: number) => onProgress?.({ stage, done, total, unit: 'checks' });
 	const addon = nativeAddon();
 	const folder = await mkdtemp(join(tmpdir(), 'ehr-jepa-doctor-'));
 	try {

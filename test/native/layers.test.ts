@@ -24,7 +24,20 @@ const mayInclude: Readonly<Record<string, readonly string[]>> = {
 	train: ['core', 'contract', 'memory', 'io', 'ops', 'model', 'objective', 'distributed'],
 	infer: ['core', 'contract', 'memory', 'ops', 'model'],
 	doctor: ['core', 'contract', 'memory', 'ops'],
-	api: ['core', 'contract', 'memory', 'io', 'solve', 'ops', 'model', 'objective', 'train', 'infer', 'doctor', 'distributed'],
+	api: [
+		'core',
+		'contract',
+		'memory',
+		'io',
+		'solve',
+		'ops',
+		'model',
+		'objective',
+		'train',
+		'infer',
+		'doctor',
+		'distributed',
+	],
 };
 /** Rooms that must compile without libtorch: the addon reads them, or they are beneath everything. */
 const withoutTensors = new Set(['core', 'contract']);

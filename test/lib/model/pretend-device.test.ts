@@ -90,7 +90,9 @@ t.test('steps, losses, states, scores and files are those of the CPU', { skip },
 				targetStates: await model.embed(batch, { pooling: 'mean', encoder: 'target_encoder' }),
 				scores: await model.score(batch, { withHidden: true }),
 				rollout:
-					preset === 'rollout' ? await model.predictLatent(states, new Float32Array(states.length / 16).fill(30)) : null,
+					preset === 'rollout'
+						? await model.predictLatent(states, new Float32Array(states.length / 16).fill(30))
+						: null,
 			});
 			const out = join(folder, `${preset}-${device.replace(':', '-')}`);
 			for (const part of parts) await model.save(part, `${out}-${part}`);
@@ -119,8 +121,14 @@ t.test('a run moves between devices and goes on with the same bytes', { skip }, 
 		return bytesOf(join(run, 'checkpoints', 'step-00000004'));
 	};
 	const expected = await train('host', 'cpu', 'cpu');
-	t.ok((await train('device', 'cuda:1', 'cuda:0')).every((part, i) => part === expected[i]), 'cuda:1, then cuda:0');
-	t.ok((await train('both', 'cuda:1', 'cpu')).every((part, i) => part === expected[i]), 'cuda:1, then the CPU');
+	t.ok(
+		(await train('device', 'cuda:1', 'cuda:0')).every((part, i) => part === expected[i]),
+		'cuda:1, then cuda:0',
+	);
+	t.ok(
+		(await train('both', 'cuda:1', 'cpu')).every((part, i) => part === expected[i]),
+		'cuda:1, then the CPU',
+	);
 	await store.close();
 });
 
@@ -131,7 +139,15 @@ t.test('--device of a command reaches the engine', { skip }, async (t) => {
 	const { writeFile } = await import('node:fs/promises');
 	await writeFile(config, JSON.stringify(training));
 	const run = (device: string) =>
-		main(['train', join(folder, 'store'), join(folder, device.replace(':', '-')), '--config', config, '--device', device]);
+		main([
+			'train',
+			join(folder, 'store'),
+			join(folder, device.replace(':', '-')),
+			'--config',
+			config,
+			'--device',
+			device,
+		]);
 	t.equal(await run('cuda:1'), 0);
 	t.equal(await run('cpu'), 0);
 	t.strictSame(
