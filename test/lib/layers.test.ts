@@ -15,6 +15,7 @@ const order = [
 	'native',
 	'threads',
 	'files',
+	'ranks',
 	'data',
 	'cohort',
 	'text',
@@ -31,6 +32,7 @@ const order = [
 	'pipeline',
 	'study',
 	'report',
+	'view',
 	'cli',
 ];
 
