@@ -2,6 +2,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/scalar_tensor.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -120,13 +121,14 @@ std::vector<at::Tensor> updated(std::int64_t count, at::Device device, at::Scala
   };
   const ops::AdamWTensors tensors{placed_here(1), placed_here(2), placed_here(3).square(), placed_here(4),
                                   placed_here(5)};
-  const ops::AdamWUpdate update{.gradient_scale = memory::upload(drawn({1}, 6).abs().to(at::kDouble).view({}), device),
-                                .learning_rate = 0.01,
-                                .weight_decay = 0.1,
-                                .updates = 3,
-                                .momentum = 0.99,
-                                .seed = 7,
-                                .step = 3};
+  const ops::AdamWUpdate update{
+      .gradient_scale = memory::upload(at::scalar_tensor(0.7, memory::on_host(at::kDouble)), device),
+      .learning_rate = 0.01,
+      .weight_decay = 0.1,
+      .updates = 3,
+      .momentum = 0.99,
+      .seed = 7,
+      .step = 3};
   by_reference ? ops::adamw_reference_(tensors, update) : ops::adamw_(tensors, update);
   return {tensors.parameter, tensors.exp_avg, tensors.exp_avg_sq, tensors.target};
 }

@@ -228,12 +228,13 @@ TEST("pretend device: states, scores and losses are the CPU's; only their result
   const model::PackedTokens on_host = batches_of(c, at::kCPU)[0].packed.trunk();
   const model::PackedTokens on_device = batches_of(c, device.device())[0].packed.trunk();
   const std::vector<std::int32_t> ends(on_host.layout.cu_seqlens.begin() + 1, on_host.layout.cu_seqlens.end());
+  const std::vector<std::int32_t> layers = {0, 1, 2};
   for (const Pooling pooling : {Pooling::kLast, Pooling::kMean}) {
     const at::Tensor expected =
-        infer::embed(host.encoder(), host.config(), at::kFloat, on_host, ends, pooling, running);
+        infer::embed(host.encoder(), host.config(), at::kFloat, on_host, ends, pooling, layers, running);
     const pretend::Counts before = pretend::counts();
     const at::Tensor found =
-        infer::embed(device.encoder(), device.config(), at::kFloat, on_device, ends, pooling, running);
+        infer::embed(device.encoder(), device.config(), at::kFloat, on_device, ends, pooling, layers, running);
     EXPECT(pretend::counts().waits == before.waits);
     EXPECT(found.to(at::kCPU).equal(expected));
   }
