@@ -36,6 +36,17 @@ export const builder = (yargs: Argv) =>
 			default: [] as string[],
 			describe: 'Beginning of codes to divide results by, beside sex, age and index rule, such as RACE//',
 		})
+		.option('trajectories', {
+			type: 'string',
+			describe:
+				'JSON file to write: the course of single held-out patients and a map of states, for report --trajectories',
+		})
+		.option('patient', {
+			type: 'string',
+			array: true,
+			default: [] as string[],
+			describe: 'Subject whose course it holds; without one the seed draws three',
+		})
 		.option('draws', { type: 'number', default: 1000, describe: 'Bootstrap resamples of patients' })
 		.option('seed', { type: 'number', default: 1, describe: 'Draws the resamples' })
 		.example(
@@ -68,7 +79,7 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 		for (const name of rollouts.keys()) {
 			throw new ConfigError(`[evaluate] --rollout must name a --model but names ${name}`);
 		}
-		const { meds, tasks, out, draws, seed, store, predictions, subgroup } = args;
+		const { meds, tasks, out, draws, seed, store, predictions, subgroup, trajectories, patient } = args;
 		const file = await evaluate(
 			{
 				meds,
@@ -80,6 +91,8 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 				subgroups: subgroup,
 				...(store === undefined ? {} : { store }),
 				...(predictions === undefined ? {} : { predictions }),
+				...(trajectories === undefined ? {} : { trajectories }),
+				patients: patient,
 			},
 			context.operation(),
 		);
