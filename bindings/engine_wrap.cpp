@@ -6,6 +6,7 @@
 
 #include "api/errors.h"
 #include "convert.h"
+#include "process_group_wrap.h"
 #include "snapshot_object.h"
 
 namespace ehrjepa::bindings {
@@ -27,6 +28,7 @@ std::uint32_t job_id(const Napi::CallbackInfo& info) { return read<std::uint32_t
 Napi::Function EngineWrap::constructor(Napi::Env env) {
   return DefineClass(env, "Engine",
                      {
+                         InstanceMethod<&EngineWrap::join>("join"),
                          InstanceMethod<&EngineWrap::step>("step"),
                          InstanceMethod<&EngineWrap::losses>("losses"),
                          InstanceMethod<&EngineWrap::embed>("embed"),
@@ -70,6 +72,12 @@ Napi::Promise EngineWrap::submit(const Napi::CallbackInfo& info, Run run) {
       [self] { self->Reset(); });
 }
 
+Napi::Value EngineWrap::join(const Napi::CallbackInfo& info) {
+  return submit(info, [group = ProcessGroupWrap::of(info[1])](api::Engine& engine, const std::atomic<bool>&) {
+    engine.join(group);
+  });
+}
+
 Napi::Value EngineWrap::step(const Napi::CallbackInfo& info) {
   return submit(info, [batches = read<std::vector<TrainingBatch>>({"step", "batches"}, info[1]),
                        options = read<StepOptions>({"step", "options"}, info[2])](api::Engine& engine,
@@ -90,9 +98,10 @@ Napi::Value EngineWrap::embed(const Napi::CallbackInfo& info) {
   return submit(info, [batch = read<PackedBatch>({"embed", "batch"}, info[1]),
                        pooling = read<Pooling>({"embed", "pooling"}, info[2]),
                        encoder = read<EncoderChoice>({"embed", "encoder"}, info[3]),
-                       ends = read<std::vector<std::int32_t>>({"embed", "ends"}, info[4])](
+                       ends = read<std::vector<std::int32_t>>({"embed", "ends"}, info[4]),
+                       layers = read<std::vector<std::int32_t>>({"embed", "layers"}, info[5])](
                           api::Engine& engine, const std::atomic<bool>& cancelled) {
-    return engine.embed(batch, ends, pooling, encoder, cancelled);
+    return engine.embed(batch, ends, pooling, encoder, layers, cancelled);
   });
 }
 

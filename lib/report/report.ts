@@ -21,6 +21,7 @@ import { scalingSection } from './sections/scaling.js';
 import { stateMapSection } from './sections/state-map.js';
 import { ageSection, anchorSection, subgroupsSection } from './sections/strata.js';
 import { summary } from './sections/summary.js';
+import { timeToEventSection } from './sections/time-to-event.js';
 import { trainingFiguresSection } from './sections/training-figures.js';
 import { trajectoriesSection } from './sections/trajectories.js';
 import { stylesheet } from './style.js';
@@ -30,6 +31,7 @@ export type { ReportInput } from './report-data.js';
 const sections: readonly ((data: ReportData) => Section | undefined)[] = [
 	probesSection,
 	differencesSection,
+	timeToEventSection,
 	anchorSection,
 	ageSection,
 	trajectoriesSection,

@@ -1,6 +1,7 @@
 import type { Argv } from 'yargs';
 import { ConfigError } from '../../errors.js';
 import { evaluate } from '../../evaluate/evaluate.js';
+import { survivalProbeKinds } from '../../evaluate/survival/survival-file.js';
 import { withContext } from '../context.js';
 import { probeTable } from '../probe-table.js';
 
@@ -47,6 +48,11 @@ export const builder = (yargs: Argv) =>
 			default: [] as string[],
 			describe: 'Subject whose course it holds; without one the seed draws three',
 		})
+		.option('time-to-event-probe', {
+			choices: survivalProbeKinds,
+			default: 'cox' as const,
+			describe: 'How times to events are read: Cox regression, or hazards of discrete periods',
+		})
 		.option('draws', { type: 'number', default: 1000, describe: 'Bootstrap resamples of patients' })
 		.option('seed', { type: 'number', default: 1, describe: 'Draws the resamples' })
 		.example(
@@ -89,6 +95,7 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 				draws,
 				seed,
 				subgroups: subgroup,
+				timeToEventProbe: args.timeToEventProbe,
 				...(store === undefined ? {} : { store }),
 				...(predictions === undefined ? {} : { predictions }),
 				...(trajectories === undefined ? {} : { trajectories }),

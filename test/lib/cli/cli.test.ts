@@ -65,6 +65,8 @@ t.test('each command works alone on what the one before wrote', async (t) => {
 	t.match(ok('tasks', 'cohort', 'tasks'), /death/);
 	t.match(ok('embed', 'runs/both', 'store', 'tasks', 'both.parquet', '--pooling', 'mean'), /states of 32 numbers/);
 	ok('embed', 'runs/both', 'store', 'tasks', 'untrained.parquet', '--weights', 'initial');
+	t.match(ok('embed', 'runs/both', 'store', 'tasks', 'all.parquet', '--layers', 'all'), /states of 96 numbers/);
+	t.match(ok('embed', 'runs/both', 'store', 'tasks', 'one.parquet', '--layers', '0, 1'), /states of 64 numbers/);
 	const evaluated = ok(
 		'evaluate',
 		'cohort',
@@ -226,12 +228,15 @@ t.test('the options of every command are frozen: a knob that changes results bel
 			'vocabulary',
 		],
 		plan: ['config', 'device', 'from', 'gpus', 'objective', 'preset', 'set', 'size', 'store', 'vocab-size'],
+		launch: ['master-addr', 'master-port', 'max-restarts', 'n', 'node-rank', 'nodes', 'processes'],
 		'train <store> <run>': [
+			'collective-timeout',
 			'config',
 			'device',
 			'from',
 			'objective',
 			'preset',
+			'rendezvous-timeout',
 			'resume',
 			'run',
 			'seed',
@@ -265,6 +270,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 			'device',
 			'dtype',
 			'encoder',
+			'layers',
 			'out',
 			'pooling',
 			'rollout',
@@ -285,9 +291,23 @@ t.test('the options of every command are frozen: a knob that changes results bel
 			'store',
 			'subgroup',
 			'tasks',
+			'time-to-event-probe',
 			'trajectories',
 		],
-		'probe <out>': ['column', 'draws', 'features', 'labels', 'out', 'seed', 'splits'],
+		'probe <out>': [
+			'column',
+			'draws',
+			'event',
+			'features',
+			'horizon',
+			'kind',
+			'label-column',
+			'labels',
+			'out',
+			'seed',
+			'splits',
+			'time',
+		],
 		'view <directory>': ['directory', 'port'],
 		'report <evaluation> <out>': ['earlier', 'evaluation', 'out', 'run', 'title', 'trajectories'],
 		'score <model> <out>': ['device', 'dtype', 'hidden', 'model', 'out', 'split', 'store', 'tokens', 'window'],
