@@ -167,9 +167,11 @@ export async function runDemo(
 		}
 		const models = await stage('embed', () => embedAll(folder, store, tasks, context, device));
 		const evaluationPath = join(folder, 'evaluation.json');
+		// Of simulated patients: a report of real ones holds single patients only when asked for (docs/report.md).
+		const trajectories = options.meds === null ? { trajectories: join(folder, 'trajectories.json') } : {};
 		const evaluation = await stage('probe', () =>
 			evaluate(
-				{ meds, tasks, models, out: evaluationPath, seed: options.seed, store: storePath },
+				{ meds, tasks, models, out: evaluationPath, seed: options.seed, store: storePath, ...trajectories },
 				context.operation('probe'),
 			),
 		);
@@ -177,6 +179,7 @@ export async function runDemo(
 		await stage('report', async () =>
 			writeReport(report, {
 				evaluation: evaluationPath,
+				...trajectories,
 				runs: trained.map(({ name, label }) => ({ name, label, directory: join(folder, 'runs', name) })),
 				title: `Patient world model: ${(await openMeds(meds)).name}`,
 			}),
