@@ -23,12 +23,14 @@ Napi::Value solve(const Napi::CallbackInfo& info, const char* scope,
 
 Napi::Value fit_logistic(const Napi::CallbackInfo& info) { return solve(info, "logistic options", &api::fit_logistic); }
 Napi::Value fit_ridge(const Napi::CallbackInfo& info) { return solve(info, "ridge options", &api::fit_ridge); }
+Napi::Value fit_boosting(const Napi::CallbackInfo& info) { return solve(info, "boosting options", &api::fit_boosting); }
 
 }  // namespace
 
 void register_probe_functions(Napi::Env env, Napi::Object exports) {
   exports.Set("fitLogistic", Napi::Function::New(env, fit_logistic, "fitLogistic"));
   exports.Set("fitRidge", Napi::Function::New(env, fit_ridge, "fitRidge"));
+  exports.Set("fitBoosting", Napi::Function::New(env, fit_boosting, "fitBoosting"));
 }
 
 }  // namespace ehrjepa::bindings

@@ -74,6 +74,8 @@ const purposes = {
 	instruments: 14,
 	/** Particles of the filter that knows the simulator. */
 	particles: 15,
+	/** Small training sets that models are compared on. */
+	trainingSize: 16,
 } as const;
 export type Purpose = keyof typeof purposes;
 

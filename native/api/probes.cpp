@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "solve/boosting.h"
 #include "solve/logistic.h"
 #include "solve/ridge.h"
 
@@ -55,6 +56,10 @@ RidgeResult fit_ridge(const RidgeOptions& options, const std::atomic<bool>& canc
                        view(options.targets, {options.rows, options.outputs}, at::kFloat), options.l2, cancelled);
   const double* const values = solution.data_ptr<double>();
   return {{values, values + solution.numel()}};
+}
+
+BoostingResult fit_boosting(const BoostingOptions& options, const std::atomic<bool>& cancelled) {
+  return solve::boost(options, cancelled);
 }
 
 }  // namespace ehrjepa::api

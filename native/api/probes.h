@@ -1,6 +1,7 @@
 #pragma once
 #include <atomic>
 
+#include "contract/boosting.h"
 #include "contract/probes.h"
 
 namespace ehrjepa::api {
@@ -8,5 +9,6 @@ namespace ehrjepa::api {
 /// @throws on sizes that do not fit; see solve/ for the equations and their rules.
 LogisticResult fit_logistic(const LogisticOptions& options, const std::atomic<bool>& cancelled);
 RidgeResult fit_ridge(const RidgeOptions& options, const std::atomic<bool>& cancelled);
+BoostingResult fit_boosting(const BoostingOptions& options, const std::atomic<bool>& cancelled);
 
 }  // namespace ehrjepa::api
