@@ -38,6 +38,10 @@ Napi::Value contract_object(const Napi::CallbackInfo& info) {
   result.Set("NativeLogisticResult", describe<LogisticResult>(env));
   result.Set("NativeRidgeOptions", describe<RidgeOptions>(env));
   result.Set("NativeRidgeResult", describe<RidgeResult>(env));
+  result.Set("NativeMultinomialOptions", describe<MultinomialOptions>(env));
+  result.Set("NativeCoxOptions", describe<CoxOptions>(env));
+  result.Set("NativeHazardOptions", describe<HazardOptions>(env));
+  result.Set("NativeNewtonResult", describe<NewtonResult>(env));
   result.Set("NativeWeightShape", describe<WeightShape>(env));
   result.Set("NativeBuildInfo", describe<BuildInfo>(env));
   result.Set("NativeStateKind", describe<StateKind>(env));

@@ -114,3 +114,4 @@ export type {
 	Timeline,
 	TrainingBatch,
 } from './types.js';
+export { type RunView, type ViewOptions, viewRuns } from './view/view.js';

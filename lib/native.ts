@@ -247,6 +247,48 @@ export interface NativeBoostingResult {
 	/** How many trees were kept. */
 	readonly trees: number;
 }
+/** What the three solvers below share. */
+interface NativeNewtonOptions {
+	/** (rows x columns) row-major features; standardise first. */
+	readonly features: Float32Array;
+	readonly rows: number;
+	readonly columns: number;
+	/** (rows,) at least 0; empty for 1 each. Losses are their weighted mean. */
+	readonly weights: Float64Array;
+	/** L2 weights, each fitted on its own: 0.5 l2 |w|^2 beside the loss; intercepts are not penalised. */
+	readonly l2: Float64Array;
+}
+/** Mean cross-entropy of a softmax; native/solve/multinomial.h. */
+export interface NativeMultinomialOptions extends NativeNewtonOptions {
+	/** (rows,) 0 .. classes - 1. */
+	readonly labels: Int32Array;
+	readonly classes: number;
+}
+/** Efron's partial likelihood; native/solve/cox.h. An l2 of 0 fits without a penalty. */
+export interface NativeCoxOptions extends NativeNewtonOptions {
+	/** (rows,) to the event or to the end of follow-up, in any unit. */
+	readonly times: Float64Array;
+	/** (rows,) 1 where the event was seen, 0 where follow-up ended. */
+	readonly events: Uint8Array;
+}
+/** Log-loss over the periods that each row was at risk; native/solve/hazard.h. */
+export interface NativeHazardOptions extends NativeNewtonOptions {
+	/** (rows,) periods through which each was seen. */
+	readonly atRisk: Int32Array;
+	/** (rows,) 1 where the event came in the last of them. */
+	readonly events: Uint8Array;
+	readonly periods: number;
+}
+/** One solution per l2 weight. */
+export interface NativeNewtonResult {
+	/**
+	 * Multinomial: (l2.length x classes x (columns + 1)), the intercept last. Cox: (l2.length x columns). Hazard:
+	 * (l2.length x (columns + periods)), the intercepts of the periods last.
+	 */
+	readonly weights: Float64Array;
+	readonly iterations: Int32Array;
+	readonly converged: Uint8Array;
+}
 
 /**
  * One model and one thread that runs it. Calls are queued and run in order; none runs on the event loop.
@@ -296,6 +338,9 @@ export interface NativeAddon {
 	fitLogistic(options: NativeLogisticOptions): Promise<NativeLogisticResult>;
 	fitRidge(options: NativeRidgeOptions): Promise<NativeRidgeResult>;
 	fitBoosting(options: NativeBoostingOptions): Promise<NativeBoostingResult>;
+	fitMultinomial(options: NativeMultinomialOptions): Promise<NativeNewtonResult>;
+	fitCox(options: NativeCoxOptions): Promise<NativeNewtonResult>;
+	fitHazard(options: NativeHazardOptions): Promise<NativeNewtonResult>;
 	buildInfo(): NativeBuildInfo;
 	/** The weights of a decoder in the order of the files; a tied head is none of its own. */
 	weightShapes(shape: NativeModelShape): readonly NativeWeightShape[];

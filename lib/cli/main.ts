@@ -19,6 +19,7 @@ import * as study from './commands/study.js';
 import * as tasks from './commands/tasks.js';
 import * as train from './commands/train.js';
 import * as validate from './commands/validate.js';
+import * as view from './commands/view.js';
 import { exitCodeOf, exitCodes } from './exit-codes.js';
 import { withFlags } from './flag-names.js';
 
@@ -39,6 +40,7 @@ export const commands = [
 	evaluate,
 	probe,
 	report,
+	view,
 	score,
 	exportModel,
 	info,

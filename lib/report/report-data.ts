@@ -21,10 +21,13 @@ export interface ReportRun extends RunRecord {
 	readonly latent: boolean;
 }
 
-export interface ReportData {
+export interface ReportRuns {
+	readonly runs: readonly ReportRun[];
+}
+
+export interface ReportData extends ReportRuns {
 	readonly title: string;
 	readonly evaluation: EvaluationFile;
-	readonly runs: readonly ReportRun[];
 	styleOf(model: string): number;
 	labelOf(model: string): string;
 	taskLabel(task: string): string;

@@ -10,5 +10,8 @@ namespace ehrjepa::api {
 LogisticResult fit_logistic(const LogisticOptions& options, const std::atomic<bool>& cancelled);
 RidgeResult fit_ridge(const RidgeOptions& options, const std::atomic<bool>& cancelled);
 BoostingResult fit_boosting(const BoostingOptions& options, const std::atomic<bool>& cancelled);
+NewtonResult fit_multinomial(const MultinomialOptions& options, const std::atomic<bool>& cancelled);
+NewtonResult fit_cox(const CoxOptions& options, const std::atomic<bool>& cancelled);
+NewtonResult fit_hazard(const HazardOptions& options, const std::atomic<bool>& cancelled);
 
 }  // namespace ehrjepa::api

@@ -24,11 +24,14 @@ at::Tensor checked_matrix(const char* scope, const char* name, const at::Tensor&
   return wide;
 }
 
-void check_penalties(const char* scope, const std::vector<double>& l2) {
+void check_penalties(const char* scope, const std::vector<double>& l2, LeastPenalty least) {
   if (l2.empty()) throw Error(std::string("[") + scope + "] l2 must hold at least one penalty but is empty");
   for (const double penalty : l2) {
-    if (!(penalty > 0.0) || !std::isfinite(penalty)) {
-      throw Error(std::string("[") + scope + "] l2 must be positive and finite but holds " + std::to_string(penalty));
+    const bool large_enough = penalty > 0.0 || (least == LeastPenalty::zero && penalty == 0.0);
+    if (!large_enough || !std::isfinite(penalty)) {
+      throw Error(std::string("[") + scope + "] l2 must be " +
+                  (least == LeastPenalty::zero ? "at least 0" : "positive") + " and finite but holds " +
+                  std::to_string(penalty));
     }
   }
 }

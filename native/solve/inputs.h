@@ -10,7 +10,9 @@ namespace ehrjepa::solve {
 /// @throws Error when it has no row, no column or a value that is not finite.
 at::Tensor checked_matrix(const char* scope, const char* name, const at::Tensor& matrix);
 
-/// @throws Error unless there is a penalty and each is positive and finite.
-void check_penalties(const char* scope, const std::vector<double>& l2);
+enum class LeastPenalty { zero, positive };
+
+/// @throws Error unless there is a penalty and each is finite and positive, or 0 where that is allowed.
+void check_penalties(const char* scope, const std::vector<double>& l2, LeastPenalty least = LeastPenalty::positive);
 
 }  // namespace ehrjepa::solve

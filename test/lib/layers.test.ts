@@ -31,6 +31,7 @@ const order = [
 	'pipeline',
 	'study',
 	'report',
+	'view',
 	'cli',
 ];
 

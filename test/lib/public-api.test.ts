@@ -77,6 +77,7 @@ t.test('the public API is frozen: a name is added on purpose, and taken away in 
 		'surpriseByDay',
 		'validateMeds',
 		'validationRules',
+		'viewRuns',
 		'writeEmbeddings',
 		'writeReport',
 		'writeRollout',

@@ -5,7 +5,7 @@ import { html, nothing } from '../html.js';
 import { type CurveSeries, type LineChart, lineChart } from '../line-chart.js';
 import { legend } from '../marks.js';
 import { formatCount, formatSignificant } from '../numbers.js';
-import type { ReportData } from '../report-data.js';
+import type { ReportRuns } from '../report-data.js';
 import type { Section } from '../section.js';
 import { exact, type Row, table } from '../table.js';
 
@@ -21,7 +21,7 @@ const columns = charts.flatMap(monitorsOf).map((name) => ({
 }));
 
 /** A chart of its monitors: dashed are those of targets. */
-function chartOf(id: Chart, watched: ReportData['runs']): LineChart {
+function chartOf(id: Chart, watched: ReportRuns['runs']): LineChart {
 	return {
 		...monitorCharts[id],
 		id,
@@ -34,7 +34,7 @@ function chartOf(id: Chart, watched: ReportData['runs']): LineChart {
 }
 
 /** Whether the latent space has collapsed; undefined when no run has the latent objective. */
-export function collapseSection({ runs }: ReportData): Section | undefined {
+export function collapseSection({ runs }: ReportRuns): Section | undefined {
 	const latent = runs.filter((run) => run.latent);
 	if (latent.length === 0) return undefined;
 	const title = 'Is the latent space alive?';

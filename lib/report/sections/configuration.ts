@@ -1,26 +1,12 @@
-import { html, nothing } from '../html.js';
+import { type Html, html, nothing } from '../html.js';
 import type { ReportData } from '../report-data.js';
 import { details, type Section } from '../section.js';
 import { type Row, table } from '../table.js';
 
 /** Options of the runs with nested keys flattened; what differs between the runs, and the seeds, come first. */
 export function configurationSection({ runs, evaluation }: ReportData): Section {
-	const options = runs.map(({ config }) => new Map(flattened(config)));
-	// The run with the most options gives the order, so that options of one group stay together.
-	const keys = [...new Set(options.toSorted((a, b) => b.size - a.size).flatMap((map) => [...map.keys()]))];
-	const differs = (key: string) => new Set(options.map((map) => map.get(key))).size > 1;
-	const isSeed = (key: string) => /(^|\.)seed$/i.test(key);
-	const rowsOf = (wanted: readonly string[]) =>
-		wanted.map(
-			(key): Row => ({
-				cells: [html`<code>${key}</code>`, ...options.map((map) => html`<code>${map.get(key) ?? '–'}</code>`)],
-			}),
-		);
-	const columns = [{ title: 'Option' }, ...runs.map(({ label }) => ({ title: label }))];
-	const short = keys.filter((key) => isSeed(key) || differs(key));
 	const body = html`<p>Evaluation of ${evaluation.createdAt}, seed ${evaluation.seed}. Data set fingerprint <code>${evaluation.dataset.fingerprint}</code>.</p>
-${short.length === 0 ? nothing : table(runs.length > 1 ? 'Seeds, and options in which the runs differ' : 'Seeds', columns, rowsOf(short))}
-${keys.length === 0 ? nothing : details('Every option of every run', table('All options, with defaults filled in', columns, rowsOf(keys)))}
+${optionTables(runs)}
 ${
 	evaluation.models.length === 0
 		? nothing
@@ -38,6 +24,25 @@ ${
 			)
 }`;
 	return { id: 'configuration', title: 'Configuration and seeds', body };
+}
+
+/** Seeds and what differs between runs, then every option in a fold. */
+export function optionTables(runs: ReportData['runs']): Html {
+	const options = runs.map(({ config }) => new Map(flattened(config)));
+	// The run with the most options gives the order, so that options of one group stay together.
+	const keys = [...new Set(options.toSorted((a, b) => b.size - a.size).flatMap((map) => [...map.keys()]))];
+	const differs = (key: string) => new Set(options.map((map) => map.get(key))).size > 1;
+	const isSeed = (key: string) => /(^|\.)seed$/i.test(key);
+	const rowsOf = (wanted: readonly string[]) =>
+		wanted.map(
+			(key): Row => ({
+				cells: [html`<code>${key}</code>`, ...options.map((map) => html`<code>${map.get(key) ?? '–'}</code>`)],
+			}),
+		);
+	const columns = [{ title: 'Option' }, ...runs.map(({ label }) => ({ title: label }))];
+	const short = keys.filter((key) => isSeed(key) || differs(key));
+	return html`${short.length === 0 ? nothing : table(runs.length > 1 ? 'Seeds, and options in which the runs differ' : 'Seeds', columns, rowsOf(short))}
+${keys.length === 0 ? nothing : details('Every option of every run', table('All options, with defaults filled in', columns, rowsOf(keys)))}`;
 }
 
 /** Nested options as dotted keys; a list of plain values stays one value. */

@@ -4,7 +4,7 @@ import { html, nothing } from '../html.js';
 import { type CurveSeries, type LineChart, lineChart } from '../line-chart.js';
 import { legend } from '../marks.js';
 import { formatCount, formatMetric, formatSignificant } from '../numbers.js';
-import type { ReportData, ReportRun } from '../report-data.js';
+import type { ReportRun, ReportRuns } from '../report-data.js';
 import type { Point } from '../scales.js';
 import type { Section } from '../section.js';
 import { exact, type Row, table } from '../table.js';
@@ -30,7 +30,7 @@ const references = [
 ] as const;
 
 /** Loss by kind of token and R² of a known state during training; undefined when no run has read them. */
-export function instrumentsSection({ runs }: ReportData): Section | undefined {
+export function instrumentsSection({ runs }: ReportRuns): Section | undefined {
 	const read = runs.filter(({ instruments }) => instruments.length > 0);
 	if (read.length === 0) return undefined;
 	const lines = read.flatMap(({ instruments }) => instruments);

@@ -3,7 +3,7 @@ import { html, nothing } from '../html.js';
 import { lineChart } from '../line-chart.js';
 import { legend } from '../marks.js';
 import { formatCount, formatSignificant, listed } from '../numbers.js';
-import type { ReportData } from '../report-data.js';
+import type { ReportRuns } from '../report-data.js';
 import { drawnPoints } from '../scales.js';
 import type { Section } from '../section.js';
 import { exact, type Row, table } from '../table.js';
@@ -26,10 +26,10 @@ const losses = [
 	},
 ] as const satisfies readonly { id: string; title: string; valueName: string; reading: string; pick: Pick }[];
 
-export function lossesSection({ runs }: ReportData): Section {
+export function lossesSection({ runs }: ReportRuns): Section {
 	const title = 'Loss curves';
 	if (runs.length === 0) return { id: 'losses', title, body: html`<p>No run folder was given.</p>` };
-	const longest = Math.max(...runs.map(({ steps }) => steps.length));
+	const longest = Math.max(...runs.map(({ steps }) => steps.at(-1)?.step ?? 0));
 	const cut = runs.filter(({ cutOff }) => cutOff).map(({ label }) => label);
 	const rows = losses.flatMap(({ title: loss, pick }) =>
 		runs

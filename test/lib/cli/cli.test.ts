@@ -288,6 +288,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 			'training-sizes',
 		],
 		'probe <out>': ['column', 'draws', 'features', 'labels', 'out', 'seed', 'splits'],
+		'view <directory>': ['directory', 'port'],
 		'report <evaluation> <out>': ['evaluation', 'out', 'run', 'title'],
 		'score <model> <out>': ['device', 'dtype', 'hidden', 'model', 'out', 'split', 'store', 'tokens', 'window'],
 		'export <model> <out>': ['adapters', 'base-model', 'dtype', 'max-shard-size', 'model', 'out', 'store', 'tokenizer'],
