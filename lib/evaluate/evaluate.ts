@@ -227,6 +227,7 @@ function requireDataset({ fingerprint }: MedsDataset, file: string, found: strin
 /** What else was left out of a task, and what to know of it. */
 function furtherNotes({ excluded, matchingEvents, decidingCodes }: TaskListEntry): string {
 	const left: readonly (readonly [count: number, what: string])[] = [
+		[excluded.notAtRisk, 'not at risk'],
 		[excluded.unlabelled, 'without a label'],
 		[excluded.repeated, 'repeated'],
 		[excluded.withoutSplit, 'of subjects in no split'],

@@ -5,17 +5,31 @@ import { positiveInteger } from '../config.js';
 import type { MedsDataset } from '../data/meds.js';
 import { describeCodeSet, SomeCodes } from './code-set.js';
 
-/** What is predicted: whether one of some codes occurs within a horizon. */
-export const TaskDefinition = z.strictObject({
+const about = {
 	/** Folder name: lower case, digits, hyphens. */
 	name: z.string().regex(/^[a-z0-9]+(-[a-z0-9]+)*$/, 'must be lower case words joined by hyphens'),
 	/** Shown to people. */
 	label: z.string(),
-	/** `event`: may have happened before. `incident`: patients whose history already holds it are left out. */
-	kind: z.enum(['event', 'incident']),
-	codes: SomeCodes,
 	horizonsDays: z.array(positiveInteger).min(1).default([30, 180, 365]),
-});
+};
+
+/** What is predicted: whether one of some codes occurs within a horizon, or a drug takes the place of another. */
+export const TaskDefinition = z.discriminatedUnion('kind', [
+	z.strictObject({
+		...about,
+		/** `event`: may have happened before. `incident`: patients whose history already holds it are left out. */
+		kind: z.enum(['event', 'incident']),
+		codes: SomeCodes,
+		/** Only patients whose history holds one of these, such as the disease that may progress; absent: all. */
+		after: SomeCodes.optional(),
+	}),
+	z.strictObject({
+		...about,
+		/** The first day of a drug on which another of the set came on an earlier day; of patients who have had one. */
+		kind: z.literal('change'),
+		drugs: z.array(SomeCodes).min(2),
+	}),
+]);
 export type TaskDefinition = z.infer<typeof TaskDefinition>;
 
 const horizonsDays = [30, 180, 365];
@@ -68,6 +82,12 @@ export function definitionsFor(dataset: MedsDataset): TaskDefinition[] {
 
 /** One sentence for the report. */
 export function describeTask(task: TaskDefinition): string {
+	const when = 'from the day after the index date up to the horizon';
+	if (task.kind === 'change') {
+		const drugs = task.drugs.map(describeCodeSet).join('; ');
+		return `the first day of one of these after another, ${when}, in patients who have had one: ${drugs}`;
+	}
 	const incident = task.kind === 'incident' ? ', in patients whose history does not hold it' : '';
-	return `${describeCodeSet(task.codes)} from the day after the index date up to the horizon${incident}`;
+	const after = task.after === undefined ? '' : `, in patients whose history holds ${describeCodeSet(task.after)}`;
+	return `${describeCodeSet(task.codes)} ${when}${incident}${after}`;
 }

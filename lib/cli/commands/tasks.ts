@@ -97,12 +97,17 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 			},
 			context.operation(),
 		);
-		const lines = list.tasks.flatMap(({ name, horizonDays, samples, positives, excluded, matchingEvents, ...aces }) => [
-			`${name.padEnd(32)} ${horizonDays === null ? '' : `${horizonDays} d`}`.padEnd(42) +
-				`${samples} samples, ${positives} positive${leftOut(excluded)}${matchingEvents === 0 ? '  (no event matches!)' : ''}`,
-			...(aces.predicates ?? []).map((one) => `    predicate ${one.name.padEnd(28)} ${one.events} events`),
-			...(aces.flow ?? []).map((one) => `    ${one.step.padEnd(38)} ${one.samples} samples`),
-		]);
+		const lines = list.tasks.flatMap(
+			({ name, horizonDays, samples, positives, excluded, matchingEvents, ...more }, i) => [
+				`${name.padEnd(32)} ${horizonDays === null ? '' : `${horizonDays} d`}`.padEnd(42) +
+					`${samples} samples, ${positives} positive${leftOut(excluded)}${matchingEvents === 0 ? '  (no event matches!)' : ''}`,
+				// Those of a task are the same at each horizon.
+				...(list.tasks[i - 1]?.name === name ? [] : (more.predicates ?? [])).map(
+					(one) => `    predicate ${one.name.padEnd(28)} ${one.events} events`,
+				),
+				...(more.flow ?? []).map((one) => `    ${one.step.padEnd(38)} ${one.samples} samples`),
+			],
+		);
 		const { train, tuning, held_out } = list.subjectsWithoutIndexDates;
 		context.result(
 			[
@@ -129,6 +134,7 @@ function leftOut(excluded: TaskListEntry['excluded']): string {
 		censored: 'censored',
 		prevalent: 'with it before',
 		inBuffer: 'with it in the buffer',
+		notAtRisk: 'not at risk',
 		unlabelled: 'without a label',
 		repeated: 'repeated',
 		withoutSplit: 'of subjects in no split',
