@@ -8,6 +8,7 @@
 #include "convert.h"
 #include "engine_wrap.h"
 #include "probe_functions.h"
+#include "process_group_wrap.h"
 
 namespace ehrjepa::bindings {
 namespace {
@@ -30,6 +31,7 @@ void prepare_exit(const Napi::CallbackInfo& info) {
 /// Called once per environment (main thread, each worker thread); nothing is kept in statics.
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("Engine", EngineWrap::constructor(env));
+  exports.Set("ProcessGroup", ProcessGroupWrap::constructor(env));
   exports.Set("buildInfo", Napi::Function::New(env, build_info, "buildInfo"));
   exports.Set("weightShapes", Napi::Function::New(env, weight_shapes, "weightShapes"));
   exports.Set("prepareExit", Napi::Function::New(env, prepare_exit, "prepareExit"));

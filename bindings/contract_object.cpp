@@ -6,6 +6,7 @@
 #include "contract/losses.h"
 #include "contract/model.h"
 #include "contract/probes.h"
+#include "contract/ranks.h"
 #include "contract/reading.h"
 #include "contract/state.h"
 #include "convert.h"
@@ -25,6 +26,8 @@ Napi::Value contract_object(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const Napi::Object result = Napi::Object::New(env);
   result.Set("NativeEngineOptions", describe<EngineOptions>(env));
+  result.Set("NativeGroupOptions", describe<GroupOptions>(env));
+  result.Set("NativeShardRange", describe<ShardRange>(env));
   result.Set("PackedBatch", describe<PackedBatch>(env));
   result.Set("NativeTrainingBatch", describe<TrainingBatch>(env));
   result.Set("NativeLossOptions", describe<LossOptions>(env));

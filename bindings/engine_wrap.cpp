@@ -6,6 +6,7 @@
 
 #include "api/errors.h"
 #include "convert.h"
+#include "process_group_wrap.h"
 #include "snapshot_object.h"
 
 namespace ehrjepa::bindings {
@@ -27,6 +28,7 @@ std::uint32_t job_id(const Napi::CallbackInfo& info) { return read<std::uint32_t
 Napi::Function EngineWrap::constructor(Napi::Env env) {
   return DefineClass(env, "Engine",
                      {
+                         InstanceMethod<&EngineWrap::join>("join"),
                          InstanceMethod<&EngineWrap::step>("step"),
                          InstanceMethod<&EngineWrap::losses>("losses"),
                          InstanceMethod<&EngineWrap::embed>("embed"),
@@ -68,6 +70,12 @@ Napi::Promise EngineWrap::submit(const Napi::CallbackInfo& info, Run run) {
         }
       },
       [self] { self->Reset(); });
+}
+
+Napi::Value EngineWrap::join(const Napi::CallbackInfo& info) {
+  return submit(info, [group = ProcessGroupWrap::of(info[1])](api::Engine& engine, const std::atomic<bool>&) {
+    engine.join(group);
+  });
 }
 
 Napi::Value EngineWrap::step(const Napi::CallbackInfo& info) {

@@ -15,6 +15,7 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
   explicit EngineWrap(const Napi::CallbackInfo& info);
 
  private:
+  Napi::Value join(const Napi::CallbackInfo& info);
   Napi::Value step(const Napi::CallbackInfo& info);
   Napi::Value losses(const Napi::CallbackInfo& info);
   Napi::Value embed(const Napi::CallbackInfo& info);

@@ -6,6 +6,13 @@
 #include "api/running_call.h"
 
 namespace ehrjepa::bindings {
+namespace {
+
+// As lib/errors.ts has them.
+constexpr const char* kAborted = "ABORT_ERR";
+constexpr const char* kRanks = "EHR_JEPA_RANKS";
+
+}  // namespace
 
 Worker::Worker(Napi::Env env, std::function<void()> at_end)
     : env_(env),
@@ -102,13 +109,13 @@ void Worker::stop() {
 void Worker::run(Pending& pending) {
   try {
     if (pending.cancelled) {
-      pending.was_cancelled = true;
+      pending.code = kAborted;
       pending.error = "[engine] the call was cancelled";
       return;
     }
     pending.to_js = pending.call(pending.cancelled);
   } catch (const std::exception& error) {
-    pending.was_cancelled = api::is_cancellation(error);
+    pending.code = api::is_cancellation(error) ? kAborted : api::is_of_ranks(error) ? kRanks : "";
     pending.error = api::message_of(error);
   } catch (...) {
     pending.error = "[engine] an unknown exception was thrown";
@@ -169,7 +176,7 @@ void Worker::settle(Napi::Env env, Pending& pending) {
   }
   if (!pending.error.empty()) {
     const Napi::Error error = Napi::Error::New(env, pending.error);
-    if (pending.was_cancelled) error.Set("code", Napi::String::New(env, "ABORT_ERR"));
+    if (!pending.code.empty()) error.Set("code", Napi::String::New(env, pending.code));
     pending.deferred.Reject(error.Value());
   }
   pending.done();

@@ -56,7 +56,7 @@ class Worker {
     std::atomic<bool> cancelled{false};
     ToJs to_js;
     std::string error;
-    bool was_cancelled = false;
+    std::string code;  ///< of an error that callers tell from others
   };
   /// Hook of the environment's end.
   static void on_teardown(void* self);

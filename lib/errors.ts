@@ -73,6 +73,11 @@ export class NativeError extends EhrJepaError {
 	readonly code = 'EHR_JEPA_NATIVE';
 }
 
+/** Another of the processes that train one model is missing, dead, silent or at odds with this one; the message names it. */
+export class RankError extends EhrJepaError {
+	readonly code = 'EHR_JEPA_RANKS';
+}
+
 /** Something the package needs on this machine is missing; the message lists all of it and the commands that install it. */
 export class SetupError extends EhrJepaError {
 	readonly code = 'EHR_JEPA_SETUP';
@@ -112,7 +117,16 @@ export function contextOf({ file, rule, column, value, fix }: DataError): DataEr
 	};
 }
 
-const classes = [ConfigError, VocabularyError, OutputError, CheckpointError, NativeError, SetupError, AbortedError];
+const classes = [
+	ConfigError,
+	VocabularyError,
+	OutputError,
+	CheckpointError,
+	NativeError,
+	RankError,
+	SetupError,
+	AbortedError,
+];
 
 /** The error that another thread described: of the same class, with the same message. */
 export function restoreError({ code, message, stack, data }: ErrorDescription): Error {

@@ -20,6 +20,7 @@ export {
 	EhrJepaError,
 	NativeError,
 	OutputError,
+	RankError,
 	SetupError,
 	VocabularyError,
 } from './errors.js';
@@ -71,6 +72,7 @@ export type { CollapseMonitors } from './objective/collapse-monitors.js';
 export { type Objective, type ObjectivePreset, objectivePresets } from './objective/objective.js';
 export { prepareStore } from './prepare/prepare.js';
 export type { PrepareOptions } from './prepare/prepare-options.js';
+export { type GroupTimeouts, ProcessGroup } from './ranks/process-group.js';
 export { writeReport } from './report/report.js';
 export type { ReportInput } from './report/report-data.js';
 export { Sampler, type SamplerOptions } from './sample/sampler.js';

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { isMainThread } from 'node:worker_threads';
-import { AbortedError, NativeError, SetupError } from './errors.js';
+import { AbortedError, NativeError, RankError, SetupError } from './errors.js';
 import type { PackedBatch, TrainingBatch } from './types.js';
 
 export type ComputeDtype = 'float32' | 'bfloat16';
@@ -101,6 +101,32 @@ export interface NativeLossOptions {
 	readonly step: number;
 }
 
+/** How a process joins others that train the same model. Times are in seconds. */
+export interface NativeGroupOptions {
+	readonly rank: number;
+	readonly worldSize: number;
+	/** Of the store at which the ranks meet. */
+	readonly address: string;
+	readonly port: number;
+	/** Rank 0's part, unless the launcher serves it. */
+	readonly servesStore: boolean;
+	/** Of the store's keys: an attempt does not read what an earlier one left. */
+	readonly prefix: string;
+	/** Until all ranks must have come. */
+	readonly rendezvousTimeout: number;
+	/** Until all ranks must have come to a collective. */
+	readonly collectiveTimeout: number;
+	/** After which a rank that gives no sign of life counts as dead. */
+	readonly silenceTimeout: number;
+}
+
+/** An update is the sum over `total` shards of its batch; a process computes `count` of them, from `first` on. */
+export interface NativeShardRange {
+	readonly first: number;
+	readonly count: number;
+	readonly total: number;
+}
+
 export interface NativeStepOptions extends NativeLossOptions {
 	/** AdamW; matrices decay, norms and biases do not. */
 	readonly optimizer: {
@@ -123,6 +149,8 @@ export interface NativeStepOptions extends NativeLossOptions {
 	readonly momentum: number;
 	/** The target encoder becomes a copy of the encoder before the step. */
 	readonly restartTarget: boolean;
+	/** Which shards of the update the batches are, an equal number of each, in order; those of other ranks are theirs. */
+	readonly shards: NativeShardRange;
 }
 
 export interface NativeLosses {
@@ -291,10 +319,30 @@ export interface NativeNewtonResult {
 }
 
 /**
+ * The processes that train one model. Every rank makes the same calls in the same order, those of its engine's steps among
+ * them, one at a time.
+ */
+export interface NativeProcessGroup {
+	/** Meets the others; resolves when all have come. Before anything else. */
+	join(jobId: number): Promise<void>;
+	/** A text of every rank, in their order. */
+	exchange(jobId: number, text: string): Promise<string[]>;
+	/** What ended the group for all; null while it lives. */
+	failure(): string | null;
+	/** Ends it for all. @param message - What this rank did: `was stopped`. */
+	fail(message: string): void;
+	cancel(jobId: number): void;
+	/** Cancels what runs and leaves; rank 0 waits some seconds for the others. */
+	close(): Promise<void>;
+}
+
+/**
  * One model and one thread that runs it. Calls are queued and run in order; none runs on the event loop.
  * `jobId` names a running call so that `cancel` can stop it: the state is then as before the call.
  */
 export interface NativeEngine {
+	/** Steps are those of all ranks of a group that has met, each with a share of every update. */
+	join(jobId: number, group: NativeProcessGroup): Promise<void>;
 	/** One update from micro-batches: each loss is the mean over all of them together. */
 	step(jobId: number, batches: readonly NativeTrainingBatch[], options: NativeStepOptions): Promise<NativeStepResult>;
 	losses(jobId: number, batch: NativeTrainingBatch, options: NativeLossOptions): Promise<NativeLosses>;
@@ -334,6 +382,7 @@ export interface NativeEngine {
 
 export interface NativeAddon {
 	readonly Engine: new (options: NativeEngineOptions) => NativeEngine;
+	readonly ProcessGroup: new (options: NativeGroupOptions) => NativeProcessGroup;
 	/** Solvers run on a thread of their own, never on the event loop. */
 	fitLogistic(options: NativeLogisticOptions): Promise<NativeLogisticResult>;
 	fitRidge(options: NativeRidgeOptions): Promise<NativeRidgeResult>;
@@ -416,6 +465,7 @@ export async function nativeCall<T>(call: () => Promise<T> | T): Promise<T> {
 	} catch (cause) {
 		const message = (cause as Error).message;
 		if ((cause as { code?: string }).code === 'ABORT_ERR') throw new AbortedError(message, { cause });
+		if ((cause as { code?: string }).code === 'EHR_JEPA_RANKS') throw new RankError(message, { cause });
 		callSite.message = message;
 		callSite.cause = cause;
 		callSite.stack = `${callSite.name}: ${message}\n${(callSite.stack ?? '').split('\n').slice(1).join('\n')}`;

@@ -12,14 +12,18 @@ export interface CommandContext {
 	say(text: string): void;
 }
 
-/** Runs a command with Ctrl-C as abort: the first asks it to stop at a safe point, the second ends the process. */
-export async function withContext(json: boolean, run: (context: CommandContext) => Promise<void>): Promise<void> {
+/** Runs a command with Ctrl-C as abort: the first asks it to stop at a safe point, the second ends the process. @param options.silent - Prints nothing. */
+export async function withContext(
+	json: boolean,
+	run: (context: CommandContext) => Promise<void>,
+	{ silent = false }: { readonly silent?: boolean } = {},
+): Promise<void> {
 	const controller = new AbortController();
 	const progress = new ProgressLine();
 	const interrupt = () => {
 		if (controller.signal.aborted) process.exit(130);
 		progress.finish();
-		process.stderr.write('stopping at the next safe point (again to quit at once)\n');
+		if (!silent) process.stderr.write('stopping at the next safe point (again to quit at once)\n');
 		controller.abort(new Error('interrupted'));
 	};
 	process.on('SIGINT', interrupt);
@@ -29,19 +33,23 @@ export async function withContext(json: boolean, run: (context: CommandContext) 
 			signal: controller.signal,
 			operation: (stage) => ({
 				signal: controller.signal,
-				onProgress: (update) => progress.update(stage === undefined ? update : { ...update, stage }),
+				onProgress: silent
+					? undefined
+					: (update) => progress.update(stage === undefined ? update : { ...update, stage }),
 				onWarning: (message) => {
+					if (silent) return;
 					progress.finish();
 					process.stderr.write(`warning: ${message}\n`);
 				},
 			}),
 			result: (text, data) => {
+				if (silent) return;
 				progress.finish();
 				process.stdout.write(json ? `${JSON.stringify(data, bigintAsText, '\t')}\n` : `${text}\n`);
 			},
 			say: (text) => {
 				progress.finish();
-				if (!json) process.stderr.write(`${text}\n`);
+				if (!json && !silent) process.stderr.write(`${text}\n`);
 			},
 		});
 	} finally {

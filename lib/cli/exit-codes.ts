@@ -6,6 +6,7 @@ import {
 	DeviceError,
 	NativeError,
 	OutputError,
+	RankError,
 	SetupError,
 	VocabularyError,
 } from '../errors.js';
@@ -20,6 +21,7 @@ export const exitCodes = {
 	setup: 5,
 	checkpoint: 6,
 	native: 7,
+	ranks: 8,
 	aborted: 130,
 } as const;
 
@@ -30,6 +32,7 @@ export function exitCodeOf(error: unknown): number {
 	if (error instanceof SetupError || error instanceof DeviceError) return exitCodes.setup;
 	if (error instanceof CheckpointError) return exitCodes.checkpoint;
 	if (error instanceof NativeError) return exitCodes.native;
+	if (error instanceof RankError) return exitCodes.ranks;
 	if (error instanceof AbortedError) return exitCodes.aborted;
 	return exitCodes.internal;
 }

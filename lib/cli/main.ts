@@ -9,6 +9,7 @@ import * as evaluate from './commands/evaluate.js';
 import * as exportModel from './commands/export.js';
 import * as importOmop from './commands/import-omop.js';
 import * as info from './commands/info.js';
+import * as launch from './commands/launch.js';
 import * as plan from './commands/plan.js';
 import * as prepare from './commands/prepare.js';
 import * as probe from './commands/probe.js';
@@ -22,6 +23,7 @@ import * as validate from './commands/validate.js';
 import * as view from './commands/view.js';
 import { exitCodeOf, exitCodes } from './exit-codes.js';
 import { withFlags } from './flag-names.js';
+import { isSilentRank, isToldByAnother } from './rank-output.js';
 
 class UsageError extends Error {}
 
@@ -35,6 +37,7 @@ export const commands = [
 	prepare,
 	plan,
 	train,
+	launch,
 	tasks,
 	embed,
 	evaluate,
@@ -46,6 +49,8 @@ export const commands = [
 	info,
 ] as const;
 
+const names: ReadonlySet<string> = new Set(commands.map(({ command }) => command.split(' ')[0]!));
+
 /**
  * Runs the command line.
  *
@@ -54,12 +59,13 @@ export const commands = [
  */
 export async function main(argv: readonly string[]): Promise<number> {
 	const json = argv.includes('--json');
-	let parser = yargs([...argv])
+	let parser = yargs(withRanksApart(argv))
 		.scriptName('ehr-jepa')
 		.usage('$0 <command> [options]\n\nTrain a patient world model on MEDS records, and see it probed.')
 		.option('json', { type: 'boolean', default: false, global: true, describe: 'Print the result as JSON on stdout' })
 		.version(packageVersion)
 		.strict()
+		.parserConfiguration({ 'populate--': argv[0] === 'launch' })
 		.check(refuseEmpty, true)
 		.demandCommand(1, 1, 'Name a command.', 'Name one command.')
 		.recommendCommands()
@@ -83,9 +89,18 @@ export async function main(argv: readonly string[]): Promise<number> {
 			return exitCodes.usage;
 		}
 		const error = systemError(thrown);
-		printError(error, json, flagsOf(argv));
+		if (isToldByAnother(error)) return exitCodeOf(error);
+		// Rank 0 alone prints results, errors among them.
+		const silent = argv[0] === 'train' && isSilentRank();
+		printError(error, json && !silent, flagsOf(argv));
 		return exitCodeOf(error);
 	}
+}
+
+/** `launch` takes the options before the command that its ranks run, and leaves that one's to it. */
+function withRanksApart(argv: readonly string[]): string[] {
+	const at = argv[0] === 'launch' && !argv.includes('--') ? argv.findIndex((word, i) => i > 0 && names.has(word)) : -1;
+	return at < 0 ? [...argv] : [...argv.slice(0, at), '--', ...argv.slice(at)];
 }
 
 /** An empty argument, as of an unset variable of the shell, names no file and no model. */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { float32Number, fraction, positiveInteger, seed } from '../config.js';
+import { float32Number, fraction, nonNegativeInteger, positiveInteger, seed } from '../config.js';
 import type { NativeLossOptions, NativeStepOptions } from '../native.js';
 import { Objective, targetRestartsAt, weightsAt } from '../objective/objective.js';
 
@@ -83,12 +83,23 @@ export const StepOptions = z
 		...shared,
 		/** Read the cosine of both losses' gradients; costs a second backward pass. */
 		interference: z.boolean().default(false),
+		/**
+		 * Which shards of the update the batches are: an equal number of each, in order, and some may be empty. Gradients are
+		 * added up over shards in an order that depends on their number alone. A process on its own has all of them.
+		 */
+		shards: z
+			.strictObject({ first: nonNegativeInteger, count: positiveInteger, total: positiveInteger })
+			.default({ first: 0, count: 1, total: 1 }),
 	})
 	.refine(isTimed, needsSteps)
 	.refine(clipsInTime, needsTime)
 	.refine(({ updateInBackward, interference }) => !updateInBackward || !interference, {
 		path: ['updateInBackward'],
 		message: 'must be off when the interference is read, which needs the gradients of both losses at once',
+	})
+	.refine(({ updateInBackward, shards }) => !updateInBackward || shards.total === 1, {
+		path: ['updateInBackward'],
+		message: 'must be off with several shards, whose gradients are added up first',
 	});
 export type StepOptions = z.input<typeof StepOptions>;
 
@@ -120,7 +131,7 @@ export function nativeLossOptions(options: z.output<typeof LossOptions>): Native
 export function nativeStepOptions(options: z.output<typeof StepOptions>): NativeStepOptions {
 	const { objective, step, steps = step, learningRate, beta1, beta2, epsilon, weightDecay } = options;
 	const { matrixUpdate, muonMomentum } = options;
-	const { gradientClip, clipBy, updateInBackward } = options;
+	const { gradientClip, clipBy, updateInBackward, shards } = options;
 	const losses = nativeLossOptions(options);
 	return {
 		...losses,
@@ -131,5 +142,6 @@ export function nativeStepOptions(options: z.output<typeof StepOptions>): Native
 		updateInBackward,
 		momentum: weightsAt(objective, step, steps).momentum ?? 1,
 		restartTarget: targetRestartsAt(objective, step, steps),
+		shards,
 	};
 }

@@ -19,6 +19,7 @@ import type {
 } from '../native.js';
 import { nativeAddon, nativeCall } from '../native.js';
 import type { CollapseMonitors } from '../objective/collapse-monitors.js';
+import type { ProcessGroup } from '../ranks/process-group.js';
 import type { PackedBatch } from '../types.js';
 import { requireSameAdapter } from './adapter-config.js';
 import { chooseDevice, Device } from './device.js';
@@ -198,6 +199,14 @@ export class WorldModel {
 	/** Trainable scalars of encoder (of its adapters under LoRA) and predictor; a tied head counts once. */
 	get parameterCount(): number {
 		return this.#engine.parameterCount();
+	}
+
+	/**
+	 * Makes the steps of this model those of all ranks of a group: each gives its shards of every update, and all get the same
+	 * parameters to the bit. The models must be the same to begin with.
+	 */
+	joinGroup(group: ProcessGroup): Promise<void> {
+		return this.#call(undefined, (job) => this.#engine.join(job, group.native));
 	}
 
 	/**

@@ -30,6 +30,8 @@ export interface BatchLossesOptions {
 	readonly step: number;
 	/** A number of batches from the start of the split, or every patient once, none in two batches. */
 	readonly batches: number | 'epoch';
+	/** One of so many processes that share the batches: batch i is of process i modulo `of`. Absent: all of them. */
+	readonly share?: { readonly index: number; readonly of: number } | undefined;
 	readonly signal?: AbortSignal | undefined;
 }
 
@@ -38,13 +40,15 @@ export async function* batchLosses(
 	model: WorldModel,
 	store: TokenStore,
 	config: TrainConfig,
-	{ split, seed, step, batches, signal }: BatchLossesOptions,
+	{ split, seed, step, batches, share = { index: 0, of: 1 }, signal }: BatchLossesOptions,
 ): AsyncGenerator<BatchLosses> {
 	const poolBatches = batches === 'epoch' ? 1 : batches;
 	const sampler = new Sampler(store, split, { ...samplerOptions(config, seed), poolBatches });
 	const last = batches === 'epoch' ? Math.max(1, await sampler.batchesPerEpoch()) : batches;
 	const options = lossOptionsAt(config, step, { collapse: true });
+	let number = 0;
 	for await (const batch of sampler.batches(1, last)) {
+		if (number++ % share.of !== share.index) continue;
 		const { nextTokenLoss, latentLoss, scoredTokens, collapse } = await model.losses(batch, options, signal);
 		yield {
 			tokens: batch.tokens.length,
@@ -60,7 +64,7 @@ export async function* batchLosses(
 
 /** Means over batches: each weighted with its scored tokens or its predictions. */
 export async function meanLosses(
-	batches: AsyncIterable<BatchLosses>,
+	batches: AsyncIterable<BatchLosses> | Iterable<BatchLosses>,
 ): Promise<Pick<TuningMetrics, 'nextTokenLoss' | 'latentLoss' | 'tokens' | 'collapse'>> {
 	let tokens = 0;
 	const next = new WeightedMean();

@@ -76,14 +76,19 @@ export class RunFolder {
 		return new RunFolder(path, config, lockFolder(path));
 	}
 
+	/** A run folder that another process writes. */
+	static followed(path: string, config: RunConfig): RunFolder {
+		return new RunFolder(path, config);
+	}
+
 	/**
-	 * The same folder, whose run makes `steps` updates in all: recorded in config.json.
+	 * The same folder, whose run makes `steps` updates in all: recorded in config.json by who may write it.
 	 *
 	 * @param steps - More than it makes so far.
 	 */
 	async extend(steps: number): Promise<RunFolder> {
 		const config = { ...this.config, extendedTo: steps };
-		await writeConfig(this.path, config);
+		if (this.#lock !== undefined) await writeConfig(this.path, config);
 		return new RunFolder(this.path, config, this.#lock);
 	}
 
@@ -144,6 +149,19 @@ export class RunFolder {
 		}
 		const why = reasons.length === 0 ? 'train it first' : reasons.join('; ');
 		throw new CheckpointError(`[run] ${this.path} must hold a whole checkpoint but holds none; ${why}`);
+	}
+
+	/**
+	 * The checkpoint of a step.
+	 *
+	 * @throws {CheckpointError} When there is none, or not all of it.
+	 */
+	async checkpointAt(step: number): Promise<Checkpoint> {
+		const found = (await this.checkpoints()).find((checkpoint) => checkpoint.step === step);
+		if (found !== undefined) return found;
+		throw new CheckpointError(
+			`[run] ${this.path} must hold the checkpoint of step ${step}, with which all ranks go on, but does not here; give all ranks one folder of a shared file system`,
+		);
 	}
 
 	/** Whether no checkpoint was ever written: an interrupted run then starts again from its seed. */

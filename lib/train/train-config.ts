@@ -5,6 +5,7 @@ import { Qwen3Shape } from '../model/qwen3-config.js';
 import { adamW, clipsInTime, needsTime } from '../model/step-options.js';
 import { Objective } from '../objective/objective.js';
 import { InstrumentOptions } from './instruments/options.js';
+import { ParallelOptions } from './parallel-options.js';
 import { Trainable } from './trainable.js';
 
 /** AdamW with two decay groups: matrices decay, norms and biases do not. */
@@ -47,6 +48,8 @@ const options = z.strictObject({
 	parameterDtype: z.enum(['float32', 'bfloat16']).default('float32'),
 	/** What the backward pass finds in memory: everything, the input of each block, or attention but not the MLP. */
 	activationCheckpointing: z.enum(['none', 'block', 'selective']).default('none'),
+	/** How several processes train the model together; one on its own takes no notice but of `virtualShards`. */
+	parallel: ParallelOptions.prefault({}),
 	/** Threads of the engine; 0 takes all cores. */
 	threads: nonNegativeInteger.default(0),
 	/** Steps between two readings of the collapse monitors; 0 never. */
@@ -80,6 +83,10 @@ export const TrainConfig = options
 	.refine(({ optimizer, microBatches }) => !optimizer.updateInBackward || microBatches === 1, {
 		path: ['optimizer', 'updateInBackward'],
 		message: 'must be off with more than one of microBatches, whose gradients are added up first',
+	})
+	.refine(({ optimizer, parallel }) => !optimizer.updateInBackward || (parallel.virtualShards ?? 1) === 1, {
+		path: ['optimizer', 'updateInBackward'],
+		message: 'must be off with more than one of parallel.virtualShards, whose gradients are added up first',
 	})
 	.refine(
 		({ optimizer, objective }) => !optimizer.updateInBackward || (objective.latent?.interferenceEvery ?? 0) === 0,

@@ -1,23 +1,26 @@
-import { AbortedError, ConfigError } from '../errors.js';
+import { AbortedError } from '../errors.js';
 import { requirePath } from '../files/path.js';
 import type { Losses, WorldModel } from '../model/world-model.js';
 import { weightsAt } from '../objective/objective.js';
+import type { ProcessGroup } from '../ranks/process-group.js';
 import { prefetchBatches } from '../sample/prefetch.js';
 import type { TokenStore } from '../store/token-store.js';
 import type { LongOperation, Split, TrainingBatch } from '../types.js';
-import { batchLosses, meanLosses } from './batch-losses.js';
+import { type BatchLosses, batchLosses, meanLosses } from './batch-losses.js';
 import { CheckpointWriter } from './checkpoint-writer.js';
 import { CollapseWatch } from './collapse-warning.js';
 import { requireMemory } from './fit.js';
-import { checkpointModel, initialModel, planRun, type RunModelOptions } from './initial-model.js';
+import { initialModel, planRun, type RunModelOptions } from './initial-model.js';
 import { Instruments } from './instruments/instruments.js';
 import type { InstrumentMetrics } from './instruments/metrics.js';
 import { isReadingDue, readingTokens } from './instruments/options.js';
 import { lossOptionsAt, samplerOptions, updateOptions } from './loss-options.js';
 import type { StepMetrics, TuningMetrics } from './metrics.js';
 import { requireSameData } from './open-model.js';
-import { type RunConfig, updatesOf } from './run-config.js';
+import { updatesOf } from './run-config.js';
 import { RunFolder } from './run-folder.js';
+import { RunShare, telling } from './run-share.js';
+import { newestState, requireMoreUpdates, requireSameRun } from './run-start.js';
 import { learningRateAt } from './schedule.js';
 import type { TrainConfig, TrainConfigInput } from './train-config.js';
 
@@ -37,14 +40,16 @@ const tuningSeedOffset = 1_000_003;
 export class Trainer {
 	readonly model: WorldModel;
 	readonly folder: RunFolder;
+	readonly #share: RunShare;
 	#step: number;
 	#lastTuning: TuningMetrics | undefined;
 	#lastInstruments: InstrumentMetrics | undefined;
 
-	private constructor(folder: RunFolder, model: WorldModel, step: number) {
+	private constructor(folder: RunFolder, model: WorldModel, step: number, share: RunShare) {
 		this.folder = folder;
 		this.model = model;
 		this.#step = step;
+		this.#share = share;
 	}
 
 	/**
@@ -52,30 +57,40 @@ export class Trainer {
 	 * before anything is allocated.
 	 *
 	 * @param path - New or empty run folder.
+	 * @param options.group - Processes that train it together: each makes this call, rank 0 writes the folder.
+	 * @throws {RankError} When ranks have other options, data, versions or devices: names the rank and the field.
 	 * @throws {ConfigError} {CheckpointError} {VocabularyError} {OutputError} {NativeError} {SetupError} {DeviceError}
 	 */
 	static async create(
 		path: string,
 		store: TokenStore,
 		config: TrainConfigInput = {},
-		{ device }: Pick<RunModelOptions, 'device'> = {},
+		{ device, group }: Pick<RunModelOptions, 'device'> & { readonly group?: ProcessGroup | undefined } = {},
 	): Promise<Trainer> {
 		requirePath('train', 'run', path);
-		const run = await planRun(store, config);
-		requireMemory(run.train, run.data.vocabSize);
-		const model = await initialModel(run, { device });
-		try {
-			return new Trainer(await RunFolder.create(path, run), model, 0);
-		} catch (cause) {
-			await model.close();
-			throw cause;
-		}
+		return telling(group, async () => {
+			const run = await planRun(store, config);
+			const share = new RunShare(run.train, group);
+			await requireSameRun(group, path, run, device);
+			const { tokensPerStep } = run.train;
+			requireMemory({ ...run.train, tokensPerStep: Math.ceil(tokensPerStep / share.shards.total) }, run.data.vocabSize);
+			const model = await initialModel(run, { device });
+			try {
+				if (group !== undefined) await model.joinGroup(group);
+				const folder = share.leads ? await RunFolder.create(path, run) : RunFolder.followed(path, run);
+				return new Trainer(folder, model, 0, share);
+			} catch (cause) {
+				await model.close();
+				throw cause;
+			}
+		});
 	}
 
 	/**
 	 * Continues a run from its newest whole checkpoint; a newer one that is damaged is passed over with a warning. A run that
 	 * was interrupted before its first starts again: all of it follows from the seed.
 	 *
+	 * @param options.group - Processes that train it together, as many as one likes: rank 0 says from which checkpoint all go on.
 	 * @param options.steps - Extends the run to so many updates in all. Those beyond `config.steps` have the learning rate,
 	 * weights and momentum with which the schedules end.
 	 * @throws {ConfigError} When `steps` is not more than the run makes anyway.
@@ -89,24 +104,36 @@ export class Trainer {
 			onWarning,
 			steps,
 			device,
+			group,
 		}: Pick<LongOperation, 'onWarning'> &
-			Pick<RunModelOptions, 'device'> & { readonly steps?: number | undefined } = {},
+			Pick<RunModelOptions, 'device'> & {
+				readonly steps?: number | undefined;
+				readonly group?: ProcessGroup | undefined;
+			} = {},
 	): Promise<Trainer> {
-		const folder = await RunFolder.openToWrite(path);
-		try {
-			requireSameData(folder.config, store);
-			if (steps !== undefined) requireMoreUpdates(folder.config, steps);
-			const { model, step } = await newestState(folder, onWarning, { device });
+		return telling(group, async () => {
+			const folder =
+				group === undefined || group.rank === 0 ? await RunFolder.openToWrite(path) : await RunFolder.open(path);
 			try {
-				return new Trainer(steps === undefined ? folder : await folder.extend(steps), model, step);
+				requireSameData(folder.config, store);
+				// A launcher that starts all ranks again gives them what was done the first time.
+				const isDone = group !== undefined && group.attempt > 0 && steps === folder.config.extendedTo;
+				if (steps !== undefined && !isDone) requireMoreUpdates(folder.config, steps);
+				const share = new RunShare(folder.config.train, group);
+				await requireSameRun(group, path, { ...folder.config, extendedTo: steps ?? folder.config.extendedTo }, device);
+				const { model, step } = await newestState(folder, onWarning, { device }, group);
+				try {
+					if (group !== undefined) await model.joinGroup(group);
+					return new Trainer(steps === undefined ? folder : await folder.extend(steps), model, step, share);
+				} catch (cause) {
+					await model.close();
+					throw cause;
+				}
 			} catch (cause) {
-				await model.close();
+				folder.release();
 				throw cause;
 			}
-		} catch (cause) {
-			folder.release();
-			throw cause;
-		}
+		});
 	}
 
 	/** Updates made so far. */
@@ -138,23 +165,48 @@ export class Trainer {
 	 * checkpoint of the last whole step, so that the run can be resumed.
 	 *
 	 * @throws {AbortedError} {NativeError} {OutputError} {CheckpointError}
+	 * @throws {RankError} When another rank fails, dies or falls silent; rank 0 has then saved the last whole step.
 	 */
 	async *run(store: TokenStore, operation: LongOperation = {}): AsyncGenerator<StepMetrics> {
+		const { group } = this.#share;
+		if (group === undefined) {
+			yield* this.#run(store, operation);
+			return;
+		}
+		let ended = false;
+		try {
+			await group.requireSame({ step: this.#step });
+			const signals = operation.signal === undefined ? [group.signal] : [group.signal, operation.signal];
+			yield* this.#run(store, { ...operation, signal: AbortSignal.any(signals) });
+			ended = true;
+		} catch (cause) {
+			ended = true;
+			throw this.#share.failed(cause);
+		} finally {
+			// Left in the middle, by a caller that wants no more steps.
+			if (!ended) group.fail('was stopped');
+		}
+	}
+
+	async *#run(store: TokenStore, operation: LongOperation): AsyncGenerator<StepMetrics> {
 		requireSameData(this.folder.config, store);
 		const { config, steps } = this;
-		const { writer: metrics, kept } = await this.folder.openMetrics(this.#step);
+		const { leads } = this.#share;
+		const { writer: metrics, kept } = leads
+			? await this.folder.openMetrics(this.#step)
+			: { writer: undefined, kept: [] };
 		const writer = new CheckpointWriter(this.folder, this.model, operation.onWarning ?? (() => {}));
 		const watch = new CollapseWatch(operation.onWarning ?? (() => {}));
 		for (const line of kept) if (line.kind === 'train' && line.collapse !== undefined) watch.recall(line.collapse);
-		const instruments = await this.#openInstruments(store);
+		const instruments = leads ? await this.#openInstruments(store) : undefined;
 		const read = async () => {
 			if (instruments === undefined) return;
 			this.#lastInstruments = await instruments.read(this.model, this.#step, operation.signal);
-			await metrics.write(this.#lastInstruments);
+			await metrics?.write(this.#lastInstruments);
 		};
 		let savedAt = this.#step;
 		const save = async () => {
-			if (savedAt === this.#step) return undefined;
+			if (!leads || savedAt === this.#step) return undefined;
 			savedAt = this.#step;
 			return writer.save(this.#step);
 		};
@@ -173,7 +225,7 @@ export class Trainer {
 				const waitMs = performance.now() - waiting;
 				const line = await this.#trainStep(batches, waitMs, checkpointMs, operation.signal);
 				checkpointMs = undefined;
-				await metrics.write(line);
+				await metrics?.write(line);
 				if (line.collapse !== undefined) watch.read(line.step, line.collapse);
 				operation.onProgress?.({
 					stage: 'train',
@@ -185,7 +237,7 @@ export class Trainer {
 				yield line;
 				if (isDue(this.#step, config.tuningEvery, steps)) {
 					this.#lastTuning = await this.#tuning(store, operation.signal);
-					if (this.#lastTuning !== undefined) await metrics.write(this.#lastTuning);
+					if (this.#lastTuning !== undefined) await metrics?.write(this.#lastTuning);
 				}
 				if (isReadingDue(config, this.#step, steps)) await read();
 				if (isDue(this.#step, config.checkpointEvery, steps)) checkpointMs = await save();
@@ -193,7 +245,7 @@ export class Trainer {
 			}
 			whole = true;
 		} finally {
-			await metrics.close();
+			await metrics?.close();
 			const saved = save().then(() => writer.finish());
 			// After a failure the first error counts, not a failure to save.
 			if (whole) await saved;
@@ -204,13 +256,31 @@ export class Trainer {
 	/** Mean losses over `config.tuningBatches` fixed batches of a split. */
 	async evaluateLosses(store: TokenStore, split: Split, signal?: AbortSignal): Promise<TuningMetrics> {
 		const { config } = this;
-		const batches = batchLosses(this.model, store, config, {
-			split,
-			seed: config.seed + tuningSeedOffset,
-			step: Math.max(1, this.#step),
-			batches: config.tuningBatches,
-			signal,
-		});
+		const batches = batchLosses(this.model, store, config, { ...this.#lossesOptions(split), signal });
+		return { kind: 'tuning', step: this.#step, ...(await meanLosses(batches)) };
+	}
+
+	#lossesOptions(split: Split) {
+		const { seed, tuningBatches } = this.config;
+		return { split, seed: seed + tuningSeedOffset, step: Math.max(1, this.#step), batches: tuningBatches };
+	}
+
+	/** The same of all ranks, which share the batches. */
+	async #lossesOfRanks(
+		store: TokenStore,
+		group: ProcessGroup,
+		signal: AbortSignal | undefined,
+	): Promise<TuningMetrics> {
+		const share = { index: group.rank, of: group.size };
+		const options = { ...this.#lossesOptions('tuning'), share, signal };
+		const own: BatchLosses[] = [];
+		for await (const losses of batchLosses(this.model, store, this.config, options)) own.push(losses);
+		const ofRanks = await group.exchange(own, signal);
+		// In the order of the batches: the same sums for any number of ranks.
+		const batches = Array.from(
+			{ length: ofRanks.reduce((sum, { length }) => sum + length, 0) },
+			(_, i) => ofRanks[i % group.size]![Math.floor(i / group.size)]!,
+		);
 		return { kind: 'tuning', step: this.#step, ...(await meanLosses(batches)) };
 	}
 
@@ -237,7 +307,7 @@ export class Trainer {
 		const { momentum } = weightsAt(config.objective, step, config.steps);
 		const started = performance.now();
 		const result = await this.model.step(
-			batches,
+			this.#share.partsOf(batches),
 			{
 				// The last step of an extended run's first part has its reading in any case: more target rows may round otherwise.
 				...lossOptionsAt(config, step, {
@@ -246,6 +316,7 @@ export class Trainer {
 				interference: latent !== null && latent.interferenceEvery > 0 && step % latent.interferenceEvery === 0,
 				...updateOptions(config.optimizer),
 				learningRate,
+				shards: this.#share.shards,
 			},
 			signal,
 		);
@@ -279,31 +350,11 @@ export class Trainer {
 	async #tuning(store: TokenStore, signal: AbortSignal | undefined): Promise<TuningMetrics | undefined> {
 		// A data set may come without tuning patients; training goes on without this line.
 		if (store.manifest.splits.tuning.trainable === 0) return undefined;
-		return this.evaluateLosses(store, 'tuning', signal);
+		const { group } = this.#share;
+		return group === undefined
+			? this.evaluateLosses(store, 'tuning', signal)
+			: this.#lossesOfRanks(store, group, signal);
 	}
-}
-
-/** @throws {ConfigError} When a run would not become longer. */
-function requireMoreUpdates(run: RunConfig, steps: number): void {
-	const updates = updatesOf(run);
-	if (Number.isSafeInteger(steps) && steps > updates) return;
-	throw new ConfigError(
-		`[train] steps must be a whole number above the ${updates} steps of the run to extend it but is ${steps}; give more, or leave it out to finish the run as it is`,
-	);
-}
-
-/** The model of a run and the updates behind it: its newest whole checkpoint, or its start. */
-async function newestState(
-	folder: RunFolder,
-	onWarning: LongOperation['onWarning'],
-	options: RunModelOptions,
-): Promise<{ readonly model: WorldModel; readonly step: number }> {
-	if (await folder.isUntrained()) return { model: await initialModel(folder.config, options), step: 0 };
-	const checkpoint = await folder.newestCheckpoint(onWarning);
-	return {
-		model: await checkpointModel(folder.config, checkpoint, { ...options, withOptimizer: true }),
-		step: checkpoint.step,
-	};
 }
 
 /** The batches of each step: `microBatches` of them, in the order in which the sampler draws them. */

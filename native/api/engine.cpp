@@ -10,6 +10,7 @@
 #include <cmath>
 #include <utility>
 
+#include "api/process_group.h"
 #include "core/error.h"
 #include "core/finite.h"
 #include "infer/encoder.h"
@@ -58,6 +59,9 @@ class Engine::Implementation {
 
   train::WorldModel& model() { return model_; }
 
+  void join(std::shared_ptr<ProcessGroup> group) { group_ = std::move(group); }
+  distributed::Group* group() const { return group_ ? &group_->group() : nullptr; }
+
   train::WorldModelBatch batch(const TrainingBatch& batch, const LossOptions& options) const {
     return train::world_model_batch(packed(batch), batch.context_lengths, batch.branches, options.next_token_on,
                                     model_.config().vocab_size);
@@ -90,6 +94,7 @@ class Engine::Implementation {
     return weights.adapters.named();
   }
   train::WorldModel model_;
+  std::shared_ptr<ProcessGroup> group_;
 };
 
 class Snapshot::Implementation {
@@ -118,12 +123,18 @@ Engine::~Engine() {
   if (--engines == 0) memory::release_cached_memory();
 }
 
+void Engine::join(std::shared_ptr<ProcessGroup> group) { implementation_->join(std::move(group)); }
+
 StepResult Engine::step(const std::vector<TrainingBatch>& batches, const StepOptions& options,
                         const std::atomic<bool>& cancelled) {
   if (batches.empty()) throw Error("[step] batches must hold at least one batch but hold none");
   std::vector<train::WorldModelBatch> tensors;
-  for (const TrainingBatch& batch : batches) tensors.push_back(implementation_->batch(batch, options));
-  return train::step(implementation_->model(), tensors, options, cancelled);
+  for (const TrainingBatch& batch : batches) {
+    // A shard may be left without a patient; an update that is one batch may not.
+    const bool empty = options.shards.total > 1 && batch.tokens.empty();
+    tensors.push_back(empty ? train::WorldModelBatch() : implementation_->batch(batch, options));
+  }
+  return train::step(implementation_->model(), tensors, options, cancelled, implementation_->group());
 }
 
 Losses Engine::losses(const TrainingBatch& batch, const LossOptions& options, const std::atomic<bool>& cancelled) {

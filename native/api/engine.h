@@ -14,6 +14,8 @@
 
 namespace ehrjepa::api {
 
+class ProcessGroup;
+
 /// A copy of parts of an engine's state, to be written by another thread while the engine goes on.
 class Snapshot {
  public:
@@ -39,7 +41,9 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  /// @param batches  micro-batches of one update.
+  /// Steps are those of all ranks from now on, each with a share of every update.
+  void join(std::shared_ptr<ProcessGroup> group);
+  /// @param batches  micro-batches of one update; one of a shard may be empty.
   StepResult step(const std::vector<TrainingBatch>& batches, const StepOptions& options,
                   const std::atomic<bool>& cancelled);
   Losses losses(const TrainingBatch& batch, const LossOptions& options, const std::atomic<bool>& cancelled);

@@ -7,6 +7,7 @@
 
 #include "contract/fields.h"
 #include "contract/names.h"
+#include "contract/ranks.h"
 
 namespace ehrjepa {
 
@@ -127,13 +128,16 @@ struct StepOptions : LossOptions {
   bool update_in_backward = false;
   double momentum = 0.996;      ///< EMA decay of the target encoder
   bool restart_target = false;  ///< the target encoder becomes a copy of the encoder before the step
+  /// Which shards of the update the batches are, an equal number of each, in order; those of other ranks are theirs.
+  ShardRange shards;
 };
 template <>
 struct Fields<StepOptions> {
   static constexpr auto list = fields_after<LossOptions>(
       field("optimizer", &StepOptions::optimizer), field("gradient_clip", &StepOptions::gradient_clip),
       field("clip_by", &StepOptions::clip_by), field("update_in_backward", &StepOptions::update_in_backward),
-      field("momentum", &StepOptions::momentum), field("restart_target", &StepOptions::restart_target));
+      field("momentum", &StepOptions::momentum), field("restart_target", &StepOptions::restart_target),
+      field("shards", &StepOptions::shards));
 };
 
 struct Losses {

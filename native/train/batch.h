@@ -22,6 +22,9 @@ struct WorldModelBatch {
   std::vector<std::int64_t> target_rows;   ///< (M): the packed row that each predicts, of the trunk but for views
   std::vector<std::int64_t> context_rows;  ///< (M): last context row of its branch
   at::Tensor days;                         ///< (M), float32: days from there to the target
+
+  /// A shard's batch may hold no patient: it adds nothing.
+  bool is_empty() const { return !labels.defined(); }
 };
 
 /// @param context_lengths  (B), each in [1, sequence length): where the future that is scored begins.

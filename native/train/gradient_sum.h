@@ -2,6 +2,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstddef>
+#include <utility>
 #include <vector>
 
 namespace ehrjepa::train {
@@ -20,10 +21,12 @@ class GradientSum {
   /// @param keep_graph  when another loss of the same forward pass comes after it.
   void add(const at::Tensor& loss, bool keep_graph);
   void add(const GradientSum& other) { merge(other.values_); }
+  /// Gradients from elsewhere, one per parameter.
+  void add_values(const std::vector<at::Tensor>& gradients) { merge(gradients); }
   /// Cosine with another sum over the first `count` parameters; 0 when one of them vanishes.
   double cosine(const GradientSum& other, std::size_t count) const;
   /// The sum; empty afterwards.
-  std::vector<at::Tensor> take() { return std::move(values_); }
+  std::vector<at::Tensor> take() { return std::exchange(values_, std::vector<at::Tensor>(parameters_.size())); }
 
  private:
   void merge(const std::vector<at::Tensor>& gradients);

@@ -1,6 +1,9 @@
 #include "train/losses.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/tensor.h>
 #include <c10/core/GradMode.h>
 
 #include <cmath>
@@ -8,6 +11,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "distributed/group.h"
 #include "objective/anti_collapse/terms.h"
 #include "objective/collapse/monitors.h"
 #include "objective/latent.h"
@@ -16,6 +20,9 @@
 
 namespace ehrjepa::train {
 namespace {
+
+/// What is added up of each shard.
+enum Sum : std::size_t { kNextToken, kLatent, kRegulariser, kSums };
 
 void check_latent(const WorldModelBatch& batch, const LatentOptions& latent) {
   if (batch.target_rows.empty()) throw Error("[latent] the batch must hold at least one masked position but holds 0");
@@ -100,29 +107,36 @@ void add_latent_loss(WorldModel& model, const WorldModelBatch& batch, const Cont
   losses.regulariser = objective::anti_collapse(latent.anti_collapse, {predicted_MD, options.seed, options.step});
   if (losses.regulariser.defined()) losses.values.regulariser = losses.regulariser.item<double>();
 
-  if (!options.with_collapse_monitors) return;
-  // Before the monitors: their eigenvalues fail on such values with words of linear algebra.
-  require_finite("loss", *losses.values.latent_loss);
-  const at::NoGradGuard no_grad;
-  losses.values.collapse = objective::read_collapse_monitors(
-      {.prediction_MD = predicted_MD.detach().to(at::kDouble),
-       .target_MD = targets.target_MD.detach().to(at::kDouble),
-       .loss_target_MD = targets.target_MD.detach(),
-       .context_state_MD = targets.context_state_MD,
-       .loss = latent.loss,
-       .beta = latent.beta,
-       .target_encoder_distance = model.training().target_encoder.relative_distance(model.encoder())});
+  if (options.with_collapse_monitors) {
+    losses.rows = {predicted_MD.detach(), targets.target_MD.detach(), targets.context_state_MD};
+  }
 }
 
-LossSum::LossSum(std::span<const WorldModelBatch> batches, const LossOptions& options)
-    : options_(options), batches_(static_cast<double>(batches.size())) {
+LossSum::LossSum(std::span<const WorldModelBatch> batches, const LossOptions& options, const UpdateShare& share,
+                 const std::atomic<bool>& cancelled)
+    : options_(options), share_(share), shard_(kSums) {
   if (options.next_token_weight <= 0.0 && options.latent_weight <= 0.0) {
     throw Error("[step] one of nextTokenWeight and latentWeight must be above 0 but both are 0");
   }
+  std::vector<double> counts(3);
   for (const WorldModelBatch& batch : batches) {
-    scored_ += static_cast<double>(batch.labels.size(0));
-    predicted_ += static_cast<double>(batch.predicted_rows.size(0));
+    if (batch.is_empty()) continue;
+    counts[0] += 1.0;
+    counts[1] += static_cast<double>(batch.labels.size(0));
+    counts[2] += static_cast<double>(batch.predicted_rows.size(0));
   }
+  // Whole numbers: their sum does not depend on its order.
+  if (share.group != nullptr) {
+    const at::Tensor all = share.group->gather(at::tensor(counts, at::kDouble), cancelled).sum(0);
+    counts.assign(all.data_ptr<double>(), all.data_ptr<double>() + all.numel());
+  }
+  batches_ = counts[0];
+  scored_ = counts[1];
+  predicted_ = counts[2];
+}
+
+bool LossSum::predicts(const WorldModelBatch& batch) const {
+  return options_.latent_weight > 0.0 && (predicted_ == 0.0 || !batch.target_rows.empty());
 }
 
 at::Tensor LossSum::Share::sum() const {
@@ -135,28 +149,71 @@ LossSum::Share LossSum::add(const WorldModelBatch& batch, const BatchLosses& los
   if (losses.next_token.defined()) {
     const double part = static_cast<double>(batch.labels.size(0)) / scored_;
     share.next_token = losses.next_token * (options_.next_token_weight * part);
-    sum_.next_token_loss = sum_.next_token_loss.value_or(0.0) + part * *losses.values.next_token_loss;
-    sum_.scored_tokens += losses.values.scored_tokens;
+    shard_[kNextToken] += part * *losses.values.next_token_loss;
   }
   if (losses.latent.defined()) {
     const double part = static_cast<double>(batch.predicted_rows.size(0)) / predicted_;
     share.latent = losses.latent * (options_.latent_weight * part);
-    sum_.latent_loss = sum_.latent_loss.value_or(0.0) + part * *losses.values.latent_loss;
+    shard_[kLatent] += part * *losses.values.latent_loss;
     if (losses.regulariser.defined()) {
       share.latent = share.latent + losses.regulariser * (options_.latent_weight * (1.0 / batches_));
-      sum_.regulariser = sum_.regulariser.value_or(0.0) + (1.0 / batches_) * *losses.values.regulariser;
+      shard_[kRegulariser] += (1.0 / batches_) * *losses.values.regulariser;
     }
   }
-  if (losses.values.collapse) sum_.collapse = losses.values.collapse;
+  if (losses.rows) rows_.push_back(*losses.rows);
   return share;
 }
 
-Losses LossSum::total() const {
-  Losses result = sum_;
+void LossSum::end_shard() {
+  sums_.insert(sums_.end(), shard_.begin(), shard_.end());
+  shard_.assign(kSums, 0.0);
+}
+
+Losses LossSum::total(WorldModel& model, const std::atomic<bool>& cancelled) {
+  at::Tensor sums = at::tensor(sums_, at::kDouble).view({-1, kSums});
+  if (share_.group != nullptr) sums = share_.group->gather_rows(sums, cancelled);
+  // In the order of the shards, whoever computed them.
+  std::vector<double> all(kSums);
+  const double* const values = sums.data_ptr<double>();
+  for (std::int64_t i = 0; i < sums.numel(); ++i) all[static_cast<std::size_t>(i % kSums)] += values[i];
+  Losses result;
+  if (options_.next_token_weight > 0.0) {
+    result.next_token_loss = all[kNextToken];
+    result.scored_tokens = static_cast<std::int64_t>(scored_);
+  }
+  if (options_.latent_weight > 0.0) {
+    result.latent_loss = all[kLatent];
+    if (objective::has_anti_collapse(options_.latent.anti_collapse)) result.regulariser = all[kRegulariser];
+  }
   result.loss = options_.next_token_weight * result.next_token_loss.value_or(0.0) +
                 options_.latent_weight * (result.latent_loss.value_or(0.0) + result.regulariser.value_or(0.0));
   require_finite("loss", result.loss);
+  // After that: eigenvalues of what is not finite fail with words of linear algebra.
+  if (options_.latent_weight > 0.0 && options_.with_collapse_monitors)
+    result.collapse = read_monitors(model, cancelled);
   return result;
+}
+
+NamedNumbers LossSum::read_monitors(WorldModel& model, const std::atomic<bool>& cancelled) const {
+  const at::NoGradGuard no_grad;
+  const auto all = [&](at::Tensor LatentRows::* part) {
+    std::vector<at::Tensor> parts;
+    for (const LatentRows& rows : rows_) parts.push_back(rows.*part);
+    if (share_.group == nullptr) return parts.size() == 1 ? parts[0] : at::cat(parts);
+    // A rank may have none.
+    parts.push_back(at::empty({0, model.config().hidden_size}, at::kFloat));
+    return share_.group->gather_rows(at::cat(parts).to(at::kFloat), cancelled);
+  };
+  const at::Tensor prediction_MD = all(&LatentRows::prediction_MD);
+  const at::Tensor target_MD = all(&LatentRows::target_MD);
+  return objective::read_collapse_monitors(
+      {.prediction_MD = prediction_MD.to(at::kDouble),
+       .target_MD = target_MD.to(at::kDouble),
+       .loss_target_MD = target_MD,
+       .context_state_MD = all(&LatentRows::context_state_MD),
+       .loss = options_.latent.loss,
+       .beta = options_.latent.beta,
+       .target_encoder_distance = model.training().target_encoder.relative_distance(model.encoder())});
 }
 
 void require_finite(const char* name, double value) {

@@ -4,10 +4,13 @@
 #include <atomic>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "contract/losses.h"
 #include "model/lora.h"
+#include "objective/collapse/monitors.h"
 #include "train/batch.h"
+#include "train/update_share.h"
 #include "train/world_model.h"
 
 namespace ehrjepa::train {
@@ -33,26 +36,40 @@ struct Targets {
 Targets encode_targets(WorldModel& model, const WorldModelBatch& batch, const at::Tensor& hidden_TD,
                        const LossOptions& options, const std::atomic<bool>& cancelled);
 
+/// What the collapse monitors read of a batch, M positions: of several batches they read all rows together.
+struct LatentRows {
+  at::Tensor prediction_MD;
+  at::Tensor target_MD;
+  at::Tensor context_state_MD;
+};
+
 /// The losses of one batch: scalars with their graph, undefined where an objective is off, and their values.
 struct BatchLosses {
   at::Tensor next_token;
-  at::Tensor latent;       ///< the regression alone
-  at::Tensor regulariser;  ///< weighted sum of the anti-collapse terms; undefined without
-  Losses values;           ///< all but `loss`
+  at::Tensor latent;               ///< the regression alone
+  at::Tensor regulariser;          ///< weighted sum of the anti-collapse terms; undefined without
+  std::optional<LatentRows> rows;  ///< when the collapse monitors are asked for
+  Losses values;                   ///< all but `loss` and the monitors
 };
 
 /// Next-token loss of the trunk's rows.
 void add_next_token_loss(const WorldModelBatch& batch, const ContextStates& context, BatchLosses& losses);
 
-/// Latent loss, anti-collapse terms and, on request, the collapse monitors, of the predictor's outputs.
+/// Latent loss, anti-collapse terms and, on request, what the collapse monitors read, of the predictor's outputs.
 void add_latent_loss(WorldModel& model, const WorldModelBatch& batch, const ContextStates& context,
                      const Targets& targets, const LossOptions& options, BatchLosses& losses);
 
-/// The losses of an update: each a mean over all its micro-batches together, whatever their sizes, so that the update
-/// is that of one large batch. The anti-collapse terms are means over the micro-batches.
+/// The losses of an update: each a mean over all its micro-batches, shards and ranks together, whatever their sizes, so
+/// that the update is that of one large batch. The anti-collapse terms are means over the micro-batches.
 class LossSum {
  public:
-  LossSum(std::span<const WorldModelBatch> batches, const LossOptions& options);
+  /// Counts what carries loss, on all ranks.
+  /// @param batches  of this rank.
+  LossSum(std::span<const WorldModelBatch> batches, const LossOptions& options, const UpdateShare& share,
+          const std::atomic<bool>& cancelled);
+
+  /// Whether a batch predicts a latent state, or none does: then it is told that one must.
+  bool predicts(const WorldModelBatch& batch) const;
 
   /// What a micro-batch adds to the total, with its graph; undefined where an objective is off.
   struct Share {
@@ -62,14 +79,21 @@ class LossSum {
     at::Tensor sum() const;
   };
   Share add(const WorldModelBatch& batch, const BatchLosses& losses);
+  /// After the last batch of each shard.
+  void end_shard();
 
+  /// The same on every rank.
   /// @throws Error when the loss is not finite.
-  Losses total() const;
+  Losses total(WorldModel& model, const std::atomic<bool>& cancelled);
 
  private:
+  NamedNumbers read_monitors(WorldModel& model, const std::atomic<bool>& cancelled) const;
+
   const LossOptions& options_;
-  double batches_, scored_ = 0.0, predicted_ = 0.0;
-  Losses sum_;
+  UpdateShare share_;
+  double batches_ = 0.0, scored_ = 0.0, predicted_ = 0.0;
+  std::vector<double> shard_, sums_;  ///< of the running shard and of all that ended, one row of kSums each
+  std::vector<LatentRows> rows_;
 };
 
 /// @throws Error when a number that an update depends on is not finite.

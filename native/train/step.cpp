@@ -7,34 +7,75 @@
 #include <string>
 
 #include "core/error.h"
+#include "distributed/group.h"
 #include "train/gradient_sum.h"
 #include "train/losses.h"
 #include "train/optimizer.h"
+#include "train/update_gradients.h"
 #include "train/update_in_backward.h"
 
 namespace ehrjepa::train {
 namespace {
 
 /// Act 1: context, target, losses.
-BatchLosses forward(WorldModel& model, const WorldModelBatch& batch, const LossOptions& options, bool with_dropout,
-                    const std::atomic<bool>& cancelled) {
+BatchLosses forward(WorldModel& model, const WorldModelBatch& batch, LossOptions options, bool predicts,
+                    bool with_dropout, const std::atomic<bool>& cancelled) {
+  if (!predicts) options.latent_weight = 0.0;
+  if (options.next_token_weight <= 0.0 && !predicts) return {};
+
   BatchLosses result;
   const auto dropout = with_dropout ? std::optional(model::DropoutKey{options.seed, options.step}) : std::nullopt;
   const ContextStates context = encode_context(model, batch, options, dropout, cancelled);
   if (options.next_token_weight > 0.0) add_next_token_loss(batch, context, result);
-  if (options.latent_weight > 0.0) {
+  if (predicts) {
     const Targets targets = encode_targets(model, batch, context.hidden_TD, options, cancelled);
     add_latent_loss(model, batch, context, targets, options, result);
   }
   return result;
 }
 
-/// Options of one of the micro-batches of an update: draws of its own, and the monitors read once.
-LossOptions options_of(const LossOptions& options, std::size_t index, std::size_t count) {
-  LossOptions own = options;
-  own.with_collapse_monitors = options.with_collapse_monitors && index == 0;
-  own.step = options.step * static_cast<std::uint32_t>(count) + static_cast<std::uint32_t>(index);
-  return own;
+/// The batches of an update, by shards.
+class Batches {
+ public:
+  Batches(std::span<const WorldModelBatch> batches, const ShardRange& shards)
+      : batches_(batches), shards_(shards), each_(batches.size() / static_cast<std::size_t>(shards.count)) {}
+
+  /// Of a shard of this rank. @param shard  from 0.
+  std::span<const WorldModelBatch> of(std::int64_t shard) const {
+    return batches_.subspan(static_cast<std::size_t>(shard) * each_, each_);
+  }
+  /// Options of one of them: draws of its own, and the monitors read once.
+  LossOptions options_of(const LossOptions& options, std::int64_t shard, std::size_t index) const {
+    const auto number = static_cast<std::uint32_t>(shards_.first + shard) * static_cast<std::uint32_t>(each_) +
+                        static_cast<std::uint32_t>(index);
+    LossOptions own = options;
+    own.with_collapse_monitors = options.with_collapse_monitors && index == 0;
+    own.step = options.step * static_cast<std::uint32_t>(shards_.total) * static_cast<std::uint32_t>(each_) + number;
+    return own;
+  }
+
+ private:
+  std::span<const WorldModelBatch> batches_;
+  ShardRange shards_;
+  std::size_t each_;
+};
+
+void check_shards(std::size_t batches, const UpdateShare& share) {
+  const ShardRange& shards = share.shards;
+  const bool inside = shards.first >= 0 && shards.count >= 1 && shards.first + shards.count <= shards.total;
+  if (!inside || batches % static_cast<std::size_t>(shards.count) != 0) {
+    throw Error("[step] shards must be some of the update's, with an equal number of batches each, but are " +
+                std::to_string(shards.count) + " from " + std::to_string(shards.first) + " on of " +
+                std::to_string(shards.total) + ", with " + std::to_string(batches) + " batches");
+  }
+  const std::int64_t ranks = share.group == nullptr ? 1 : share.group->size();
+  const std::int64_t rank = share.group == nullptr ? 0 : share.group->rank();
+  const ShardRange own = distributed::shards_of(rank, ranks, shards.total);
+  if (shards != own) {
+    throw Error("[step] the shards of rank " + std::to_string(rank) + " of " + std::to_string(ranks) + " must be " +
+                std::to_string(own.count) + " from " + std::to_string(own.first) + " on but are " +
+                std::to_string(shards.count) + " from " + std::to_string(shards.first) + " on");
+  }
 }
 
 /// What the optimiser makes an update with, but for clipping by the global norm.
@@ -49,19 +90,24 @@ UpdateOptions update_options(const StepOptions& options) {
 
 /// A step whose update is made in the backward pass.
 StepResult step_in_backward(WorldModel& model, std::span<const WorldModelBatch> batches, const StepOptions& options,
-                            const std::atomic<bool>& cancelled) {
+                            const UpdateShare& share, const std::atomic<bool>& cancelled) {
   const auto require = [](bool holds, const std::string& rule) {
     if (!holds) throw Error("[step] an update in the backward pass needs " + rule);
   };
+  require(share.is_whole(),
+          "the update to be one process's and one shard but it has " + std::to_string(share.shards.total) + " shards");
   require(batches.size() == 1, "one batch but there are " + std::to_string(batches.size()));
   require(!options.with_interference, "the gradients of both losses at once but their interference is asked for");
   require(options.gradient_clip <= 0.0 || options.clip_by == ClipBy::kParameter,
           "clipping by parameter, or none, but the limit is that of the global norm, which is known too late");
-  LossSum sum(batches, options);
+  const UpdateShare alone;
+  LossSum sum(batches, options, alone, cancelled);
   const at::Tensor loss =
-      sum.add(batches[0], forward(model, batches[0], options_of(options, 0, 1), /*with_dropout=*/true, cancelled))
+      sum.add(batches[0], forward(model, batches[0], Batches(batches, alone.shards).options_of(options, 0, 0),
+                                  sum.predicts(batches[0]), /*with_dropout=*/true, cancelled))
           .sum();
-  const Losses losses = sum.total();
+  sum.end_shard();
+  const Losses losses = sum.total(model, cancelled);
   require_trained(loss);
   if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
   TrainingState& training = model.training();
@@ -76,40 +122,53 @@ StepResult step_in_backward(WorldModel& model, std::span<const WorldModelBatch> 
 }  // namespace
 
 Gradients gradients(WorldModel& model, std::span<const WorldModelBatch> batches, const LossOptions& options,
-                    const std::atomic<bool>& cancelled, bool with_dropout) {
+                    const std::atomic<bool>& cancelled, bool with_dropout, const UpdateShare& share) {
+  check_shards(batches.size(), share);
   std::vector<at::Tensor> parameters;
   for (const io::NamedTensor& parameter : model.training().trainable) parameters.push_back(parameter.tensor);
   // The interference of both losses needs their gradients apart.
   const bool apart = options.with_interference && options.next_token_weight > 0.0 && options.latent_weight > 0.0;
-  GradientSum next_token(parameters), together(parameters);
-  LossSum sum(batches, options);
-  for (std::size_t i = 0; i < batches.size(); ++i) {
-    const BatchLosses losses =
-        forward(model, batches[i], options_of(options, i, batches.size()), with_dropout, cancelled);
-    // Act 2: backward, while the graph of one micro-batch alone is alive.
-    const LossSum::Share share = sum.add(batches[i], losses);
-    if (apart) next_token.add(share.next_token, /*keep_graph=*/true);
-    together.add(apart ? share.latent : share.sum(), /*keep_graph=*/false);
+  UpdateGradients next_token(parameters, share), together(parameters, share);
+  LossSum sum(batches, options, share, cancelled);
+  const Batches by_shard(batches, share.shards);
+  for (std::int64_t shard = 0; shard < share.shards.count; ++shard) {
+    const std::span<const WorldModelBatch> own = by_shard.of(shard);
+    for (std::size_t i = 0; i < own.size(); ++i) {
+      if (own[i].is_empty()) continue;
+      const BatchLosses losses =
+          forward(model, own[i], by_shard.options_of(options, shard, i), sum.predicts(own[i]), with_dropout, cancelled);
+      // Act 2: backward, while the graph of one micro-batch alone is alive.
+      const LossSum::Share part = sum.add(own[i], losses);
+      if (apart) next_token.shard().add(part.next_token, /*keep_graph=*/part.latent.defined());
+      const at::Tensor rest = apart ? part.latent : part.sum();
+      if (rest.defined()) together.shard().add(rest, /*keep_graph=*/false);
+    }
+    sum.end_shard();
+    if (apart) next_token.end_shard();
+    together.end_shard();
   }
-  Gradients result{sum.total(), {}};
+  Gradients result{sum.total(model, cancelled), {}};
+  GradientSum total = together.total(cancelled);
   if (apart) {
-    result.losses.interference = next_token.cosine(together, model.training().trainable_of_encoder);
-    together.add(next_token);
+    const GradientSum of_next_token = next_token.total(cancelled);
+    result.losses.interference = of_next_token.cosine(total, model.training().trainable_of_encoder);
+    total.add(of_next_token);
   }
-  result.values = together.take();
+  result.values = total.take();
   return result;
 }
 
 StepResult step(WorldModel& model, std::span<const WorldModelBatch> batches, const StepOptions& options,
-                const std::atomic<bool>& cancelled) {
+                const std::atomic<bool>& cancelled, distributed::Group* group) {
+  const UpdateShare share{options.shards, group};
   TrainingState& training = model.training();
   training.optimizer.require(options.optimizer);
   if (options.restart_target) training.target_encoder.restart_from(model.encoder());
 
-  if (options.update_in_backward) return step_in_backward(model, batches, options, cancelled);
+  if (options.update_in_backward) return step_in_backward(model, batches, options, share, cancelled);
 
   // Acts 1 and 2: forward and backward.
-  const Gradients pass = gradients(model, batches, options, cancelled, /*with_dropout=*/true);
+  const Gradients pass = gradients(model, batches, options, cancelled, /*with_dropout=*/true, share);
 
   // Act 3: update, and the momentum update of the target encoder with it.
   const StepResult result{pass.losses, gradient_norm(pass.values)};
@@ -126,9 +185,10 @@ StepResult step(WorldModel& model, std::span<const WorldModelBatch> batches, con
 Losses losses(WorldModel& model, const WorldModelBatch& batch, const LossOptions& options,
               const std::atomic<bool>& cancelled) {
   const at::NoGradGuard no_grad;
-  LossSum sum({&batch, 1}, options);
-  sum.add(batch, forward(model, batch, options, /*with_dropout=*/false, cancelled));
-  return sum.total();
+  LossSum sum({&batch, 1}, options, {}, cancelled);
+  sum.add(batch, forward(model, batch, options, sum.predicts(batch), /*with_dropout=*/false, cancelled));
+  sum.end_shard();
+  return sum.total(model, cancelled);
 }
 
 }  // namespace ehrjepa::train

@@ -15,6 +15,7 @@ const order = [
 	'native',
 	'threads',
 	'files',
+	'ranks',
 	'data',
 	'cohort',
 	'text',

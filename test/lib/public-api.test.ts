@@ -40,6 +40,8 @@ t.test('the public API is frozen: a name is added on purpose, and taken away in 
 		'EhrJepaError',
 		'NativeError',
 		'OutputError',
+		'ProcessGroup',
+		'RankError',
 		'RunFolder',
 		'Sampler',
 		'Serialiser',
@@ -93,6 +95,7 @@ t.test('every error is an EhrJepaError with a code of its own', async (t) => {
 		new api.DeviceError('m'),
 		new api.NativeError('m'),
 		new api.OutputError('m'),
+		new api.RankError('m'),
 		new api.SetupError('m'),
 		new api.VocabularyError('m'),
 	];

@@ -20,9 +20,9 @@ const mayInclude: Readonly<Record<string, readonly string[]>> = {
 	ops: ['core', 'memory'],
 	model: ['core', 'contract', 'memory', 'io', 'ops'],
 	objective: ['core', 'contract', 'ops'],
-	train: ['core', 'contract', 'memory', 'io', 'ops', 'model', 'objective'],
-	infer: ['core', 'contract', 'memory', 'ops', 'model'],
 	distributed: ['core', 'contract', 'memory'],
+	train: ['core', 'contract', 'memory', 'io', 'ops', 'model', 'objective', 'distributed'],
+	infer: ['core', 'contract', 'memory', 'ops', 'model'],
 	api: ['core', 'contract', 'memory', 'io', 'solve', 'ops', 'model', 'objective', 'train', 'infer', 'distributed'],
 };
 /** Rooms that must compile without libtorch: the addon reads them, or they are beneath everything. */

@@ -1,20 +1,24 @@
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Argv } from 'yargs';
 import { ConfigError } from '../../errors.js';
+import { exists } from '../../files/exists.js';
 import { computeDtypeNote } from '../../model/compute-dtype.js';
 import { beyondPositions } from '../../model/positions.js';
 import { type ModelSize, modelSizes } from '../../model/qwen3-config.js';
 import { type ObjectivePreset, objectivePresets } from '../../objective/objective.js';
+import type { ProcessGroup } from '../../ranks/process-group.js';
 import { openTokenStore } from '../../store/token-store.js';
 import type { InstrumentMetrics } from '../../train/instruments/metrics.js';
 import type { StepMetrics } from '../../train/metrics.js';
 import { presetConfig, type TrainPreset } from '../../train/presets.js';
 import { TrainConfig, type TrainConfigInput } from '../../train/train-config.js';
 import { Trainer } from '../../train/trainer.js';
-import { withContext } from '../context.js';
+import { type CommandContext, withContext } from '../context.js';
 import { deviceOf, deviceOption } from '../device-option.js';
+import { isSilentRank } from '../rank-output.js';
 import { applySettings, configFile } from '../settings.js';
 import { withTrainingOptions } from '../training-options.js';
+import { groupOptions, withGroup } from '../with-group.js';
 
 export const command = 'train <store> <run>';
 export const describe = 'Train a world model on a token store';
@@ -36,6 +40,7 @@ export const builder = (yargs: Argv) =>
 			describe: 'Continue the run from its newest whole checkpoint',
 		})
 		.option('device', deviceOption)
+		.options(groupOptions)
 		.example('$0 train store runs/sft --objective sft --steps 300', 'Next-token loss alone')
 		.example('$0 train store runs/both --config train.json', 'All options from a file; see docs/training.md')
 		.example(
@@ -47,7 +52,7 @@ export const builder = (yargs: Argv) =>
 		.example('$0 train store runs/both --resume --steps 800', 'Extend a run; docs/training.md says with what schedule');
 
 export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>): Promise<void> {
-	await withContext(Boolean(args.json), async (context) => {
+	const train = async (context: CommandContext) => {
 		if (
 			args.resume &&
 			(args.preset ?? args.config ?? args.objective ?? args.size ?? args.from ?? args.seed ?? args.set?.[0]) !==
@@ -59,36 +64,50 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 		}
 		const device = deviceOf(context, args.device);
 		const config = args.resume ? undefined : await configOf(args);
-		await using store = await openTokenStore(args.store);
-		await using trainer =
-			config === undefined
-				? await Trainer.resume(args.run, store, { ...context.operation(), steps: args.steps, device })
-				: await Trainer.create(args.run, store, config, { device });
-		const { initialWeights, contextTokens, futureTokens, computeDtype } = trainer.config;
-		const chosen = config === undefined ? 'as the run began' : config.computeDtype ? 'as configured' : 'by default';
-		context.say(computeDtypeNote(computeDtype, chosen));
-		const beyond = await beyondPositions(initialWeights, contextTokens + futureTokens);
-		if (beyond !== undefined) context.operation().onWarning?.(beyond);
-		let last: StepMetrics | undefined;
-		for await (const metrics of trainer.run(store, context.operation())) last = metrics;
-		const tuning = trainer.lastTuning;
-		const shown = (value: number | null | undefined) =>
-			value === null || value === undefined ? 'not used' : value.toFixed(4);
-		const parameters = `${trainer.model.parameterCount.toLocaleString('en-US')} parameters`;
-		context.result(
-			last === undefined
-				? `${args.run}: ${trainer.step} steps, ${parameters}; all of them were made before, --resume --steps N makes more`
-				: `${args.run}: ${trainer.step} steps, ${parameters}; tuning next-token loss ${shown(tuning?.nextTokenLoss)}, latent loss ${shown(tuning?.latentLoss)}${learned(trainer.lastInstruments)}`,
-			{
-				run: args.run,
-				step: trainer.step,
-				parameters: trainer.model.parameterCount,
-				last,
-				tuning,
-				instruments: trainer.lastInstruments,
-			},
-		);
-	});
+		await withGroup(context, args, async (group) => {
+			await using store = await openTokenStore(args.store);
+			const goesOn = config === undefined || (await isBegunAgain(group, args.run));
+			await using trainer = goesOn
+				? await Trainer.resume(args.run, store, {
+						...context.operation(),
+						steps: args.resume ? args.steps : undefined,
+						device,
+						group,
+					})
+				: await Trainer.create(args.run, store, config, { device, group });
+			const { initialWeights, contextTokens, futureTokens, computeDtype } = trainer.config;
+			const chosen = goesOn ? 'as the run began' : config?.computeDtype ? 'as configured' : 'by default';
+			context.say(computeDtypeNote(computeDtype, chosen));
+			const beyond = await beyondPositions(initialWeights, contextTokens + futureTokens);
+			if (beyond !== undefined) context.operation().onWarning?.(beyond);
+			let last: StepMetrics | undefined;
+			for await (const metrics of trainer.run(store, context.operation())) last = metrics;
+			const tuning = trainer.lastTuning;
+			const shown = (value: number | null | undefined) =>
+				value === null || value === undefined ? 'not used' : value.toFixed(4);
+			const parameters = `${trainer.model.parameterCount.toLocaleString('en-US')} parameters`;
+			context.result(
+				last === undefined
+					? `${args.run}: ${trainer.step} steps, ${parameters}; all of them were made before, --resume --steps N makes more`
+					: `${args.run}: ${trainer.step} steps, ${parameters}; tuning next-token loss ${shown(tuning?.nextTokenLoss)}, latent loss ${shown(tuning?.latentLoss)}${learned(trainer.lastInstruments)}`,
+				{
+					run: args.run,
+					step: trainer.step,
+					parameters: trainer.model.parameterCount,
+					last,
+					tuning,
+					instruments: trainer.lastInstruments,
+				},
+			);
+		});
+	};
+	await withContext(Boolean(args.json), train, { silent: isSilentRank() });
+}
+
+/** Whether a launcher has started all ranks again after a failure, and the run had begun: it goes on then. */
+async function isBegunAgain(group: ProcessGroup | undefined, run: string): Promise<boolean> {
+	if (group === undefined || group.attempt === 0) return false;
+	return group.fromFirst(() => exists(join(run, 'config.json')));
 }
 
 /** What the instruments say of values and of a known state, in a line of its own; nothing where they read neither. */

@@ -27,6 +27,10 @@ void check(const NamedNumbers& weights) {
 
 }  // namespace
 
+bool has_anti_collapse(const NamedNumbers& weights) {
+  return std::ranges::any_of(weights, [](const auto& weight) { return weight.second > 0.0; });
+}
+
 at::Tensor anti_collapse(const NamedNumbers& weights, const Predictions& predictions) {
   check(weights);
   at::Tensor sum;

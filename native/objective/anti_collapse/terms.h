@@ -42,6 +42,9 @@ inline constexpr AntiCollapseTerm anti_collapse_terms[] = {
     {"sigreg", [](const Predictions& p) { return sigreg(p.latents_MD, 256, p.seed, p.step); }},
 };
 
+/// Whether a term's weight is above 0.
+bool has_anti_collapse(const NamedNumbers& weights);
+
 /// Weighted sum of the terms whose weight is above 0, in the order of the table; undefined when there is none.
 /// @throws Error for a name that is not in the table, or a weight below 0.
 at::Tensor anti_collapse(const NamedNumbers& weights, const Predictions& predictions);

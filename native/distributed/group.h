@@ -1,0 +1,68 @@
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <torch/csrc/distributed/c10d/Backend.hpp>
+#include <vector>
+
+#include "contract/ranks.h"
+#include "distributed/watch.h"
+
+namespace ehrjepa::distributed {
+
+/// The processes that train one model. Every rank makes the same calls in the same order, one at a time. A wait ends
+/// when the caller cancels, when any rank fails, and after `collective_timeout`: it never hangs.
+class Group {
+ public:
+  /// Meets the other ranks and connects to them. Blocks until all are there.
+  /// @throws RankError, Cancelled.
+  Group(const GroupOptions& options, const std::atomic<bool>& cancelled);
+  /// As `leave`.
+  ~Group();
+  Group(const Group&) = delete;
+  Group& operator=(const Group&) = delete;
+
+  std::int64_t rank() const { return options_.rank; }
+  std::int64_t size() const { return options_.world_size; }
+
+  /// A tensor of the same shape and dtype of every rank. @return (W, ...), in the order of the ranks.
+  at::Tensor gather(const at::Tensor& own, const std::atomic<bool>& cancelled);
+  /// Rows of every rank, any number of each, under one another in the order of the ranks.
+  at::Tensor gather_rows(const at::Tensor& own, const std::atomic<bool>& cancelled);
+  /// A text of every rank.
+  std::vector<std::string> gather_texts(const std::string& own, const std::atomic<bool>& cancelled);
+  /// Sends a part of a flat tensor to each rank, and gets one of each.
+  /// @param parts_out, parts_in  numbers of elements, in the order of the ranks.
+  at::Tensor swap(const at::Tensor& own, std::vector<std::int64_t> parts_out, std::vector<std::int64_t> parts_in,
+                  const std::atomic<bool>& cancelled);
+
+  /// What ended the group for all; absent while it lives.
+  std::optional<std::string> failure() const { return watch_->failure(); }
+  /// Ends it for all. @param message  what this rank did: "was stopped".
+  void fail(const std::string& message) { watch_->fail("[ranks] " + watch_->own_name() + " " + message); }
+  /// Says that this rank needs the others no more. Safe to call twice.
+  void leave();
+  /// After that: whether no thread is left that waits for another rank, and with it uses libtorch.
+  bool is_quiet() const { return quiet_; }
+
+ private:
+  using Start = std::function<c10::intrusive_ptr<c10d::Work>()>;
+  void run(const Start& start, const std::atomic<bool>& cancelled);
+  void wait(const c10::intrusive_ptr<c10d::Work>& work, const std::atomic<bool>& cancelled);
+  void connect(const std::vector<Card>& cards, const std::atomic<bool>& cancelled);
+  /// Who is to blame for what gloo said, once the signs of life have told.
+  [[noreturn]] void blame(const std::string& said);
+
+  const GroupOptions options_;
+  c10::intrusive_ptr<c10d::Store> store_;
+  std::shared_ptr<Watch> watch_;
+  c10::intrusive_ptr<c10d::Backend> backend_;
+  bool broken_ = false, left_ = false, quiet_ = false;
+};
+
+}  // namespace ehrjepa::distributed

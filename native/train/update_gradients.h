@@ -1,0 +1,35 @@
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "distributed/shard_sum.h"
+#include "train/gradient_sum.h"
+#include "train/update_share.h"
+
+namespace ehrjepa::train {
+
+/// The gradients of an update, over all its shards and ranks: the same bits on every rank.
+class UpdateGradients {
+ public:
+  /// @param parameters  must outlive it.
+  UpdateGradients(const std::vector<at::Tensor>& parameters, const UpdateShare& share)
+      : parameters_(parameters), share_(share), shard_(parameters), sum_(share.shards), reached_(parameters.size()) {}
+
+  /// Of the shard that is being computed.
+  GradientSum& shard() { return shard_; }
+  void end_shard();
+  /// Once all shards of this rank have ended. Undefined where no loss of any rank reached a parameter.
+  GradientSum total(const std::atomic<bool>& cancelled);
+
+ private:
+  const std::vector<at::Tensor>& parameters_;
+  UpdateShare share_;
+  GradientSum shard_;
+  distributed::ShardSum sum_;
+  std::vector<std::uint8_t> reached_;
+};
+
+}  // namespace ehrjepa::train

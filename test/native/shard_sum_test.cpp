@@ -1,0 +1,151 @@
+#include "distributed/shard_sum.h"
+
+#include <ATen/ATen.h>
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "distributed/group.h"
+#include "native/check.h"
+
+namespace {
+
+using namespace ehrjepa;
+using distributed::shards_of;
+using distributed::ShardSum;
+
+const std::atomic<bool> running{false};
+
+/// The sum as its contract states it: each node is the sum of its halves, the left one a power of two.
+at::Tensor tree_sum(const std::vector<at::Tensor>& shards, std::size_t first, std::size_t count) {
+  if (count == 1) return shards[first];
+  std::size_t half = 1;
+  while (2 * half < count) half *= 2;
+  return tree_sum(shards, first, half) + tree_sum(shards, first + half, count - half);
+}
+
+std::vector<at::Tensor> random_shards(std::int64_t count, std::int64_t elements) {
+  at::manual_seed(static_cast<std::uint64_t>(count));
+  std::vector<at::Tensor> shards;
+  for (std::int64_t i = 0; i < count; ++i) shards.push_back(at::randn({elements}) * (1.0 + static_cast<double>(i)));
+  return shards;
+}
+
+std::int64_t free_port() {
+  const int listener = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof(address);
+  EXPECT(bind(listener, reinterpret_cast<sockaddr*>(&address), length) == 0);
+  EXPECT(getsockname(listener, reinterpret_cast<sockaddr*>(&address), &length) == 0);
+  close(listener);
+  return ntohs(address.sin_port);
+}
+
+GroupOptions options_of(std::int64_t rank, std::int64_t ranks, std::int64_t port) {
+  return {.rank = rank,
+          .world_size = ranks,
+          .address = "127.0.0.1",
+          .port = port,
+          .serves_store = rank == 0,
+          .prefix = "test",
+          .rendezvous_timeout = 30.0,
+          .collective_timeout = 30.0,
+          .silence_timeout = 30.0};
+}
+
+/// Runs the ranks of a group, each on a thread. @return what each threw.
+template <typename Act>
+std::vector<std::string> on_ranks(std::int64_t ranks, const Act& act) {
+  const std::int64_t port = free_port();
+  std::vector<std::string> errors(static_cast<std::size_t>(ranks));
+  std::vector<std::thread> threads;
+  for (std::int64_t rank = 0; rank < ranks; ++rank) {
+    threads.emplace_back([&, rank] {
+      errors[static_cast<std::size_t>(rank)] = check::message_thrown([&] {
+        distributed::Group group(options_of(rank, ranks, port), running);
+        act(group);
+        group.leave();
+      });
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  return errors;
+}
+
+}  // namespace
+
+TEST("shards are dealt to ranks in order, each to one") {
+  for (std::int64_t shards = 1; shards < 12; ++shards) {
+    for (std::int64_t ranks = 1; ranks <= shards; ++ranks) {
+      std::int64_t next = 0;
+      for (std::int64_t rank = 0; rank < ranks; ++rank) {
+        const ShardRange own = shards_of(rank, ranks, shards);
+        EXPECT(own.first == next && own.count >= shards / ranks && own.total == shards);
+        next += own.count;
+      }
+      EXPECT(next == shards);
+    }
+  }
+}
+
+TEST("the sum over shards is a tree that the number of shards decides") {
+  for (std::int64_t count = 1; count < 12; ++count) {
+    const std::vector<at::Tensor> shards = random_shards(count, 33);
+    ShardSum sum({0, count, count});
+    for (const at::Tensor& shard : shards) sum.add(shard.clone());
+    EXPECT(at::equal(sum.total(nullptr, running), tree_sum(shards, 0, shards.size())));
+  }
+  ShardSum sum({0, 2, 2});
+  sum.add(at::zeros({3}));
+  EXPECT_THROWS(sum.total(nullptr, running), "must add all its shards (2) but added 1");
+}
+
+TEST("any number of ranks gets the same bits of the sum") {
+  // More numbers than go together, and not a multiple of the ranks.
+  const std::int64_t elements = (1 << 22) + 7;
+  const std::vector<at::Tensor> shards = random_shards(5, elements);
+  const at::Tensor expected = tree_sum(shards, 0, shards.size());
+  for (const std::int64_t ranks : {2, 3}) {
+    std::atomic<int> equal{0};
+    const auto errors = on_ranks(ranks, [&](distributed::Group& group) {
+      const ShardRange own = shards_of(group.rank(), group.size(), 5);
+      ShardSum sum(own);
+      for (std::int64_t i = 0; i < own.count; ++i) sum.add(shards[static_cast<std::size_t>(own.first + i)].clone());
+      if (at::equal(sum.total(&group, running), expected)) ++equal;
+    });
+    for (const std::string& error : errors) EXPECT(error.empty());
+    EXPECT(equal == ranks);
+  }
+}
+
+TEST("ranks gather rows and texts of any length") {
+  std::atomic<int> right{0};
+  const auto errors = on_ranks(3, [&](distributed::Group& group) {
+    const at::Tensor rows = group.gather_rows(at::full({group.rank(), 2}, static_cast<double>(group.rank())), running);
+    const auto texts = group.gather_texts(std::string(static_cast<std::size_t>(group.rank()) * 3, 'x'), running);
+    const bool whole = at::equal(rows, at::tensor({1.0F, 1.0F, 2.0F, 2.0F, 2.0F, 2.0F}).view({3, 2}));
+    if (whole && texts == std::vector<std::string>{"", "xxx", "xxxxxx"}) ++right;
+  });
+  for (const std::string& error : errors) EXPECT(error.empty());
+  EXPECT(right == 3);
+}
+
+TEST("a rank that fails ends the waits of the others with its own words") {
+  const auto errors = on_ranks(2, [&](distributed::Group& group) {
+    if (group.rank() == 1) {
+      group.fail("failed: the disk is full");
+      return;
+    }
+    (void)group.gather(at::zeros({1}), running);
+  });
+  EXPECT(errors[0].find("rank 1 (process ") != std::string::npos);
+  EXPECT(errors[0].find("failed: the disk is full") != std::string::npos);
+}

@@ -1,0 +1,90 @@
+import { spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { StepMetrics } from '../../lib/index.js';
+import type { TuningMetrics } from '../../lib/train/metrics.js';
+
+const bin = fileURLToPath(new URL('../../../scripts/ehr-jepa.mjs', import.meta.url));
+
+export interface Ended {
+	readonly code: number | null;
+	readonly signal: NodeJS.Signals | null;
+	readonly stdout: string;
+	readonly stderr: string;
+	readonly seconds: number;
+}
+
+/** Starts the command line. @param env - Beside that of the test. */
+export function start(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+	const started = performance.now();
+	const child = spawn(process.execPath, [bin, ...args], {
+		env: { ...process.env, OMP_NUM_THREADS: '1', ...env },
+		stdio: ['ignore', 'pipe', 'pipe'],
+	});
+	let [stdout, stderr] = ['', ''];
+	child.stdout.on('data', (text: Buffer) => {
+		stdout += text.toString();
+	});
+	child.stderr.on('data', (text: Buffer) => {
+		stderr += text.toString();
+	});
+	const ended = new Promise<Ended>((resolve) =>
+		child.once('close', (code, signal) =>
+			resolve({ code, signal, stdout, stderr, seconds: (performance.now() - started) / 1000 }),
+		),
+	);
+	return { child, ended, stderr: () => stderr };
+}
+
+export const runAll = (args: readonly string[]) => start(args).ended;
+
+/** Starts one process per environment, as torchrun and srun do. */
+export function startRanks(environments: readonly Readonly<Record<string, string>>[], args: readonly string[]) {
+	return environments.map((env) => start(args, env));
+}
+
+export function freePort(): Promise<number> {
+	return new Promise((resolve) => {
+		const server = createServer();
+		server.listen(0, '127.0.0.1', () => {
+			const { port } = server.address() as { readonly port: number };
+			server.close(() => resolve(port));
+		});
+	});
+}
+
+/** The variables that torchrun sets. */
+export function rankEnvironments(size: number, port: number): Record<string, string>[] {
+	return Array.from({ length: size }, (_, rank) => ({
+		RANK: String(rank),
+		WORLD_SIZE: String(size),
+		LOCAL_RANK: String(rank),
+		MASTER_ADDR: '127.0.0.1',
+		MASTER_PORT: String(port),
+	}));
+}
+
+/** What of a run must not depend on how it was computed: its losses, without times. */
+export function lossesOf(run: string): unknown[] {
+	const lines = readFileSync(join(run, 'metrics.jsonl'), 'utf8').trim().split('\n');
+	return lines.map((line) => {
+		const { stepMs, waitMs, tokensPerSecond, checkpointMs, peakRssBytes, ms, ...rest } = JSON.parse(line);
+		return rest as StepMetrics | TuningMetrics;
+	});
+}
+
+/** Names and bytes of the newest checkpoint's tensors. */
+export function newestTensors(run: string): Record<string, Buffer> {
+	const parent = join(run, 'checkpoints');
+	const newest = join(
+		parent,
+		readdirSync(parent)
+			.filter((name) => /^step-\d+$/.test(name))
+			.sort()
+			.at(-1)!,
+	);
+	const files = readdirSync(newest).filter((name) => name.endsWith('.safetensors'));
+	return Object.fromEntries(files.sort().map((name) => [name, readFileSync(join(newest, name))]));
+}
