@@ -47,6 +47,7 @@ export type DemoOptions = z.infer<typeof DemoOptions>;
 const windows: TrainConfigInput = { contextTokens: 256, futureTokens: 128, tokensPerStep: 2048 };
 /** Mean over the window: at this size the newest token alone carries little of the patient (docs/evaluation.md). */
 const pooling = 'mean';
+const layers = 'all';
 
 const trained = [
 	{ name: 'sft', label: 'SFT', objective: objectivePresets.sft, description: 'next-token prediction alone' },
@@ -211,6 +212,7 @@ async function embedAll(
 			await embedRun(embeddings, join(folder, 'runs', run), store, folderOfTasks, {
 				...context.operation(`embed ${label}`),
 				pooling,
+				layers,
 				weights: kind === 'untrained' ? 'initial' : 'newest',
 			});
 		}
@@ -218,7 +220,7 @@ async function embedAll(
 			name,
 			label,
 			kind,
-			description: `${description}; ${pooling} over the window`,
+			description: `${description}; ${pooling} over the window of every block’s states`,
 			...(kind === 'encoder' ? { run: join('runs', run) } : {}),
 			embeddings,
 		});

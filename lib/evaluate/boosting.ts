@@ -6,6 +6,8 @@ import type { LatentTargets } from './latent-state.js';
 import { rowsByKey } from './probe.js';
 import type { LatentReading, Reader, TaskReading } from './reading.js';
 import { rowsOf, type TaskSamples } from './samples.js';
+import type { SurvivalReading } from './survival/survival-probe.js';
+import type { SurvivalSamples } from './survival/survival-samples.js';
 
 export const boostingModel: EvaluatedModel = {
 	name: 'boosting',
@@ -69,6 +71,15 @@ export class BoostedReader implements Reader {
 			for (const [row, value] of one.entries()) predicted[row * axes.length + axis] = value;
 		}
 		return { l2: null, predicted };
+	}
+
+	/** None: trees are fitted to outcomes at a horizon. */
+	async survival({ labels }: SurvivalSamples): Promise<SurvivalReading> {
+		return {
+			undefinedReason: 'boosted trees are fitted to outcomes at a horizon, not to times',
+			nTrainSamples: labels.train.length,
+			nTrainEvents: labels.train.filter(({ event }) => event).length,
+		};
 	}
 
 	/** What trees of train, stopped by tuning, say of the held-out samples. */

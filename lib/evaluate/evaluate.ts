@@ -22,7 +22,7 @@ import { smallestDraws } from './intervals.js';
 import { requireFolderName, writeTaskPredictions } from './predictions.js';
 import { readProvenance, requireProvenance, requireSameSource } from './provenance.js';
 import { type LatentReading, ModelReader, type Reader, type TaskReading } from './reading.js';
-import { latentStateResults, taskResults } from './results.js';
+import { latentStateResults, type Read, taskResults } from './results.js';
 import type { RolloutTable } from './rollout.js';
 import { evaluateRollout } from './rollout-evaluation.js';
 import { readRollout } from './rollout-file.js';
@@ -30,6 +30,10 @@ import { commonSamples, type EvaluationSamples, readSamples, type TaskSamples } 
 import { ceilingModel, ceilingReadings } from './simulator-ceiling.js';
 import { coverageNote, stateCoverage } from './state-coverage.js';
 import { divide } from './subgroups.js';
+import { survivalProbeKinds } from './survival/survival-file.js';
+import type { SurvivalReading } from './survival/survival-probe.js';
+import { emptyTimeToEvent, survivalResults, timeToEventFlow } from './survival/survival-results.js';
+import { commonSurvivalSamples, readSurvivalSamples } from './survival/survival-samples.js';
 import { fitsOf, TrainingSizes, trainingSizeResults } from './training-sizes.js';
 import { windowBaselines, windowCountsName } from './window-counts.js';
 
@@ -53,6 +57,8 @@ export const EvaluateOptions = z.strictObject({
 	predictions: filePath.optional(),
 	/** Also fits every model on small training sets. */
 	trainingSizes: TrainingSizes.optional(),
+	/** How times to events are read: Cox regression, or hazards of discrete periods. */
+	timeToEventProbe: z.enum(survivalProbeKinds).default('cox'),
 	/** Beginnings of codes by which results are divided beside sex and age, such as `RACE//`. */
 	subgroups: z.array(z.string().min(1)).default([]),
 });
@@ -123,8 +129,12 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 	);
 	const bootstrap = { draws: config.draws, level, seed: config.seed, signal: operation.signal };
 	const rolledOut = simulated ? config.models.filter(({ rollout }) => rollout !== undefined) : [];
+	const survival = commonSurvivalSamples(
+		await readSurvivalSamples(config.tasks, all),
+		models.map(({ reader }) => reader.samples),
+	);
 	const fits = config.trainingSizes === undefined ? 0 : fitsOf(config.trainingSizes) * models.length;
-	const total = samples.tasks.length * (1 + fits) + samples.latents.length + rolledOut.length;
+	const total = samples.tasks.length * (1 + fits) + survival.length + samples.latents.length + rolledOut.length;
 	const file = describe(config, dataset, manifest, simulated, samples, models);
 	if (simulated) file.models.push(ceilingModel);
 	let done = 0;
@@ -134,9 +144,10 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 		const read: { about: EvaluatedModel; reading: TaskReading }[] = [];
 		for (const { about, reader } of models) read.push({ about, reading: await reader.task(task) });
 		if (folder !== undefined) await writeTaskPredictions(folder, task, read);
-		const { probes, strata, differences } = await taskResults(task, read, divisions, bootstrap);
+		const { probes, strata, strataDifferences, differences } = await taskResults(task, read, divisions, bootstrap);
 		file.probes.push(...probes);
 		file.strata.push(...strata);
+		file.strataDifferences.push(...strataDifferences);
 		file.differences.push(...differences);
 		report();
 		if (config.trainingSizes !== undefined)
@@ -147,6 +158,20 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 	};
 	if (config.predictions === undefined) await readEach();
 	else await writeWholeFolder(config.predictions, readEach);
+	if (survival.length > 0) {
+		const timeToEvent = emptyTimeToEvent(config.timeToEventProbe, survival);
+		file.timeToEvent = timeToEvent;
+		for (const task of survival) {
+			const read: Read<SurvivalReading>[] = [];
+			for (const { about, reader } of models)
+				read.push({ about, reading: await reader.survival(task, config.timeToEventProbe) });
+			const { results, strata, differences } = await survivalResults(task, read, divisions, bootstrap);
+			timeToEvent.results.push(...results);
+			timeToEvent.strata.push(...strata);
+			timeToEvent.differences.push(...differences);
+			report();
+		}
+	}
 	const ceiling = simulated ? await ceilingReadings(dataset, samples.latents, config.seed, operation.signal) : [];
 	for (const [i, targets] of samples.latents.entries()) {
 		const read: { about: EvaluatedModel; reading: LatentReading }[] = [];
@@ -270,10 +295,11 @@ function describe(
 		probes: [],
 		strata: [],
 		trainingSizes: [],
+		strataDifferences: [],
 		latentState: [],
 		rollout: [],
 		differences: [],
-		cohortFlow: [...(manifest?.cohortFlow ?? []), ...flow],
+		cohortFlow: [...(manifest?.cohortFlow ?? []), ...flow, ...taskList.timeToEvent.map(timeToEventFlow)],
 		...(manifest === undefined ? {} : { data: storeSummary(manifest) }),
 	};
 }

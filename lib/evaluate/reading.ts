@@ -3,6 +3,9 @@ import type { FeatureTable } from './features.js';
 import { fitLatentProbe, type LatentTargets } from './latent-state.js';
 import { fitProbe, rowsByKey } from './probe.js';
 import type { EvaluationSamples, TaskSamples } from './samples.js';
+import type { SurvivalProbeKind } from './survival/survival-file.js';
+import { fitSurvivalProbe, type SurvivalReading } from './survival/survival-probe.js';
+import type { SurvivalSamples } from './survival/survival-samples.js';
 
 const undefinedReading = z.strictObject({ undefinedReason: z.string() });
 
@@ -40,6 +43,7 @@ export interface Reader {
 	readonly samples: ReadonlyMap<string, number>;
 	task(samples: TaskSamples): Promise<TaskReading>;
 	latentState(targets: LatentTargets): Promise<LatentReading>;
+	survival(samples: SurvivalSamples, kind: SurvivalProbeKind): Promise<SurvivalReading>;
 }
 
 /** Probes that are fitted on the frozen states of one model. */
@@ -64,6 +68,11 @@ export class ModelReader implements Reader {
 		if ('undefinedReason' in probe || undefinedReason !== undefined)
 			return { undefinedReason: undefinedReason as string };
 		return { l2: probe.l2, probabilities: [...probe.probabilities] };
+	}
+
+	/** @throws {NativeError} */
+	survival({ labels }: SurvivalSamples, kind: SurvivalProbeKind): Promise<SurvivalReading> {
+		return fitSurvivalProbe(kind, this.#table, this.#rowOf, labels);
 	}
 
 	/** @throws {NativeError} */

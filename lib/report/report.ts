@@ -19,6 +19,7 @@ import { readingSection } from './sections/reading.js';
 import { rolloutSection } from './sections/rollout.js';
 import { anchorSection, subgroupsSection } from './sections/strata.js';
 import { summary } from './sections/summary.js';
+import { timeToEventSection } from './sections/time-to-event.js';
 import { trainingFiguresSection } from './sections/training-figures.js';
 import { stylesheet } from './style.js';
 
@@ -27,6 +28,7 @@ export type { ReportInput } from './report-data.js';
 const sections: readonly ((data: ReportData) => Section | undefined)[] = [
 	probesSection,
 	differencesSection,
+	timeToEventSection,
 	anchorSection,
 	calibrationSection,
 	subgroupsSection,

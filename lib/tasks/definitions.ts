@@ -13,7 +13,8 @@ const about = {
 	horizonsDays: z.array(positiveInteger).min(1).default([30, 180, 365]),
 };
 
-/** What is predicted: whether one of some codes occurs within a horizon, or a drug takes the place of another. */
+/** What is predicted: whether one of some codes occurs within a horizon, when the first one does, or whether a drug takes the
+ * place of another. */
 export const TaskDefinition = z.discriminatedUnion('kind', [
 	z.strictObject({
 		...about,
@@ -25,12 +26,23 @@ export const TaskDefinition = z.discriminatedUnion('kind', [
 	}),
 	z.strictObject({
 		...about,
+		/** Days to the first event, or to the end of follow-up; horizons are where its AUROC is read. */
+		kind: z.literal('time-to-event'),
+		codes: SomeCodes,
+		/** Leave out patients whose history already holds it. Default: false. */
+		incident: z.boolean().optional(),
+	}),
+	z.strictObject({
+		...about,
 		/** The first day of a drug on which another of the set came on an earlier day; of patients who have had one. */
 		kind: z.literal('change'),
 		drugs: z.array(SomeCodes).min(2),
 	}),
 ]);
 export type TaskDefinition = z.infer<typeof TaskDefinition>;
+export type TimeToEventTask = Extract<TaskDefinition, { kind: 'time-to-event' }>;
+/** Tasks that are labelled at horizons. */
+export type HorizonTask = Exclude<TaskDefinition, TimeToEventTask>;
 
 const horizonsDays = [30, 180, 365];
 
@@ -80,6 +92,11 @@ export function definitionsFor(dataset: MedsDataset): TaskDefinition[] {
 	return [...(dataset.name === cohortName ? simulatedTasks : commonTasks)];
 }
 
+/** Whether patients whose history holds the event are left out. */
+export function isIncident(task: TaskDefinition): boolean {
+	return task.kind === 'incident' || (task.kind === 'time-to-event' && task.incident === true);
+}
+
 /** One sentence for the report. */
 export function describeTask(task: TaskDefinition): string {
 	const when = 'from the day after the index date up to the horizon';
@@ -87,7 +104,10 @@ export function describeTask(task: TaskDefinition): string {
 		const drugs = task.drugs.map(describeCodeSet).join('; ');
 		return `the first day of one of these after another, ${when}, in patients who have had one: ${drugs}`;
 	}
-	const incident = task.kind === 'incident' ? ', in patients whose history does not hold it' : '';
+	const incident = isIncident(task) ? ', in patients whose history does not hold it' : '';
+	if (task.kind === 'time-to-event') {
+		return `days to the first of ${describeCodeSet(task.codes)} from the day after the index date${incident}; follow-up ends with the record or with death`;
+	}
 	const after = task.after === undefined ? '' : `, in patients whose history holds ${describeCodeSet(task.after)}`;
 	return `${describeCodeSet(task.codes)} ${when}${incident}${after}`;
 }

@@ -7,7 +7,7 @@ import { copyToParquet } from '../files/duckdb-files.js';
 import { microsecondsPerDay } from '../types.js';
 import { type CodeSet, codeSetSql, isInCodeSet } from './code-set.js';
 import { decidingCodes } from './deciding-codes.js';
-import { describeTask, type TaskDefinition } from './definitions.js';
+import { describeTask, type HorizonTask, isIncident, type TaskDefinition } from './definitions.js';
 import { labelColumns } from './load-labels.js';
 import type { TaskListEntry } from './read.js';
 
@@ -17,7 +17,7 @@ import type { TaskListEntry } from './read.js';
 export async function writeHorizonLabels(
 	database: Database,
 	folder: string,
-	definition: TaskDefinition,
+	definition: HorizonTask,
 	bufferDays: number,
 	lifeCodes: LifeCodes,
 ): Promise<TaskListEntry[]> {
@@ -48,8 +48,7 @@ export async function writeHorizonLabels(
 				coalesce(s.death_time > i.t AND s.death_time <= ${until}, false) AS died
 			FROM index_dates i JOIN subjects s USING (subject_id) LEFT JOIN at_risk r ON r.subject_id = i.subject_id`,
 		);
-		const incident = task.kind === 'incident';
-		const prevalent = incident ? 'before' : 'false';
+		const prevalent = isIncident(task) ? 'before' : 'false';
 		const asked = after.length === 0 ? 'true' : 'at_risk';
 		const usable = `${asked} AND NOT ${prevalent} AND NOT in_buffer AND (hit OR followed OR died)`;
 		const directory = join(task.name, `${horizon}d`);
@@ -93,7 +92,7 @@ export async function writeHorizonLabels(
 }
 
 /** Sets of codes whose events are counted one by one, where a task has more than one. */
-function partsOf(task: TaskDefinition): [name: string, codes: CodeSet][] {
+function partsOf(task: HorizonTask): [name: string, codes: CodeSet][] {
 	if (task.kind === 'change') {
 		return task.drugs.map((codes) => [(codes.prefix[0] ?? codes.exact[0]!).split('//').at(-1)!.toLowerCase(), codes]);
 	}
@@ -105,7 +104,7 @@ function partsOf(task: TaskDefinition): [name: string, codes: CodeSet][] {
 }
 
 /** SQL of (subject_id, time): when what is predicted happens. */
-function hitsOf(task: TaskDefinition): string {
+function hitsOf(task: HorizonTask): string {
 	if (task.kind !== 'change') return `SELECT subject_id, time FROM events WHERE ${codeSetSql(task.codes)}`;
 	const firsts = task.drugs.map(
 		(codes) => `SELECT subject_id, min(time) AS time FROM events WHERE ${codeSetSql(codes)} GROUP BY subject_id`,
@@ -116,7 +115,11 @@ function hitsOf(task: TaskDefinition): string {
 }
 
 /** A task that asks for death asks for whatever the data set calls it. */
-async function withDeaths(database: Database, task: TaskDefinition, lifeCodes: LifeCodes): Promise<TaskDefinition> {
+export async function withDeaths<T extends TaskDefinition>(
+	database: Database,
+	task: T,
+	lifeCodes: LifeCodes,
+): Promise<T> {
 	if (task.kind === 'change' || !task.codes.exact.includes(standardLifeCodes.death)) return task;
 	const rows = await database.rows(`SELECT DISTINCT code FROM events WHERE ${lifeCodes.deathSql()} ORDER BY code`);
 	const further = rows.map(({ code }) => String(code)).filter((code) => !isInCodeSet(task.codes, code));

@@ -1,6 +1,7 @@
 import type { Argv } from 'yargs';
 import { ConfigError } from '../../errors.js';
 import { evaluate } from '../../evaluate/evaluate.js';
+import { survivalProbeKinds } from '../../evaluate/survival/survival-file.js';
 import { withContext } from '../context.js';
 import { probeTable } from '../probe-table.js';
 
@@ -43,6 +44,11 @@ export const builder = (yargs: Argv) =>
 			describe: 'Also fit every model on k samples of each class (1 to 128), on shares of the patients of train',
 		})
 		.option('replicates', { type: 'number', default: 5, describe: 'Draws of each training size' })
+		.option('time-to-event-probe', {
+			choices: survivalProbeKinds,
+			default: 'cox' as const,
+			describe: 'How times to events are read: Cox regression, or hazards of discrete periods',
+		})
 		.option('draws', { type: 'number', default: 1000, describe: 'Bootstrap resamples of patients' })
 		.option('seed', { type: 'number', default: 1, describe: 'Draws the resamples' })
 		.example(
@@ -86,6 +92,7 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 				seed,
 				subgroups: subgroup,
 				...trainingSizesOf(args),
+				timeToEventProbe: args.timeToEventProbe,
 				...(store === undefined ? {} : { store }),
 				...(predictions === undefined ? {} : { predictions }),
 			},

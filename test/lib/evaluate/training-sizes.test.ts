@@ -54,6 +54,9 @@ class Watched implements Reader {
 		this.fits.push(given.labels);
 		return this.#of.task(given);
 	}
+	survival(given: Parameters<Reader['survival']>[0], kind: Parameters<Reader['survival']>[1]) {
+		return this.#of.survival(given, kind);
+	}
 	latentState(given: Parameters<Reader['latentState']>[0]) {
 		return this.#of.latentState(given);
 	}
