@@ -74,8 +74,10 @@ const purposes = {
 	instruments: 14,
 	/** Particles of the filter that knows the simulator. */
 	particles: 15,
+	/** Patients, points of the map and resamples of the report's trajectories. */
+	trajectories: 16,
 	/** Small training sets that models are compared on. */
-	trainingSize: 16,
+	trainingSize: 17,
 } as const;
 export type Purpose = keyof typeof purposes;
 

@@ -30,6 +30,10 @@ export class BoostedReader implements Reader {
 		this.#rowOf = rowsByKey(table);
 	}
 
+	get table(): FeatureTable {
+		return this.#table;
+	}
+
 	get samples(): ReadonlyMap<string, number> {
 		return this.#rowOf;
 	}

@@ -39,6 +39,7 @@ export interface Reading {
 
 /** Reads the features of one model: fits on training samples, chooses on tuning, and says what it finds of held-out ones. */
 export interface Reader {
+	readonly table: FeatureTable;
 	/** Samples that have features. */
 	readonly samples: ReadonlyMap<string, number>;
 	task(samples: TaskSamples): Promise<TaskReading>;
@@ -54,6 +55,10 @@ export class ModelReader implements Reader {
 	constructor(table: FeatureTable) {
 		this.#table = table;
 		this.#rowOf = rowsByKey(table);
+	}
+
+	get table(): FeatureTable {
+		return this.#table;
 	}
 
 	/** Samples that have features. */

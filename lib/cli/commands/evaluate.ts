@@ -44,6 +44,17 @@ export const builder = (yargs: Argv) =>
 			describe: 'Also fit every model on k samples of each class (1 to 128), on shares of the patients of train',
 		})
 		.option('replicates', { type: 'number', default: 5, describe: 'Draws of each training size' })
+		.option('trajectories', {
+			type: 'string',
+			describe:
+				'JSON file to write: the course of single held-out patients and a map of states, for report --trajectories',
+		})
+		.option('patient', {
+			type: 'string',
+			array: true,
+			default: [] as string[],
+			describe: 'Subject whose course it holds; without one the seed draws three',
+		})
 		.option('time-to-event-probe', {
 			choices: survivalProbeKinds,
 			default: 'cox' as const,
@@ -81,7 +92,7 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 		for (const name of rollouts.keys()) {
 			throw new ConfigError(`[evaluate] --rollout must name a --model but names ${name}`);
 		}
-		const { meds, tasks, out, draws, seed, store, predictions, subgroup } = args;
+		const { meds, tasks, out, draws, seed, store, predictions, subgroup, trajectories, patient } = args;
 		const file = await evaluate(
 			{
 				meds,
@@ -95,6 +106,8 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 				timeToEventProbe: args.timeToEventProbe,
 				...(store === undefined ? {} : { store }),
 				...(predictions === undefined ? {} : { predictions }),
+				...(trajectories === undefined ? {} : { trajectories }),
+				patients: patient,
 			},
 			context.operation(),
 		);

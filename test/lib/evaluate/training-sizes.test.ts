@@ -47,6 +47,9 @@ class Watched implements Reader {
 	constructor(of: Reader) {
 		this.#of = of;
 	}
+	get table() {
+		return this.#of.table;
+	}
 	get samples() {
 		return this.#of.samples;
 	}
