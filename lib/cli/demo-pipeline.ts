@@ -161,9 +161,11 @@ export async function runDemo(folder: string, options: DemoOptions, context: Com
 		}
 		const models = await stage('embed', () => embedAll(folder, store, tasks, context));
 		const evaluationPath = join(folder, 'evaluation.json');
+		// Of simulated patients: a report of real ones holds single patients only when asked for (docs/report.md).
+		const trajectories = options.meds === null ? { trajectories: join(folder, 'trajectories.json') } : {};
 		const evaluation = await stage('probe', () =>
 			evaluate(
-				{ meds, tasks, models, out: evaluationPath, seed: options.seed, store: storePath },
+				{ meds, tasks, models, out: evaluationPath, seed: options.seed, store: storePath, ...trajectories },
 				context.operation('probe'),
 			),
 		);
@@ -171,6 +173,7 @@ export async function runDemo(folder: string, options: DemoOptions, context: Com
 		await stage('report', async () =>
 			writeReport(report, {
 				evaluation: evaluationPath,
+				...trajectories,
 				runs: trained.map(({ name, label }) => ({ name, label, directory: join(folder, 'runs', name) })),
 				title: `Patient world model: ${(await openMeds(meds)).name}`,
 			}),
