@@ -24,6 +24,7 @@ export {
 	SetupError,
 	VocabularyError,
 } from './errors.js';
+export { type ClassProbeFile, type ProbeClassesOptions, probeClasses } from './evaluate/classes/probe-classes.js';
 export {
 	type EmbeddedStates,
 	type EmbedOptions,
@@ -53,10 +54,17 @@ export {
 	scoreSequences,
 	surpriseByDay,
 } from './evaluate/score.js';
+export {
+	type ProbeSurvivalOptions,
+	probeSurvival,
+	type SurvivalProbeFile,
+} from './evaluate/survival/probe-survival.js';
+export type { SurvivalDifference, SurvivalResult, SurvivalStratum } from './evaluate/survival/survival-file.js';
 export type { ExportSummary } from './export/folder.js';
 export { type ExportOptions, exportHuggingFace } from './export/huggingface.js';
 export { exportModelFolder, type ModelFolderOptions } from './export/model-folder.js';
 export type { Device } from './model/device.js';
+export type { HiddenStates } from './model/hidden-states.js';
 export { type ModelSize, modelSizes, type Qwen3Shape } from './model/qwen3-config.js';
 export type { LossOptions, StepOptions } from './model/step-options.js';
 export {
@@ -86,6 +94,7 @@ export { commonTasks, simulatedTasks, type TaskDefinition } from './tasks/defini
 export type { IndexRuleInput as IndexRule } from './tasks/index-rules.js';
 export { type IndexDateRow, readIndexDates, readLabels, readTaskList, type TaskList } from './tasks/read.js';
 export { type IndexOrigin, readIndexRules } from './tasks/read-index-rules.js';
+export { readTimeToEvent, type SurvivalLabelRow } from './tasks/survival-labels.js';
 export {
 	type SerialisedText,
 	Serialiser,

@@ -1,4 +1,5 @@
 import type { Estimate, EvaluationFile } from '../evaluate/evaluation-file.js';
+import type { SurvivalResult } from '../evaluate/survival/survival-file.js';
 
 // Beside more models, intervals would make rows longer than a terminal is wide.
 const mostWithIntervals = 4;
@@ -17,7 +18,7 @@ function text(estimate: Estimate, withInterval: boolean, notes: string[]): strin
 	return `${estimate.value.toFixed(3)}${interval}`;
 }
 
-/** AUROC of every model by task and horizon, for a terminal. */
+/** AUROC of every model by task and horizon, and the C-index of times to events, for a terminal. */
 export function probeTable(file: EvaluationFile): string {
 	const models = file.models.map(({ name }) => name);
 	const keys = [...new Set(file.probes.map(({ task, horizonDays }) => `${task} ${horizonDays ?? ''}`))];
@@ -39,6 +40,16 @@ export function probeTable(file: EvaluationFile): string {
 			return row === undefined ? '' : text(row.r2, withIntervals, notes);
 		});
 		rows.push([`true state R2, ${horizon === 0 ? 'now' : `${horizon} d ahead`}`, ...cells]);
+	}
+	for (const { name, horizonsDays } of file.timeToEvent?.tasks ?? []) {
+		const results = models.map((model) =>
+			file.timeToEvent?.results.find((row) => row.model === model && row.task === name),
+		);
+		const cells = (of: (row: SurvivalResult) => Estimate) =>
+			results.map((row) => (row === undefined ? '' : text(of(row), withIntervals, notes)));
+		rows.push([`${name}, C-index`, ...cells(({ concordance }) => concordance)]);
+		for (const [k, horizon] of horizonsDays.entries())
+			rows.push([`${name}, AUROC at ${horizon} d`, ...cells(({ aurocs }) => aurocs[k]!.auroc)]);
 	}
 	const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
 	const lines = rows.map((row) =>

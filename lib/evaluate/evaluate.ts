@@ -21,7 +21,7 @@ import { smallestDraws } from './intervals.js';
 import { requireFolderName, writeTaskPredictions } from './predictions.js';
 import { readProvenance, requireProvenance, requireSameSource } from './provenance.js';
 import { type LatentReading, ModelReader, type TaskReading } from './reading.js';
-import { latentStateResults, taskResults } from './results.js';
+import { latentStateResults, type Read, taskResults } from './results.js';
 import type { RolloutTable } from './rollout.js';
 import { evaluateRollout } from './rollout-evaluation.js';
 import { readRollout } from './rollout-file.js';
@@ -29,6 +29,11 @@ import { commonSamples, type EvaluationSamples, readSamples, type TaskSamples } 
 import { ceilingModel, ceilingReadings } from './simulator-ceiling.js';
 import { coverageNote, stateCoverage } from './state-coverage.js';
 import { divide } from './subgroups.js';
+import { survivalProbeKinds } from './survival/survival-file.js';
+import type { SurvivalReading } from './survival/survival-probe.js';
+import { emptyTimeToEvent, survivalResults, timeToEventFlow } from './survival/survival-results.js';
+import { commonSurvivalSamples, readSurvivalSamples } from './survival/survival-samples.js';
+import { trajectories, writeTrajectories } from './trajectories.js';
 import { windowBaselines, windowCountsName } from './window-counts.js';
 
 export const EvaluateOptions = z.strictObject({
@@ -49,12 +54,20 @@ export const EvaluateOptions = z.strictObject({
 	store: filePath.optional(),
 	/** New folder for held-out predictions in meds-evaluation's schema: `<model>/<task>/<horizon>d/held_out.parquet`. */
 	predictions: filePath.optional(),
+	/** Where trajectories.json is written: the course of single held-out patients and a map of states, for the report. */
+	trajectories: filePath.optional(),
+	/** Subjects whose course it holds; empty: three that the seed draws. */
+	patients: z.array(z.string().regex(/^-?\d{1,18}$/, 'must be a subject id')).default([]),
+	/** How times to events are read: Cox regression, or hazards of discrete periods. */
+	timeToEventProbe: z.enum(survivalProbeKinds).default('cox'),
 	/** Beginnings of codes by which results are divided beside sex and age, such as `RACE//`. */
 	subgroups: z.array(z.string().min(1)).default([]),
 });
 export type EvaluateOptions = z.input<typeof EvaluateOptions>;
 
 const level = 0.95;
+/** Patients whose course is shown when none is named. */
+const drawnPatients = 3;
 
 /**
  * Reads frozen states by linear probes: AUROC, average precision, Brier score and calibration by task and horizon, index rule,
@@ -66,6 +79,8 @@ const level = 0.95;
 export async function evaluate(options: EvaluateOptions, operation: LongOperation = {}): Promise<EvaluationFile> {
 	const config = parseConfig('evaluate', EvaluateOptions, options);
 	requireNames(config.models.map(({ name }) => name));
+	if (config.patients.length > 0 && config.trajectories === undefined)
+		throw new ConfigError('[evaluate] patients must come with trajectories, the file of their course, but come alone');
 	if (config.predictions !== undefined) for (const { name } of config.models) requireFolderName(name);
 	const dataset = await openMeds(config.meds);
 	if (dataset.hiddenNote !== undefined) operation.onWarning?.(`${config.meds}: ${dataset.hiddenNote}`);
@@ -114,18 +129,33 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 	);
 	const bootstrap = { draws: config.draws, level, seed: config.seed, signal: operation.signal };
 	const rolledOut = simulated ? config.models.filter(({ rollout }) => rollout !== undefined) : [];
-	const total = samples.tasks.length + samples.latents.length + rolledOut.length;
+	const survival = commonSurvivalSamples(
+		await readSurvivalSamples(config.tasks, all),
+		models.map(({ reader }) => reader.samples),
+	);
+	const total = samples.tasks.length + survival.length + samples.latents.length + rolledOut.length;
 	const file = describe(config, dataset, manifest, simulated, samples, models);
 	if (simulated) file.models.push(ceilingModel);
+	// First, since a patient who is named may not be there.
+	const courses =
+		config.trajectories === undefined
+			? undefined
+			: await trajectories(
+					input,
+					samples,
+					models.map(({ about, reader }) => ({ about, table: reader.table, rowOf: reader.samples })),
+					{ subjects: config.patients, count: drawnPatients, seed: config.seed },
+				);
 	let done = 0;
 	const report = () => operation.onProgress?.({ stage: 'probe', done: ++done, total, unit: 'tasks' });
 	const readTask = async (task: TaskSamples, folder: string | undefined) => {
 		const read: { about: EvaluatedModel; reading: TaskReading }[] = [];
 		for (const { about, reader } of models) read.push({ about, reading: await reader.task(task) });
 		if (folder !== undefined) await writeTaskPredictions(folder, task, read);
-		const { probes, strata, differences } = await taskResults(task, read, divisions, bootstrap);
+		const { probes, strata, strataDifferences, differences } = await taskResults(task, read, divisions, bootstrap);
 		file.probes.push(...probes);
 		file.strata.push(...strata);
+		file.strataDifferences.push(...strataDifferences);
 		file.differences.push(...differences);
 		report();
 	};
@@ -134,6 +164,20 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 	};
 	if (config.predictions === undefined) await readEach();
 	else await writeWholeFolder(config.predictions, readEach);
+	if (survival.length > 0) {
+		const timeToEvent = emptyTimeToEvent(config.timeToEventProbe, survival);
+		file.timeToEvent = timeToEvent;
+		for (const task of survival) {
+			const read: Read<SurvivalReading>[] = [];
+			for (const { about, reader } of models)
+				read.push({ about, reading: await reader.survival(task, config.timeToEventProbe) });
+			const { results, strata, differences } = await survivalResults(task, read, divisions, bootstrap);
+			timeToEvent.results.push(...results);
+			timeToEvent.strata.push(...strata);
+			timeToEvent.differences.push(...differences);
+			report();
+		}
+	}
 	const ceiling = simulated ? await ceilingReadings(dataset, samples.latents, config.seed, operation.signal) : [];
 	for (const [i, targets] of samples.latents.entries()) {
 		const read: { about: EvaluatedModel; reading: LatentReading }[] = [];
@@ -150,6 +194,7 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 		file.rollout.push(...(await evaluateRollout(name, table, all.indexDates, all.latents, bootstrap)));
 		report();
 	}
+	if (courses !== undefined) await writeTrajectories(config.trajectories!, courses);
 	const checked = EvaluationFile.parse(file);
 	await writeWhole(config.out, `${JSON.stringify(checked, undefined, '\t')}\n`);
 	return checked;
@@ -255,10 +300,11 @@ function describe(
 		models: models.map(({ about }) => about),
 		probes: [],
 		strata: [],
+		strataDifferences: [],
 		latentState: [],
 		rollout: [],
 		differences: [],
-		cohortFlow: [...(manifest?.cohortFlow ?? []), ...flow],
+		cohortFlow: [...(manifest?.cohortFlow ?? []), ...flow, ...taskList.timeToEvent.map(timeToEventFlow)],
 		...(manifest === undefined ? {} : { data: storeSummary(manifest) }),
 	};
 }

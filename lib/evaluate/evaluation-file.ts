@@ -1,17 +1,10 @@
 import { z } from 'zod';
 import { CohortFlow, StoreSummary } from '../store/manifest.js';
 import { comparedMetrics } from './binary-metrics.js';
+import { Estimate } from './estimate.js';
+import { TimeToEvent } from './survival/survival-file.js';
 
-/** A number with its patient-level bootstrap interval; null with the reason when it is undefined. Never NaN. */
-export const Estimate = z.strictObject({
-	value: z.number().nullable(),
-	/** Percentile interval; null when the estimate is undefined. */
-	low: z.number().nullable(),
-	high: z.number().nullable(),
-	/** Present exactly when value is null: `one class only`. */
-	undefinedReason: z.string().optional(),
-});
-export type Estimate = z.infer<typeof Estimate>;
+export { Estimate } from './estimate.js';
 
 const sampleCounts = {
 	nSamples: z.int(),
@@ -97,7 +90,7 @@ export const StratumResult = z.strictObject({
 	model: z.string(),
 	task: z.string(),
 	horizonDays: z.number().nullable(),
-	/** `rule`, `days since <rule>`, `sex`, `age`, or the beginning of a code. */
+	/** `rule`, `days since <rule>`, `sex`, `age`, `year`, or the beginning of a code. */
 	by: z.string(),
 	/** Which part: `visit`, `90`, `F`, `65 to 74`. */
 	group: z.string(),
@@ -121,6 +114,21 @@ export const PairedDifference = z.strictObject({
 	difference: Estimate,
 });
 export type PairedDifference = z.infer<typeof PairedDifference>;
+
+/** In which metrics models are compared within parts of the samples. */
+export const comparedInStrata = [
+	'auroc',
+	'averagePrecision',
+	'brier',
+] as const satisfies readonly (typeof comparedMetrics)[number][];
+
+/** Difference a - b of two models on the same resamples of a part of the held-out samples. */
+export const StratumDifference = PairedDifference.extend({
+	by: z.string(),
+	group: z.string(),
+	metric: z.enum(comparedInStrata),
+});
+export type StratumDifference = z.infer<typeof StratumDifference>;
 
 /** Ridge probe for the true latent state of a simulated cohort. */
 export const LatentStateResult = z.strictObject({
@@ -180,8 +188,12 @@ export const EvaluationFile = z.strictObject({
 	tasks: z.array(z.strictObject({ name: z.string(), label: z.string(), definition: z.string() })),
 	models: z.array(EvaluatedModel),
 	probes: z.array(ProbeResult),
-	/** By index rule, days since an anchor and subgroup. */
+	/** By index rule, days since an anchor, calendar year and subgroup. */
 	strata: z.array(StratumResult).default([]),
+	/** Within each of these parts. */
+	strataDifferences: z.array(StratumDifference).default([]),
+	/** Absent unless the tasks hold times to events. */
+	timeToEvent: TimeToEvent.optional(),
 	latentState: z.array(LatentStateResult),
 	/** Empty unless a model has rollouts. */
 	rollout: z.array(RolloutResult).default([]),

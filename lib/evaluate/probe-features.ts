@@ -1,43 +1,32 @@
-import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { filePath, parseConfig, seed } from '../config.js';
-import { AbortedError, DataError } from '../errors.js';
-import { hiddenNote } from '../files/visible-files.js';
+import { parseConfig } from '../config.js';
+import { DataError } from '../errors.js';
 import { writeWhole, writeWholeFolder } from '../files/whole.js';
-import { labelFiles } from '../tasks/label-sets.js';
 import { type LabelRow, readLabelFiles, sampleKey } from '../tasks/read.js';
-import { type LongOperation, type Split, splits } from '../types.js';
+import { type LongOperation, splits } from '../types.js';
 import { binaryMetricNames } from './binary-metrics.js';
-import { readEmbeddings } from './embeddings.js';
 import { Estimate } from './evaluation-file.js';
-import { readFeatureSplits } from './feature-splits.js';
-import { type FeatureTable, largestStandardised } from './features.js';
-import { smallestDraws } from './intervals.js';
+import { largestStandardised } from './features.js';
 import { medsEvaluation } from './meds-evaluation.js';
 import { predictionEstimates } from './prediction-intervals.js';
 import { writePredictions } from './predictions.js';
-import { type FittedProbe, fitProbe, probabilitiesOf, rowsByKey, tooFewPatients } from './probe.js';
+import { type FittedProbe, fitProbe, probabilitiesOf, tooFewPatients } from './probe.js';
+import {
+	ExcludedLabels,
+	eachSplit,
+	type ProbeInput,
+	probeInputOptions,
+	probeLevel,
+	probeStages,
+	readProbeInput,
+	splitCounts,
+} from './probe-input.js';
 import { outcomesOf } from './samples.js';
 
-export const ProbeOptions = z.strictObject({
-	/** Parquet with subject_id, prediction_time and a list of numbers, one row a sample. */
-	features: filePath,
-	/** The list's column. */
-	column: z.string().min(1).default('embedding'),
-	/** Parquet in the MEDS label schema, or a folder of such files. */
-	labels: filePath,
-	/** MEDS subject_splits; absent: the column `split` of the features. */
-	splits: filePath.optional(),
-	/** Folder to write. */
-	out: filePath,
-	seed: seed.default(1),
-	/** Bootstrap resamples of patients. */
-	draws: z.int().min(smallestDraws).default(1000),
-});
+export const ProbeOptions = z.strictObject(probeInputOptions);
 export type ProbeOptions = z.input<typeof ProbeOptions>;
 
-const splitCounts = z.strictObject({ train: z.int(), tuning: z.int(), held_out: z.int() });
 /** `probe.json`: one fitted probe with what it reads on held-out patients. */
 export const ProbeFile = z.strictObject({
 	format: z.literal('ehr-jepa/probe'),
@@ -46,13 +35,7 @@ export const ProbeFile = z.strictObject({
 	samples: splitCounts,
 	patients: splitCounts,
 	positives: splitCounts,
-	/** Labels that were left out, by reason. */
-	excluded: z.strictObject({
-		unlabelled: z.int(),
-		repeated: z.int(),
-		withoutFeatures: z.int(),
-		withoutSplit: z.int(),
-	}),
+	excluded: ExcludedLabels,
 	/** Rows of features that no label asks for. */
 	featuresWithoutLabel: z.int(),
 	/** p = 1 / (1 + exp(-(intercept + sum_i weight_i clip((x_i - mean_i) scale_i)))), clipped to +-`clip`. */
@@ -72,8 +55,6 @@ export const ProbeFile = z.strictObject({
 });
 export type ProbeFile = z.infer<typeof ProbeFile>;
 
-const level = 0.95;
-
 /**
  * Fits a logistic probe on anybody's features: standardised on train, L2 chosen on tuning, read on held-out with
  * patient-level intervals. Writes a folder with `probe.json` (coefficients, metrics, counts), `meds-evaluation.json` and
@@ -85,11 +66,8 @@ const level = 0.95;
 export async function probeFeatures(options: ProbeOptions, operation: LongOperation = {}): Promise<ProbeFile> {
 	const config = parseConfig('probe', ProbeOptions, options);
 	return writeWholeFolder(config.out, async (folder) => {
-		const finished = (done: number) => {
-			operation.onProgress?.({ stage: 'probe', done, total: 4, unit: 'stages' });
-			if (operation.signal?.aborted) throw new AbortedError('[probe] aborted', { cause: operation.signal.reason });
-		};
-		const input = await readInput(config, operation);
+		const finished = probeStages(operation);
+		const input = await readProbeInput(config, (files) => readLabelFiles(files, { mayBeEmpty: false }), operation);
 		finished(1);
 		const { table, rowOf, labels } = input;
 		const fitted = await fitProbe(table, rowOf, labels);
@@ -114,33 +92,7 @@ export async function probeFeatures(options: ProbeOptions, operation: LongOperat
 
 type ParsedOptions = z.output<typeof ProbeOptions>;
 
-/** Features with their labels by split, and what was left out. */
-interface ProbeInput {
-	readonly table: FeatureTable;
-	readonly rowOf: ReadonlyMap<string, number>;
-	readonly labels: Readonly<Record<Split, readonly LabelRow[]>>;
-	readonly excluded: ProbeFile['excluded'];
-}
-
-async function readInput(
-	{ features, column, labels: path, splits: splitsPath }: ParsedOptions,
-	{ onWarning }: LongOperation,
-): Promise<ProbeInput> {
-	const table = await readEmbeddings(features, column);
-	const rowOf = rowsByKey(table);
-	const splitOf = await readFeatureSplits(features, splitsPath, onWarning);
-	const isFile = (await stat(path).catch(() => undefined))?.isFile() ?? false;
-	const hidden: string[] = [];
-	const files = isFile ? [path] : await labelFiles(path, hidden);
-	const note = hiddenNote(hidden);
-	if (note !== undefined) onWarning?.(note);
-	const { labels: all, counts } = await readLabelFiles(files, { mayBeEmpty: false });
-	const { labels, withoutFeatures, withoutSplit } = assign(all, rowOf, splitOf);
-	const { unlabelled, repeated } = counts;
-	return { table, rowOf, labels, excluded: { unlabelled, repeated, withoutFeatures, withoutSplit } };
-}
-
-function missingClass(file: string, reason: string, { excluded }: ProbeInput): DataError {
+function missingClass(file: string, reason: string, { excluded }: ProbeInput<LabelRow>): DataError {
 	return new DataError('probe', {
 		file,
 		column: 'boolean_value',
@@ -152,27 +104,20 @@ function missingClass(file: string, reason: string, { excluded }: ProbeInput): D
 
 function describe(
 	{ column, draws, seed: drawn }: ParsedOptions,
-	{ table, labels, excluded }: ProbeInput,
+	{ table, labels, excluded, featuresWithoutLabel }: ProbeInput<LabelRow>,
 	{ l2, weights, standardiser }: FittedProbe,
 	reading: Pick<ProbeFile, 'metrics' | 'calibrationCurve'>,
 ): ProbeFile {
-	const outcomes = {
-		train: outcomesOf(labels.train),
-		tuning: outcomesOf(labels.tuning),
-		held_out: outcomesOf(labels.held_out),
-	};
-	const each = <T>(of: (split: Split) => T) =>
-		Object.fromEntries(splits.map((split) => [split, of(split)])) as Record<Split, T>;
-	const labelled = splits.reduce((sum, split) => sum + labels[split].length, excluded.withoutSplit);
+	const outcomes = eachSplit((split) => outcomesOf(labels[split]));
 	return ProbeFile.parse({
 		format: 'ehr-jepa/probe',
 		version: 1,
 		features: { column, columns: table.columns },
-		samples: each((split) => outcomes[split].nSamples),
-		patients: each((split) => outcomes[split].nPatients),
-		positives: each((split) => outcomes[split].nPositives),
+		samples: eachSplit((split) => outcomes[split].nSamples),
+		patients: eachSplit((split) => outcomes[split].nPatients),
+		positives: eachSplit((split) => outcomes[split].nPositives),
 		excluded,
-		featuresWithoutLabel: table.rows - labelled,
+		featuresWithoutLabel,
 		probe: {
 			kind: 'logistic',
 			l2,
@@ -182,33 +127,12 @@ function describe(
 			mean: [...standardiser.mean],
 			scale: [...standardiser.scale],
 		},
-		bootstrap: { draws, level, unit: 'patient', seed: drawn },
+		bootstrap: { draws, level: probeLevel, unit: 'patient', seed: drawn },
 		...reading,
 	} satisfies ProbeFile);
 }
 
 const json = (value: unknown) => `${JSON.stringify(value, undefined, '\t')}\n`;
-
-/** Labels by split, of samples that have features; the others are counted. */
-function assign(
-	all: readonly LabelRow[],
-	rowOf: ReadonlyMap<string, number>,
-	splitOf: ReadonlyMap<bigint, Split>,
-): {
-	readonly labels: Readonly<Record<Split, readonly LabelRow[]>>;
-	readonly withoutFeatures: number;
-	readonly withoutSplit: number;
-} {
-	const labels: Record<Split, LabelRow[]> = { train: [], tuning: [], held_out: [] };
-	let [withoutFeatures, withoutSplit] = [0, 0];
-	for (const label of all) {
-		const split = splitOf.get(label.subjectId);
-		if (!rowOf.has(sampleKey(label))) withoutFeatures++;
-		else if (split === undefined) withoutSplit++;
-		else labels[split].push(label);
-	}
-	return { labels, withoutFeatures, withoutSplit };
-}
 
 /** Metrics of held-out predictions; where the samples cannot carry one, each says why. */
 async function read(
@@ -223,7 +147,7 @@ async function read(
 		truth,
 		[probabilities],
 		[],
-		{ draws, level, seed: drawn, signal: operation.signal },
+		{ draws, level: probeLevel, seed: drawn, signal: operation.signal },
 		tooFew,
 	);
 	const { metrics, curve } = models[0]!;

@@ -3,6 +3,9 @@ import type { FeatureTable } from './features.js';
 import { fitLatentProbe, type LatentTargets } from './latent-state.js';
 import { fitProbe, rowsByKey } from './probe.js';
 import type { EvaluationSamples, TaskSamples } from './samples.js';
+import type { SurvivalProbeKind } from './survival/survival-file.js';
+import { fitSurvivalProbe, type SurvivalReading } from './survival/survival-probe.js';
+import type { SurvivalSamples } from './survival/survival-samples.js';
 
 const undefinedReading = z.strictObject({ undefinedReason: z.string() });
 
@@ -43,6 +46,10 @@ export class ModelReader {
 		this.#rowOf = rowsByKey(table);
 	}
 
+	get table(): FeatureTable {
+		return this.#table;
+	}
+
 	/** Samples that have features. */
 	get samples(): ReadonlyMap<string, number> {
 		return this.#rowOf;
@@ -55,6 +62,11 @@ export class ModelReader {
 		if ('undefinedReason' in probe || undefinedReason !== undefined)
 			return { undefinedReason: undefinedReason as string };
 		return { l2: probe.l2, probabilities: [...probe.probabilities] };
+	}
+
+	/** @throws {NativeError} */
+	survival({ labels }: SurvivalSamples, kind: SurvivalProbeKind): Promise<SurvivalReading> {
+		return fitSurvivalProbe(kind, this.#table, this.#rowOf, labels);
 	}
 
 	/** @throws {NativeError} */

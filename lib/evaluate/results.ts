@@ -1,11 +1,12 @@
-import { sampleKey } from '../tasks/read.js';
-import type {
-	Estimate,
-	EvaluatedModel,
-	LatentStateResult,
-	PairedDifference,
-	ProbeResult,
-	StratumResult,
+import {
+	comparedInStrata,
+	type Estimate,
+	type EvaluatedModel,
+	type LatentStateResult,
+	type PairedDifference,
+	type ProbeResult,
+	type StratumDifference,
+	type StratumResult,
 } from './evaluation-file.js';
 import { type BootstrapOptions, bootstrap, difference, type Statistic } from './intervals.js';
 import type { LatentTargets } from './latent-state.js';
@@ -14,10 +15,10 @@ import { type PredictionEstimates, predictionEstimates } from './prediction-inte
 import { tooFewPatients } from './probe.js';
 import type { LatentReading, TaskReading } from './reading.js';
 import { heldOutStates, type Outcomes, outcomesOf, type TaskSamples } from './samples.js';
-import type { Division } from './subgroups.js';
+import { type Division, partsOf } from './subgroups.js';
 
 /** A model with what its probe says. */
-interface Read<T> {
+export interface Read<T> {
 	readonly about: EvaluatedModel;
 	readonly reading: T;
 }
@@ -31,6 +32,7 @@ export async function taskResults(
 ): Promise<{
 	readonly probes: ProbeResult[];
 	readonly strata: StratumResult[];
+	readonly strataDifferences: StratumDifference[];
 	readonly differences: PairedDifference[];
 }> {
 	const heldOut = outcomesOf(labels.held_out);
@@ -68,8 +70,8 @@ export async function taskResults(
 			difference,
 		}),
 	);
-	const strata = await strataResults(of, labels.held_out, fitted, divisions, options);
-	return { probes, strata, differences };
+	const parts = await strataResults(of, labels.held_out, fitted, divisions, options);
+	return { probes, differences, ...parts };
 }
 
 /** Every metric of the models on each part of the held-out samples that has any, read with the probes of the whole. */
@@ -79,40 +81,34 @@ async function strataResults(
 	fitted: readonly Read<Extract<TaskReading, { probabilities: unknown }>>[],
 	divisions: readonly Division[],
 	options: BootstrapOptions,
-): Promise<StratumResult[]> {
+): Promise<{ readonly strata: StratumResult[]; readonly strataDifferences: StratumDifference[] }> {
 	const strata: StratumResult[] = [];
-	for (const { by, groups, of: groupsOf } of divisions) {
-		for (const group of groups) {
-			const rows = heldOut.flatMap((label, row) =>
-				groupsOf.get(sampleKey(label))?.includes(group) === true ? [row] : [],
-			);
-			const part = rows.map((row) => heldOut[row]!);
-			if (part.length === 0) continue;
-			const outcomes = outcomesOf(part);
-			const { models } = await predictionEstimates(
-				outcomes.patients,
-				outcomes.truth,
-				fitted.map(({ reading }) => rows.map((row) => reading.probabilities[row]!)),
-				[],
-				options,
-				tooFewPatients(part),
-			);
-			for (const [i, { about }] of fitted.entries()) {
-				const { calibration, ...numbers } = numbersOf(models[i]!);
-				const { curve: _, ...calibrated } = calibration;
-				strata.push({
-					model: about.name,
-					...of,
-					by,
-					group,
-					...numbers,
-					calibration: calibrated,
-					...countsOf(outcomes),
-				});
-			}
+	const strataDifferences: StratumDifference[] = [];
+	const pairs = pairsOf(fitted.map(({ about }) => about));
+	for (const { by, group, rows } of partsOf(divisions, heldOut)) {
+		const part = rows.map((row) => heldOut[row]!);
+		const outcomes = outcomesOf(part);
+		const { models, differences } = await predictionEstimates(
+			outcomes.patients,
+			outcomes.truth,
+			fitted.map(({ reading }) => rows.map((row) => reading.probabilities[row]!)),
+			pairs,
+			options,
+			tooFewPatients(part),
+		);
+		for (const [i, { about }] of fitted.entries()) {
+			const { calibration, ...numbers } = numbersOf(models[i]!);
+			const { curve: _, ...calibrated } = calibration;
+			strata.push({ model: about.name, ...of, by, group, ...numbers, calibration: calibrated, ...countsOf(outcomes) });
+		}
+		for (const { a, b, metric, difference } of differences) {
+			const compared = comparedInStrata.find((name) => name === metric);
+			if (compared === undefined) continue;
+			const names = { a: fitted[a]!.about.name, b: fitted[b]!.about.name };
+			strataDifferences.push({ ...names, ...of, by, group, metric: compared, difference });
 		}
 	}
-	return strata;
+	return { strata, strataDifferences };
 }
 
 function countsOf({ nSamples, nPatients, nPositives }: Outcomes) {
@@ -209,7 +205,7 @@ function undefinedFor(undefinedReason: string): Estimate {
 }
 
 /** Trained encoders against every baseline, and against the trained encoders listed before them. */
-function pairsOf(models: readonly EvaluatedModel[]): [a: number, b: number][] {
+export function pairsOf(models: readonly EvaluatedModel[]): [a: number, b: number][] {
 	const pairs: [number, number][] = [];
 	for (const [a, { kind }] of models.entries()) {
 		if (kind !== 'encoder') continue;

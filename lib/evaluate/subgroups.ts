@@ -2,6 +2,7 @@ import type { DuckDBIntegerVector, DuckDBVarCharVector } from '@duckdb/node-api'
 import { quoted } from '../data/query.js';
 import { sampleKey } from '../tasks/read.js';
 import type { IndexOrigin } from '../tasks/read-index-rules.js';
+import type { IndexDate } from '../types.js';
 import { type BaselineInput, eachAge, withBaselineTables } from './baseline-tables.js';
 
 /** SQL of codes that say the sex: `GENDER//F`, `Gender/F`, `SEX//female`. */
@@ -16,9 +17,13 @@ const ageBands: readonly (readonly [from: number, name: string])[] = [
 	[75, '75 and above'],
 ];
 
+/** Calendar years of a band; the narrowest of which there are few enough. */
+const yearWidths = [1, 2, 5, 10, 20, 50, 100] as const;
+const mostYearBands = 10;
+
 /** One way to divide samples, such as by sex. A sample may lie in several groups of an anchor, and in none. */
 export interface Division {
-	/** `rule`, `sex`, `age`, `days since <rule>`, or the beginning of a code. */
+	/** `rule`, `year`, `sex`, `age`, `days since <rule>`, or the beginning of a code. */
 	readonly by: string;
 	/** Groups in the order of tables. */
 	readonly groups: readonly string[];
@@ -27,7 +32,7 @@ export interface Division {
 }
 
 /**
- * Divides index dates by index rule, days since an anchor, sex, age band, and codes that begin with given texts and were known then.
+ * Divides index dates by index rule, calendar year, days since an anchor, sex, age band, and codes that begin with given texts and were known then.
  * A division in which every sample is alike says nothing and is left out.
  */
 export async function divide(
@@ -48,6 +53,7 @@ export async function divide(
 		const groups = sortedGroups(days).sort((a, b) => Number(a) - Number(b));
 		divisions.push({ by: `days since ${rule}`, groups, of: days });
 	}
+	divisions.push(byYear(input.indexDates));
 	await withBaselineTables(input, async (database) => {
 		const keys = input.indexDates.map(sampleKey);
 		const codes = async (by: string, condition: string, nameOf: (code: string) => string) => {
@@ -76,6 +82,38 @@ export async function divide(
 			await codes(prefix, `starts_with(code, ${quoted(prefix)})`, (code) => code.slice(prefix.length) || code);
 	});
 	return divisions.filter(({ groups }) => groups.length > 1);
+}
+
+/** Index dates by calendar year (UTC), or by bands of years where there are many: MIMIC moves each patient to another century. */
+function byYear(indexDates: BaselineInput['indexDates']): Division {
+	const years = indexDates.map(({ predictionTime }) =>
+		new Date(Math.floor(Number(predictionTime) / 1000)).getUTCFullYear(),
+	);
+	const bandOf = (year: number, width: number) => Math.floor(year / width) * width;
+	const width =
+		yearWidths.find((each) => new Set(years.map((year) => bandOf(year, each))).size <= mostYearBands) ??
+		yearWidths.at(-1)!;
+	const nameOf = (from: number) => (width === 1 ? String(from) : `${from} to ${from + width - 1}`);
+	const bands = [...new Set(years.map((year) => bandOf(year, width)))].sort((a, b) => a - b);
+	return {
+		by: 'year',
+		groups: bands.map(nameOf),
+		of: new Map(indexDates.map((date, i) => [sampleKey(date), [nameOf(bandOf(years[i]!, width))]])),
+	};
+}
+
+/** The parts of some samples that hold any, with the places of their samples. */
+export function* partsOf(
+	divisions: readonly Division[],
+	samples: readonly IndexDate[],
+): Generator<{ readonly by: string; readonly group: string; readonly rows: readonly number[] }> {
+	const keys = samples.map(sampleKey);
+	for (const { by, groups, of } of divisions) {
+		for (const group of groups) {
+			const rows = keys.flatMap((key, row) => (of.get(key)?.includes(group) === true ? [row] : []));
+			if (rows.length > 0) yield { by, group, rows };
+		}
+	}
 }
 
 function sortedGroups(of: ReadonlyMap<string, readonly string[]>): string[] {

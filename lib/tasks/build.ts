@@ -17,8 +17,15 @@ import { commonTasks, TaskDefinition } from './definitions.js';
 import { writeHorizonLabels } from './horizon-labels.js';
 import { addIndexDays, createIndexTables } from './index-days.js';
 import { describeIndexRule, IndexRule, indexRuleName } from './index-rules.js';
-import { indexDatesFingerprint, readIndexDates, type TaskList, type TaskListEntry } from './read.js';
+import {
+	indexDatesFingerprint,
+	readIndexDates,
+	type TaskList,
+	type TaskListEntry,
+	type TimeToEventEntry,
+} from './read.js';
 import { addReadyLabels, readyFolder, readyRule } from './ready-labels.js';
+import { writeTimeToEvent } from './time-to-event.js';
 
 export const BuildTasksOptions = z.strictObject({
 	tasks: z.array(TaskDefinition),
@@ -57,7 +64,8 @@ export type BuildTasksOptions = z.input<typeof BuildTasksOptions>;
  * An index date is the last event time of a day, or its end where the rule names a day without events; before the day of
  * death and before the record's last day. A target counts from the day after the index date up to `prediction_time + horizon`. A sample is positive when a matching
  * event lies there, negative when none does and either the record reaches the horizon or the patient died before it, and
- * otherwise censored: left out and counted. Codes of the history that nearly decide a label are named, and warned of.
+ * otherwise censored: left out and counted. Of a task of kind `time-to-event` the labels are days to the first event or to the end of
+ * follow-up, in one folder for all horizons. Codes of the history that nearly decide a label are named, and warned of.
  *
  * @throws {DataError} {ConfigError} {OutputError} {AbortedError}
  */
@@ -107,8 +115,11 @@ export async function buildTasks(
 			}
 			const subjectsWithoutIndexDates = await countWithout(database, dataset);
 			const entries: TaskListEntry[] = [];
+			const timeToEvent: TimeToEventEntry[] = [];
 			for (const [i, task] of config.tasks.entries()) {
-				entries.push(...(await writeHorizonLabels(database, folder, task, config.bufferDays, lifeCodes)));
+				if (task.kind === 'time-to-event')
+					timeToEvent.push(await writeTimeToEvent(database, folder, task, config.bufferDays, lifeCodes));
+				else entries.push(...(await writeHorizonLabels(database, folder, task, config.bufferDays, lifeCodes)));
 				operation.onProgress?.({ stage: 'labels', done: i + 1, total: config.tasks.length + 1, unit: 'tasks' });
 			}
 			const aces = await addAcesTasks(database, folder, config.acesTasks);
@@ -133,8 +144,9 @@ export async function buildTasks(
 					join(folder, 'index_rules.parquet'),
 				),
 			);
-			const hiddenCodes = await codesToHide(database, config, entries);
-			notes.push(...ruleNotes(indexRules), ...answerNotes(entries, hiddenCodes));
+			const answered = [...entries, ...timeToEvent.map((entry) => ({ ...entry, horizonDays: null }))];
+			const hiddenCodes = await codesToHide(database, config, answered);
+			notes.push(...ruleNotes(indexRules), ...answerNotes(answered, hiddenCodes));
 			for (const note of notes) operation.onWarning?.(note);
 			const counts = await database.rows('SELECT split, count(*)::INTEGER AS n FROM index_dates GROUP BY split');
 			const countOf = (split: Split) => Number(counts.find((row) => row.split === split)?.n ?? 0);
@@ -150,13 +162,18 @@ export async function buildTasks(
 				subjectsWithoutIndexDates,
 				indexRules,
 				hiddenCodes,
-				tasks: entries.map((entry) => ({ ...entry, decidingCodes: entry.decidingCodes.slice(0, namedCodes) })),
+				tasks: entries.map(withNamedCodes),
+				timeToEvent: timeToEvent.map(withNamedCodes),
 				notes,
 			};
 			await writeWhole(join(folder, 'tasks.json'), `${JSON.stringify(list, undefined, '\t')}\n`);
 			return list;
 		});
 	});
+}
+
+function withNamedCodes<T extends Pick<TaskListEntry, 'decidingCodes'>>(entry: T): T {
+	return { ...entry, decidingCodes: entry.decidingCodes.slice(0, namedCodes) };
 }
 
 async function loadEvents(database: Database, dataset: MedsDataset, lifeCodes: LifeCodes): Promise<void> {
@@ -230,7 +247,7 @@ function ruleNotes(rules: TaskList['indexRules']): string[] {
 async function codesToHide(
 	database: Database,
 	{ hideCodes, hideDecidingCodes }: z.output<typeof BuildTasksOptions>,
-	entries: readonly TaskListEntry[],
+	entries: readonly Pick<TaskListEntry, 'decidingCodes'>[],
 ): Promise<string[]> {
 	const named = await database.rows(`SELECT DISTINCT code FROM all_events WHERE ${codeSetSql(hideCodes)}`);
 	const deciding = hideDecidingCodes
@@ -240,7 +257,10 @@ async function codesToHide(
 }
 
 /** What of the history may hold the answer, and what of that is hidden. */
-function answerNotes(entries: readonly TaskListEntry[], hiddenCodes: readonly string[]): string[] {
+function answerNotes(
+	entries: readonly Pick<TaskListEntry, 'label' | 'horizonDays' | 'decidingCodes'>[],
+	hiddenCodes: readonly string[],
+): string[] {
 	const hidden = new Set(hiddenCodes);
 	const open = entries.flatMap(({ label, horizonDays, decidingCodes }) => {
 		const seen = decidingCodes.filter(({ code }) => !hidden.has(code)).slice(0, namedCodes);

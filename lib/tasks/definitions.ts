@@ -5,17 +5,27 @@ import { positiveInteger } from '../config.js';
 import type { MedsDataset } from '../data/meds.js';
 import { describeCodeSet, SomeCodes } from './code-set.js';
 
-/** What is predicted: whether one of some codes occurs within a horizon. */
-export const TaskDefinition = z.strictObject({
-	/** Folder name: lower case, digits, hyphens. */
-	name: z.string().regex(/^[a-z0-9]+(-[a-z0-9]+)*$/, 'must be lower case words joined by hyphens'),
-	/** Shown to people. */
-	label: z.string(),
-	/** `event`: may have happened before. `incident`: patients whose history already holds it are left out. */
-	kind: z.enum(['event', 'incident']),
-	codes: SomeCodes,
-	horizonsDays: z.array(positiveInteger).min(1).default([30, 180, 365]),
-});
+/** What is predicted: whether one of some codes occurs within a horizon, or when the first one does. */
+export const TaskDefinition = z
+	.strictObject({
+		/** Folder name: lower case, digits, hyphens. */
+		name: z.string().regex(/^[a-z0-9]+(-[a-z0-9]+)*$/, 'must be lower case words joined by hyphens'),
+		/** Shown to people. */
+		label: z.string(),
+		/**
+		 * `event`: may have happened before. `incident`: patients whose history already holds it are left out. `time-to-event`: days
+		 * to the first event, or to the end of follow-up; horizons are where its AUROC is read.
+		 */
+		kind: z.enum(['event', 'incident', 'time-to-event']),
+		codes: SomeCodes,
+		horizonsDays: z.array(positiveInteger).min(1).default([30, 180, 365]),
+		/** Of `time-to-event`: leave out patients whose history already holds it. Default: false. */
+		incident: z.boolean().optional(),
+	})
+	.refine(({ kind, incident }) => kind === 'time-to-event' || incident === undefined, {
+		path: ['incident'],
+		message: 'must be absent unless kind is time-to-event: kind incident says the same of an event within a horizon',
+	});
 export type TaskDefinition = z.infer<typeof TaskDefinition>;
 
 const horizonsDays = [30, 180, 365];
@@ -66,8 +76,16 @@ export function definitionsFor(dataset: MedsDataset): TaskDefinition[] {
 	return [...(dataset.name === cohortName ? simulatedTasks : commonTasks)];
 }
 
+/** Whether patients whose history holds the event are left out. */
+export function isIncident({ kind, incident }: TaskDefinition): boolean {
+	return kind === 'incident' || incident === true;
+}
+
 /** One sentence for the report. */
 export function describeTask(task: TaskDefinition): string {
-	const incident = task.kind === 'incident' ? ', in patients whose history does not hold it' : '';
+	const incident = isIncident(task) ? ', in patients whose history does not hold it' : '';
+	if (task.kind === 'time-to-event') {
+		return `days to the first of ${describeCodeSet(task.codes)} from the day after the index date${incident}; follow-up ends with the record or with death`;
+	}
 	return `${describeCodeSet(task.codes)} from the day after the index date up to the horizon${incident}`;
 }

@@ -7,7 +7,7 @@ import { copyToParquet } from '../files/duckdb-files.js';
 import { microsecondsPerDay } from '../types.js';
 import { codeSetSql, isInCodeSet } from './code-set.js';
 import { decidingCodes } from './deciding-codes.js';
-import { describeTask, type TaskDefinition } from './definitions.js';
+import { describeTask, isIncident, type TaskDefinition } from './definitions.js';
 import { labelColumns } from './load-labels.js';
 import type { TaskListEntry } from './read.js';
 
@@ -39,8 +39,7 @@ export async function writeHorizonLabels(
 				coalesce(s.death_time > i.t AND s.death_time <= ${until}, false) AS died
 			FROM index_dates i JOIN subjects s USING (subject_id)`,
 		);
-		const incident = task.kind === 'incident';
-		const prevalent = incident ? 'before' : 'false';
+		const prevalent = isIncident(task) ? 'before' : 'false';
 		const usable = `NOT ${prevalent} AND NOT in_buffer AND (hit OR followed OR died)`;
 		const directory = join(task.name, `${horizon}d`);
 		await mkdir(join(folder, directory), { recursive: true });
@@ -80,7 +79,11 @@ export async function writeHorizonLabels(
 }
 
 /** A task that asks for death asks for whatever the data set calls it. */
-async function withDeaths(database: Database, task: TaskDefinition, lifeCodes: LifeCodes): Promise<TaskDefinition> {
+export async function withDeaths(
+	database: Database,
+	task: TaskDefinition,
+	lifeCodes: LifeCodes,
+): Promise<TaskDefinition> {
 	if (!task.codes.exact.includes(standardLifeCodes.death)) return task;
 	const rows = await database.rows(`SELECT DISTINCT code FROM events WHERE ${lifeCodes.deathSql()} ORDER BY code`);
 	const further = rows.map(({ code }) => String(code)).filter((code) => !isInCodeSet(task.codes, code));

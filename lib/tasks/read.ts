@@ -51,6 +51,35 @@ const TaskListEntry = z.strictObject({
 });
 export type TaskListEntry = z.infer<typeof TaskListEntry>;
 
+/** Days to an event, or to the end of follow-up. */
+const TimeToEventEntry = z.strictObject({
+	name: z.string(),
+	label: z.string(),
+	definition: z.string(),
+	/** Where the AUROC is read, ascending. */
+	horizonsDays: z.array(z.number()),
+	/** Folder of the labels, relative to the task folder. */
+	directory: z.string(),
+	/** Events that match the task's codes; 0 means that the codes do not fit the data. */
+	matchingEvents: z.int(),
+	samples: z.int(),
+	/** Samples to which the event comes; the others are censored. */
+	events: z.int(),
+	/** Of the censored, those whose follow-up ends with death. */
+	died: z.int(),
+	patients: z.int(),
+	/** Samples that were left out, by reason. */
+	excluded: z.strictObject({
+		prevalent: z.int(),
+		inBuffer: z.int(),
+		/** The record ends at the index date. */
+		withoutFollowUp: z.int(),
+	}),
+	/** Codes of the history whose presence nearly decides whether the event was seen. */
+	decidingCodes: z.array(DecidingCode),
+});
+export type TimeToEventEntry = z.infer<typeof TimeToEventEntry>;
+
 const splitCounts = z.strictObject({ train: z.int(), tuning: z.int(), held_out: z.int() });
 
 /** `tasks.json` of a task folder. */
@@ -88,6 +117,8 @@ export const TaskList = z.strictObject({
 	/** Codes whose events neither encoders nor baselines may see, ascending. */
 	hiddenCodes: z.array(z.string()).default([]),
 	tasks: z.array(TaskListEntry),
+	/** Times to events. Empty in folders of before there were any. */
+	timeToEvent: z.array(TimeToEventEntry).default([]),
 	/** What to know about the data and the tasks. */
 	notes: z.array(z.string()),
 });

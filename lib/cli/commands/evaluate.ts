@@ -1,6 +1,7 @@
 import type { Argv } from 'yargs';
 import { ConfigError } from '../../errors.js';
 import { evaluate } from '../../evaluate/evaluate.js';
+import { survivalProbeKinds } from '../../evaluate/survival/survival-file.js';
 import { withContext } from '../context.js';
 import { probeTable } from '../probe-table.js';
 
@@ -36,6 +37,22 @@ export const builder = (yargs: Argv) =>
 			default: [] as string[],
 			describe: 'Beginning of codes to divide results by, beside sex, age and index rule, such as RACE//',
 		})
+		.option('trajectories', {
+			type: 'string',
+			describe:
+				'JSON file to write: the course of single held-out patients and a map of states, for report --trajectories',
+		})
+		.option('patient', {
+			type: 'string',
+			array: true,
+			default: [] as string[],
+			describe: 'Subject whose course it holds; without one the seed draws three',
+		})
+		.option('time-to-event-probe', {
+			choices: survivalProbeKinds,
+			default: 'cox' as const,
+			describe: 'How times to events are read: Cox regression, or hazards of discrete periods',
+		})
 		.option('draws', { type: 'number', default: 1000, describe: 'Bootstrap resamples of patients' })
 		.option('seed', { type: 'number', default: 1, describe: 'Draws the resamples' })
 		.example(
@@ -68,7 +85,7 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 		for (const name of rollouts.keys()) {
 			throw new ConfigError(`[evaluate] --rollout must name a --model but names ${name}`);
 		}
-		const { meds, tasks, out, draws, seed, store, predictions, subgroup } = args;
+		const { meds, tasks, out, draws, seed, store, predictions, subgroup, trajectories, patient } = args;
 		const file = await evaluate(
 			{
 				meds,
@@ -78,8 +95,11 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 				draws,
 				seed,
 				subgroups: subgroup,
+				timeToEventProbe: args.timeToEventProbe,
 				...(store === undefined ? {} : { store }),
 				...(predictions === undefined ? {} : { predictions }),
+				...(trajectories === undefined ? {} : { trajectories }),
+				patients: patient,
 			},
 			context.operation(),
 		);

@@ -1,10 +1,17 @@
 import type { Argv } from 'yargs';
+import { ConfigError } from '../../errors.js';
+import { type ClassProbeFile, probeClasses } from '../../evaluate/classes/probe-classes.js';
+import type { Estimate } from '../../evaluate/estimate.js';
 import { type ProbeFile, probeFeatures } from '../../evaluate/probe-features.js';
+import { probeSurvival, type SurvivalProbeFile } from '../../evaluate/survival/probe-survival.js';
+import { survivalProbeKinds } from '../../evaluate/survival/survival-file.js';
 import { splits } from '../../types.js';
 import { withContext } from '../context.js';
 
 export const command = 'probe <out>';
 export const describe = "Fit a linear probe on anybody's features: coefficients, predictions, metrics";
+
+const kinds = ['logistic', 'multinomial', ...survivalProbeKinds] as const;
 
 export const builder = (yargs: Argv) =>
 	yargs
@@ -20,39 +27,143 @@ export const builder = (yargs: Argv) =>
 			demandOption: true,
 			describe: 'Parquet in the MEDS label schema, or its folder',
 		})
+		.option('kind', {
+			choices: kinds,
+			default: 'logistic' as const,
+			describe: 'logistic: yes or no; multinomial: classes; cox, hazard: the time to an event',
+		})
+		.option('label-column', {
+			type: 'string',
+			describe: 'Of multinomial: column of the classes; else categorical_value or integer_value',
+		})
+		.option('time', { type: 'string', describe: 'Of cox and hazard: column of the days; else float_value' })
+		.option('event', {
+			type: 'string',
+			describe: 'Of cox and hazard: column that says whether the event was seen; else boolean_value',
+		})
+		.option('horizon', {
+			type: 'number',
+			array: true,
+			describe: 'Of cox and hazard: days at which the AUROC is read; else 30 180 365',
+		})
 		.option('splits', { type: 'string', describe: 'MEDS subject_splits; else the column split of the features' })
 		.option('draws', { type: 'number', default: 1000, describe: 'Bootstrap resamples of patients' })
 		.option('seed', { type: 'number', default: 1, describe: 'Draws the resamples' })
-		.example('$0 probe out --features states.parquet --labels mortality.parquet --splits subject_splits.parquet', '');
+		.example('$0 probe out --features states.parquet --labels mortality.parquet --splits subject_splits.parquet', '')
+		.example('$0 probe out --kind cox --features states.parquet --labels tasks/death/time-to-event', '');
 
-export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>): Promise<void> {
+type Arguments = Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>;
+
+export async function handler(args: Arguments): Promise<void> {
 	await withContext(Boolean(args.json), async (context) => {
-		const { out, features, column, labels, splits: splitsPath, draws, seed } = args;
-		const file = await probeFeatures(
-			{ out, features, column, labels, draws, seed, ...(splitsPath === undefined ? {} : { splits: splitsPath }) },
-			context.operation(),
-		);
-		context.result(text(out, file), file);
+		const { out, features, column, labels, splits: splitsPath, draws, seed, kind } = args;
+		requireOptionsOf(args);
+		const shared = {
+			...{ out, features, column, labels, draws, seed },
+			...(splitsPath === undefined ? {} : { splits: splitsPath }),
+		};
+		if (kind === 'logistic') {
+			const file = await probeFeatures(shared, context.operation());
+			context.result(binaryText(out, file), file);
+		} else if (kind === 'multinomial') {
+			const { labelColumn } = args;
+			const file = await probeClasses(
+				{ ...shared, ...(labelColumn === undefined ? {} : { labelColumn }) },
+				context.operation(),
+			);
+			context.result(classText(out, file), file);
+		} else {
+			const { time, event, horizon } = args;
+			const file = await probeSurvival(
+				{
+					...shared,
+					kind,
+					...(time === undefined ? {} : { time }),
+					...(event === undefined ? {} : { event }),
+					...(horizon === undefined ? {} : { horizonsDays: horizon }),
+				},
+				context.operation(),
+			);
+			context.result(survivalText(out, file), file);
+		}
 	});
 }
 
-function text(out: string, file: ProbeFile): string {
-	const { samples, patients, positives, excluded, featuresWithoutLabel, probe, features, metrics } = file;
-	const left = Object.entries({ ...excluded, featuresWithoutLabel }).filter(([, count]) => count > 0);
+/** @throws {ConfigError} For an option of another kind: it would change nothing. */
+function requireOptionsOf({ kind, labelColumn, time, event, horizon }: Arguments): void {
+	const isSurvival = kind === 'cox' || kind === 'hazard';
+	const given = { 'label-column': labelColumn, time, event, horizon };
+	for (const [name, value] of Object.entries(given)) {
+		const belongs = name === 'label-column' ? kind === 'multinomial' : isSurvival;
+		if (value === undefined || belongs) continue;
+		const kindOf = name === 'label-column' ? 'multinomial' : 'cox or hazard';
+		throw new ConfigError(`[probe] --${name} needs --kind ${kindOf} but the kind is ${kind}`);
+	}
+}
+
+function binaryText(out: string, file: ProbeFile): string {
+	const { probe, features, metrics } = file;
 	return [
 		`${out}: logistic probe on ${features.columns} features, L2 ${probe.l2}`,
-		...splits.map(
-			(split) =>
-				`${split.padEnd(9)} ${samples[split]} samples of ${patients[split]} patients, ${positives[split]} positive`,
+		...countLines(file, (split) => `${file.positives[split]} positive`),
+		...Object.entries(metrics).map(([name, estimate]) => line(words[name]!, estimate)),
+	].join('\n');
+}
+
+function classText(out: string, file: ClassProbeFile): string {
+	const { probe, features, metrics, classes } = file;
+	return [
+		`${out}: multinomial probe on ${features.columns} features, ${classes.length} classes, L2 ${probe.l2}`,
+		...countLines(file, () => ''),
+		line('accuracy', metrics.accuracy),
+		line('log-loss', metrics.logLoss),
+		line('macro AUROC', metrics.macroAuroc),
+		...classes.map(({ name, auroc, samples }) =>
+			line(`AUROC of ${name}`, auroc, `, ${samples.held_out} of ${file.samples.held_out} samples`),
+		),
+	].join('\n');
+}
+
+function survivalText(out: string, file: SurvivalProbeFile): string {
+	const { probe, features, metrics } = file;
+	return [
+		`${out}: ${probe.kind === 'cox' ? 'Cox' : 'hazard'} probe on ${features.columns} features, L2 ${probe.l2}`,
+		...countLines(file, (split) => `${file.events[split]} with the event`),
+		line("Harrell's C", metrics.concordance),
+		line("Uno's C", metrics.ipcwConcordance),
+		...metrics.aurocs.map(({ horizonDays, auroc, nEvents, nBeyond }) =>
+			line(`AUROC at ${horizonDays} days`, auroc, `, ${nEvents} events, ${nBeyond} followed beyond`),
+		),
+		line('integrated AUROC', metrics.integratedAuroc),
+	].join('\n');
+}
+
+/** Samples of each split and what was left out. */
+function countLines(
+	{
+		samples,
+		patients,
+		excluded,
+		featuresWithoutLabel,
+	}: Pick<ProbeFile, 'samples' | 'patients' | 'excluded' | 'featuresWithoutLabel'>,
+	outcomes: (split: (typeof splits)[number]) => string,
+): string[] {
+	const left = Object.entries({ ...excluded, featuresWithoutLabel }).filter(([, count]) => count > 0);
+	return [
+		...splits.map((split) =>
+			[`${split.padEnd(9)} ${samples[split]} samples of ${patients[split]} patients`, outcomes(split)]
+				.filter((part) => part !== '')
+				.join(', '),
 		),
 		...(left.length === 0
 			? []
 			: [`left out: ${left.map(([reason, count]) => `${count} ${words[reason]}`).join(', ')}`]),
-		...Object.entries(metrics).map(([name, { value, low, high, undefinedReason }]) => {
-			const interval = low === null || high === null ? '' : ` [${low.toFixed(3)}, ${high.toFixed(3)}]`;
-			return `${words[name]!.padEnd(28)} ${value === null ? `undefined: ${undefinedReason}` : `${value.toFixed(3)}${interval}`}`;
-		}),
-	].join('\n');
+	];
+}
+
+function line(name: string, { value, low, high, undefinedReason }: Estimate, counts = ''): string {
+	const interval = low === null || high === null ? '' : ` [${low.toFixed(3)}, ${high.toFixed(3)}]`;
+	return `${name.padEnd(28)} ${value === null ? `undefined: ${undefinedReason}` : `${value.toFixed(3)}${interval}`}${counts}`;
 }
 
 const words: Readonly<Record<string, string>> = {
@@ -60,6 +171,7 @@ const words: Readonly<Record<string, string>> = {
 	repeated: 'repeated labels',
 	withoutFeatures: 'labels without features',
 	withoutSplit: 'labels of subjects in no split',
+	unknownClass: 'labels of classes that train does not have',
 	featuresWithoutLabel: 'rows of features without a label',
 	auroc: 'AUROC',
 	averagePrecision: 'average precision',

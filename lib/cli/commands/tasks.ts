@@ -10,7 +10,7 @@ import { buildTasks } from '../../tasks/build.js';
 import { definitionsFor, type TaskDefinition } from '../../tasks/definitions.js';
 import { type IndexRuleInput, plainIndexRules } from '../../tasks/index-rules.js';
 import { libraryNames, libraryTasks } from '../../tasks/library.js';
-import type { TaskListEntry } from '../../tasks/read.js';
+import type { TaskListEntry, TimeToEventEntry } from '../../tasks/read.js';
 import { withContext } from '../context.js';
 import { lifeCodesOf, withLifeCodes } from '../life-code-options.js';
 
@@ -103,6 +103,14 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 			...(aces.predicates ?? []).map((one) => `    predicate ${one.name.padEnd(28)} ${one.events} events`),
 			...(aces.flow ?? []).map((one) => `    ${one.step.padEnd(38)} ${one.samples} samples`),
 		]);
+		for (const { name, samples, events, died, excluded, matchingEvents } of list.timeToEvent) {
+			lines.push(
+				`${name.padEnd(32)} time to event`.padEnd(42) +
+					`${samples} samples, ${events} with the event, ${samples - events} censored (${died} by death)${leftOut(excluded)}${
+						matchingEvents === 0 ? '  (no event matches!)' : ''
+					}`,
+			);
+		}
 		const { train, tuning, held_out } = list.subjectsWithoutIndexDates;
 		context.result(
 			[
@@ -124,22 +132,24 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 }
 
 /** What of the samples was left out, in words. */
-function leftOut(excluded: TaskListEntry['excluded']): string {
-	const words: Readonly<Record<keyof typeof excluded, string>> = {
-		censored: 'censored',
-		prevalent: 'with it before',
-		inBuffer: 'with it in the buffer',
-		unlabelled: 'without a label',
-		repeated: 'repeated',
-		withoutSplit: 'of subjects in no split',
-		withoutEvents: 'of subjects without events',
-	};
-	const parts = Object.entries(words).flatMap(([reason, text]) => {
-		const count = excluded[reason as keyof typeof excluded];
+function leftOut(excluded: Partial<Record<keyof typeof leftOutWords, number>>): string {
+	const parts = Object.entries(leftOutWords).flatMap(([reason, text]) => {
+		const count = excluded[reason as keyof typeof leftOutWords] ?? 0;
 		return count > 0 ? [`${count} ${text}`] : [];
 	});
 	return parts.length === 0 ? '' : `; left out: ${parts.join(', ')}`;
 }
+
+const leftOutWords: Readonly<Record<keyof (TaskListEntry['excluded'] & TimeToEventEntry['excluded']), string>> = {
+	censored: 'censored',
+	prevalent: 'with it before',
+	inBuffer: 'with it in the buffer',
+	unlabelled: 'without a label',
+	repeated: 'repeated',
+	withoutSplit: 'of subjects in no split',
+	withoutEvents: 'of subjects without events',
+	withoutFollowUp: 'without follow-up',
+};
 
 function codeSetOf(codes: readonly string[]) {
 	return {

@@ -1,6 +1,7 @@
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { probeTable } from '../../../lib/cli/probe-table.js';
 import { parquetFiles } from '../../../lib/files/duckdb-files.js';
 import {
 	buildTasks,
@@ -40,7 +41,8 @@ t.before(async () => {
 	rmSync(at('cohort/latents'), { recursive: true });
 	const manifest = await prepareStore(at('cohort'), at('store'), { threads: 1 });
 	const indexRules = [{ kind: 'random' as const }, { kind: 'discharge' as const }, anchor];
-	await buildTasks(at('cohort'), at('tasks'), { tasks: [task], indexRules, minHistoryDays: 1 });
+	const timeToEvent = { ...task, name: 'time-to-admission', kind: 'time-to-event' as const, horizonsDays: [90, 365] };
+	await buildTasks(at('cohort'), at('tasks'), { tasks: [task, timeToEvent], indexRules, minHistoryDays: 1 });
 	const { list, indexDates } = await readTasks(at('tasks'));
 	const random = new RandomStream(1, 'probe');
 	const values = Float32Array.from({ length: indexDates.length * 3 }, () => random.normal());
@@ -81,6 +83,7 @@ t.test('parts of the samples: rule, days since the anchor, sex, age, codes', asy
 		'days since anchor',
 		'rule',
 		'sex',
+		'year',
 	]);
 	const groups = (by: string) => [...new Set(file.strata.filter((row) => row.by === by).map(({ group }) => group))];
 	t.same(groups('days since anchor'), ['0', '180', '365'], 'in the order of time');
@@ -133,6 +136,61 @@ t.test('the floor, the window and the record are read on the same samples; numbe
 		['auroc', 'averagePrecision', 'brier', 'expectedCalibrationError'],
 	);
 	t.notMatch(JSON.stringify(file), /NaN/);
+});
+
+t.test('calendar years, and differences of models within parts', async (t) => {
+	const { indexDates } = await readTasks(at('tasks'));
+	const heldOut = new Set(indexDates.filter(({ split }) => split === 'held_out').map(sampleKey));
+	const labels = (await readLabels(at('tasks/hospital-admission/365d'))).filter((row) => heldOut.has(sampleKey(row)));
+	const years = file.strata.filter(({ by, model }) => by === 'year' && model === 'm');
+	t.ok(years.length > 1);
+	for (const { group, nSamples } of years) {
+		const [from, to = from] = group.split(' to ').map(Number) as [number, number?];
+		const inside = labels.filter(({ predictionTime }) => {
+			const year = new Date(Number(predictionTime / 1000n)).getUTCFullYear();
+			return year >= from && year <= to;
+		});
+		t.equal(nSamples, inside.length, group);
+	}
+	const sexes = file.strataDifferences.filter(({ by, a, b }) => by === 'sex' && a === 'm' && b === 'counts');
+	t.same([...new Set(sexes.map(({ metric }) => metric))], ['auroc', 'averagePrecision', 'brier']);
+	for (const { group, difference, metric } of sexes) {
+		const of = (model: string) =>
+			file.strata.find((row) => row.by === 'sex' && row.group === group && row.model === model)![metric].value!;
+		if (difference.value === null) continue;
+		t.ok(Math.abs(difference.value - (of('m') - of('counts'))) < 1e-12);
+		t.ok(difference.low! <= difference.value && difference.value <= difference.high!);
+	}
+	t.ok(sexes.some(({ difference }) => difference.value !== null));
+});
+
+t.test('times to events are read on the same samples by every model, whole and by part', async (t) => {
+	const { timeToEvent } = file;
+	t.match(timeToEvent, { probe: 'cox', tasks: [{ name: 'time-to-admission', horizonsDays: [90, 365] }] });
+	const { results, strata, differences } = timeToEvent!;
+	t.same(
+		results.map(({ model }) => model),
+		file.models.map(({ name }) => name),
+	);
+	t.equal(
+		new Set(results.map(({ nSamples, nTrainEvents, nEvents }) => `${nSamples} ${nTrainEvents} ${nEvents}`)).size,
+		1,
+	);
+	for (const { concordance, integratedAuroc, aurocs, nEvents, l2 } of results) {
+		t.ok(l2! > 0 && nEvents > 5);
+		for (const { value, low, high } of [concordance, integratedAuroc, aurocs[1]!.auroc])
+			t.ok(low! <= value! && value! <= high!, `${low} ${value} ${high}`);
+	}
+	const better = results.find(({ model }) => model === 'counts')!.concordance.value!;
+	const noise = results.find(({ model }) => model === 'm')!.concordance.value!;
+	t.ok(better > noise, `counts ${better}, noise ${noise}`);
+	const difference = differences.find(
+		({ a, b, by, metric }) => by === null && a === 'm' && b === 'counts' && metric === 'concordance',
+	)!;
+	t.ok(Math.abs(difference.difference.value! - (noise - better)) < 1e-12);
+	t.ok(strata.some(({ by }) => by === 'year') && differences.some(({ by }) => by === 'sex'));
+	t.ok(file.cohortFlow.some(({ stage }) => stage === 'Hospital admission, time to event'));
+	t.match(probeTable(file), /time-to-admission, C-index .*\n.*time-to-admission, AUROC at 90 d/);
 });
 
 t.test('predictions of every model, as meds-evaluation reads them', async (t) => {

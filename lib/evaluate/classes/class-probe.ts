@@ -1,0 +1,91 @@
+import { NativeError } from '../../errors.js';
+import { nativeAddon, nativeCall } from '../../native.js';
+import type { ClassLabelRow } from '../../tasks/class-labels.js';
+import { sampleKey } from '../../tasks/read.js';
+import type { Split } from '../../types.js';
+import { type FeatureTable, linear, Standardiser, selectRows } from '../features.js';
+
+/** Strengths that are tried; the one with the least log-loss on tuning is taken. */
+const l2Grid = [1e-4, 1e-3, 1e-2, 1e-1, 1, 10] as const;
+/** Taken when tuning has no samples. */
+const l2Default = 0.1;
+
+export interface FittedClassProbe {
+	readonly l2: number;
+	/** Those of train, in the order of the weights. */
+	readonly classes: readonly string[];
+	/** (classes x (columns + 1)) of standardised features, the intercept last. */
+	readonly weights: Float64Array;
+	readonly standardiser: Standardiser;
+}
+
+/**
+ * Multinomial logistic probe on frozen features: standardised on train, L2 chosen on tuning.
+ *
+ * @param labels - By split; every one has a row in the table and a class of train.
+ * @param classes - Of train, two or more.
+ * @throws {NativeError}
+ */
+export async function fitClassProbe(
+	table: FeatureTable,
+	rowOf: ReadonlyMap<string, number>,
+	labels: Readonly<Record<Split, readonly ClassLabelRow[]>>,
+	classes: readonly string[],
+): Promise<FittedClassProbe> {
+	const rowsOf = (split: Split) => labels[split].map((label) => rowOf.get(sampleKey(label))!);
+	const train = selectRows(table, rowsOf('train'));
+	const standardiser = new Standardiser(train, table.columns);
+	const { weights, converged } = await nativeCall(() =>
+		nativeAddon().fitMultinomial({
+			features: standardiser.apply(train),
+			rows: labels.train.length,
+			columns: table.columns,
+			labels: Int32Array.from(labels.train, ({ value }) => classes.indexOf(value)),
+			classes: classes.length,
+			weights: new Float64Array(),
+			l2: Float64Array.from(l2Grid),
+		}),
+	);
+	const failed = converged.indexOf(0);
+	if (failed >= 0)
+		throw new NativeError(
+			`[multinomial] l2 ${l2Grid[failed]} must have a solution that float64 can reach but has none`,
+		);
+	const size = classes.length * (table.columns + 1);
+	const probeOf = (i: number): FittedClassProbe => ({
+		l2: l2Grid[i]!,
+		classes,
+		weights: weights.slice(i * size, (i + 1) * size),
+		standardiser,
+	});
+	const truth = labels.tuning.map(({ value }) => classes.indexOf(value));
+	let best: number = l2Grid.indexOf(l2Default);
+	let bestLoss = Number.POSITIVE_INFINITY;
+	// From the strongest penalty down, so that a tie goes to the simpler probe.
+	for (let i = truth.length === 0 ? -1 : l2Grid.length - 1; i >= 0; i--) {
+		const logs = classLogProbabilities(probeOf(i), table, rowsOf('tuning'));
+		const loss = -truth.reduce((sum, one, row) => sum + logs[row * classes.length + one]!, 0) / truth.length;
+		if (loss >= bestLoss) continue;
+		bestLoss = loss;
+		best = i;
+	}
+	return probeOf(best);
+}
+
+/** Logarithms of what a fitted probe says of rows of a table, (rows x classes). */
+export function classLogProbabilities(
+	{ weights, standardiser, classes }: FittedClassProbe,
+	table: FeatureTable,
+	rows: readonly number[],
+): Float64Array {
+	const features = standardiser.apply(selectRows(table, rows));
+	const width = table.columns + 1;
+	const scores = classes.map((_, k) => linear(features, table.columns, weights.subarray(k * width, (k + 1) * width)));
+	const result = new Float64Array(rows.length * classes.length);
+	for (let row = 0; row < rows.length; row++) {
+		const highest = Math.max(...scores.map((score) => score[row]!));
+		const sum = scores.reduce((total, score) => total + Math.exp(score[row]! - highest), 0);
+		for (const [k, score] of scores.entries()) result[row * classes.length + k] = score[row]! - highest - Math.log(sum);
+	}
+	return result;
+}

@@ -1,0 +1,187 @@
+import { join } from 'node:path';
+import { z } from 'zod';
+import { parseConfig } from '../../config.js';
+import { DataError } from '../../errors.js';
+import { writeWhole, writeWholeFolder } from '../../files/whole.js';
+import { type ClassLabelRow, readClassLabels, sortedClasses } from '../../tasks/class-labels.js';
+import { sampleKey } from '../../tasks/read.js';
+import { type LongOperation, splits } from '../../types.js';
+import { Estimate } from '../estimate.js';
+import { largestStandardised } from '../features.js';
+import { writePredictionColumns } from '../predictions-file.js';
+import {
+	ExcludedLabels,
+	eachSplit,
+	type ProbeInput,
+	patientsOf,
+	probeInputOptions,
+	probeLevel,
+	probeStages,
+	readProbeInput,
+	splitCounts,
+} from '../probe-input.js';
+import { classEstimates } from './class-metrics.js';
+import { classLogProbabilities, type FittedClassProbe, fitClassProbe } from './class-probe.js';
+
+export const ProbeClassesOptions = z.strictObject({
+	...probeInputOptions,
+	/** Column of the labels; absent: `categorical_value` or `integer_value`, whichever holds labels. */
+	labelColumn: z.string().min(1).optional(),
+});
+export type ProbeClassesOptions = z.input<typeof ProbeClassesOptions>;
+
+/** `probe.json` of a multinomial probe. */
+export const ClassProbeFile = z.strictObject({
+	format: z.literal('ehr-jepa/multinomial-probe'),
+	version: z.literal(1),
+	features: z.strictObject({ column: z.string(), columns: z.int() }),
+	labelColumn: z.string(),
+	samples: splitCounts,
+	patients: splitCounts,
+	/** `unknownClass`: labels of tuning and held-out whose class train does not have. */
+	excluded: ExcludedLabels.extend({ unknownClass: z.int() }),
+	/** Rows of features that no label asks for. */
+	featuresWithoutLabel: z.int(),
+	/** p = softmax_k(intercept_k + sum_i weight_ki clip((x_i - mean_i) scale_i)), clipped to +-`clip`. */
+	probe: z.strictObject({
+		kind: z.literal('multinomial'),
+		l2: z.number(),
+		clip: z.number(),
+		mean: z.array(z.number()),
+		scale: z.array(z.number()),
+		classes: z.array(z.strictObject({ name: z.string(), intercept: z.number(), weight: z.array(z.number()) })),
+	}),
+	bootstrap: z.strictObject({ draws: z.int(), level: z.number(), unit: z.literal('patient'), seed: z.int() }),
+	/** On held-out patients. */
+	metrics: z.strictObject({ accuracy: Estimate, logLoss: Estimate, macroAuroc: Estimate }),
+	/** Each class against all others, on held-out patients. */
+	classes: z.array(
+		z.strictObject({
+			name: z.string(),
+			auroc: Estimate,
+			averagePrecision: Estimate,
+			samples: splitCounts,
+			/** Share of held-out samples; null without any. */
+			prevalence: z.number().nullable(),
+		}),
+	),
+});
+export type ClassProbeFile = z.infer<typeof ClassProbeFile>;
+
+/**
+ * Fits a multinomial logistic probe on anybody's features: standardised on train, L2 chosen on tuning by log-loss, read on held-out
+ * with patient-level intervals. Writes a folder with `probe.json` and `predictions-<split>.parquet` (`predicted_class`, and
+ * `probability_<class>` for each class of train).
+ *
+ * @throws {DataError} For features, labels or splits that break a rule, and when train holds fewer than two classes.
+ * @throws {OutputError} {NativeError} {AbortedError}
+ */
+export async function probeClasses(
+	options: ProbeClassesOptions,
+	operation: LongOperation = {},
+): Promise<ClassProbeFile> {
+	const config = parseConfig('probe', ProbeClassesOptions, options);
+	return writeWholeFolder(config.out, async (folder) => {
+		const finished = probeStages(operation);
+		let labelColumn = '';
+		const input = await readProbeInput(
+			config,
+			async (files) => {
+				const read = await readClassLabels(files, config.labelColumn);
+				labelColumn = read.column;
+				return read;
+			},
+			operation,
+		);
+		finished(1);
+		const { table, rowOf } = input;
+		const classes = sortedClasses(input.labels.train);
+		if (classes.length < 2) throw tooFewClasses(config.labels, labelColumn, classes.length, input);
+		const known = new Set(classes);
+		const labels = eachSplit((split) => input.labels[split].filter(({ value }) => known.has(value)));
+		const probe = await fitClassProbe(table, rowOf, labels, classes);
+		finished(2);
+		const logsOf = (rows: readonly ClassLabelRow[]) =>
+			classLogProbabilities(
+				probe,
+				table,
+				rows.map((label) => rowOf.get(sampleKey(label))!),
+			);
+		const estimates = await classEstimates(
+			labels.held_out.map(({ subjectId }) => subjectId),
+			labels.held_out.map(({ value }) => classes.indexOf(value)),
+			logsOf(labels.held_out),
+			classes,
+			{ draws: config.draws, level: probeLevel, seed: config.seed, signal: operation.signal },
+		);
+		finished(3);
+		for (const split of splits) {
+			const logs = logsOf(labels[split]);
+			const own = (row: number) => logs.subarray(row * classes.length, (row + 1) * classes.length);
+			await writePredictionColumns(join(folder, `predictions-${split}.parquet`), labels[split], [
+				{ name: 'label', type: 'VARCHAR', value: (row) => labels[split][row]!.value },
+				{ name: 'predicted_class', type: 'VARCHAR', value: (row) => classes[own(row).indexOf(Math.max(...own(row)))]! },
+				...classes.map((name, k) => ({
+					name: `probability_${name}`,
+					type: 'FLOAT' as const,
+					value: (row: number) => Math.exp(own(row)[k]!),
+				})),
+			]);
+		}
+		const file = describe(config, labelColumn, { ...input, labels }, input, probe, estimates);
+		await writeWhole(join(folder, 'probe.json'), `${JSON.stringify(file, undefined, '\t')}\n`);
+		finished(4);
+		return file;
+	});
+}
+
+function tooFewClasses(file: string, column: string, found: number, { excluded, labels }: ProbeInput<ClassLabelRow>) {
+	return new DataError('probe', {
+		file,
+		column,
+		rule: 'must hold two classes or more in train, of samples that have features',
+		value: `${found} in ${labels.train.length} samples; ${excluded.withoutFeatures} labels without features, ${excluded.withoutSplit} of subjects in no split`,
+		fix: 'give the features and the splits of these labels',
+	});
+}
+
+function describe(
+	{ column, draws, seed }: z.output<typeof ProbeClassesOptions>,
+	labelColumn: string,
+	{ table, labels, excluded, featuresWithoutLabel }: ProbeInput<ClassLabelRow>,
+	all: ProbeInput<ClassLabelRow>,
+	{ l2, classes, weights, standardiser }: FittedClassProbe,
+	{ accuracy, logLoss, macroAuroc, classes: estimates }: Awaited<ReturnType<typeof classEstimates>>,
+): ClassProbeFile {
+	const width = table.columns + 1;
+	const unknownClass = splits.reduce((sum, split) => sum + all.labels[split].length - labels[split].length, 0);
+	const heldOut = labels.held_out.length;
+	return ClassProbeFile.parse({
+		format: 'ehr-jepa/multinomial-probe',
+		version: 1,
+		features: { column, columns: table.columns },
+		labelColumn,
+		samples: eachSplit((split) => labels[split].length),
+		patients: eachSplit((split) => patientsOf(labels[split])),
+		excluded: { ...excluded, unknownClass },
+		featuresWithoutLabel,
+		probe: {
+			kind: 'multinomial',
+			l2,
+			clip: largestStandardised,
+			mean: [...standardiser.mean],
+			scale: [...standardiser.scale],
+			classes: classes.map((name, k) => ({
+				name,
+				intercept: weights[(k + 1) * width - 1]!,
+				weight: [...weights.subarray(k * width, (k + 1) * width - 1)],
+			})),
+		},
+		bootstrap: { draws, level: probeLevel, unit: 'patient', seed },
+		metrics: { accuracy, logLoss, macroAuroc },
+		classes: classes.map((name, k) => {
+			const samples = eachSplit((split) => labels[split].filter(({ value }) => value === name).length);
+			return { name, ...estimates[k]!, samples, prevalence: heldOut === 0 ? null : samples.held_out / heldOut };
+		}),
+	} satisfies ClassProbeFile);
+}

@@ -1,0 +1,197 @@
+import { join } from 'node:path';
+import { z } from 'zod';
+import { parseConfig, positiveInteger } from '../../config.js';
+import { DataError } from '../../errors.js';
+import { writeWhole, writeWholeFolder } from '../../files/whole.js';
+import { sampleKey } from '../../tasks/read.js';
+import { readSurvivalLabels, type SurvivalLabelRow, survivalColumns } from '../../tasks/survival-labels.js';
+import { type LongOperation, splits } from '../../types.js';
+import { largestStandardised } from '../features.js';
+import { writePredictionColumns } from '../predictions-file.js';
+import {
+	ExcludedLabels,
+	eachSplit,
+	type ProbeInput,
+	patientsOf,
+	probeInputOptions,
+	probeLevel,
+	probeStages,
+	readProbeInput,
+	splitCounts,
+} from '../probe-input.js';
+import { survivalNumbers, survivalProbeKinds } from './survival-file.js';
+import { type SurvivalNumbers, survivalEstimates } from './survival-intervals.js';
+import {
+	type FittedSurvivalProbe,
+	fitSurvivalProbe,
+	followUpOf,
+	riskWithin,
+	survivalScores,
+} from './survival-probe.js';
+import { tooFewEvents } from './survival-samples.js';
+
+export const ProbeSurvivalOptions = z.strictObject({
+	...probeInputOptions,
+	/** Cox proportional hazards with Efron's ties, or hazards of discrete periods. */
+	kind: z.enum(survivalProbeKinds).default('cox'),
+	/** Column of the labels: days from the prediction time to the event or to the end of follow-up. */
+	time: z.string().min(1).default(survivalColumns.time),
+	/** Column of the labels: true, or 1, where the event was seen. */
+	event: z.string().min(1).default(survivalColumns.event),
+	/** Where the AUROC is read; in the unit of the times. */
+	horizonsDays: z.array(positiveInteger).min(1).default([30, 180, 365]),
+});
+export type ProbeSurvivalOptions = z.input<typeof ProbeSurvivalOptions>;
+
+const standardised = {
+	/** Standard deviations at which standardised features are clipped. */
+	clip: z.number(),
+	weight: z.array(z.number()),
+	mean: z.array(z.number()),
+	scale: z.array(z.number()),
+	l2: z.number(),
+};
+
+/** `probe.json` of a probe for the time to an event. */
+export const SurvivalProbeFile = z.strictObject({
+	format: z.literal('ehr-jepa/survival-probe'),
+	version: z.literal(1),
+	features: z.strictObject({ column: z.string(), columns: z.int() }),
+	samples: splitCounts,
+	patients: splitCounts,
+	events: splitCounts,
+	excluded: ExcludedLabels,
+	/** Rows of features that no label asks for. */
+	featuresWithoutLabel: z.int(),
+	/** score = sum_i weight_i clip((x_i - mean_i) scale_i), clipped to +-`clip`. */
+	probe: z.discriminatedUnion('kind', [
+		z.strictObject({
+			kind: z.literal('cox'),
+			...standardised,
+			/** Breslow's cumulative hazard of score 0 at each horizon: the risk is 1 - exp(-cumulativeHazard exp(score)). */
+			baseline: z.array(z.strictObject({ horizonDays: z.number(), cumulativeHazard: z.number() })),
+		}),
+		z.strictObject({
+			kind: z.literal('hazard'),
+			...standardised,
+			/** The hazard of a period is 1 / (1 + exp(-(intercept + score))). */
+			periods: z.array(z.strictObject({ endDays: z.number(), intercept: z.number() })),
+		}),
+	]),
+	bootstrap: z.strictObject({ draws: z.int(), level: z.number(), unit: z.literal('patient'), seed: z.int() }),
+	/** On held-out patients. */
+	metrics: z.strictObject(survivalNumbers),
+});
+export type SurvivalProbeFile = z.infer<typeof SurvivalProbeFile>;
+
+/**
+ * Fits a probe for the time to an event on anybody's features: standardised on train, L2 chosen on tuning, read on held-out with
+ * patient-level intervals. Writes a folder with `probe.json` (coefficients, metrics, counts) and `predictions-<split>.parquet`
+ * (`risk_score`, and `risk_<n>d` for each horizon).
+ *
+ * @throws {DataError} For features, labels or splits that break a rule, and when train has no event.
+ * @throws {OutputError} {NativeError} {AbortedError}
+ */
+export async function probeSurvival(
+	options: ProbeSurvivalOptions,
+	operation: LongOperation = {},
+): Promise<SurvivalProbeFile> {
+	const config = parseConfig('probe', ProbeSurvivalOptions, options);
+	const horizons = [...new Set(config.horizonsDays)].sort((a, b) => a - b);
+	return writeWholeFolder(config.out, async (folder) => {
+		const finished = probeStages(operation);
+		const { time, event } = config;
+		const input = await readProbeInput(config, (files) => readSurvivalLabels(files, { time, event }), operation);
+		finished(1);
+		const { table, rowOf, labels } = input;
+		const fitted = await fitSurvivalProbe(config.kind, table, rowOf, labels);
+		if ('undefinedReason' in fitted) throw unfitted(config, fitted.undefinedReason, input);
+		finished(2);
+		const { models } = await survivalEstimates(
+			{
+				patients: labels.held_out.map(({ subjectId }) => subjectId),
+				followUp: followUpOf(labels.held_out),
+				censoring: fitted.censoring,
+				horizons,
+				tooFew: tooFewEvents(labels.held_out),
+			},
+			[fitted.scores],
+			[],
+			{ draws: config.draws, level: probeLevel, seed: config.seed, signal: operation.signal },
+		);
+		finished(3);
+		const file = describe(config, horizons, input, fitted, models[0]!);
+		for (const split of splits) {
+			const rows = labels[split].map((label) => rowOf.get(sampleKey(label))!);
+			const scores = survivalScores(fitted, table, rows);
+			await writePredictionColumns(join(folder, `predictions-${split}.parquet`), labels[split], [
+				{ name: 'boolean_value', type: 'BOOLEAN', value: (row) => labels[split][row]!.event },
+				{ name: 'float_value', type: 'FLOAT', value: (row) => labels[split][row]!.days },
+				{ name: 'risk_score', type: 'FLOAT', value: (row) => scores[row]! },
+				...horizons.map((horizon) => ({
+					name: `risk_${horizon}d`,
+					type: 'FLOAT' as const,
+					value: (row: number) => riskWithin(fitted.baseline, horizon, scores[row]!),
+				})),
+			]);
+		}
+		await writeWhole(join(folder, 'probe.json'), `${JSON.stringify(file, undefined, '\t')}\n`);
+		finished(4);
+		return file;
+	});
+}
+
+type ParsedOptions = z.output<typeof ProbeSurvivalOptions>;
+
+function unfitted({ labels, event }: ParsedOptions, reason: string, { excluded }: ProbeInput<SurvivalLabelRow>) {
+	return new DataError('probe', {
+		file: labels,
+		column: event,
+		rule: 'must hold an event and a sample that outlives it in train, of samples that have features',
+		value: `${reason}; ${excluded.withoutFeatures} labels without features, ${excluded.withoutSplit} of subjects in no split`,
+		fix: 'give the features and the splits of these labels',
+	});
+}
+
+function describe(
+	{ column, draws, seed }: ParsedOptions,
+	horizons: readonly number[],
+	{ table, labels, excluded, featuresWithoutLabel }: ProbeInput<SurvivalLabelRow>,
+	{ l2, weights, standardiser, baseline }: FittedSurvivalProbe,
+	metrics: SurvivalNumbers,
+): SurvivalProbeFile {
+	const shared = {
+		clip: largestStandardised,
+		weight: [...weights],
+		mean: [...standardiser.mean],
+		scale: [...standardiser.scale],
+		l2,
+	};
+	return SurvivalProbeFile.parse({
+		format: 'ehr-jepa/survival-probe',
+		version: 1,
+		features: { column, columns: table.columns },
+		samples: eachSplit((split) => labels[split].length),
+		patients: eachSplit((split) => patientsOf(labels[split])),
+		events: eachSplit((split) => labels[split].filter(({ event }) => event).length),
+		excluded,
+		featuresWithoutLabel,
+		probe:
+			baseline.kind === 'cox'
+				? {
+						kind: 'cox',
+						...shared,
+						baseline: horizons.map((horizonDays) => ({
+							horizonDays,
+							cumulativeHazard: -Math.log1p(-riskWithin(baseline, horizonDays, 0)),
+						})),
+					}
+				: {
+						kind: 'hazard',
+						...shared,
+						periods: baseline.ends.map((endDays, i) => ({ endDays, intercept: baseline.intercepts[i]! })),
+					},
+		bootstrap: { draws, level: probeLevel, unit: 'patient', seed },
+		metrics,
+	} satisfies SurvivalProbeFile);
+}
