@@ -98,9 +98,10 @@ Napi::Value EngineWrap::embed(const Napi::CallbackInfo& info) {
   return submit(info, [batch = read<PackedBatch>({"embed", "batch"}, info[1]),
                        pooling = read<Pooling>({"embed", "pooling"}, info[2]),
                        encoder = read<EncoderChoice>({"embed", "encoder"}, info[3]),
-                       ends = read<std::vector<std::int32_t>>({"embed", "ends"}, info[4])](
+                       ends = read<std::vector<std::int32_t>>({"embed", "ends"}, info[4]),
+                       layers = read<std::vector<std::int32_t>>({"embed", "layers"}, info[5])](
                           api::Engine& engine, const std::atomic<bool>& cancelled) {
-    return engine.embed(batch, ends, pooling, encoder, cancelled);
+    return engine.embed(batch, ends, pooling, encoder, layers, cancelled);
   });
 }
 

@@ -64,6 +64,7 @@ export type { ExportSummary } from './export/folder.js';
 export { type ExportOptions, exportHuggingFace } from './export/huggingface.js';
 export { exportModelFolder, type ModelFolderOptions } from './export/model-folder.js';
 export type { Device } from './model/device.js';
+export type { HiddenStates } from './model/hidden-states.js';
 export { type ModelSize, modelSizes, type Qwen3Shape } from './model/qwen3-config.js';
 export type { LossOptions, StepOptions } from './model/step-options.js';
 export {

@@ -316,8 +316,9 @@ export interface NativeEngine {
 	step(jobId: number, batches: readonly NativeTrainingBatch[], options: NativeStepOptions): Promise<NativeStepResult>;
 	losses(jobId: number, batch: NativeTrainingBatch, options: NativeLossOptions): Promise<NativeLosses>;
 	/**
-	 * (ends x hiddenSize) final hidden states after the last norm, of the last token of a prefix or the mean over its tokens.
-	 * `ends` holds the row of the pack behind each prefix.
+	 * (ends x layers x hiddenSize) hidden states, of the last token of a prefix or the mean over its tokens. `ends` holds the row
+	 * of the pack behind each prefix; `layers` the numbers of the hidden states, ascending: 0 the embedding, k the output of
+	 * block k, the last one after the final norm.
 	 */
 	embed(
 		jobId: number,
@@ -325,6 +326,7 @@ export interface NativeEngine {
 		pooling: Pooling,
 		encoder: EncoderChoice,
 		ends: Int32Array,
+		layers: Int32Array,
 	): Promise<Float32Array>;
 	/** (rows x hiddenSize) predicted target states; refused by a predictor that needs branch rows. */
 	predictLatent(jobId: number, states: Float32Array, daysAhead: Float32Array): Promise<Float32Array>;

@@ -74,6 +74,8 @@ const purposes = {
 	instruments: 14,
 	/** Particles of the filter that knows the simulator. */
 	particles: 15,
+	/** Patients, points of the map and resamples of the report's trajectories. */
+	trajectories: 16,
 } as const;
 export type Purpose = keyof typeof purposes;
 

@@ -47,6 +47,7 @@ export type DemoOptions = z.infer<typeof DemoOptions>;
 const windows: TrainConfigInput = { contextTokens: 256, futureTokens: 128, tokensPerStep: 2048 };
 /** Mean over the window: at this size the newest token alone carries little of the patient (docs/evaluation.md). */
 const pooling = 'mean';
+const layers = 'all';
 
 const trained = [
 	{ name: 'sft', label: 'SFT', objective: objectivePresets.sft, description: 'next-token prediction alone' },
@@ -160,9 +161,11 @@ export async function runDemo(folder: string, options: DemoOptions, context: Com
 		}
 		const models = await stage('embed', () => embedAll(folder, store, tasks, context));
 		const evaluationPath = join(folder, 'evaluation.json');
+		// Of simulated patients: a report of real ones holds single patients only when asked for (docs/report.md).
+		const trajectories = options.meds === null ? { trajectories: join(folder, 'trajectories.json') } : {};
 		const evaluation = await stage('probe', () =>
 			evaluate(
-				{ meds, tasks, models, out: evaluationPath, seed: options.seed, store: storePath },
+				{ meds, tasks, models, out: evaluationPath, seed: options.seed, store: storePath, ...trajectories },
 				context.operation('probe'),
 			),
 		);
@@ -170,6 +173,7 @@ export async function runDemo(folder: string, options: DemoOptions, context: Com
 		await stage('report', async () =>
 			writeReport(report, {
 				evaluation: evaluationPath,
+				...trajectories,
 				runs: trained.map(({ name, label }) => ({ name, label, directory: join(folder, 'runs', name) })),
 				title: `Patient world model: ${(await openMeds(meds)).name}`,
 			}),
@@ -211,6 +215,7 @@ async function embedAll(
 			await embedRun(embeddings, join(folder, 'runs', run), store, folderOfTasks, {
 				...context.operation(`embed ${label}`),
 				pooling,
+				layers,
 				weights: kind === 'untrained' ? 'initial' : 'newest',
 			});
 		}
@@ -218,7 +223,7 @@ async function embedAll(
 			name,
 			label,
 			kind,
-			description: `${description}; ${pooling} over the window`,
+			description: `${description}; ${pooling} over the window of every block’s states`,
 			...(kind === 'encoder' ? { run: join('runs', run) } : {}),
 			embeddings,
 		});

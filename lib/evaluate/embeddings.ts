@@ -5,6 +5,7 @@ import { DataError, OutputError } from '../errors.js';
 import { copyToParquet, keyValueMetadata, parquetFiles } from '../files/duckdb-files.js';
 import { requirePath } from '../files/path.js';
 import { writeWholeFile } from '../files/whole.js';
+import { type HiddenStates, hiddenStateNumbers } from '../model/hidden-states.js';
 import type { EncoderChoice, Pooling, WorldModel } from '../model/world-model.js';
 import { type ContextCounts, indexBatches, noContexts, type TimelineStore } from '../sample/index-windows.js';
 import { type IndexDate, type LongOperation, splits } from '../types.js';
@@ -25,6 +26,8 @@ export interface EmbedOptions extends LongOperation {
 	readonly tokensPerBatch?: number | undefined;
 	readonly pooling?: Pooling | undefined;
 	readonly encoder?: EncoderChoice | undefined;
+	/** Which hidden states, one after another; absent: `last`. */
+	readonly layers?: HiddenStates | undefined;
 }
 
 /** States, and what became of the index dates that were asked for. */
@@ -46,7 +49,8 @@ export async function embed(
 	indexDates: readonly IndexDate[],
 	options: EmbedOptions,
 ): Promise<EmbeddedStates> {
-	const columns = model.hiddenSize;
+	const { layers = 'last' } = options;
+	const columns = model.hiddenSize * hiddenStateNumbers(layers, model.depth).length;
 	const states = new Float32Array(indexDates.length * columns);
 	const filled = new Uint8Array(indexDates.length);
 	const counts = noContexts();
@@ -59,6 +63,7 @@ export async function embed(
 	for await (const { batch, ends, rows } of batches) {
 		const values = await model.embed(batch, {
 			ends,
+			layers,
 			...(options.pooling === undefined ? {} : { pooling: options.pooling }),
 			...(options.encoder === undefined ? {} : { encoder: options.encoder }),
 			signal: options.signal,

@@ -33,6 +33,7 @@ import { survivalProbeKinds } from './survival/survival-file.js';
 import type { SurvivalReading } from './survival/survival-probe.js';
 import { emptyTimeToEvent, survivalResults, timeToEventFlow } from './survival/survival-results.js';
 import { commonSurvivalSamples, readSurvivalSamples } from './survival/survival-samples.js';
+import { trajectories, writeTrajectories } from './trajectories.js';
 import { windowBaselines, windowCountsName } from './window-counts.js';
 
 export const EvaluateOptions = z.strictObject({
@@ -53,6 +54,10 @@ export const EvaluateOptions = z.strictObject({
 	store: filePath.optional(),
 	/** New folder for held-out predictions in meds-evaluation's schema: `<model>/<task>/<horizon>d/held_out.parquet`. */
 	predictions: filePath.optional(),
+	/** Where trajectories.json is written: the course of single held-out patients and a map of states, for the report. */
+	trajectories: filePath.optional(),
+	/** Subjects whose course it holds; empty: three that the seed draws. */
+	patients: z.array(z.string().regex(/^-?\d{1,18}$/, 'must be a subject id')).default([]),
 	/** How times to events are read: Cox regression, or hazards of discrete periods. */
 	timeToEventProbe: z.enum(survivalProbeKinds).default('cox'),
 	/** Beginnings of codes by which results are divided beside sex and age, such as `RACE//`. */
@@ -61,6 +66,8 @@ export const EvaluateOptions = z.strictObject({
 export type EvaluateOptions = z.input<typeof EvaluateOptions>;
 
 const level = 0.95;
+/** Patients whose course is shown when none is named. */
+const drawnPatients = 3;
 
 /**
  * Reads frozen states by linear probes: AUROC, average precision, Brier score and calibration by task and horizon, index rule,
@@ -72,6 +79,8 @@ const level = 0.95;
 export async function evaluate(options: EvaluateOptions, operation: LongOperation = {}): Promise<EvaluationFile> {
 	const config = parseConfig('evaluate', EvaluateOptions, options);
 	requireNames(config.models.map(({ name }) => name));
+	if (config.patients.length > 0 && config.trajectories === undefined)
+		throw new ConfigError('[evaluate] patients must come with trajectories, the file of their course, but come alone');
 	if (config.predictions !== undefined) for (const { name } of config.models) requireFolderName(name);
 	const dataset = await openMeds(config.meds);
 	if (dataset.hiddenNote !== undefined) operation.onWarning?.(`${config.meds}: ${dataset.hiddenNote}`);
@@ -127,6 +136,16 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 	const total = samples.tasks.length + survival.length + samples.latents.length + rolledOut.length;
 	const file = describe(config, dataset, manifest, simulated, samples, models);
 	if (simulated) file.models.push(ceilingModel);
+	// First, since a patient who is named may not be there.
+	const courses =
+		config.trajectories === undefined
+			? undefined
+			: await trajectories(
+					input,
+					samples,
+					models.map(({ about, reader }) => ({ about, table: reader.table, rowOf: reader.samples })),
+					{ subjects: config.patients, count: drawnPatients, seed: config.seed },
+				);
 	let done = 0;
 	const report = () => operation.onProgress?.({ stage: 'probe', done: ++done, total, unit: 'tasks' });
 	const readTask = async (task: TaskSamples, folder: string | undefined) => {
@@ -175,6 +194,7 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 		file.rollout.push(...(await evaluateRollout(name, table, all.indexDates, all.latents, bootstrap)));
 		report();
 	}
+	if (courses !== undefined) await writeTrajectories(config.trajectories!, courses);
 	const checked = EvaluationFile.parse(file);
 	await writeWhole(config.out, `${JSON.stringify(checked, undefined, '\t')}\n`);
 	return checked;

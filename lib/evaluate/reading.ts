@@ -46,6 +46,10 @@ export class ModelReader {
 		this.#rowOf = rowsByKey(table);
 	}
 
+	get table(): FeatureTable {
+		return this.#table;
+	}
+
 	/** Samples that have features. */
 	get samples(): ReadonlyMap<string, number> {
 		return this.#rowOf;

@@ -23,6 +23,7 @@ import type { ProcessGroup } from '../ranks/process-group.js';
 import type { PackedBatch } from '../types.js';
 import { requireSameAdapter } from './adapter-config.js';
 import { chooseDevice, Device } from './device.js';
+import { type HiddenStates, hiddenStateNumbers } from './hidden-states.js';
 import { LoraOptions } from './lora.js';
 import { PredictorOptions, predictorOf } from './predictor.js';
 import { openPretrained } from './pretrained.js';
@@ -192,6 +193,11 @@ export class WorldModel {
 		return this.#source;
 	}
 
+	/** Blocks of the encoder. */
+	get depth(): number {
+		return this.options.shape.numHiddenLayers;
+	}
+
 	get hiddenSize(): number {
 		return this.options.shape.hiddenSize;
 	}
@@ -240,12 +246,15 @@ export class WorldModel {
 
 	/**
 	 * Frozen states of packed sequences: the hidden state after the final norm, of the newest token or the mean over tokens.
+	 * With `layers` others, or several one after another.
+	 *
 	 * With `ends` those of prefixes, in one pass: the decoder is causal, so that a prefix has the states it has alone.
 	 *
 	 * @param options.ends - (prefixes,) the row of the pack behind each prefix, which begins where the sequence of its last row
 	 *   does; absent: every sequence whole.
-	 * @returns (sequences or prefixes x hiddenSize), row-major.
-	 * @throws {NativeError} For an end that is no row's.
+	 * @param options.layers - Which hidden states; absent: `last`.
+	 * @returns (sequences or prefixes x layers x hiddenSize), row-major.
+	 * @throws {NativeError} For an end that is no row's. {ConfigError} For a layer that is none.
 	 */
 	embed(
 		batch: PackedBatch,
@@ -253,11 +262,13 @@ export class WorldModel {
 			readonly pooling?: Pooling;
 			readonly encoder?: EncoderChoice;
 			readonly ends?: Int32Array | undefined;
+			readonly layers?: HiddenStates | undefined;
 			readonly signal?: AbortSignal | undefined;
 		} = {},
 	): Promise<Float32Array> {
-		const { pooling = 'last', encoder = 'encoder', ends = batch.cuSeqlens.slice(1), signal } = options;
-		return this.#call(signal, (job) => this.#engine.embed(job, nativePacked(batch), pooling, encoder, ends));
+		const { pooling = 'last', encoder = 'encoder', ends = batch.cuSeqlens.slice(1), layers = 'last', signal } = options;
+		const numbers = hiddenStateNumbers(layers, this.depth);
+		return this.#call(signal, (job) => this.#engine.embed(job, nativePacked(batch), pooling, encoder, ends, numbers));
 	}
 
 	/** Parameters in bfloat16 without adapters or stochastic rounding: the model is read, never trained, and has no predictor. */

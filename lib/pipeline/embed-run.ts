@@ -4,6 +4,7 @@ import { requireSameSource } from '../evaluate/provenance.js';
 import { rollout, rolloutTarget } from '../evaluate/rollout.js';
 import { writeRollout } from '../evaluate/rollout-file.js';
 import type { Device } from '../model/device.js';
+import type { HiddenStates } from '../model/hidden-states.js';
 import { beyondPositions } from '../model/positions.js';
 import type { EncoderChoice, Pooling } from '../model/world-model.js';
 import { hideCodes } from '../sample/hidden-codes.js';
@@ -16,6 +17,8 @@ export interface EmbedRunOptions extends LongOperation {
 	/** `initial` for the encoder that the run started from. */
 	readonly weights?: 'newest' | 'initial' | undefined;
 	readonly pooling: Pooling;
+	/** Which hidden states, one after another; absent: `last`. */
+	readonly layers?: HiddenStates | undefined;
 	/** Of the file of states; absent: float32. */
 	readonly dtype?: StatesDtype | undefined;
 	readonly encoder?: EncoderChoice | undefined;
@@ -48,7 +51,7 @@ export async function embedRun(
 	options: EmbedRunOptions,
 ): Promise<EmbeddedRun> {
 	requireSameSource(store.directory, store.manifest, list, 'embed');
-	const { pooling, encoder = 'encoder', signal, onProgress, onWarning } = options;
+	const { pooling, encoder = 'encoder', layers = 'last', signal, onProgress, onWarning } = options;
 	const {
 		model,
 		run: opened,
@@ -78,7 +81,7 @@ export async function embedRun(
 			options.rollout === undefined
 				? undefined
 				: await rollout(model, seen, indexDates, { ...operation, ...rolloutTarget(config.train.objective) });
-		const table = await embed(model, seen, indexDates, { ...operation, pooling, encoder });
+		const table = await embed(model, seen, indexDates, { ...operation, pooling, encoder, layers });
 		const { withoutTokens, laterRuns } = table.counts;
 		if (withoutTokens > 0) {
 			onWarning?.(
@@ -89,6 +92,7 @@ export async function embedRun(
 			...about,
 			pooling,
 			encoder,
+			layers: String(layers),
 			index_dates_without_tokens: String(withoutTokens),
 			later_runs_left_out: String(laterRuns),
 		};

@@ -30,6 +30,8 @@ export interface LineChart {
 	readonly title: string;
 	readonly reading?: string;
 	readonly valueName: string;
+	/** What x counts; default: step. */
+	readonly xName?: string;
 	readonly series: readonly CurveSeries[];
 	/** Values that the axis must hold, such as 0. */
 	readonly include?: readonly number[];
@@ -54,15 +56,18 @@ export function lineChart(chart: LineChart): Html {
 	const high = everyHigh - low > tolerated * (settledHigh - low) ? settledHigh : everyHigh;
 	const bottom = chart.include?.includes(low) ? low : low - 0.04 * (high - low);
 	const top = high + 0.06 * (high - low);
-	const lastStep = Math.max(1, ...drawn.map(({ points }) => points.at(-1)![0]));
+	const xName = chart.xName ?? 'step';
+	const farthest = Math.max(...drawn.map(({ points }) => points.at(-1)![0]));
+	// Steps are whole; of other numbers the axis goes as far as they do.
+	const [lastStep, smallest] = xName === 'step' ? [Math.max(1, farthest), 1] : [farthest || 1, 0];
 	const x = linearScale(0, lastStep, area.left, area.right);
 	const y = linearScale(bottom, top, area.bottom, area.top);
-	const steps = ticks(0, lastStep, 5, 1);
+	const steps = ticks(0, lastStep, 5, smallest);
 	const highest = extent(every)[1];
 	const body = html`${valueAxis(area, bottom, top, y, chart.valueName)}${steps.values.map(
 		(value) =>
 			html`<text class="tick" x="${coordinate(x(value))}" y="${area.bottom + 18}" text-anchor="middle">${formatTick(value, steps.step)}</text>`,
-	)}<text class="axis" x="${(area.left + area.right) / 2}" y="${height - 5}" text-anchor="middle">step</text>${plotted(drawn, x, y)}${references.map(
+	)}<text class="axis" x="${(area.left + area.right) / 2}" y="${height - 5}" text-anchor="middle">${xName}</text>${plotted(drawn, xName, x, y)}${references.map(
 		({ value, label }) => {
 			// Of two lines that are close together the upper has its label above.
 			const crowded = references.some((other) => y(other.value) > y(value) && y(other.value) - y(value) < labelHeight);
@@ -77,7 +82,7 @@ export function lineChart(chart: LineChart): Html {
 			description: drawn
 				.map(
 					({ name, points }) =>
-						`${name}: ${formatSignificant(points[0]![1])} at step ${Math.round(points[0]![0])}, ${formatSignificant(points.at(-1)![1])} at step ${Math.round(points.at(-1)![0])}`,
+						`${name}: ${formatSignificant(points[0]![1])} at ${placeOf(xName, points[0]![0])}, ${formatSignificant(points.at(-1)![1])} at ${placeOf(xName, points.at(-1)![0])}`,
 				)
 				.join('; '),
 			notes: highest > top ? [`The first steps, up to ${formatSignificant(highest)}, are above the axis.`] : [],
@@ -87,7 +92,16 @@ export function lineChart(chart: LineChart): Html {
 	);
 }
 
-function plotted(drawn: readonly CurveSeries[], x: (step: number) => number, y: (value: number) => number): Html {
+function placeOf(xName: string, value: number): string {
+	return xName === 'step' ? `step ${Math.round(value)}` : `${formatSignificant(value)} ${xName}`;
+}
+
+function plotted(
+	drawn: readonly CurveSeries[],
+	xName: string,
+	x: (step: number) => number,
+	y: (value: number) => number,
+): Html {
 	const lines = drawn.filter(({ kind }) => kind === 'line');
 	const path = (points: readonly Point[]) =>
 		points.map(([step, value]) => `${coordinate(x(step))},${coordinate(y(value))}`).join(' ');
@@ -112,7 +126,7 @@ function plotted(drawn: readonly CurveSeries[], x: (step: number) => number, y: 
 				mark(series.style, x(step), y(value), {
 					size: series.kind === 'marks' ? 4 : 3.2,
 					hollow: series.variant === 'dashed',
-					title: `${series.name}, step ${Math.round(step)}: ${formatSignificant(value)}`,
+					title: `${series.name}, ${placeOf(xName, step)}: ${formatSignificant(value)}`,
 				}),
 			);
 	});

@@ -1,5 +1,6 @@
 import { DataError } from '../errors.js';
 import { EvaluationFile } from '../evaluate/evaluation-file.js';
+import { TrajectoriesFile } from '../evaluate/trajectories-file.js';
 import { readJson } from '../files/json.js';
 import { checked, type RunRecord, readRun } from './run-reader.js';
 
@@ -8,6 +9,10 @@ export interface ReportInput {
 	readonly evaluation: string;
 	/** Run folders; `name` is the model's name in evaluation.json, `label` is for people. */
 	readonly runs: readonly { readonly name: string; readonly label: string; readonly directory: string }[];
+	/** Evaluations of earlier checkpoints of these runs: their numbers are drawn against tokens seen. */
+	readonly earlier?: readonly string[];
+	/** Path of trajectories.json: single patients and the map of states. */
+	readonly trajectories?: string;
 	readonly title?: string;
 }
 
@@ -28,6 +33,8 @@ export interface ReportRuns {
 export interface ReportData extends ReportRuns {
 	readonly title: string;
 	readonly evaluation: EvaluationFile;
+	readonly earlier: readonly EvaluationFile[];
+	readonly trajectories: TrajectoriesFile | undefined;
 	styleOf(model: string): number;
 	labelOf(model: string): string;
 	taskLabel(task: string): string;
@@ -38,13 +45,15 @@ const latentStateTask = 'latent-state';
 
 /** @throws {DataError} Naming file and rule. */
 export async function readReportData(input: ReportInput): Promise<ReportData> {
-	const evaluation = checked(
-		input.evaluation,
-		'',
-		EvaluationFile,
-		await readJson(input.evaluation, { scope: 'report', fix: 'give the file that `evaluate` wrote' }),
-	);
-	requireKnownNames(input.evaluation, evaluation);
+	const evaluation = await readEvaluation(input.evaluation);
+	const earlier: EvaluationFile[] = [];
+	for (const file of input.earlier ?? []) {
+		const other = await readEvaluation(file);
+		requireSameData(file, other.dataset.fingerprint, evaluation);
+		earlier.push(other);
+	}
+	const trajectories =
+		input.trajectories === undefined ? undefined : await readTrajectories(input.trajectories, evaluation);
 	const names = [...new Set([...evaluation.models.map(({ name }) => name), ...input.runs.map(({ name }) => name)])];
 	const labels = new Map([
 		...input.runs.map(({ name, label }) => [name, label] as const),
@@ -60,11 +69,46 @@ export async function readReportData(input: ReportInput): Promise<ReportData> {
 	return {
 		title: input.title ?? `Patient world model: ${evaluation.dataset.name}`,
 		evaluation,
+		earlier,
+		trajectories,
 		runs,
 		styleOf: (model) => names.indexOf(model),
 		labelOf: (model) => labels.get(model) ?? model,
 		taskLabel: (task) => tasks.get(task) ?? (task === latentStateTask ? 'True latent state' : task),
 	};
+}
+
+async function readEvaluation(file: string): Promise<EvaluationFile> {
+	const json = await readJson(file, { scope: 'report', fix: 'give the file that `evaluate` wrote' });
+	const evaluation = checked(file, '', EvaluationFile, json);
+	requireKnownNames(file, evaluation);
+	return evaluation;
+}
+
+async function readTrajectories(file: string, evaluation: EvaluationFile): Promise<TrajectoriesFile> {
+	const json = await readJson(file, { scope: 'report', fix: 'give the file that `evaluate --trajectories` wrote' });
+	const trajectories = checked(file, '', TrajectoriesFile, json);
+	requireSameData(file, trajectories.dataset, evaluation);
+	const models = new Set(evaluation.models.map(({ name }) => name));
+	const named = [
+		...trajectories.map.models,
+		...trajectories.strangers,
+		...trajectories.patients.flatMap(({ moved, risks }) => [...moved, ...risks]),
+	].map(({ model }) => model);
+	const unknown = named.find((name) => !models.has(name));
+	if (unknown !== undefined)
+		throw new DataError('report', { file, rule: 'models must be those of the evaluation', value: unknown });
+	return trajectories;
+}
+
+function requireSameData(file: string, found: string, { dataset }: EvaluationFile): void {
+	if (found === dataset.fingerprint) return;
+	throw new DataError('report', {
+		file,
+		rule: `must be of the evaluation's data set (${dataset.fingerprint.slice(0, 12)})`,
+		value: found.slice(0, 12),
+		fix: 'give files of the same evaluation',
+	});
 }
 
 /** A row with a name that is not declared would silently be left out of every table. */

@@ -17,10 +17,13 @@ import { lossesSection } from './sections/losses.js';
 import { probesSection } from './sections/probes.js';
 import { readingSection } from './sections/reading.js';
 import { rolloutSection } from './sections/rollout.js';
-import { anchorSection, subgroupsSection } from './sections/strata.js';
+import { scalingSection } from './sections/scaling.js';
+import { stateMapSection } from './sections/state-map.js';
+import { ageSection, anchorSection, subgroupsSection } from './sections/strata.js';
 import { summary } from './sections/summary.js';
 import { timeToEventSection } from './sections/time-to-event.js';
 import { trainingFiguresSection } from './sections/training-figures.js';
+import { trajectoriesSection } from './sections/trajectories.js';
 import { stylesheet } from './style.js';
 
 export type { ReportInput } from './report-data.js';
@@ -30,10 +33,14 @@ const sections: readonly ((data: ReportData) => Section | undefined)[] = [
 	differencesSection,
 	timeToEventSection,
 	anchorSection,
+	ageSection,
+	trajectoriesSection,
+	stateMapSection,
 	calibrationSection,
 	subgroupsSection,
 	latentStateSection,
 	rolloutSection,
+	scalingSection,
 	lossesSection,
 	instrumentsSection,
 	collapseSection,
@@ -54,6 +61,8 @@ const sections: readonly ((data: ReportData) => Section | undefined)[] = [
 export async function writeReport(out: string, input: ReportInput): Promise<void> {
 	requirePath('report', 'out', out);
 	requirePath('report', 'evaluation', input.evaluation);
+	for (const file of input.earlier ?? []) requirePath('report', 'earlier', file);
+	if (input.trajectories !== undefined) requirePath('report', 'trajectories', input.trajectories);
 	for (const { name, directory } of input.runs ?? []) requirePath('report', `run ${name}`, directory);
 	await writeWhole(out, (await page(await readReportData(input))).text);
 }

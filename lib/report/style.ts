@@ -54,6 +54,11 @@ svg .missing{fill:var(--c);font-size:15px}
 .curve{stroke:var(--c);stroke-width:2;fill:none;stroke-linejoin:round}
 .raw{stroke:var(--c);stroke-width:1;fill:none;opacity:.26;stroke-linejoin:round}
 .whisker{stroke:var(--c);stroke-width:2}
+.whisker.thin{stroke-width:1.5;opacity:.55}
+.dot{stroke:var(--c);stroke-width:4.2;stroke-linecap:round;fill:none;opacity:.7}
+.cross{stroke:var(--c);stroke-width:1.5;fill:none}
+.strokes{stroke:var(--c);stroke-width:1.3;fill:none}
+svg .outcome{fill:var(--ink);font-size:11px}
 .mark{fill:var(--c);stroke:var(--paper);stroke-width:1}
 .mark.hollow{fill:var(--paper);stroke:var(--c);stroke-width:1.7}
 ${Array.from({ length: colours }, (_, i) => `.c${i}{--c:var(--c${i})}`).join('')}

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { positiveInteger, seed } from '../config.js';
 import { smallestDraws } from '../evaluate/intervals.js';
+import { HiddenStates } from '../model/hidden-states.js';
 import { modelSizes, Qwen3Shape } from '../model/qwen3-config.js';
 import type { ObjectivePreset } from '../objective/objective.js';
 import { OptimizerConfig } from '../train/train-config.js';
@@ -49,6 +50,8 @@ export const StudyOptions = z.strictObject({
 	optimizer: OptimizerConfig.prefault({}),
 	/** How a window becomes one state. */
 	pooling: z.enum(['mean', 'last']).default('mean'),
+	/** Which hidden states of a token make it up. */
+	layers: HiddenStates.default('all'),
 	/** Bootstrap resamples. */
 	draws: z.int().min(smallestDraws).default(1000),
 	/** Cohort, index dates, held-out windows and resamples; the runs have seeds of their own. */
@@ -59,7 +62,7 @@ export type ParsedStudyOptions = z.output<typeof StudyOptions>;
 
 /** What the files in a study's folder depend on. The others only choose among them, so they may change. */
 export function fixedOptions(options: ParsedStudyOptions): Record<string, unknown> {
-	const { seeds: _seeds, variants: _variants, pooling: _pooling, draws: _draws, ...fixed } = options;
+	const { seeds: _seeds, variants: _variants, pooling: _pooling, layers: _layers, draws: _draws, ...fixed } = options;
 	return fixed;
 }
 
@@ -88,4 +91,9 @@ export function studyModels(
 		...baselines.map(({ name, label, description }): StudyModel => ({ name, label, kind: 'counts', description })),
 		{ name: ceiling.name, label: ceiling.label, kind: 'ceiling', description: ceiling.description },
 	];
+}
+
+/** Name of the way in which states are read: files of another way lie beside those of this one. */
+export function readingName({ pooling, layers }: Pick<ParsedStudyOptions, 'pooling' | 'layers'>): string {
+	return layers === 'last' ? pooling : `${pooling}-${String(layers)}`;
 }

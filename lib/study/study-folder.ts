@@ -27,12 +27,12 @@ export class StudyFolder {
 	losses(seed: number, variant: string): string {
 		return join(this.path, 'losses', `seed-${seed}`, `${variant}.json`);
 	}
-	embeddings(seed: number, model: string, pooling: string): string {
-		return join(this.path, 'embeddings', pooling, `seed-${seed}`, `${model}.parquet`);
+	embeddings(seed: number, model: string, reading: string): string {
+		return join(this.path, 'embeddings', reading, `seed-${seed}`, `${model}.parquet`);
 	}
 	/** @param seed - Null for a model without one. */
-	reading(seed: number | null, model: string, pooling: string): string {
+	reading(seed: number | null, model: string, reading: string): string {
 		if (seed === null) return join(this.path, 'readings', `${model}.json`);
-		return join(this.path, 'readings', pooling, `seed-${seed}`, `${model}.json`);
+		return join(this.path, 'readings', reading, `seed-${seed}`, `${model}.json`);
 	}
 }

@@ -23,7 +23,14 @@ import { openTokenStore } from '../store/token-store.js';
 import { buildTasks } from '../tasks/build.js';
 import { simulatedTasks } from '../tasks/definitions.js';
 import type { LongOperation } from '../types.js';
-import { fixedOptions, type ParsedStudyOptions, type StudyModel, StudyOptions, studyModels } from './options.js';
+import {
+	fixedOptions,
+	type ParsedStudyOptions,
+	readingName,
+	type StudyModel,
+	StudyOptions,
+	studyModels,
+} from './options.js';
 import { madeAgain, writeLatentReadings, writeReading } from './readings.js';
 import type { StudyFile } from './study-file.js';
 import { StudyFolder } from './study-folder.js';
@@ -110,7 +117,8 @@ async function planWork(
 	models: readonly StudyModel[],
 	{ dataset, store, samples }: StudyData,
 ): Promise<Work[]> {
-	const { pooling } = config;
+	const { pooling, layers } = config;
+	const reading = readingName(config);
 	// A forward pass is a third of a step; the probes of a model cost about as much as its states.
 	const tokens = samples.indexDates.length * config.contextTokens;
 	const readingCost = Math.ceil(tokens / config.tokensPerStep / 3);
@@ -118,14 +126,14 @@ async function planWork(
 		({ about: { name }, features }): Work => ({
 			name: `${name}: probes`,
 			cost: readingCost,
-			isWhole: () => exists(files.reading(null, name, pooling)),
+			isWhole: () => exists(files.reading(null, name, reading)),
 			make: async ({ signal }) => {
 				const table = await features({ dataset, indexDates: samples.indexDates, lifeCodes: new LifeCodes(), signal });
-				await writeReading(await placeFor(files.reading(null, name, pooling)), table, samples, signal);
+				await writeReading(await placeFor(files.reading(null, name, reading)), table, samples, signal);
 			},
 		}),
 	);
-	const ceiling = files.reading(null, ceilingModel.name, pooling);
+	const ceiling = files.reading(null, ceilingModel.name, reading);
 	work.push({
 		name: `${ceilingModel.name}: filter`,
 		cost: readingCost,
@@ -140,7 +148,7 @@ async function planWork(
 		for (const { name, kind } of models) {
 			if (kind !== 'encoder' && kind !== 'untrained') continue;
 			const run = files.run(seed, kind === 'encoder' ? name : config.variants[0]!);
-			const embeddings = files.embeddings(seed, name, pooling);
+			const embeddings = files.embeddings(seed, name, reading);
 			if (kind === 'encoder') {
 				const losses = files.losses(seed, name);
 				work.push({
@@ -173,6 +181,7 @@ async function planWork(
 						{
 							...operation,
 							pooling,
+							layers,
 							weights: kind === 'encoder' ? 'newest' : 'initial',
 							onProgress: ({ done, total }) => report(done / (total ?? done)),
 						},
@@ -182,10 +191,10 @@ async function planWork(
 			work.push({
 				name: `seed ${seed}, ${name}: probes`,
 				cost: readingCost,
-				isWhole: () => exists(files.reading(seed, name, pooling)),
+				isWhole: () => exists(files.reading(seed, name, reading)),
 				make: async ({ signal }) =>
 					writeReading(
-						await placeFor(files.reading(seed, name, pooling)),
+						await placeFor(files.reading(seed, name, reading)),
 						await readEmbeddings(embeddings),
 						samples,
 						signal,

@@ -10,7 +10,7 @@ import { RunFolder } from '../train/run-folder.js';
 import type { LongOperation } from '../types.js';
 import { compare, type Pairs } from './comparison.js';
 import { aurocMeasures, type BySeed, latentStateMeasures, lossMeasures, meansByHorizon } from './measures.js';
-import type { ParsedStudyOptions, StudyModel } from './options.js';
+import { type ParsedStudyOptions, readingName, type StudyModel } from './options.js';
 import { readHeldOutLosses, readReading } from './readings.js';
 import { StudyFile } from './study-file.js';
 import type { StudyFolder } from './study-folder.js';
@@ -39,7 +39,10 @@ export async function summarise(
 	const losses = new Map<string, HeldOutLosses[]>();
 	for (const { name, kind } of models) {
 		const own = kind === 'encoder' || kind === 'untrained' ? seeds : [null];
-		readings.set(name, await Promise.all(own.map((seed) => readReading(files.reading(seed, name, config.pooling)))));
+		readings.set(
+			name,
+			await Promise.all(own.map((seed) => readReading(files.reading(seed, name, readingName(config))))),
+		);
 		if (kind === 'encoder')
 			losses.set(name, await Promise.all(seeds.map((seed) => readHeldOutLosses(files.losses(seed, name)))));
 	}

@@ -142,12 +142,13 @@ Losses Engine::losses(const TrainingBatch& batch, const LossOptions& options, co
 }
 
 std::vector<float> Engine::embed(const PackedBatch& batch, const std::vector<std::int32_t>& ends, Pooling pooling,
-                                 EncoderChoice encoder, const std::atomic<bool>& cancelled) {
+                                 EncoderChoice encoder, const std::vector<std::int32_t>& layers,
+                                 const std::atomic<bool>& cancelled) {
   train::WorldModel& model = implementation_->model();
   const model::Qwen3Weights& weights =
       encoder == EncoderChoice::kEncoder ? model.encoder() : model.training().target_encoder.weights();
   const at::Tensor states = infer::embed(weights, model.config(), model.compute_dtype(), implementation_->packed(batch),
-                                         ends, pooling, cancelled)
+                                         ends, pooling, layers, cancelled)
                                 .contiguous();
   return floats("embed", "states", states);
 }

@@ -48,9 +48,12 @@ class Engine {
                   const std::atomic<bool>& cancelled);
   Losses losses(const TrainingBatch& batch, const LossOptions& options, const std::atomic<bool>& cancelled);
   /// States of prefixes of the sequences.
-  /// @param ends  the row behind each prefix. @return (ends x hidden_size), row-major.
+  /// @param ends    the row behind each prefix.
+  /// @param layers  numbers of hidden states: 0 the embedding, k the output of block k, the last after the final norm.
+  /// @return (ends x layers x hidden_size), row-major.
   std::vector<float> embed(const PackedBatch& batch, const std::vector<std::int32_t>& ends, Pooling pooling,
-                           EncoderChoice encoder, const std::atomic<bool>& cancelled);
+                           EncoderChoice encoder, const std::vector<std::int32_t>& layers,
+                           const std::atomic<bool>& cancelled);
   /// Predicted target states from states of the encoder, some days after their last event.
   /// @param states  (rows x hidden_size), row-major; @param days (rows). @return (rows x hidden_size).
   std::vector<float> predict_latent(const std::vector<float>& states, const std::vector<float>& days);

@@ -183,13 +183,16 @@ at::Tensor decoder_block_of(const Pass& pass, std::size_t index, const at::Tenso
 
 /// The embedding and all blocks, before the final norm.
 /// @param wanted  of the last block; null: every row.
-/// @param visit   called with the number of each block and its output: (T + R, D), of the last block (Q, D).
+/// @param visit   called with 0 and the embedding, then with the number of each block, from 1, and its output: (T + R,
+/// D), of
+///                the last block (Q, D).
 /// @return (Q, D)
 template <typename Visit>
 at::Tensor decoder(const Qwen3Weights& weights, const Qwen3Config& config, const PackedTokens& batch,
                    const WantedRows* wanted, const std::optional<DropoutKey>& dropout,
                    ActivationCheckpointing checkpointing, const std::atomic<bool>& cancelled, const Visit& visit) {
   at::Tensor x_TD = at::embedding(weights.embed_tokens, batch.tokens);
+  visit(0, x_TD);
   const Pass pass{weights,
                   config,
                   batch,
@@ -199,7 +202,7 @@ at::Tensor decoder(const Qwen3Weights& weights, const Qwen3Config& config, const
   for (std::size_t i = 0; i < weights.layers.size(); ++i) {
     if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
     x_TD = decoder_block_of(pass, i, x_TD, i + 1 == weights.layers.size() ? wanted : nullptr);
-    visit(i, x_TD);
+    visit(i + 1, x_TD);
   }
   return x_TD;
 }
@@ -214,6 +217,18 @@ at::Tensor qwen3_forward(const Qwen3Weights& weights, const Qwen3Config& config,
   return ops::rms_norm(x_TD, weights.norm, config.rms_norm_eps);
 }
 
+void visit_hidden_states(const Qwen3Weights& weights, const Qwen3Config& config, const PackedTokens& batch,
+                         const std::atomic<bool>& cancelled,
+                         const std::function<void(std::size_t number, const at::Tensor& hidden_TD)>& visit) {
+  const std::size_t depth = weights.layers.size();
+  const auto visit_inner = [&](std::size_t number, const at::Tensor& x_TD) {
+    if (number < depth) visit(number, x_TD);
+  };
+  const at::Tensor x_TD =
+      decoder(weights, config, batch, nullptr, std::nullopt, ActivationCheckpointing::kNone, cancelled, visit_inner);
+  visit(depth, ops::rms_norm(x_TD, weights.norm, config.rms_norm_eps));
+}
+
 at::Tensor qwen3_forward_rows(const Qwen3Weights& weights, const Qwen3Config& config, const PackedTokens& batch,
                               const std::vector<std::int64_t>& rows, std::int64_t layers,
                               const std::atomic<bool>& cancelled) {
@@ -225,9 +240,9 @@ at::Tensor qwen3_forward_rows(const Qwen3Weights& weights, const Qwen3Config& co
   const WantedRows wanted{rows, at::tensor(rows, at::kLong)};
   at::Tensor sum_QD;
   const auto add_last_blocks = [&](std::size_t index, const at::Tensor& x) {
-    const auto i = static_cast<std::int64_t>(index);
-    if (layers == 1 || i < depth - layers) return;
-    const at::Tensor wide_QD = (i + 1 == depth ? x : x.index_select(0, wanted.index)).to(at::kFloat);
+    const auto number = static_cast<std::int64_t>(index);
+    if (layers == 1 || number <= depth - layers) return;
+    const at::Tensor wide_QD = (number == depth ? x : x.index_select(0, wanted.index)).to(at::kFloat);
     const at::Tensor block_QD = at::layer_norm(wide_QD, {wide_QD.size(-1)}, {}, {}, 1e-5);
     sum_QD = sum_QD.defined() ? sum_QD + block_QD : block_QD;
   };

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -25,6 +26,12 @@ namespace ehrjepa::model {
 at::Tensor qwen3_forward(const Qwen3Weights& weights, const Qwen3Config& config, const PackedTokens& batch,
                          const std::atomic<bool>& cancelled, const std::optional<DropoutKey>& dropout = std::nullopt,
                          ActivationCheckpointing checkpointing = ActivationCheckpointing::kNone);
+
+/// Calls `visit` with each of the hidden states of a pass and its number: 0 the embedding, k the output of block k, and
+/// the last block's after the final norm; HuggingFace's `hidden_states`. Each (T + R, D).
+void visit_hidden_states(const Qwen3Weights& weights, const Qwen3Config& config, const PackedTokens& batch,
+                         const std::atomic<bool>& cancelled,
+                         const std::function<void(std::size_t number, const at::Tensor& hidden_TD)>& visit);
 
 /// Hidden states of some trunk rows alone: the last block computes nothing for the others but keys and values.
 ///

@@ -119,7 +119,7 @@ t.test('the border names the argument, the rule and what it found, and knows no 
 		message: /must be above 0 but both are 0/,
 	});
 	t.throws(
-		() => engine.embed(++job, pack, 'max' as never, 'encoder', Int32Array.of(1)),
+		() => engine.embed(++job, pack, 'max' as never, 'encoder', Int32Array.of(1), Int32Array.of(2)),
 		/pooling must be one of last, mean/,
 	);
 	await engine.close();

@@ -157,7 +157,8 @@ TEST("encoder: last and mean pooling of prefixes, each as it would be alone") {
   const at::Tensor hidden = model::qwen3_forward(weights, config, batch, running);
   const std::vector<std::int32_t> ends{4, 11, 1, 5, 8};
   const auto embed = [&](const model::PackedTokens& packed, std::span<const std::int32_t> of, Pooling pooling) {
-    return infer::embed(weights, config, at::kFloat, packed, of, pooling, running);
+    const std::vector<std::int32_t> final{static_cast<std::int32_t>(config.num_hidden_layers)};
+    return infer::embed(weights, config, at::kFloat, packed, of, pooling, final, running);
   };
   const at::Tensor last = embed(batch, ends, Pooling::kLast);
   const at::Tensor mean = embed(batch, ends, Pooling::kMean);
@@ -171,6 +172,27 @@ TEST("encoder: last and mean pooling of prefixes, each as it would be alone") {
   const std::vector<std::int32_t> end{4};
   EXPECT_LE((embed(alone, end, Pooling::kLast)[0] - last[4]).abs().max().item<double>(), 1e-6);
   EXPECT_LE((embed(alone, end, Pooling::kMean)[0] - mean[4]).abs().max().item<double>(), 1e-6);
+
+  // Of every hidden state: what is pooled of each by itself, in order.
+  std::vector<at::Tensor> hidden_states;
+  model::visit_hidden_states(weights, config, batch, running,
+                             [&](std::size_t, const at::Tensor& state) { hidden_states.push_back(state); });
+  const auto depth = static_cast<std::int32_t>(config.num_hidden_layers);
+  EXPECT(hidden_states.size() == weights.layers.size() + 1);
+  EXPECT(hidden_states[0].equal(at::embedding(weights.embed_tokens, batch.tokens)));
+  EXPECT(hidden_states.back().equal(hidden));
+  std::vector<std::int32_t> layers;
+  for (std::int32_t number = 0; number <= depth; ++number) layers.push_back(number);
+  const at::Tensor every = infer::embed(weights, config, at::kFloat, batch, ends, Pooling::kMean, layers, running);
+  for (std::int32_t number = 0; number <= depth; ++number) {
+    const at::Tensor own = every.narrow(1, number * config.hidden_size, config.hidden_size);
+    EXPECT_LE((own[4] - hidden_states[number].slice(0, 4, 8).mean(0)).abs().max().item<double>(), 1e-6);
+  }
+  EXPECT(every.narrow(1, depth * config.hidden_size, config.hidden_size).equal(mean));
+  for (const std::vector<std::int32_t>& wrong : {std::vector<std::int32_t>{-1}, {depth + 1}, {1, 1}, {1, 0}, {}}) {
+    EXPECT_THROWS(infer::embed(weights, config, at::kFloat, batch, ends, Pooling::kMean, wrong, running),
+                  "[embed] layers must");
+  }
   const std::vector<std::int32_t> none;
   EXPECT_THROWS(embed(alone, none, Pooling::kLast), "ends must hold at least one row");
   const std::vector<std::int32_t> beyond{3, 5};

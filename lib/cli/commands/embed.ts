@@ -1,6 +1,7 @@
 import type { Argv } from 'yargs';
 import { statesDtypes } from '../../evaluate/embeddings.js';
 import { lockNewFile } from '../../files/lock.js';
+import { hiddenStatesOf } from '../../model/hidden-states.js';
 import { embedRun } from '../../pipeline/embed-run.js';
 import { openTokenStore } from '../../store/token-store.js';
 import { readTasks } from '../../tasks/read.js';
@@ -26,6 +27,11 @@ export const builder = (yargs: Argv) =>
 			default: 'last' as const,
 			describe: 'Newest token, or mean over the window',
 		})
+		.option('layers', {
+			type: 'string',
+			default: 'last',
+			describe: 'Hidden states: last, all of them one after another, or numbers such as 0,2,4 (0: the embedding)',
+		})
 		.option('dtype', {
 			choices: statesDtypes,
 			default: 'float32' as const,
@@ -46,6 +52,7 @@ export const builder = (yargs: Argv) =>
 
 export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>): Promise<void> {
 	await withContext(Boolean(args.json), async (context) => {
+		const layers = hiddenStatesOf(args.layers);
 		const device = deviceOf(context, args.device);
 		using _lock = await lockNewFile(args.out);
 		using _rolloutLock = args.rollout === undefined ? undefined : await lockNewFile(args.rollout);
@@ -55,6 +62,7 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 				...context.operation(),
 				weights: args.weights,
 				pooling: args.pooling,
+				layers,
 				dtype: args.dtype,
 				encoder: args.encoder,
 				contextTokens: args.contextTokens,

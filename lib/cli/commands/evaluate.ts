@@ -37,6 +37,17 @@ export const builder = (yargs: Argv) =>
 			default: [] as string[],
 			describe: 'Beginning of codes to divide results by, beside sex, age and index rule, such as RACE//',
 		})
+		.option('trajectories', {
+			type: 'string',
+			describe:
+				'JSON file to write: the course of single held-out patients and a map of states, for report --trajectories',
+		})
+		.option('patient', {
+			type: 'string',
+			array: true,
+			default: [] as string[],
+			describe: 'Subject whose course it holds; without one the seed draws three',
+		})
 		.option('time-to-event-probe', {
 			choices: survivalProbeKinds,
 			default: 'cox' as const,
@@ -74,7 +85,7 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 		for (const name of rollouts.keys()) {
 			throw new ConfigError(`[evaluate] --rollout must name a --model but names ${name}`);
 		}
-		const { meds, tasks, out, draws, seed, store, predictions, subgroup } = args;
+		const { meds, tasks, out, draws, seed, store, predictions, subgroup, trajectories, patient } = args;
 		const file = await evaluate(
 			{
 				meds,
@@ -87,6 +98,8 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 				timeToEventProbe: args.timeToEventProbe,
 				...(store === undefined ? {} : { store }),
 				...(predictions === undefined ? {} : { predictions }),
+				...(trajectories === undefined ? {} : { trajectories }),
+				patients: patient,
 			},
 			context.operation(),
 		);

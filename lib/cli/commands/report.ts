@@ -17,6 +17,16 @@ export const builder = (yargs: Argv) =>
 			default: [] as string[],
 			describe: 'name=folder of a run; the name is that of the model in evaluation.json',
 		})
+		.option('trajectories', {
+			type: 'string',
+			describe: 'trajectories.json of evaluate --trajectories: single patients and a map of states',
+		})
+		.option('earlier', {
+			type: 'string',
+			array: true,
+			default: [] as string[],
+			describe: 'evaluation.json of earlier checkpoints of the runs: AUROC against tokens seen',
+		})
 		.option('title', { type: 'string', describe: 'Heading of the report' })
 		.example(
 			'$0 report evaluation.json report.html --run sft=runs/sft --run both=runs/both',
@@ -36,6 +46,8 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 		await writeReport(args.out, {
 			evaluation: args.evaluation,
 			runs,
+			earlier: args.earlier,
+			...(args.trajectories === undefined ? {} : { trajectories: args.trajectories }),
 			...(args.title === undefined ? {} : { title: args.title }),
 		});
 		context.result(args.out, { out: args.out });

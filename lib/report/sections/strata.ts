@@ -9,6 +9,7 @@ import { count, estimate, exact, type Row, table } from '../table.js';
 /** Charts drawn of one division; the table has every task and horizon. */
 const drawnTasks = 4;
 const anchored = 'days since ';
+const age = 'age';
 
 /** How early a model knows: results by days since an anchor. Undefined unless index dates have one. */
 export function anchorSection(data: ReportData): Section | undefined {
@@ -22,9 +23,21 @@ ${body}`,
 	};
 }
 
-/** Results by index rule, sex, age and codes. Undefined when nothing divides the samples. */
+/** Results over calendar age. Undefined when all samples are of one age band, or no age is known. */
+export function ageSection(data: ReportData): Section | undefined {
+	const body = divisions(data, (by) => by === age);
+	if (body === undefined) return undefined;
+	return {
+		id: 'age',
+		title: 'Over calendar age',
+		body: html`<p>The same probes, read apart by the age at the index date. The outcome's rarity changes with age, and so do averages over all ages; within a band, age itself separates patients less, so a model must know more.</p>
+${body}`,
+	};
+}
+
+/** Results by index rule, sex and codes. Undefined when nothing divides the samples. */
 export function subgroupsSection(data: ReportData): Section | undefined {
-	const body = divisions(data, (by) => !by.startsWith(anchored));
+	const body = divisions(data, (by) => !by.startsWith(anchored) && by !== age);
 	if (body === undefined) return undefined;
 	return {
 		id: 'subgroups',

@@ -65,6 +65,8 @@ t.test('each command works alone on what the one before wrote', async (t) => {
 	t.match(ok('tasks', 'cohort', 'tasks'), /death/);
 	t.match(ok('embed', 'runs/both', 'store', 'tasks', 'both.parquet', '--pooling', 'mean'), /states of 32 numbers/);
 	ok('embed', 'runs/both', 'store', 'tasks', 'untrained.parquet', '--weights', 'initial');
+	t.match(ok('embed', 'runs/both', 'store', 'tasks', 'all.parquet', '--layers', 'all'), /states of 96 numbers/);
+	t.match(ok('embed', 'runs/both', 'store', 'tasks', 'one.parquet', '--layers', '0, 1'), /states of 64 numbers/);
 	const evaluated = ok(
 		'evaluate',
 		'cohort',
@@ -268,6 +270,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 			'device',
 			'dtype',
 			'encoder',
+			'layers',
 			'out',
 			'pooling',
 			'rollout',
@@ -281,6 +284,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 			'meds',
 			'model',
 			'out',
+			'patient',
 			'predictions',
 			'rollout',
 			'seed',
@@ -288,6 +292,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 			'subgroup',
 			'tasks',
 			'time-to-event-probe',
+			'trajectories',
 		],
 		'probe <out>': [
 			'column',
@@ -304,7 +309,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 			'time',
 		],
 		'view <directory>': ['directory', 'port'],
-		'report <evaluation> <out>': ['evaluation', 'out', 'run', 'title'],
+		'report <evaluation> <out>': ['earlier', 'evaluation', 'out', 'run', 'title', 'trajectories'],
 		'score <model> <out>': ['device', 'dtype', 'hidden', 'model', 'out', 'split', 'store', 'tokens', 'window'],
 		'export <model> <out>': ['adapters', 'base-model', 'dtype', 'max-shard-size', 'model', 'out', 'store', 'tokenizer'],
 		'info [path]': ['path'],

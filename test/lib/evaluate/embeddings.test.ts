@@ -15,6 +15,7 @@ import {
 	WorldModel,
 	writeEmbeddings,
 } from '../../../lib/index.js';
+import type { HiddenStates } from '../../../lib/model/hidden-states.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
 import { tinyModel } from '../../fixtures/tiny-model.js';
 import { tinyTokenizerJson, writeTokenizer } from '../../fixtures/tiny-tokenizer.js';
@@ -90,6 +91,33 @@ for (const [name, contextTokens, shared] of [
 		},
 	);
 }
+
+t.test('layers: the hidden states that are asked for, one after another', async (t) => {
+	const store = await openTokenStore(at('structured'));
+	t.teardown(() => store.close());
+	const shape = { ...tinyModel, numHiddenLayers: 2 };
+	await using model = new WorldModel({ shape, vocabSize: store.vocabulary.size, threads: 1, seed: 3 });
+	const dates = await indexDatesOf(store, 1);
+	const read = (layers?: HiddenStates) => embed(model, store, dates, { contextTokens: 60, pooling: 'mean', layers });
+	const width = model.hiddenSize;
+	const column = ({ values, columns, rows }: FeatureTable, from: number) =>
+		Array.from({ length: rows }, (_, row) => [...values.subarray(row * columns + from, row * columns + from + width)]);
+	const all = await read('all');
+	t.equal(all.columns, 3 * width);
+	for (const number of [0, 1, 2]) {
+		const one = await read([number]);
+		t.equal(one.columns, width);
+		t.same(column(all, number * width), column(one, 0), `state ${number}`);
+	}
+	t.same((await read()).values, (await read([2])).values, 'the last without a word');
+	t.same((await read('last')).values, (await read([2])).values);
+	const two = await read([0, 2]);
+	t.same(column(two, width), column(all, 2 * width));
+	t.not(String(column(all, width)), String(column(all, 2 * width)));
+	for (const layers of [[], [3], [1, 1], [1, 0], [-1], [0.5], 'first', null] as never[]) {
+		await t.rejects(read(layers), { code: 'EHR_JEPA_CONFIG', message: /layers must be "last", "all" or ascending/ });
+	}
+});
 
 t.test('what became known later that day is in no earlier state', async (t) => {
 	const store = await openTokenStore(at('structured'));

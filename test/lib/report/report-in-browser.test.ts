@@ -30,7 +30,13 @@ if (typeof browser !== 'string') t.teardown(() => browser.close());
 
 t.test('the report in a real browser', { skip }, async (t) => {
 	const directory = t.testdir();
-	const { input } = await generateReportInput({ directory, steps: 12, instruments: true, strata: true });
+	const { input } = await generateReportInput({
+		directory,
+		steps: 12,
+		instruments: true,
+		strata: true,
+		trajectories: true,
+	});
 	const out = join(directory, 'report.html');
 	await writeReport(out, input);
 	const address = pathToFileURL(out).href;

@@ -5,7 +5,12 @@ import type { Estimate, EvaluationFile } from '../../../lib/evaluate/evaluation-
 import { writeReport } from '../../../lib/report/report.js';
 import { numbersOf, tableRows, textOf, unbalanced } from '../../fixtures/html-page.js';
 import fc from '../../fixtures/property.js';
-import { type GeneratedInput, type GeneratedReport, generateReportInput } from '../../fixtures/report-input.js';
+import {
+	type GeneratedInput,
+	type GeneratedReport,
+	generatedTrajectories,
+	generateReportInput,
+} from '../../fixtures/report-input.js';
 
 async function generated(
 	test: Test,
@@ -30,6 +35,7 @@ const variants: Record<string, Omit<GeneratedInput, 'directory'>> = {
 	'one step, nothing defined': { steps: 1, undefinedEstimates: true },
 	'no probes, no monitors': { probes: false, monitors: false, steps: 7 },
 	'parts of the samples': { strata: true, steps: 7 },
+	'single patients': { trajectories: true, instruments: true, steps: 8 },
 };
 
 for (const [name, options] of Object.entries(variants)) {
@@ -344,4 +350,38 @@ t.test('times to events: concordance, AUROC by horizon with its events, differen
 	t.match(textOf(tableRows(page, 'Time to death: parts of the samples').flat().join(' ')), /year: 2014/);
 	const { page: without } = await report(t, { steps: 7 });
 	t.notMatch(without, /time-to-event/);
+});
+
+t.test('single patients, the map of states and scaling say what their files say', async (t) => {
+	const { page } = await report(t, { trajectories: true, instruments: true, steps: 8 });
+	const text = textOf(page);
+	t.match(text, 'Patient 17 138 dated events in 1,501 days, from the age of 61.4; 4 index dates');
+	t.match(text, 'Drawn are 40 of 874 states');
+	t.match(text, /Both axes hold 43\s% of the variance/);
+	const rows = tableRows(page, 'Predicted probabilities of patient 17');
+	t.same(rows[0], ['Model', 'age 61.51', 'age 62.50', 'age 62.51', 'age 64.41']);
+	const sft = rows.filter(([name]) => name === 'SFT').at(-1)!;
+	t.equal(textOf(sft[1]!).trim(), '0.100 [0.060, 0.180]');
+	t.match(textOf(rows.at(-1)!.join(' ')), /○ it did not happen ✕ it happened \? not known ✕ it happened/);
+	const scaling = tableRows(page, 'AUROC after so many tokens');
+	t.ok(scaling.length > 6, 'two checkpoints of each run');
+	t.match(page, /<desc[^>]*>[^<]*million tokens/);
+});
+
+t.test('files of other data are refused', async (t) => {
+	const { input, evaluation, out } = await generated(t, { trajectories: true, steps: 8 });
+	const other = { ...generatedTrajectories('d'.repeat(64)) };
+	await writeFile(input.trajectories!, JSON.stringify(other));
+	await t.rejects(writeReport(out, input), { code: 'EHR_JEPA_DATA', message: /must be of the evaluation's data set/ });
+	const strange = generatedTrajectories(evaluation.dataset.fingerprint);
+	await writeFile(input.trajectories!, JSON.stringify({ ...strange, strangers: [{ model: 'nobody', distance: 1 }] }));
+	await t.rejects(writeReport(out, input), /models must be those of the evaluation but found nobody/);
+	await writeFile(input.trajectories!, '{}');
+	await t.rejects(writeReport(out, input), { code: 'EHR_JEPA_DATA' });
+	const { trajectories: _, ...rest } = input;
+	await writeFile(
+		input.earlier![0]!,
+		JSON.stringify({ ...evaluation, dataset: { ...evaluation.dataset, fingerprint: 'e'.repeat(64) } }),
+	);
+	await t.rejects(writeReport(out, rest), /must be of the evaluation's data set/);
 });
