@@ -23,6 +23,7 @@ Napi::Value solve(const Napi::CallbackInfo& info, const char* scope,
 
 Napi::Value fit_logistic(const Napi::CallbackInfo& info) { return solve(info, "logistic options", &api::fit_logistic); }
 Napi::Value fit_ridge(const Napi::CallbackInfo& info) { return solve(info, "ridge options", &api::fit_ridge); }
+Napi::Value fit_boosting(const Napi::CallbackInfo& info) { return solve(info, "boosting options", &api::fit_boosting); }
 Napi::Value fit_multinomial(const Napi::CallbackInfo& info) {
   return solve(info, "multinomial options", &api::fit_multinomial);
 }
@@ -34,6 +35,7 @@ Napi::Value fit_hazard(const Napi::CallbackInfo& info) { return solve(info, "haz
 void register_probe_functions(Napi::Env env, Napi::Object exports) {
   exports.Set("fitLogistic", Napi::Function::New(env, fit_logistic, "fitLogistic"));
   exports.Set("fitRidge", Napi::Function::New(env, fit_ridge, "fitRidge"));
+  exports.Set("fitBoosting", Napi::Function::New(env, fit_boosting, "fitBoosting"));
   exports.Set("fitMultinomial", Napi::Function::New(env, fit_multinomial, "fitMultinomial"));
   exports.Set("fitCox", Napi::Function::New(env, fit_cox, "fitCox"));
   exports.Set("fitHazard", Napi::Function::New(env, fit_hazard, "fitHazard"));

@@ -244,6 +244,37 @@ export interface NativeRidgeOptions {
 export interface NativeRidgeResult {
 	readonly weights: Float64Array;
 }
+/** Boosted trees, fitted on some rows, stopped by others and read on a third set; matrices are row-major. */
+export interface NativeBoostingOptions {
+	readonly columns: number;
+	/** (targets x columns) */
+	readonly features: Float32Array;
+	readonly targets: Float32Array;
+	/** (tuning targets x columns); none: all trees are kept. */
+	readonly tuningFeatures: Float32Array;
+	readonly tuningTargets: Float32Array;
+	/** (rows x columns) */
+	readonly readFeatures: Float32Array;
+	/** `logistic`: targets are 0 or 1, log-odds are predicted. */
+	readonly loss: 'logistic' | 'squared';
+	readonly learningRate: number;
+	/** At most. */
+	readonly trees: number;
+	/** Trees without a smaller loss on tuning after which it stops. */
+	readonly patience: number;
+	readonly leaves: number;
+	readonly leafRows: number;
+	/** On the value of a leaf. */
+	readonly l2: number;
+	/** Of a column; from 2 to 255. */
+	readonly bins: number;
+}
+export interface NativeBoostingResult {
+	/** (rows,) log-odds or the target's own unit. */
+	readonly predicted: Float64Array;
+	/** How many trees were kept. */
+	readonly trees: number;
+}
 /** What the three solvers below share. */
 interface NativeNewtonOptions {
 	/** (rows x columns) row-major features; standardise first. */
@@ -357,6 +388,7 @@ export interface NativeAddon {
 	/** Solvers run on a thread of their own, never on the event loop. */
 	fitLogistic(options: NativeLogisticOptions): Promise<NativeLogisticResult>;
 	fitRidge(options: NativeRidgeOptions): Promise<NativeRidgeResult>;
+	fitBoosting(options: NativeBoostingOptions): Promise<NativeBoostingResult>;
 	fitMultinomial(options: NativeMultinomialOptions): Promise<NativeNewtonResult>;
 	fitCox(options: NativeCoxOptions): Promise<NativeNewtonResult>;
 	fitHazard(options: NativeHazardOptions): Promise<NativeNewtonResult>;

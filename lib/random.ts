@@ -76,6 +76,8 @@ const purposes = {
 	particles: 15,
 	/** Patients, points of the map and resamples of the report's trajectories. */
 	trajectories: 16,
+	/** Small training sets that models are compared on. */
+	trainingSize: 17,
 } as const;
 export type Purpose = keyof typeof purposes;
 

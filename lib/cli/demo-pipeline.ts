@@ -45,7 +45,9 @@ export type DemoOptions = z.infer<typeof DemoOptions>;
 
 // Windows of the demo: long enough for the larger part of a simulated record, short enough for minutes on two cores.
 const windows: TrainConfigInput = { contextTokens: 256, futureTokens: 128, tokensPerStep: 2048 };
-/** Mean over the window: at this size the newest token alone carries little of the patient (docs/evaluation.md). */
+// What learns most from few tokens (docs/study.md).
+const optimizer: TrainConfigInput['optimizer'] = { matrixUpdate: 'muon', learningRate: 3e-3 };
+/** Mean over the window, of all hidden states: at this size one of them alone carries less of the patient (docs/study.md). */
 const pooling = 'mean';
 const layers = 'all';
 
@@ -60,12 +62,12 @@ const trained = [
 ] as const;
 
 /**
- * Training options of both runs from `--set`, over the demo's own windows.
+ * Training options of both runs from `--set`, over the demo's own windows and optimiser.
  *
  * @throws {ConfigError} For what is no option, breaks its rule, or is the demo's to decide.
  */
 export function demoTraining(settings?: readonly string[]): TrainConfigInput {
-	const train = applySettings('demo', TrainConfig, {} as TrainConfigInput, settings);
+	const train = applySettings('demo', TrainConfig, { optimizer } as TrainConfigInput, settings);
 	for (const [name, instead] of [
 		['steps', 'use --steps'],
 		['seed', 'use --seed'],

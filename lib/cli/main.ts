@@ -89,9 +89,10 @@ export async function main(argv: readonly string[]): Promise<number> {
 			return exitCodes.usage;
 		}
 		const error = systemError(thrown);
-		if (isToldByAnother(error)) return exitCodeOf(error);
 		// Rank 0 alone prints results, errors among them.
-		const silent = argv[0] === 'train' && isSilentRank();
+		const ofRun = argv[0] === 'train';
+		if (ofRun && isToldByAnother(error)) return exitCodeOf(error);
+		const silent = ofRun && isSilentRank();
 		printError(error, json && !silent, flagsOf(argv));
 		return exitCodeOf(error);
 	}

@@ -1,4 +1,4 @@
-import { RankError } from '../errors.js';
+import { AbortedError, RankError } from '../errors.js';
 
 /** Rank of this process; 0 for one on its own. */
 const ownRank = () => Number(process.env.RANK ?? process.env.SLURM_PROCID ?? 0);
@@ -15,10 +15,12 @@ const common = [
 ];
 
 /**
- * Whether another rank says this error: of what ends all of them one line is enough. Rank 0 says it, or rank 1 where it is of
+ * Whether another rank of a run says this error: of what ends all of them one line is enough. Rank 0 says it, or rank 1 where it is of
  * rank 0.
  */
 export function isToldByAnother(error: unknown): boolean {
+	// A launcher passes Ctrl-C on to all.
+	if (error instanceof AbortedError) return isSilentRank();
 	if (!(error instanceof RankError) || !common.some((form) => form.test(error.message))) return false;
 	// Of this rank itself, whatever it found out.
 	if (error.message.startsWith(`[ranks] rank ${ownRank()} (`)) return false;

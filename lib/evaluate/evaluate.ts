@@ -14,13 +14,14 @@ import { readTasks, type TaskListEntry } from '../tasks/read.js';
 import { readIndexRules } from '../tasks/read-index-rules.js';
 import type { CohortFlowRow, LongOperation } from '../types.js';
 import type { BaselineInput } from './baseline-tables.js';
-import { baselines } from './baselines.js';
+import { type Baseline, baselines, boostedBaseline } from './baselines.js';
 import { readEmbeddings } from './embeddings.js';
 import { EvaluatedModel, EvaluationFile } from './evaluation-file.js';
+import type { FeatureTable } from './features.js';
 import { smallestDraws } from './intervals.js';
 import { requireFolderName, writeTaskPredictions } from './predictions.js';
 import { readProvenance, requireProvenance, requireSameSource } from './provenance.js';
-import { type LatentReading, ModelReader, type TaskReading } from './reading.js';
+import { type LatentReading, ModelReader, type Reader, type TaskReading } from './reading.js';
 import { latentStateResults, type Read, taskResults } from './results.js';
 import type { RolloutTable } from './rollout.js';
 import { evaluateRollout } from './rollout-evaluation.js';
@@ -33,6 +34,7 @@ import { survivalProbeKinds } from './survival/survival-file.js';
 import type { SurvivalReading } from './survival/survival-probe.js';
 import { emptyTimeToEvent, survivalResults, timeToEventFlow } from './survival/survival-results.js';
 import { commonSurvivalSamples, readSurvivalSamples } from './survival/survival-samples.js';
+import { fitsOf, TrainingSizes, trainingSizeResults } from './training-sizes.js';
 import { trajectories, writeTrajectories } from './trajectories.js';
 import { windowBaselines, windowCountsName } from './window-counts.js';
 
@@ -54,6 +56,8 @@ export const EvaluateOptions = z.strictObject({
 	store: filePath.optional(),
 	/** New folder for held-out predictions in meds-evaluation's schema: `<model>/<task>/<horizon>d/held_out.parquet`. */
 	predictions: filePath.optional(),
+	/** Also fits every model on small training sets. */
+	trainingSizes: TrainingSizes.optional(),
 	/** Where trajectories.json is written: the course of single held-out patients and a map of states, for the report. */
 	trajectories: filePath.optional(),
 	/** Subjects whose course it holds; empty: three that the seed draws. */
@@ -97,7 +101,7 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 	const latents = join(config.meds, latentsFolder);
 	const simulated = dataset.name === cohortName && (await exists(latents));
 	const all = await readSamples(config.tasks, simulated ? latents : undefined, operation.onWarning);
-	const models: { readonly about: EvaluatedModel; readonly reader: ModelReader }[] = [];
+	const models: { readonly about: EvaluatedModel; readonly reader: Reader }[] = [];
 	for (const { embeddings, rollout: _, ...about } of config.models) {
 		const table = await readEmbeddings(embeddings);
 		const source = await readProvenance(embeddings);
@@ -117,11 +121,16 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 	const windows = models.flatMap(({ about }) => about.states?.source?.contextTokens ?? []);
 	if (config.store === undefined && windows.length > 0)
 		operation.onWarning?.('no counts of exactly the window that the encoder saw: they need its token store (--store)');
-	for (const { about, features } of [
+	const tables = new Map<Baseline['features'], Promise<FeatureTable>>();
+	for (const { about, features, reader } of [
 		...baselines,
+		boostedBaseline,
 		...(config.store === undefined ? [] : windowBaselines(config.store, windows)),
-	])
-		models.push({ about, reader: new ModelReader(await features(input)) });
+	]) {
+		const table = tables.get(features) ?? features(input);
+		tables.set(features, table);
+		models.push({ about, reader: reader === undefined ? new ModelReader(await table) : reader(await table) });
+	}
 	const divisions = await divide(input, await readIndexRules(config.tasks), config.subgroups);
 	const samples = commonSamples(
 		all,
@@ -133,7 +142,8 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 		await readSurvivalSamples(config.tasks, all),
 		models.map(({ reader }) => reader.samples),
 	);
-	const total = samples.tasks.length + survival.length + samples.latents.length + rolledOut.length;
+	const fits = config.trainingSizes === undefined ? 0 : fitsOf(config.trainingSizes) * models.length;
+	const total = samples.tasks.length * (1 + fits) + survival.length + samples.latents.length + rolledOut.length;
 	const file = describe(config, dataset, manifest, simulated, samples, models);
 	if (simulated) file.models.push(ceilingModel);
 	// First, since a patient who is named may not be there.
@@ -147,7 +157,8 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 					{ subjects: config.patients, count: drawnPatients, seed: config.seed },
 				);
 	let done = 0;
-	const report = () => operation.onProgress?.({ stage: 'probe', done: ++done, total, unit: 'tasks' });
+	const report = () =>
+		operation.onProgress?.({ stage: 'probe', done: ++done, total, unit: fits > 0 ? 'fits' : 'tasks' });
 	const readTask = async (task: TaskSamples, folder: string | undefined) => {
 		const read: { about: EvaluatedModel; reading: TaskReading }[] = [];
 		for (const { about, reader } of models) read.push({ about, reading: await reader.task(task) });
@@ -158,6 +169,8 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 		file.strataDifferences.push(...strataDifferences);
 		file.differences.push(...differences);
 		report();
+		if (config.trainingSizes !== undefined)
+			file.trainingSizes.push(...(await trainingSizeResults(task, models, config.trainingSizes, bootstrap, report)));
 	};
 	const readEach = async (folder?: string) => {
 		for (const task of samples.tasks) await readTask(task, folder);
@@ -202,7 +215,7 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 
 /** @throws {ConfigError} When two models have one name: their results could not be told apart. */
 function requireNames(names: readonly string[]): void {
-	const own = [...baselines.map(({ about }) => about.name), windowCountsName, ceilingModel.name];
+	const own = [...[...baselines, boostedBaseline].map(({ about }) => about.name), windowCountsName, ceilingModel.name];
 	const all = [...names, ...own];
 	const twice = all.find((name, i) => all.indexOf(name) !== i || name.startsWith(`${windowCountsName}-`));
 	if (twice === undefined) return;
@@ -259,6 +272,7 @@ function requireDataset({ fingerprint }: MedsDataset, file: string, found: strin
 /** What else was left out of a task, and what to know of it. */
 function furtherNotes({ excluded, matchingEvents, decidingCodes }: TaskListEntry): string {
 	const left: readonly (readonly [count: number, what: string])[] = [
+		[excluded.notAtRisk, 'not at risk'],
 		[excluded.unlabelled, 'without a label'],
 		[excluded.repeated, 'repeated'],
 		[excluded.withoutSplit, 'of subjects in no split'],
@@ -300,6 +314,7 @@ function describe(
 		models: models.map(({ about }) => about),
 		probes: [],
 		strata: [],
+		trainingSizes: [],
 		strataDifferences: [],
 		latentState: [],
 		rollout: [],

@@ -80,7 +80,7 @@ export const ProbeResult = z.strictObject({
 	/** Samples and positives the probe was fitted on. */
 	nTrainSamples: z.int(),
 	nTrainPositives: z.int(),
-	/** L2 weight chosen on the tuning split; null when no probe could be fitted. */
+	/** L2 weight chosen on the tuning split; null when no linear probe was fitted. */
 	l2: z.number().nullable(),
 });
 export type ProbeResult = z.infer<typeof ProbeResult>;
@@ -114,6 +114,27 @@ export const PairedDifference = z.strictObject({
 	difference: Estimate,
 });
 export type PairedDifference = z.infer<typeof PairedDifference>;
+
+/** A model fitted on small training sets, all models on the same ones; read on all held-out samples. */
+export const TrainingSizeResult = z.strictObject({
+	model: z.string(),
+	task: z.string(),
+	horizonDays: z.number().nullable(),
+	/** `shots`: `size` samples of each class. `share`: this share of the patients of train. */
+	kind: z.enum(['shots', 'share']),
+	size: z.number(),
+	/** Draws of this size. */
+	replicates: z.int(),
+	/** Mean over the draws; the interval holds the luck of held-out patients and of draws. */
+	auroc: Estimate,
+	averagePrecision: Estimate,
+	/** Standard deviation of the AUROC over the draws; null for one draw. */
+	deviation: z.number().nullable(),
+	/** Mean over the draws. */
+	nTrainSamples: z.number(),
+	nTrainPositives: z.number(),
+});
+export type TrainingSizeResult = z.infer<typeof TrainingSizeResult>;
 
 /** In which metrics models are compared within parts of the samples. */
 export const comparedInStrata = [
@@ -190,6 +211,8 @@ export const EvaluationFile = z.strictObject({
 	probes: z.array(ProbeResult),
 	/** By index rule, days since an anchor, calendar year and subgroup. */
 	strata: z.array(StratumResult).default([]),
+	/** Empty unless it was asked for. */
+	trainingSizes: z.array(TrainingSizeResult).default([]),
 	/** Within each of these parts. */
 	strataDifferences: z.array(StratumDifference).default([]),
 	/** Absent unless the tasks hold times to events. */

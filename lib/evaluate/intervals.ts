@@ -195,7 +195,7 @@ function estimate(metric: Metric, resamples: Float64Array, level: number): Estim
 	return { value: metric.value, low: percentile(defined, (1 - level) / 2), high: percentile(defined, (1 + level) / 2) };
 }
 
-/** Linear interpolation between order statistics (NumPy's default). @param sorted - Ascending, not empty. @internal */
+/** Linear interpolation between order statistics (NumPy's default). @param sorted - Ascending, not empty. */
 export function percentile(sorted: Float64Array, share: number): number {
 	const position = share * (sorted.length - 1);
 	const below = Math.floor(position);

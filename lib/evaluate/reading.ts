@@ -12,7 +12,8 @@ const undefinedReading = z.strictObject({ undefinedReason: z.string() });
 export const TaskReading = z.union([
 	undefinedReading,
 	z.strictObject({
-		l2: z.number(),
+		/** Null where no linear probe was fitted. */
+		l2: z.number().nullable(),
 		/** (held-out samples,) */
 		probabilities: z.array(z.number()),
 	}),
@@ -36,8 +37,18 @@ export interface Reading {
 	readonly latents: LatentReading[];
 }
 
+/** Reads the features of one model: fits on training samples, chooses on tuning, and says what it finds of held-out ones. */
+export interface Reader {
+	readonly table: FeatureTable;
+	/** Samples that have features. */
+	readonly samples: ReadonlyMap<string, number>;
+	task(samples: TaskSamples): Promise<TaskReading>;
+	latentState(targets: LatentTargets): Promise<LatentReading>;
+	survival(samples: SurvivalSamples, kind: SurvivalProbeKind): Promise<SurvivalReading>;
+}
+
 /** Probes that are fitted on the frozen states of one model. */
-export class ModelReader {
+export class ModelReader implements Reader {
 	readonly #table: FeatureTable;
 	readonly #rowOf: ReadonlyMap<string, number>;
 

@@ -10,7 +10,7 @@ import {
 	type TaskList,
 	type TaskListEntry,
 } from '../tasks/read.js';
-import type { LongOperation, Split } from '../types.js';
+import type { IndexDate, LongOperation, Split } from '../types.js';
 import { type LatentTargets, readLatents } from './latent-state.js';
 import { tooFewPatients } from './probe.js';
 
@@ -67,6 +67,11 @@ export async function readSamples(
 	const note = hiddenNote(hidden);
 	if (note !== undefined) onWarning?.(note);
 	return { taskList, indexDates, tasks: read, latents: states };
+}
+
+/** Rows of samples in a table, by its positions of keys. */
+export function rowsOf(rowOf: ReadonlyMap<string, number>, samples: readonly IndexDate[]): number[] {
+	return samples.map((sample) => rowOf.get(sampleKey(sample))!);
 }
 
 /** The samples that every model has features for. */

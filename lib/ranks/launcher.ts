@@ -109,14 +109,17 @@ async function startRanks(options: LaunchOptions, attempt: number): Promise<Rank
 /** Waits until all have ended, and ends those that are left some time after the first failure. @returns That failure. */
 async function firstFailure(ranks: readonly Rank[]): Promise<Ending | undefined> {
 	let first: Ending | undefined;
+	let over = false;
 	let timer: NodeJS.Timeout | undefined;
 	await Promise.all(
 		ranks.map(async ({ ended }) => {
 			const ending = await ended;
-			if (ending.code === 0) return;
+			// What was ended from here, after a failure, is not the cause.
+			if (ending.code === 0 || over) return;
 			// One that others' failure ended is not the cause, if another one failed.
 			if (first === undefined || (first.code === endedByOther && ending.code !== endedByOther)) first = ending;
 			timer ??= setTimeout(() => {
+				over = true;
 				for (const { child } of ranks) if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
 			}, graceMs);
 		}),

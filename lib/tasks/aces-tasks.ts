@@ -67,6 +67,7 @@ export async function addAcesTasks(
 				censored,
 				prevalent: 0,
 				inBuffer: 0,
+				notAtRisk: 0,
 				unlabelled: 0,
 				repeated,
 				withoutSplit,

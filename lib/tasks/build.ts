@@ -122,6 +122,7 @@ export async function buildTasks(
 				else entries.push(...(await writeHorizonLabels(database, folder, task, config.bufferDays, lifeCodes)));
 				operation.onProgress?.({ stage: 'labels', done: i + 1, total: config.tasks.length + 1, unit: 'tasks' });
 			}
+			notes.push(...silentTasks(entries));
 			const aces = await addAcesTasks(database, folder, config.acesTasks);
 			entries.push(...aces.entries);
 			notes.push(...aces.notes);
@@ -229,6 +230,14 @@ function describeRules({ indexRules, perPatient, seed, ...config }: z.output<typ
 	return (
 		`${rules}${isDrawn ? `, drawn with seed ${seed}` : ''}, after at least ${config.minHistoryDays} ${days}, ` +
 		`before the day of death${death} and the last day of the record; prediction time is the last event of the day, inclusive${buffer}`
+	);
+}
+
+/** Tasks whose event never occurs. */
+function silentTasks(entries: readonly TaskListEntry[]): string[] {
+	const silent = new Set(entries.filter(({ matchingEvents }) => matchingEvents === 0).map(({ name }) => name));
+	return [...silent].map(
+		(name) => `task ${name}: no event of the data matches it: the codes are those of another ETL?`,
 	);
 }
 

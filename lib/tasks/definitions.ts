@@ -5,28 +5,44 @@ import { positiveInteger } from '../config.js';
 import type { MedsDataset } from '../data/meds.js';
 import { describeCodeSet, SomeCodes } from './code-set.js';
 
-/** What is predicted: whether one of some codes occurs within a horizon, or when the first one does. */
-export const TaskDefinition = z
-	.strictObject({
-		/** Folder name: lower case, digits, hyphens. */
-		name: z.string().regex(/^[a-z0-9]+(-[a-z0-9]+)*$/, 'must be lower case words joined by hyphens'),
-		/** Shown to people. */
-		label: z.string(),
-		/**
-		 * `event`: may have happened before. `incident`: patients whose history already holds it are left out. `time-to-event`: days
-		 * to the first event, or to the end of follow-up; horizons are where its AUROC is read.
-		 */
-		kind: z.enum(['event', 'incident', 'time-to-event']),
+const about = {
+	/** Folder name: lower case, digits, hyphens. */
+	name: z.string().regex(/^[a-z0-9]+(-[a-z0-9]+)*$/, 'must be lower case words joined by hyphens'),
+	/** Shown to people. */
+	label: z.string(),
+	horizonsDays: z.array(positiveInteger).min(1).default([30, 180, 365]),
+};
+
+/** What is predicted: whether one of some codes occurs within a horizon, when the first one does, or whether a drug takes the
+ * place of another. */
+export const TaskDefinition = z.discriminatedUnion('kind', [
+	z.strictObject({
+		...about,
+		/** `event`: may have happened before. `incident`: patients whose history already holds it are left out. */
+		kind: z.enum(['event', 'incident']),
 		codes: SomeCodes,
-		horizonsDays: z.array(positiveInteger).min(1).default([30, 180, 365]),
-		/** Of `time-to-event`: leave out patients whose history already holds it. Default: false. */
+		/** Only patients whose history holds one of these, such as the disease that may progress; absent: all. */
+		after: SomeCodes.optional(),
+	}),
+	z.strictObject({
+		...about,
+		/** Days to the first event, or to the end of follow-up; horizons are where its AUROC is read. */
+		kind: z.literal('time-to-event'),
+		codes: SomeCodes,
+		/** Leave out patients whose history already holds it. Default: false. */
 		incident: z.boolean().optional(),
-	})
-	.refine(({ kind, incident }) => kind === 'time-to-event' || incident === undefined, {
-		path: ['incident'],
-		message: 'must be absent unless kind is time-to-event: kind incident says the same of an event within a horizon',
-	});
+	}),
+	z.strictObject({
+		...about,
+		/** The first day of a drug on which another of the set came on an earlier day; of patients who have had one. */
+		kind: z.literal('change'),
+		drugs: z.array(SomeCodes).min(2),
+	}),
+]);
 export type TaskDefinition = z.infer<typeof TaskDefinition>;
+export type TimeToEventTask = Extract<TaskDefinition, { kind: 'time-to-event' }>;
+/** Tasks that are labelled at horizons. */
+export type HorizonTask = Exclude<TaskDefinition, TimeToEventTask>;
 
 const horizonsDays = [30, 180, 365];
 
@@ -77,15 +93,21 @@ export function definitionsFor(dataset: MedsDataset): TaskDefinition[] {
 }
 
 /** Whether patients whose history holds the event are left out. */
-export function isIncident({ kind, incident }: TaskDefinition): boolean {
-	return kind === 'incident' || incident === true;
+export function isIncident(task: TaskDefinition): boolean {
+	return task.kind === 'incident' || (task.kind === 'time-to-event' && task.incident === true);
 }
 
 /** One sentence for the report. */
 export function describeTask(task: TaskDefinition): string {
+	const when = 'from the day after the index date up to the horizon';
+	if (task.kind === 'change') {
+		const drugs = task.drugs.map(describeCodeSet).join('; ');
+		return `the first day of one of these after another, ${when}, in patients who have had one: ${drugs}`;
+	}
 	const incident = isIncident(task) ? ', in patients whose history does not hold it' : '';
 	if (task.kind === 'time-to-event') {
 		return `days to the first of ${describeCodeSet(task.codes)} from the day after the index date${incident}; follow-up ends with the record or with death`;
 	}
-	return `${describeCodeSet(task.codes)} from the day after the index date up to the horizon${incident}`;
+	const after = task.after === undefined ? '' : `, in patients whose history holds ${describeCodeSet(task.after)}`;
+	return `${describeCodeSet(task.codes)} ${when}${incident}${after}`;
 }

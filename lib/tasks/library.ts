@@ -19,11 +19,32 @@ function diagnoses(icd10: readonly string[], icd9: readonly string[]): string[] 
 }
 
 const horizonsDays = [30, 180, 365];
-const phenotype = (name: string, label: string, icd10: readonly string[], icd9: readonly string[]): TaskDefinition => ({
+const phenotype = (name: string, label: string, icd10: readonly string[], icd9: readonly string[]) => ({
 	name,
 	label,
-	kind: 'incident',
+	kind: 'incident' as const,
 	codes: { exact: [], prefix: diagnoses(icd10, icd9) },
+	horizonsDays,
+});
+/** An onset in patients who already have the disease that it is a progression of. */
+const progression = (
+	onset: ReturnType<typeof phenotype>,
+	icd10: readonly string[],
+	icd9: readonly string[],
+): TaskDefinition => ({ ...onset, after: { exact: [], prefix: diagnoses(icd10, icd9) } });
+/** Malignant neoplasms: C00 to C96, 140 to 209. */
+const cancer = [['C'], ['14', '15', '16', '17', '18', '19', '20']] as const;
+
+/** A drug as MIMIC-IV and the simulated cohort write it, and its ingredient in RxNorm. */
+const drug = (names: readonly string[], rxnorm: readonly string[]) => ({
+	exact: rxnorm.map((code) => `RxNorm/${code}`),
+	prefix: names.flatMap((name) => [`MEDICATION//START//${name}`, `MEDICATION//${name}`]),
+});
+const treatmentChange = (name: string, label: string, drugs: ReturnType<typeof drug>[]): TaskDefinition => ({
+	name,
+	label,
+	kind: 'change',
+	drugs,
 	horizonsDays,
 });
 
@@ -52,7 +73,48 @@ const horizonTasks: readonly TaskDefinition[] = [
 	phenotype('copd', 'Onset of chronic obstructive pulmonary disease', ['J44'], ['496']),
 	phenotype('stroke', 'Onset of ischaemic stroke', ['I63'], ['434']),
 	phenotype('myocardial-infarction', 'Onset of acute myocardial infarction', ['I21'], ['410']),
+	phenotype('hypertension', 'Onset of hypertension', ['I10'], ['401']),
+	phenotype('hyperlipidaemia', 'Onset of hyperlipidaemia', ['E78'], ['272']),
+	phenotype('pancreatic-cancer', 'Onset of pancreatic cancer', ['C25'], ['157']),
+	phenotype('coeliac-disease', 'Onset of coeliac disease', ['K900'], ['5790']),
+	phenotype('lupus', 'Onset of systemic lupus erythematosus', ['M32'], ['7100']),
 	phenotype('metastasis', 'Onset of a secondary malignant neoplasm', ['C77', 'C78', 'C79'], ['196', '197', '198']),
+	progression(phenotype('liver-metastasis', 'Progression of a cancer to the liver', ['C787'], ['1977']), ...cancer),
+	progression(phenotype('lung-metastasis', 'Progression of a cancer to the lung', ['C780'], ['1970']), ...cancer),
+	progression(phenotype('brain-metastasis', 'Progression of a cancer to the brain', ['C793'], ['1983']), ...cancer),
+	progression(phenotype('bone-metastasis', 'Progression of a cancer to bone', ['C795'], ['1985']), ...cancer),
+	progression(
+		phenotype('kidney-failure', 'Progression of kidney disease to failure', ['N185', 'N186', 'Z992'], ['5855', '5856']),
+		['N18'],
+		['585'],
+	),
+	progression(
+		phenotype('heart-failure-in-hypertension', 'Progression of hypertension to heart failure', ['I50'], ['428']),
+		['I10', 'I11', 'I12', 'I13'],
+		['401', '402', '403', '404'],
+	),
+	treatmentChange('diabetes-treatment-change', 'Another glucose-lowering drug', [
+		drug(['MetFORMIN', 'METFORMIN', 'Metformin'], ['6809']),
+		drug(
+			['GlipiZIDE', 'Glipizide', 'GlyBURIDE', 'GLYBURIDE', 'Glyburide', 'Glimepiride', 'glimepiride'],
+			['4821', '4815', '25789'],
+		),
+		drug(
+			['SITagliptin', 'Sitagliptin', 'sitaGLIPtin', 'sitagliptin', 'linagliptin', 'Linagliptin'],
+			['593411', '1100699'],
+		),
+		drug(['DAPAGLIFLOZIN', 'Dapagliflozin', 'dapagliflozin', 'Empagliflozin', 'empagliflozin'], ['1488564', '1545653']),
+		drug(['Liraglutide', 'liraglutide'], ['475968']),
+		drug(['Pioglitazone', 'pioglitazone'], ['33738']),
+		drug(['Insulin', 'INSULIN'], ['274783', '86009', '51428', '139825']),
+	]),
+	treatmentChange('anticoagulant-change', 'Another oral anticoagulant', [
+		drug(['Warfarin'], ['11289']),
+		drug(['Apixaban', 'apixaban'], ['1364430']),
+		drug(['Rivaroxaban', 'rivaroxaban'], ['1114195']),
+		drug(['Dabigatran', 'dabigatran'], ['1037042']),
+		drug(['Edoxaban', 'edoxaban'], ['1599538']),
+	]),
 ];
 
 const stayPredicates = `predicates:
@@ -101,6 +163,27 @@ ${input}
 ${input}
   target: {start: trigger + 7d, end: stay.end, label: discharge_or_death}
 `,
+	},
+	{
+		name: 'intensive-care',
+		// Of who is not there within the first day.
+		yaml: `${stayPredicates}
+  intensive_care: {code: {regex: "^ICU_ADMISSION(//|$)"}}
+${input.replace('      admission: (None, 0)', '      admission: (None, 0)\n      intensive_care: (None, 0)')}
+  target: {start: input.end, end: stay.end, start_inclusive: false, label: intensive_care}
+`,
+	},
+	{
+		name: 'hyponatraemia',
+		yaml: abnormal(
+			'{code: {regex: "^LAB//(RESULT//)?(50983|50824|52623|SODIUM)//|^LOINC/(2951-2|2947-0)"}, value_max: 125, value_max_inclusive: false}',
+		),
+	},
+	{
+		name: 'thrombocytopenia',
+		yaml: abnormal(
+			'{code: {regex: "^LAB//(RESULT//)?(51265|51704|PLATELETS)//|^LOINC/(777-3|26515-7)"}, value_max: 50, value_max_inclusive: false}',
+		),
 	},
 	{
 		name: 'hyperkalaemia',

@@ -34,6 +34,8 @@ const TaskListEntry = z.strictObject({
 		censored: z.int(),
 		prevalent: z.int(),
 		inBuffer: z.int(),
+		/** Whose history lacks what the task asks for; in task folders of before it was asked for 0. */
+		notAtRisk: z.int().default(0),
 		/** The label is null. */
 		unlabelled: z.int(),
 		/** The row says again what another says. */

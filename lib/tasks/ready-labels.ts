@@ -71,7 +71,16 @@ export async function addReadyLabels(
 			samples: Number(counts?.samples ?? 0),
 			positives: Number(counts?.positives ?? 0),
 			patients: Number(counts?.patients ?? 0),
-			excluded: { censored: 0, prevalent: 0, inBuffer: 0, unlabelled, repeated, withoutSplit, withoutEvents },
+			excluded: {
+				censored: 0,
+				prevalent: 0,
+				inBuffer: 0,
+				notAtRisk: 0,
+				unlabelled,
+				repeated,
+				withoutSplit,
+				withoutEvents,
+			},
 			decidingCodes: await decidingCodes(database),
 		});
 	}

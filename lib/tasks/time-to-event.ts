@@ -7,7 +7,7 @@ import { copyToParquet } from '../files/duckdb-files.js';
 import { microsecondsPerDay } from '../types.js';
 import { codeSetSql } from './code-set.js';
 import { decidingCodes } from './deciding-codes.js';
-import { describeTask, isIncident, type TaskDefinition } from './definitions.js';
+import { describeTask, isIncident, type TimeToEventTask } from './definitions.js';
 import { withDeaths } from './horizon-labels.js';
 import type { TimeToEventEntry } from './read.js';
 
@@ -23,7 +23,7 @@ const timeToEventFolder = 'time-to-event';
 export async function writeTimeToEvent(
 	database: Database,
 	folder: string,
-	definition: TaskDefinition,
+	definition: TimeToEventTask,
 	bufferDays: number,
 	lifeCodes: LifeCodes,
 ): Promise<TimeToEventEntry> {

@@ -17,7 +17,7 @@ import { isReadingDue, readingTokens } from './instruments/options.js';
 import { lossOptionsAt, samplerOptions, updateOptions } from './loss-options.js';
 import type { StepMetrics, TuningMetrics } from './metrics.js';
 import { requireSameData } from './open-model.js';
-import { updatesOf } from './run-config.js';
+import { RunConfig, updatesOf } from './run-config.js';
 import { RunFolder } from './run-folder.js';
 import { RunShare, telling } from './run-share.js';
 import { newestState, requireMoreUpdates, requireSameRun } from './run-start.js';
@@ -69,7 +69,8 @@ export class Trainer {
 	): Promise<Trainer> {
 		requirePath('train', 'run', path);
 		return telling(group, async () => {
-			const run = await planRun(store, config);
+			// As it is read back: whether a run was ever stopped cannot be seen from the order of its files' keys.
+			const run = RunConfig.parse(await planRun(store, config));
 			const share = new RunShare(run.train, group);
 			await requireSameRun(group, path, run, device);
 			const { tokensPerStep } = run.train;

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "solve/boosting.h"
 #include "solve/cox.h"
 #include "solve/hazard.h"
 #include "solve/logistic.h"
@@ -88,6 +89,10 @@ RidgeResult fit_ridge(const RidgeOptions& options, const std::atomic<bool>& canc
                        view(options.targets, {options.rows, options.outputs}, at::kFloat), options.l2, cancelled);
   const double* const values = solution.data_ptr<double>();
   return {{values, values + solution.numel()}};
+}
+
+BoostingResult fit_boosting(const BoostingOptions& options, const std::atomic<bool>& cancelled) {
+  return solve::boost(options, cancelled);
 }
 
 NewtonResult fit_multinomial(const MultinomialOptions& options, const std::atomic<bool>& cancelled) {

@@ -21,6 +21,7 @@ t.test('the addon has exactly the functions of its contract', async (t) => {
 		'Engine',
 		'buildInfo',
 		'contract',
+		'fitBoosting',
 		'fitCox',
 		'fitHazard',
 		'fitLogistic',

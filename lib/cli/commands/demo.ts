@@ -25,7 +25,7 @@ export const builder = (yargs: Argv) =>
 			describe: 'path=value: any training option by its path, such as optimizer.learningRate=1e-4; once per option',
 		})
 		.option('patients', { type: 'number', default: 2000, describe: 'Simulated patients' })
-		.option('steps', { type: 'number', default: 1200, describe: 'Updates of each training' })
+		.option('steps', { type: 'number', default: 1000, describe: 'Updates of each training' })
 		.option('seed', { type: 'number', default: 1, describe: 'Initial weights, batches, index dates, resamples' })
 		.example('$0 demo', 'Simulated patients; about ten minutes on two cores')
 		.example('$0 demo --meds path/to/meds --out runs/mine', 'The same on your own records');

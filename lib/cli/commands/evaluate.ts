@@ -37,6 +37,13 @@ export const builder = (yargs: Argv) =>
 			default: [] as string[],
 			describe: 'Beginning of codes to divide results by, beside sex, age and index rule, such as RACE//',
 		})
+		.option('training-sizes', {
+			choices: ['shots', 'share'] as const,
+			array: true,
+			default: [] as ('shots' | 'share')[],
+			describe: 'Also fit every model on k samples of each class (1 to 128), on shares of the patients of train',
+		})
+		.option('replicates', { type: 'number', default: 5, describe: 'Draws of each training size' })
 		.option('trajectories', {
 			type: 'string',
 			describe:
@@ -95,6 +102,7 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 				draws,
 				seed,
 				subgroups: subgroup,
+				...trainingSizesOf(args),
 				timeToEventProbe: args.timeToEventProbe,
 				...(store === undefined ? {} : { store }),
 				...(predictions === undefined ? {} : { predictions }),
@@ -105,6 +113,23 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 		);
 		context.result(probeTable(file), file);
 	});
+}
+
+/** What was not named is left out. */
+function trainingSizesOf({
+	trainingSizes,
+	replicates,
+}: {
+	readonly trainingSizes: readonly ('shots' | 'share')[];
+	readonly replicates: number;
+}) {
+	if (trainingSizes.length === 0) return {};
+	const all = {
+		replicates,
+		...(trainingSizes.includes('shots') ? {} : { shots: [] }),
+		...(trainingSizes.includes('share') ? {} : { shares: [] }),
+	};
+	return { trainingSizes: all };
 }
 
 function namedFile(option: string, text: string, kind: string): readonly [name: string, file: string] {

@@ -97,12 +97,17 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 			},
 			context.operation(),
 		);
-		const lines = list.tasks.flatMap(({ name, horizonDays, samples, positives, excluded, matchingEvents, ...aces }) => [
-			`${name.padEnd(32)} ${horizonDays === null ? '' : `${horizonDays} d`}`.padEnd(42) +
-				`${samples} samples, ${positives} positive${leftOut(excluded)}${matchingEvents === 0 ? '  (no event matches!)' : ''}`,
-			...(aces.predicates ?? []).map((one) => `    predicate ${one.name.padEnd(28)} ${one.events} events`),
-			...(aces.flow ?? []).map((one) => `    ${one.step.padEnd(38)} ${one.samples} samples`),
-		]);
+		const lines = list.tasks.flatMap(
+			({ name, horizonDays, samples, positives, excluded, matchingEvents, ...more }, i) => [
+				`${name.padEnd(32)} ${horizonDays === null ? '' : `${horizonDays} d`}`.padEnd(42) +
+					`${samples} samples, ${positives} positive${leftOut(excluded)}${matchingEvents === 0 ? '  (no event matches!)' : ''}`,
+				// Those of a task are the same at each horizon.
+				...(list.tasks[i - 1]?.name === name ? [] : (more.predicates ?? [])).map(
+					(one) => `    predicate ${one.name.padEnd(28)} ${one.events} events`,
+				),
+				...(more.flow ?? []).map((one) => `    ${one.step.padEnd(38)} ${one.samples} samples`),
+			],
+		);
 		for (const { name, samples, events, died, excluded, matchingEvents } of list.timeToEvent) {
 			lines.push(
 				`${name.padEnd(32)} time`.padEnd(42) +
@@ -144,6 +149,7 @@ const leftOutWords: Readonly<Record<keyof (TaskListEntry['excluded'] & TimeToEve
 	censored: 'censored',
 	prevalent: 'with it before',
 	inBuffer: 'with it in the buffer',
+	notAtRisk: 'not at risk',
 	unlabelled: 'without a label',
 	repeated: 'repeated',
 	withoutSplit: 'of subjects in no split',

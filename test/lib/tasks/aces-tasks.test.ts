@@ -3,7 +3,7 @@ import t, { type Test } from 'tap';
 import { type BuildTasksOptions, readIndexDates, readLabels } from '../../../lib/index.js';
 import { parseEndpoint } from '../../../lib/tasks/aces/endpoint.js';
 import { parseAcesTask } from '../../../lib/tasks/aces/schema.js';
-import { libraryNames, libraryTasks } from '../../../lib/tasks/library.js';
+import { libraryTasks } from '../../../lib/tasks/library.js';
 import { readIndexRules } from '../../../lib/tasks/read-index-rules.js';
 import { tasksOfEvents } from '../../fixtures/tasks-of-events.js';
 import type { TinyEvent } from '../../fixtures/tiny-meds.js';
@@ -206,11 +206,8 @@ t.test('ends of windows', async (t) => {
 	t.equal(parseEndpoint('trigger + 3 parsecs'), undefined);
 });
 
-t.test('the library: each task can be read, and a long stay is one of seven days', async (t) => {
-	t.equal(libraryNames.length, new Set(libraryNames).size);
-	const { tasks, acesTasks } = libraryTasks(libraryNames);
-	t.equal(tasks.length + acesTasks.length, libraryNames.length);
-	for (const { name, yaml } of acesTasks) t.doesNotThrow(() => parseAcesTask(name, yaml), name);
+t.test('the library: a long stay is one of seven days', async (t) => {
+	const { acesTasks } = libraryTasks(['long-stay']);
 	const stay = (subject: number, end: string) => [
 		event(subject, '02-01 10:00:00', 'HOSPITAL_ADMISSION//EW'),
 		event(subject, `02-${end}`, 'HOSPITAL_DISCHARGE//HOME'),

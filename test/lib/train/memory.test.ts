@@ -31,6 +31,8 @@ t.before(async () => {
 });
 t.teardown(() => store.close());
 
+const stateOf = (run: string) => readFileSync(join(run, 'checkpoints', 'step-00000006', 'state.json'), 'utf8');
+
 let runs = 0;
 const newRun = () => join(folder, `run-${++runs}`);
 const partFile = (run: string, part: string) => join(run, 'checkpoints', 'step-00000006', `${part}.safetensors`);
@@ -93,6 +95,7 @@ t.test('bfloat16 parameters with stochastic rounding: a stopped run goes on with
 	for await (const { loss } of resumed.run(store)) losses.push(loss);
 	t.same(losses, straight.losses);
 	t.same(bytesOf(run), bytesOf(straight.run));
+	t.equal(stateOf(run), stateOf(straight.run), 'what it says of itself, too');
 	for (const part of parts) {
 		const { entries } = await readSafetensorsHeader(partFile(run, part));
 		const dtypes = new Set(entries.filter(({ name }) => !name.startsWith('steps.')).map(({ dtype }) => dtype));

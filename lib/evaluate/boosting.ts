@@ -1,0 +1,111 @@
+import { nativeAddon, nativeCall } from '../native.js';
+import type { Split } from '../types.js';
+import type { EvaluatedModel } from './evaluation-file.js';
+import { type FeatureTable, selectRows } from './features.js';
+import type { LatentTargets } from './latent-state.js';
+import { rowsByKey } from './probe.js';
+import type { LatentReading, Reader, TaskReading } from './reading.js';
+import { rowsOf, type TaskSamples } from './samples.js';
+import type { SurvivalReading } from './survival/survival-probe.js';
+import type { SurvivalSamples } from './survival/survival-samples.js';
+
+export const boostingModel: EvaluatedModel = {
+	name: 'boosting',
+	label: 'Boosted trees',
+	kind: 'counts',
+	description:
+		'gradient boosting of trees (at most 300 of 31 leaves, stopped by the loss on tuning) on what "Counts and values" has',
+};
+
+/** How many trees, and how they grow: LightGBM's defaults, but for a leaf's l2 and the stopping. */
+const settings = { learningRate: 0.1, trees: 300, patience: 20, leaves: 31, leafRows: 20, l2: 1, bins: 63 } as const;
+
+/** Boosted trees that are fitted on the features of one table; what linear probes miss of them. */
+export class BoostedReader implements Reader {
+	readonly #table: FeatureTable;
+	readonly #rowOf: ReadonlyMap<string, number>;
+
+	constructor(table: FeatureTable) {
+		this.#table = table;
+		this.#rowOf = rowsByKey(table);
+	}
+
+	get table(): FeatureTable {
+		return this.#table;
+	}
+
+	get samples(): ReadonlyMap<string, number> {
+		return this.#rowOf;
+	}
+
+	/** @throws {NativeError} */
+	async task({ labels, tooFew }: TaskSamples): Promise<TaskReading> {
+		const values = (split: Split) => Float32Array.from(labels[split], ({ value }) => (value ? 1 : 0));
+		const targets = values('train');
+		const positives = targets.reduce((sum, value) => sum + value, 0);
+		if (positives === 0 || positives === targets.length) {
+			return {
+				undefinedReason:
+					targets.length === 0
+						? 'no samples in train'
+						: `one class only in train (${positives} of ${targets.length} positive)`,
+			};
+		}
+		if (tooFew !== undefined) return { undefinedReason: tooFew };
+		const rows = (split: Split) => rowsOf(this.#rowOf, labels[split]);
+		const margins = await this.#boost('logistic', rows, targets, values('tuning'));
+		return { l2: null, probabilities: [...margins.map((margin) => 1 / (1 + Math.exp(-margin)))] };
+	}
+
+	/** One model for each axis. @throws {NativeError} */
+	async latentState({ samples, axes }: LatentTargets): Promise<LatentReading> {
+		const of = (split: Split) => samples.filter(({ sample }) => sample.split === split);
+		if (of('train').length === 0 || of('held_out').length === 0)
+			return { undefinedReason: `no samples in ${of('train').length === 0 ? 'train' : 'held-out'}` };
+		const rows = (split: Split) =>
+			rowsOf(
+				this.#rowOf,
+				of(split).map(({ sample }) => sample),
+			);
+		const heldOut = of('held_out').length;
+		const predicted = new Array<number>(heldOut * axes.length);
+		for (const axis of axes.keys()) {
+			const values = (split: Split) => Float32Array.from(of(split), ({ state }) => state[axis]!);
+			const one = await this.#boost('squared', rows, values('train'), values('tuning'));
+			for (const [row, value] of one.entries()) predicted[row * axes.length + axis] = value;
+		}
+		return { l2: null, predicted };
+	}
+
+	/** None: trees are fitted to outcomes at a horizon. */
+	async survival({ labels }: SurvivalSamples): Promise<SurvivalReading> {
+		return {
+			undefinedReason: 'boosted trees are fitted to outcomes at a horizon, not to times',
+			nTrainSamples: labels.train.length,
+			nTrainEvents: labels.train.filter(({ event }) => event).length,
+		};
+	}
+
+	/** What trees of train, stopped by tuning, say of the held-out samples. */
+	async #boost(
+		loss: 'logistic' | 'squared',
+		rows: (split: Split) => readonly number[],
+		targets: Float32Array,
+		tuningTargets: Float32Array,
+	): Promise<Float64Array> {
+		const features = (split: Split) => selectRows(this.#table, rows(split));
+		const { predicted } = await nativeCall(() =>
+			nativeAddon().fitBoosting({
+				...settings,
+				columns: this.#table.columns,
+				features: features('train'),
+				targets,
+				tuningFeatures: features('tuning'),
+				tuningTargets,
+				readFeatures: features('held_out'),
+				loss,
+			}),
+		);
+		return predicted;
+	}
+}
