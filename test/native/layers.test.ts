@@ -16,7 +16,7 @@ const mayInclude: Readonly<Record<string, readonly string[]>> = {
 	contract: [],
 	memory: ['core', 'contract'],
 	io: ['core', 'contract', 'memory'],
-	solve: ['core'],
+	solve: ['core', 'contract'],
 	ops: ['core', 'memory'],
 	model: ['core', 'contract', 'memory', 'io', 'ops'],
 	objective: ['core', 'contract', 'memory', 'ops'],
