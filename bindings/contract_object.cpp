@@ -3,6 +3,8 @@
 #include "api/tables.h"
 #include "contract/batch.h"
 #include "contract/build_info.h"
+#include "contract/devices.h"
+#include "contract/doctor.h"
 #include "contract/losses.h"
 #include "contract/model.h"
 #include "contract/probes.h"
@@ -47,6 +49,9 @@ Napi::Value contract_object(const Napi::CallbackInfo& info) {
   result.Set("NativeNewtonResult", describe<NewtonResult>(env));
   result.Set("NativeWeightShape", describe<WeightShape>(env));
   result.Set("NativeBuildInfo", describe<BuildInfo>(env));
+  result.Set("NativeDevices", describe<Devices>(env));
+  result.Set("NativeOpCheckOptions", describe<OpCheckOptions>(env));
+  result.Set("NativeOpCheck", describe<OpCheck>(env));
   result.Set("NativeStateKind", describe<StateKind>(env));
   result.Set("Placement", describe<Placement>(env));
   result.Set("Pooling", describe<Pooling>(env));

@@ -70,6 +70,8 @@ export interface NativeEngineOptions {
 	readonly seed: number;
 	/** Threads of the engine; 0 takes libtorch's default. */
 	readonly threads: number;
+	/** `cpu` or `cuda:N`. */
+	readonly device: string;
 }
 
 /** What a training batch is to the core, which has no use for the patients' numbers. */
@@ -393,6 +395,10 @@ export interface NativeAddon {
 	fitCox(options: NativeCoxOptions): Promise<NativeNewtonResult>;
 	fitHazard(options: NativeHazardOptions): Promise<NativeNewtonResult>;
 	buildInfo(): NativeBuildInfo;
+	/** Every op on a device against its reference. */
+	checkOps(options: NativeOpCheckOptions): Promise<readonly NativeOpCheck[]>;
+	/** What `cuda` comes to in this build on this machine, now. */
+	devices(): NativeDevices;
 	/** The weights of a decoder in the order of the files; a tied head is none of its own. */
 	weightShapes(shape: NativeModelShape): readonly NativeWeightShape[];
 	/** Called when the process is about to end: while a call runs it then ends without destructors (native/api/running_call.h). */
@@ -409,6 +415,51 @@ export interface NativeBuildInfo {
 	readonly cpuCapability: string;
 	/** Whether this machine's processor has instructions for products of bfloat16. */
 	readonly multipliesBfloat16: boolean;
+}
+
+export interface NativeOpCheckOptions {
+	/** `cpu` or `cuda:N`. */
+	readonly device: string;
+	/** Times small tensors. */
+	readonly quick: boolean;
+}
+/** An op with its gradient on a device, against its reference in float64 on the CPU. */
+export interface NativeOpCheck {
+	readonly name: string;
+	/** The op's own; else its reference, in plain ATen, computes there. */
+	readonly kernels: boolean;
+	/** |found - expected| / |expected|, L2, the largest over results and gradients. */
+	readonly float32Error: number;
+	readonly float32Limit: number;
+	readonly bfloat16Error: number;
+	readonly bfloat16Limit: number;
+	/** Forward and backward, median. */
+	readonly seconds: number;
+	/** That was timed. */
+	readonly dtype: string;
+	/** Multiplications and additions of that; 0 where they do not count. */
+	readonly flops: number;
+	/** Least that it reads and writes. */
+	readonly bytes: number;
+}
+
+/** A card that libtorch sees. */
+export interface NativeDeviceInfo {
+	/** Of the product. */
+	readonly name: string;
+	/** Compute capability: 8 and 0 are sm_80. */
+	readonly major: number;
+	readonly minor: number;
+	/** Bytes. */
+	readonly memory: number;
+}
+export interface NativeDevices {
+	/** The build can compute on CUDA. */
+	readonly built: boolean;
+	/** Version of CUDA that the driver serves, such as `13.0`; empty without one. */
+	readonly driver: string;
+	/** Number N is `cuda:N`. */
+	readonly list: readonly NativeDeviceInfo[];
 }
 
 let loaded: NativeAddon | undefined;

@@ -96,10 +96,11 @@ class TwoPassStep {
         state.predictor.cast(masked.scalar_type()).forward({masked.index_select(0, predicted_), {}, {}, {}}), target);
     const at::Tensor total = next + latent;
     const std::vector<at::Tensor> gradients = torch::autograd::grad({total}, parameters);
-    const double norm = train::gradient_norm(gradients);
+    const at::Tensor norm = train::gradient_norm(gradients);
     state.optimizer.step(gradients, {.optimizer = options.optimizer,
                                      .gradient_scale = train::clip_scale(norm, options.gradient_clip),
                                      .momentum = options.momentum});
+    state.optimizer.count_updates();
     return total.item<double>();
   }
 

@@ -13,6 +13,7 @@ import { readJson } from '../files/json.js';
 import { lockFolder } from '../files/lock.js';
 import { isUnfinished } from '../files/names.js';
 import { makeFolder, writeWhole } from '../files/whole.js';
+import type { Device } from '../model/device.js';
 import type { ComputeDtype } from '../native.js';
 import { objectivePresets } from '../objective/objective.js';
 import { embedRun } from '../pipeline/embed-run.js';
@@ -45,7 +46,9 @@ export type DemoOptions = z.infer<typeof DemoOptions>;
 
 // Windows of the demo: long enough for the larger part of a simulated record, short enough for minutes on two cores.
 const windows: TrainConfigInput = { contextTokens: 256, futureTokens: 128, tokensPerStep: 2048 };
-/** Mean over the window: at this size the newest token alone carries little of the patient (docs/evaluation.md). */
+// What learns most from few tokens (docs/study.md).
+const optimizer: TrainConfigInput['optimizer'] = { matrixUpdate: 'muon', learningRate: 3e-3 };
+/** Mean over the window, of all hidden states: at this size one of them alone carries less of the patient (docs/study.md). */
 const pooling = 'mean';
 const layers = 'all';
 
@@ -60,12 +63,12 @@ const trained = [
 ] as const;
 
 /**
- * Training options of both runs from `--set`, over the demo's own windows.
+ * Training options of both runs from `--set`, over the demo's own windows and optimiser.
  *
  * @throws {ConfigError} For what is no option, breaks its rule, or is the demo's to decide.
  */
 export function demoTraining(settings?: readonly string[]): TrainConfigInput {
-	const train = applySettings('demo', TrainConfig, {} as TrainConfigInput, settings);
+	const train = applySettings('demo', TrainConfig, { optimizer } as TrainConfigInput, settings);
 	for (const [name, instead] of [
 		['steps', 'use --steps'],
 		['seed', 'use --seed'],
@@ -105,7 +108,12 @@ export interface DemoResult {
 }
 
 /** The whole method: data, tokens, two trainings from the same initial weights, states, probes, report. */
-export async function runDemo(folder: string, options: DemoOptions, context: CommandContext): Promise<DemoResult> {
+export async function runDemo(
+	folder: string,
+	options: DemoOptions,
+	context: CommandContext,
+	device: Device,
+): Promise<DemoResult> {
 	using _lock = lockFolder(folder);
 	await writeWhole(join(folder, 'demo.json'), `${JSON.stringify(options, undefined, '\t')}\n`);
 	const stageSeconds: Record<string, number> = {};
@@ -153,13 +161,13 @@ export async function runDemo(folder: string, options: DemoOptions, context: Com
 				steps: options.steps,
 				objective: model.objective,
 			};
-			const operation = context.operation(`train ${model.label}`);
+			const operation = { ...context.operation(`train ${model.label}`), device };
 			const run = join(folder, 'runs', model.name);
 			await stage(`train ${model.label}`, () => trainRun(run, store, config, operation));
 			// Both are computed alike, also where another machine goes on with the second.
 			computeDtype = (await RunFolder.open(run)).config.train.computeDtype;
 		}
-		const models = await stage('embed', () => embedAll(folder, store, tasks, context));
+		const models = await stage('embed', () => embedAll(folder, store, tasks, context, device));
 		const evaluationPath = join(folder, 'evaluation.json');
 		// Of simulated patients: a report of real ones holds single patients only when asked for (docs/report.md).
 		const trajectories = options.meds === null ? { trajectories: join(folder, 'trajectories.json') } : {};
@@ -189,6 +197,7 @@ async function embedAll(
 	store: TokenStore,
 	tasks: string,
 	context: CommandContext,
+	device: Device,
 ): Promise<(EvaluatedModel & { readonly embeddings: string })[]> {
 	const folderOfTasks = await readTasks(tasks);
 	await makeFolder(join(folder, 'embeddings'));
@@ -214,6 +223,7 @@ async function embedAll(
 		if (!(await exists(embeddings))) {
 			await embedRun(embeddings, join(folder, 'runs', run), store, folderOfTasks, {
 				...context.operation(`embed ${label}`),
+				device,
 				pooling,
 				layers,
 				weights: kind === 'untrained' ? 'initial' : 'newest',

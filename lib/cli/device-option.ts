@@ -7,7 +7,7 @@ import type { CommandContext } from './context.js';
 export const deviceOption = {
 	type: 'string',
 	default: 'auto',
-	describe: 'Where to compute: auto or cpu; cuda and cuda:N are refused as long as the engine has no CUDA',
+	describe: 'Where to compute: auto (a card where build and machine have one), cpu, cuda or cuda:N',
 } as const;
 
 /** Its value, checked; says in a line what was taken and why. @throws {ConfigError} {DeviceError} */

@@ -4,6 +4,7 @@ import { EhrJepaError } from '../errors.js';
 import { systemError } from '../files/system-errors.js';
 import { packageVersion } from '../package-version.js';
 import * as demo from './commands/demo.js';
+import * as doctor from './commands/doctor.js';
 import * as embed from './commands/embed.js';
 import * as evaluate from './commands/evaluate.js';
 import * as exportModel from './commands/export.js';
@@ -47,6 +48,7 @@ export const commands = [
 	score,
 	exportModel,
 	info,
+	doctor,
 ] as const;
 
 const names: ReadonlySet<string> = new Set(commands.map(({ command }) => command.split(' ')[0]!));

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { writeWhole } from '../files/whole.js';
+import type { OnDevice } from '../model/device.js';
 import { CollapseMonitors } from '../objective/collapse-monitors.js';
 import type { TokenStore } from '../store/token-store.js';
 import { batchLosses } from '../train/batch-losses.js';
@@ -35,9 +36,9 @@ export async function writeHeldOutLosses(
 	run: string,
 	store: TokenStore,
 	seed: number,
-	signal?: AbortSignal,
+	{ signal, device }: OnDevice & { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<void> {
-	const { model, run: opened } = await openModel(run);
+	const { model, run: opened } = await openModel(run, { device });
 	try {
 		const { train } = opened.config;
 		const batches: HeldOutLosses['batches'] = [];

@@ -82,6 +82,7 @@ async function writeWeights(
 	const model = await WorldModel.fromPretrained(pretrained.directory, {
 		parameterDtype: half ? 'bfloat16' : 'float32',
 		placement: 'mapped',
+		device: 'cpu',
 	});
 	try {
 		const width = dtype === 'float32' ? 4 : 2;

@@ -1,35 +1,77 @@
 import { z } from 'zod';
 import { DeviceError } from '../errors.js';
-import { nativeAddon } from '../native.js';
+import { type NativeDevices, nativeAddon } from '../native.js';
 
-/** Where a model computes. `auto` takes the best that the engine can use; `cuda` is `cuda:0`. */
+/** Where a model computes. `auto` takes the best that is there; `cuda` is `cuda:0`. */
 export type Device = 'auto' | 'cpu' | 'cuda' | `cuda:${number}`;
 export const Device = z.custom<Device>(
 	(value) => typeof value === 'string' && /^(auto|cpu|cuda(:(0|[1-9]\d{0,3}))?)$/.test(value),
 	{ error: 'must be auto, cpu, cuda or cuda:N' },
 );
 
+/** Of operations that open a model. */
+export interface OnDevice {
+	/** Absent: `auto`. */
+	readonly device?: Device | undefined;
+}
+
 /** A device and why it is the one. */
 export interface DeviceChoice {
-	/** The engine computes nowhere else yet (docs/cuda.md). */
-	readonly device: 'cpu';
+	readonly device: 'cpu' | `cuda:${number}`;
 	/** Behind the device and a colon. */
 	readonly why: string;
 }
 
+/** The oldest cards whose machine code is built (native/cmake/cuda_architectures.txt). */
+const oldest = 80;
+
+type Card = NativeDevices['list'][number];
+const capability = ({ major, minor }: Card): number => 10 * major + minor;
+const shown = (card: Card): string => `${card.name}, sm_${capability(card)}`;
+
 /**
  * The device that a model asks for.
  *
- * @throws {DeviceError} For CUDA: no part of the engine runs there yet, and a CPU build has not even its kernels.
+ * @throws {DeviceError} For CUDA that cannot be had: a build for the CPU, no driver, no card of that number, a card older
+ * than sm_80.
  */
-export function chooseDevice(asked: Device, { cuda } = nativeAddon().buildInfo()): DeviceChoice {
+export function chooseDevice(asked: Device, found: NativeDevices = nativeAddon().devices()): DeviceChoice {
 	if (asked === 'cpu') return { device: 'cpu', why: 'as asked for' };
-	const engine = 'so far the engine computes on the CPU alone (docs/cuda.md)';
-	if (asked === 'auto') return { device: 'cpu', why: cuda ? `${engine}, although this build has CUDA` : engine };
-	const build = cuda ? '' : 'this is the CPU build, and ';
-	throw new DeviceError(
-		`[model] device must be one that the engine computes on but is ${asked}: ${build}${engine}; leave it out, or give auto or cpu`,
-	);
+	if (asked === 'auto') {
+		const number = found.list.findIndex((card) => capability(card) >= oldest);
+		if (number === -1) return { device: 'cpu', why: missing(found) };
+		return { device: `cuda:${number}`, why: `${shown(found.list[number]!)}; --device cpu computes on the CPU` };
+	}
+	const number = asked === 'cuda' ? 0 : Number(asked.slice('cuda:'.length));
+	const card = found.list[number];
+	if (card === undefined)
+		throw new DeviceError(
+			`[model] device must be one that is there but is ${asked}: ${missing(found)}; ${remedy(found)}`,
+		);
+	if (capability(card) < oldest) {
+		throw new DeviceError(
+			`[model] device must be a card of sm_${oldest} or newer but is ${asked} (${shown(card)}); choose another one, or cpu`,
+		);
+	}
+	return { device: `cuda:${number}`, why: `${shown(card)}, as asked for` };
+}
+
+/** Why there is no such device. */
+function missing({ built, driver, list }: NativeDevices): string {
+	if (!built) return 'this is the CPU build';
+	if (driver === '') return 'the build has CUDA but the machine has no driver for it';
+	if (list.length === 0) return `the driver (CUDA ${driver}) shows no card`;
+	const cards = list.map((card, number) => `cuda:${number} is ${shown(card)}`).join(', ');
+	return list.some((card) => capability(card) >= oldest)
+		? `there are ${list.length} (${cards})`
+		: `no card is sm_${oldest} or newer (${cards})`;
+}
+
+function remedy({ built, driver, list }: NativeDevices): string {
+	if (!built) return 'build for CUDA with EHR_JEPA_CUDA=1 npx ehr-jepa setup (docs/cuda.md), or give auto or cpu';
+	if (driver === '') return "install NVIDIA's driver, or give auto or cpu";
+	if (list.length === 0) return 'see what nvidia-smi and CUDA_VISIBLE_DEVICES say, or give auto or cpu';
+	return `give a number below ${list.length}, auto or cpu`;
 }
 
 /** For the first line of a command. */

@@ -22,7 +22,7 @@ import type { CollapseMonitors } from '../objective/collapse-monitors.js';
 import type { ProcessGroup } from '../ranks/process-group.js';
 import type { PackedBatch } from '../types.js';
 import { requireSameAdapter } from './adapter-config.js';
-import { chooseDevice, Device } from './device.js';
+import { chooseDevice, Device, type DeviceChoice } from './device.js';
 import { type HiddenStates, hiddenStateNumbers } from './hidden-states.js';
 import { LoraOptions } from './lora.js';
 import { PredictorOptions, predictorOf } from './predictor.js';
@@ -64,7 +64,7 @@ export const WorldModelOptions = z
 		seed: seed.default(1),
 		/** Threads of the engine; 0 takes all cores. */
 		threads: nonNegativeInteger.default(0),
-		/** Where it computes; anything but `auto` and `cpu` is refused as long as the engine has no other device. */
+		/** Where everything of it lives and is computed: `auto` takes the first card of a CUDA build, else the CPU. */
 		device: Device.default('auto'),
 	})
 	.refine(
@@ -129,22 +129,25 @@ export interface StepResult extends Losses {
  */
 export class WorldModel {
 	readonly options: z.output<typeof WorldModelOptions>;
+	/** Where it computes: what `options.device` came to. */
+	readonly device: DeviceChoice['device'];
 	readonly #engine: NativeEngine;
 	#nextJob = 1;
 	#source: string | undefined;
 
 	/**
 	 * @throws {ConfigError} {NativeError} For a mask token or a shape that breaks a rule of the model.
-	 * @throws {SetupError} When the addon is not built. {DeviceError} For a device that the engine does not compute on.
+	 * @throws {SetupError} When the addon is not built. {DeviceError} For a device that is not to be had.
 	 */
 	constructor(options: WorldModelOptions, weights: 'random' | 'from-files' = 'random') {
 		this.options = parseConfig('world model', WorldModelOptions, options);
 		const { shape, vocabSize, lora = null, maskTokenId: _, device, ...rest } = this.options;
-		chooseDevice(device);
+		this.device = chooseDevice(device).device;
 		const { Engine } = nativeAddon();
 		try {
 			this.#engine = new Engine({
 				...rest,
+				device: this.device,
 				config: nativeShape(shape, vocabSize),
 				predictor: predictorOf(this.options),
 				lora,

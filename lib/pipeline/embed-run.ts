@@ -3,7 +3,7 @@ import { type EmbeddedStates, embed, type StatesDtype, writeEmbeddings } from '.
 import { requireSameSource } from '../evaluate/provenance.js';
 import { rollout, rolloutTarget } from '../evaluate/rollout.js';
 import { writeRollout } from '../evaluate/rollout-file.js';
-import type { Device } from '../model/device.js';
+import type { OnDevice } from '../model/device.js';
 import type { HiddenStates } from '../model/hidden-states.js';
 import { beyondPositions } from '../model/positions.js';
 import type { EncoderChoice, Pooling } from '../model/world-model.js';
@@ -13,7 +13,7 @@ import { hiddenCodesFingerprint, type TaskFolder } from '../tasks/read.js';
 import { openModel, requireSameData, requireSameSplits } from '../train/open-model.js';
 import type { LongOperation } from '../types.js';
 
-export interface EmbedRunOptions extends LongOperation {
+export interface EmbedRunOptions extends LongOperation, OnDevice {
 	/** `initial` for the encoder that the run started from. */
 	readonly weights?: 'newest' | 'initial' | undefined;
 	readonly pooling: Pooling;
@@ -24,8 +24,6 @@ export interface EmbedRunOptions extends LongOperation {
 	readonly encoder?: EncoderChoice | undefined;
 	/** Tokens of history; absent: those of training. */
 	readonly contextTokens?: number | undefined;
-	/** Where the model computes; absent: `auto`. */
-	readonly device?: Device | undefined;
 	/** Also write the predicted states of a run whose predictor maps (state, time ahead): path of that file. */
 	readonly rollout?: string | undefined;
 }

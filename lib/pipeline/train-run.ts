@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { exists } from '../files/exists.js';
+import type { OnDevice } from '../model/device.js';
 import type { TokenStore } from '../store/token-store.js';
 import { updatesOf } from '../train/run-config.js';
 import { RunFolder } from '../train/run-folder.js';
@@ -24,11 +25,11 @@ export async function trainRun(
 	path: string,
 	store: TokenStore,
 	config: TrainConfigInput,
-	operation: LongOperation,
+	operation: LongOperation & OnDevice,
 ): Promise<void> {
 	const begun = await exists(join(path, 'config.json'));
 	await using trainer = begun
 		? await Trainer.resume(path, store, operation)
-		: await Trainer.create(path, store, config);
+		: await Trainer.create(path, store, config, { device: operation.device });
 	for await (const _ of trainer.run(store, operation));
 }

@@ -15,6 +15,7 @@ import { readJson } from '../files/json.js';
 import { lockFolder } from '../files/lock.js';
 import { requirePath } from '../files/path.js';
 import { makeFolder, writeWhole } from '../files/whole.js';
+import type { OnDevice } from '../model/device.js';
 import { objectivePresets } from '../objective/objective.js';
 import { embedRun } from '../pipeline/embed-run.js';
 import { isTrained, trainRun } from '../pipeline/train-run.js';
@@ -50,7 +51,7 @@ import { type StudyData, summarise } from './summarise.js';
 export async function runStudy(
 	folder: string,
 	options: StudyOptions = {},
-	operation: LongOperation = {},
+	operation: LongOperation & OnDevice = {},
 ): Promise<StudyFile> {
 	requirePath('study', 'folder', folder);
 	const config = parseConfig('study', StudyOptions, options);
@@ -73,7 +74,7 @@ export async function runStudy(
 			baselines.map(({ about }) => about),
 			ceilingModel,
 		);
-		await doWork(await planWork(files, config, models, { dataset, store, samples }), operation);
+		await doWork(await planWork(files, config, models, { dataset, store, samples }, operation), operation);
 		const result = await summarise(files, config, models, { dataset, store, samples }, operation);
 		await writeWhole(files.result, `${JSON.stringify(result, undefined, '\t')}\n`);
 		await writeWhole(files.tables, studyMarkdown(result));
@@ -116,6 +117,7 @@ async function planWork(
 	config: ParsedStudyOptions,
 	models: readonly StudyModel[],
 	{ dataset, store, samples }: StudyData,
+	{ device }: OnDevice,
 ): Promise<Work[]> {
 	const { pooling, layers } = config;
 	const reading = readingName(config);
@@ -158,6 +160,7 @@ async function planWork(
 					make: (operation, report) =>
 						trainRun(run, store, trainConfigOf(config, name as keyof typeof objectivePresets, seed), {
 							...operation,
+							device,
 							onProgress: ({ done, note }) => report(done / config.steps, note),
 						}),
 				});
@@ -165,7 +168,8 @@ async function planWork(
 					name: `seed ${seed}, ${name}: held-out losses`,
 					cost: 1,
 					isWhole: () => exists(losses),
-					make: async ({ signal }) => writeHeldOutLosses(await placeFor(losses), run, store, config.seed, signal),
+					make: async ({ signal }) =>
+						writeHeldOutLosses(await placeFor(losses), run, store, config.seed, { signal, device }),
 				});
 			}
 			work.push({
@@ -180,6 +184,7 @@ async function planWork(
 						{ list: samples.taskList, indexDates: samples.indexDates },
 						{
 							...operation,
+							device,
 							pooling,
 							layers,
 							weights: kind === 'encoder' ? 'newest' : 'initial',

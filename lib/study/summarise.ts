@@ -106,7 +106,7 @@ async function budget(files: StudyFolder, config: ParsedStudyOptions, seeds: rea
 		const run = await RunFolder.open(files.run(seed, variants[0]!));
 		tokensPerRun.push((await run.metrics()).reduce((sum, line) => sum + (line.kind === 'train' ? line.tokens : 0), 0));
 	}
-	const { model } = await openModel(files.run(1, variants[0]!), { weights: 'initial' });
+	const { model } = await openModel(files.run(1, variants[0]!), { weights: 'initial', device: 'cpu' });
 	const parameters = model.parameterCount;
 	await model.close();
 	return { parameters, runs: variants.length * seeds.length, stepsPerRun: steps, tokensPerRun };

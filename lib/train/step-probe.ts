@@ -85,6 +85,7 @@ function modelOf({ trainable, model: whole }: TrainConfig, { config, vocabSize }
 		frozen: kept.length < names.length ? kept : [],
 		seed,
 		threads,
+		device: 'cpu',
 	});
 }
 

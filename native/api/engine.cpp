@@ -17,6 +17,7 @@
 #include "infer/score.h"
 #include "io/safetensors.h"
 #include "memory/caching_allocator.h"
+#include "memory/transfer.h"
 #include "model/layout.h"
 #include "model/packed.h"
 #include "train/batch.h"
@@ -30,13 +31,14 @@ std::atomic<int> engines{0};
 
 /// Results as they leave: finite, or an error, so that no caller has to ask what NaN would mean.
 std::vector<float> floats(const char* scope, const char* name, const at::Tensor& tensor) {
-  const float* const values = tensor.data_ptr<float>();
-  const std::int64_t place = first_not_finite(values, tensor.numel(), kFloatExponent);
-  if (place != tensor.numel()) {
+  const at::Tensor host = tensor.to(at::kCPU).contiguous();
+  const float* const values = host.data_ptr<float>();
+  const std::int64_t place = first_not_finite(values, host.numel(), kFloatExponent);
+  if (place != host.numel()) {
     throw Error(std::string("[") + scope + "] " + name + " must be finite but number " + std::to_string(place) +
                 " is " + std::to_string(values[place]) + "; a weight or an activation is too large");
   }
-  return {values, values + tensor.numel()};
+  return {values, values + host.numel()};
 }
 
 std::vector<model::NamedTensor> chosen(const std::vector<model::NamedTensor>& tensors,
@@ -67,7 +69,8 @@ class Engine::Implementation {
                                     model_.config().vocab_size);
   }
   model::PackedTokens packed(const PackedBatch& batch) const {
-    return model::packed_tokens(batch.tokens, batch.cu_seqlens, batch.position_ids, model_.config().vocab_size);
+    return model::packed_tokens(batch.tokens, batch.cu_seqlens, batch.position_ids, model_.config().vocab_size,
+                                model_.device());
   }
   /// The tensors that a file of this kind holds, under the names it gives them.
   std::vector<model::NamedTensor> state(StateKind kind) {
@@ -147,10 +150,9 @@ std::vector<float> Engine::embed(const PackedBatch& batch, const std::vector<std
   train::WorldModel& model = implementation_->model();
   const model::Qwen3Weights& weights =
       encoder == EncoderChoice::kEncoder ? model.encoder() : model.training().target_encoder.weights();
-  const at::Tensor states = infer::embed(weights, model.config(), model.compute_dtype(), implementation_->packed(batch),
-                                         ends, pooling, layers, cancelled)
-                                .contiguous();
-  return floats("embed", "states", states);
+  return floats("embed", "states",
+                infer::embed(weights, model.config(), model.compute_dtype(), implementation_->packed(batch), ends,
+                             pooling, layers, cancelled));
 }
 
 std::vector<float> Engine::predict_latent(const std::vector<float>& states, const std::vector<float>& days) {
@@ -168,9 +170,11 @@ std::vector<float> Engine::predict_latent(const std::vector<float>& states, cons
     }
   }
   if (rows == 0) return {};
-  const at::Tensor state_MD = at::tensor(states, at::kFloat).view({rows, features});
+  const auto on_device = [&](const std::vector<float>& values) {
+    return memory::upload(at::tensor(values, memory::on_host(at::kFloat)), model.device());
+  };
   return floats("predict_latent", "predictions",
-                model.predict_latent(state_MD, at::tensor(days, at::kFloat)).contiguous());
+                model.predict_latent(on_device(states).view({rows, features}), on_device(days)));
 }
 
 Scores Engine::score(const PackedBatch& batch, bool with_hidden, const std::atomic<bool>& cancelled) {
@@ -189,9 +193,10 @@ void Engine::trace(const TrainingBatch& batch, const LossOptions& options, const
   const at::NoGradGuard no_grad;
   const model::Qwen3Weights weights = model::cast_weights(model.encoder(), model.compute_dtype());
   const at::Tensor hidden_TD = model::qwen3_forward(weights, model.config(), tensors.packed.trunk(), cancelled);
-  std::vector<model::NamedTensor> result{{"hidden", hidden_TD},
-                                         {"logits", at::linear(hidden_TD, weights.lm_head)},
-                                         {"loss", at::scalar_tensor(gradients.losses.loss, at::kFloat)}};
+  std::vector<model::NamedTensor> result{
+      {"hidden", hidden_TD},
+      {"logits", at::linear(hidden_TD, weights.lm_head)},
+      {"loss", at::scalar_tensor(gradients.losses.loss, memory::on_host(at::kFloat))}};
   const std::vector<model::NamedTensor>& parameters = model.training().trainable;
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     if (gradients.values[i].defined()) result.push_back({"grad." + parameters[i].name, gradients.values[i]});
@@ -216,7 +221,8 @@ void Engine::load(StateKind kind, const std::vector<TensorEntry>& entries, Place
     io::copy_safetensors(entries, implementation_->state(kind));
     return;
   }
-  model.assign_encoder(io::read_safetensors(entries, model.encoder_tensors(), model.parameter_dtype(), placement));
+  model.assign_encoder(
+      io::read_safetensors(entries, model.encoder_tensors(), model.parameter_dtype(), placement, model.device()));
 }
 
 std::shared_ptr<Snapshot> Engine::snapshot(const std::vector<StateKind>& kinds) {
@@ -224,7 +230,7 @@ std::shared_ptr<Snapshot> Engine::snapshot(const std::vector<StateKind>& kinds) 
   for (const StateKind kind : kinds) {
     std::vector<model::NamedTensor>& part = copy->parts[kind];
     for (const model::NamedTensor& entry : implementation_->state(kind)) {
-      part.push_back({entry.name, entry.tensor.detach().clone()});
+      part.push_back({entry.name, memory::host_copy(entry.tensor)});
     }
   }
   return std::make_shared<Snapshot>(std::move(copy));

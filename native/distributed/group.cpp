@@ -20,6 +20,7 @@
 #include "distributed/gloo.h"
 #include "distributed/local_address.h"
 #include "distributed/store.h"
+#include "memory/transfer.h"
 
 namespace ehrjepa::distributed {
 namespace {
@@ -200,7 +201,7 @@ at::Tensor Group::gather(const at::Tensor& own, const std::atomic<bool>& cancell
 }
 
 at::Tensor Group::gather_rows(const at::Tensor& own, const std::atomic<bool>& cancelled) {
-  const at::Tensor counts = gather(at::full({1}, own.size(0), at::kLong), cancelled).flatten();
+  const at::Tensor counts = gather(at::full({1}, own.size(0), memory::on_host(at::kLong)), cancelled).flatten();
   const std::int64_t most = counts.max().item<std::int64_t>();
   std::vector<std::int64_t> sizes = own.sizes().vec();
   sizes[0] = most;
@@ -216,8 +217,9 @@ at::Tensor Group::gather_rows(const at::Tensor& own, const std::atomic<bool>& ca
 
 std::vector<std::string> Group::gather_texts(const std::string& own, const std::atomic<bool>& cancelled) {
   const auto length = static_cast<std::int64_t>(own.size());
-  const at::Tensor lengths = gather(at::full({1}, length, at::kLong), cancelled).flatten();
-  at::Tensor padded = at::zeros({std::max<std::int64_t>(1, lengths.max().item<std::int64_t>())}, at::kByte);
+  const at::Tensor lengths = gather(at::full({1}, length, memory::on_host(at::kLong)), cancelled).flatten();
+  at::Tensor padded =
+      at::zeros({std::max<std::int64_t>(1, lengths.max().item<std::int64_t>())}, memory::on_host(at::kByte));
   std::memcpy(padded.data_ptr(), own.data(), own.size());
   const at::Tensor all = gather(padded, cancelled);
   std::vector<std::string> result;

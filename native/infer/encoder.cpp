@@ -2,7 +2,6 @@
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/stack.h>
-#include <ATen/ops/tensor.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "memory/transfer.h"
 
 namespace ehrjepa::infer {
 
@@ -30,7 +30,7 @@ at::Tensor pooled(const at::Tensor& hidden_TD, const std::vector<std::int64_t>& 
   if (pooling == Pooling::kLast) {
     std::vector<std::int64_t> last_rows;
     for (const std::int32_t end : ends) last_rows.push_back(end - 1);
-    return hidden_TD.index_select(0, at::tensor(last_rows, at::kLong)).to(at::kFloat);
+    return hidden_TD.index_select(0, memory::upload(last_rows, hidden_TD.device())).to(at::kFloat);
   }
   const at::Tensor wide_TD = hidden_TD.to(at::kFloat);
   std::vector<at::Tensor> means;

@@ -15,7 +15,7 @@ ScoreTensors score(const model::Qwen3Weights& weights, const Qwen3Config& config
   const at::Tensor hidden_TD = model::qwen3_forward(cast, config, batch, cancelled);
   ScoreTensors result;
   const auto sequences = static_cast<std::int64_t>(batch.layout.cu_seqlens.size()) - 1;
-  result.log_probabilities = at::empty({hidden_TD.size(0) - sequences}, at::TensorOptions().dtype(at::kFloat));
+  result.log_probabilities = at::empty({hidden_TD.size(0) - sequences}, hidden_TD.options().dtype(at::kFloat));
   for (std::size_t s = 0; s + 1 < batch.layout.cu_seqlens.size(); ++s) {
     if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
     const std::int64_t first = batch.layout.cu_seqlens[s];

@@ -16,6 +16,7 @@
 #include "core/finite.h"
 #include "io/file.h"
 #include "memory/scalar_type.h"
+#include "memory/transfer.h"
 
 namespace ehrjepa::io {
 namespace {
@@ -146,8 +147,7 @@ at::Tensor mapped_tensor(const TensorEntry& entry, Files& files) {
   std::shared_ptr<Mapping> mapping = files.map(entry.path);
   char* const data = mapping->at(entry.begin);
   return at::from_blob(
-      data, entry.shape, [mapping = std::move(mapping)](void*) {},
-      at::TensorOptions().dtype(memory::scalar_type(entry.dtype)));
+      data, entry.shape, [mapping = std::move(mapping)](void*) {}, memory::on_host(memory::scalar_type(entry.dtype)));
 }
 
 bool is_aligned(const TensorEntry& entry) {
@@ -169,15 +169,20 @@ void read_bytes(const TensorEntry& entry, const at::Tensor& destination, Files& 
   });
 }
 
+/// The numbers of a tensor as the file has them.
+at::Tensor stored_tensor(const TensorEntry& entry, Files& files) {
+  if (is_aligned(entry)) return mapped_tensor(entry, files);
+  at::Tensor values = at::empty(entry.shape, memory::on_host(memory::scalar_type(entry.dtype)));
+  read_bytes(entry, values, files);
+  return values;
+}
+
 void copy_values(const TensorEntry& entry, const at::Tensor& destination, Files& files) {
-  if (memory::scalar_type(entry.dtype) == destination.scalar_type() && destination.is_contiguous()) {
+  const bool as_stored = memory::scalar_type(entry.dtype) == destination.scalar_type();
+  if (as_stored && destination.is_cpu() && destination.is_contiguous()) {
     read_bytes(entry, destination, files);
-  } else if (is_aligned(entry)) {
-    destination.copy_(mapped_tensor(entry, files));
   } else {
-    const at::Tensor same = at::empty(entry.shape, at::TensorOptions().dtype(memory::scalar_type(entry.dtype)));
-    read_bytes(entry, same, files);
-    destination.copy_(same);
+    destination.copy_(stored_tensor(entry, files));
   }
 }
 
@@ -215,17 +220,9 @@ void require_finite(const TensorEntry& entry, const at::Tensor& values) {
                        "; the weights are damaged, or were saved by a run that diverged");
 }
 
-/// The numbers of a tensor as the file has them.
-at::Tensor stored_tensor(const TensorEntry& entry, Files& files) {
-  if (is_aligned(entry)) return mapped_tensor(entry, files);
-  at::Tensor values = at::empty(entry.shape, at::TensorOptions().dtype(memory::scalar_type(entry.dtype)));
-  read_bytes(entry, values, files);
-  return values;
-}
-
 /// A tensor in the dtype it is written in. @throws Error when a number does not fit it.
 at::Tensor as_written(const std::string& path, const NamedTensor& entry, at::ScalarType dtype) {
-  const at::Tensor own = entry.tensor.detach();
+  const at::Tensor own = entry.tensor.detach().to(at::kCPU);
   at::Tensor values = own.to(dtype).contiguous();
   if (own.scalar_type() == dtype) return values;
   const std::int64_t place = first_not_finite(values);
@@ -267,7 +264,7 @@ void copy_safetensors(const std::vector<TensorEntry>& entries, const std::vector
 
 std::vector<at::Tensor> read_safetensors(const std::vector<TensorEntry>& entries,
                                          const std::vector<NamedTensor>& wanted, at::ScalarType dtype,
-                                         Placement placement) {
+                                         Placement placement, at::Device device) {
   Files files;
   std::vector<at::Tensor> result;
   const at::NoGradGuard no_grad;
@@ -275,10 +272,11 @@ std::vector<at::Tensor> read_safetensors(const std::vector<TensorEntry>& entries
     if (placement == Placement::kMapped && memory::scalar_type(entry->dtype) == dtype && is_aligned(*entry)) {
       result.push_back(mapped_tensor(*entry, files));
     } else {
-      result.push_back(at::empty(entry->shape, at::TensorOptions().dtype(dtype)));
+      result.push_back(at::empty(entry->shape, memory::on_host(dtype)));
       copy_values(*entry, result.back(), files);
     }
     require_finite(*entry, result.back());
+    result.back() = memory::upload(result.back(), device);
   }
   return result;
 }

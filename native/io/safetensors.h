@@ -23,10 +23,12 @@ void copy_safetensors(const std::vector<TensorEntry>& entries, const std::vector
 
 /// The listed tensors, in the order of `wanted`, as new tensors of one dtype.
 /// @param wanted     names and shapes; the tensors may be on the meta device.
-/// @param placement  kMapped falls back to kOwned for a tensor of another dtype or one that is not aligned to it.
+/// @param placement  kMapped falls back to kOwned for a tensor of another dtype or one that is not aligned to it, and
+/// on
+///                   any device but the host.
 /// @throws Error as `copy_safetensors`.
 std::vector<at::Tensor> read_safetensors(const std::vector<TensorEntry>& entries,
                                          const std::vector<NamedTensor>& wanted, at::ScalarType dtype,
-                                         Placement placement);
+                                         Placement placement, at::Device device = at::kCPU);
 
 }  // namespace ehrjepa::io

@@ -13,6 +13,7 @@
 
 #include "core/error.h"
 #include "core/random.h"
+#include "memory/transfer.h"
 #include "model/layout.h"
 #include "ops/linear/products.h"
 
@@ -95,9 +96,9 @@ class LoraLinear : public torch::autograd::Function<LoraLinear> {
  private:
   static at::Tensor masked(const at::Tensor& x, double dropout, const std::optional<std::vector<std::int64_t>>& key) {
     if (!key) return x;
-    return x * dropout_mask(x.sizes(), dropout,
-                            {static_cast<std::uint64_t>(key->at(0)), static_cast<std::uint32_t>(key->at(1))},
-                            static_cast<std::uint32_t>(key->at(2)));
+    const DropoutKey of_step{static_cast<std::uint64_t>(key->at(0)), static_cast<std::uint32_t>(key->at(1))};
+    return x * memory::upload(dropout_mask(x.sizes(), dropout, of_step, static_cast<std::uint32_t>(key->at(2))),
+                              x.device());
   }
 };
 
@@ -131,7 +132,7 @@ LoraAdapters initialise_lora(const Qwen3Config& config, const LoraOptions& optio
     const auto stream = first_stream + static_cast<std::uint32_t>(weight.layer() * linear_maps + map);
     result.layers[weight.layer()][map] = {
         uniform_parameter({options.rank, in}, 1.0 / std::sqrt(static_cast<double>(in)), seed, stream),
-        at::zeros({out, options.rank}, at::kFloat)};
+        at::zeros({out, options.rank}, memory::on_host(at::kFloat))};
   }
   return result;
 }
@@ -146,7 +147,7 @@ std::int64_t lora_parameter_count(const Qwen3Config& config, const LoraOptions& 
 }
 
 at::Tensor dropout_mask(at::IntArrayRef shape, double dropout, const DropoutKey& key, std::uint32_t map) {
-  const at::Tensor mask = at::empty(shape, at::kBool);
+  const at::Tensor mask = at::empty(shape, memory::on_host(at::kBool));
   bool* const kept = mask.data_ptr<bool>();
   const std::int64_t count = mask.numel();
   const std::uint32_t threshold = drop_threshold(dropout);

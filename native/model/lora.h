@@ -53,8 +53,8 @@ struct LoraAdapters {
   }
 };
 
-/// float32; A uniform in +-in^-1/2 (Kaiming with a = sqrt 5, PEFT's default), B zero, so that training starts from the
-/// base itself.
+/// float32 on the host; A uniform in +-in^-1/2 (Kaiming with a = sqrt 5, PEFT's default), B zero, so that training
+/// starts from the base itself.
 /// @throws Error for a rank, alpha, dropout or target out of range.
 LoraAdapters initialise_lora(const Qwen3Config& config, const LoraOptions& options, std::uint64_t seed);
 
@@ -71,7 +71,7 @@ std::int64_t lora_parameter_count(const Qwen3Config& config, const LoraOptions& 
 at::Tensor lora_linear(const at::Tensor& x, const LoraAdapter& adapter, double scale, double dropout,
                        const std::optional<DropoutKey>& key, std::uint32_t map);
 
-/// (shape) bool, true with probability 1 - dropout.
+/// (shape) bool on the host, true with probability 1 - dropout.
 at::Tensor dropout_mask(at::IntArrayRef shape, double dropout, const DropoutKey& key, std::uint32_t map);
 
 /// Replaces each weight that has an adapter by W + scale B A, made in float32 (float64 for a float64 base).

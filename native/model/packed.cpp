@@ -7,6 +7,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "memory/transfer.h"
 
 namespace ehrjepa::model {
 namespace {
@@ -20,14 +21,14 @@ PackedTokens PackedTokens::trunk() const {
   return {tokens.narrow(0, 0, rows), position_ids.narrow(0, 0, rows), {layout.cu_seqlens, {}, false}};
 }
 
-at::Tensor long_tensor(std::span<const std::int32_t> values) {
-  at::Tensor result = at::empty({static_cast<std::int64_t>(values.size())}, at::kLong);
-  std::copy(values.begin(), values.end(), result.data_ptr<std::int64_t>());
-  return result;
+at::Tensor long_tensor(std::span<const std::int32_t> values, at::Device device) {
+  const at::Tensor host = at::empty({static_cast<std::int64_t>(values.size())}, memory::on_host(at::kLong));
+  std::copy(values.begin(), values.end(), host.data_ptr<std::int64_t>());
+  return memory::upload(host, device);
 }
 
 PackedTokens packed_tokens(std::span<const std::int32_t> tokens, std::span<const std::int32_t> cu_seqlens,
-                           std::span<const std::int32_t> position_ids, std::int64_t vocab_size) {
+                           std::span<const std::int32_t> position_ids, std::int64_t vocab_size, at::Device device) {
   const auto total = static_cast<std::int64_t>(tokens.size());
   if (cu_seqlens.size() < 2)
     fail("cu_seqlens must hold at least 2 entries but holds " + std::to_string(cu_seqlens.size()));
@@ -57,7 +58,9 @@ PackedTokens packed_tokens(std::span<const std::int32_t> tokens, std::span<const
            std::to_string(position_ids[i]));
     }
   }
-  return {long_tensor(tokens), long_tensor(position_ids), {{cu_seqlens.begin(), cu_seqlens.end()}, {}, false}};
+  return {long_tensor(tokens, device),
+          long_tensor(position_ids, device),
+          {{cu_seqlens.begin(), cu_seqlens.end()}, {}, false}};
 }
 
 }  // namespace ehrjepa::model

@@ -20,10 +20,12 @@ struct PackedTokens {
 
 /// @throws Error naming the rule that a sequence breaks: cu_seqlens starts with 0, ascends and ends with the number of
 /// tokens; tokens lie in the vocabulary.
+/// @param device  of the tensors.
 PackedTokens packed_tokens(std::span<const std::int32_t> tokens, std::span<const std::int32_t> cu_seqlens,
-                           std::span<const std::int32_t> position_ids, std::int64_t vocab_size);
+                           std::span<const std::int32_t> position_ids, std::int64_t vocab_size,
+                           at::Device device = at::kCPU);
 
-/// (values) int64: what indexes a tensor.
-at::Tensor long_tensor(std::span<const std::int32_t> values);
+/// (values) int64 on a device: what indexes a tensor.
+at::Tensor long_tensor(std::span<const std::int32_t> values, at::Device device);
 
 }  // namespace ehrjepa::model

@@ -4,6 +4,7 @@
 #include <ATen/ops/empty.h>
 
 #include "core/random.h"
+#include "memory/transfer.h"
 
 namespace ehrjepa::model {
 namespace {
@@ -11,7 +12,7 @@ namespace {
 /// @param draw  one value from a stream.
 template <typename Draw>
 at::Tensor random_parameter(at::IntArrayRef shape, std::uint64_t seed, std::uint32_t index, const Draw& draw) {
-  const at::Tensor parameter = at::empty(shape, at::kFloat);
+  const at::Tensor parameter = at::empty(shape, memory::on_host(at::kFloat));
   float* const values = parameter.data_ptr<float>();
   const std::int64_t count = parameter.numel();
   // One stream per block of 65,536 values: the draws do not depend on how blocks are given to threads.

@@ -78,14 +78,14 @@ std::vector<NamedTensor> Predictor::named() const {
   return result;
 }
 
-Predictor Predictor::cast(at::ScalarType dtype) const {
+Predictor Predictor::cast(const at::TensorOptions& options) const {
   if (const auto* mlp = std::get_if<MlpPredictor>(&network_)) {
     MlpPredictor result;
-    cast_rows(result, *mlp, mlp_rows, dtype);
+    cast_rows(result, *mlp, mlp_rows, options);
     return Predictor(std::move(result));
   }
   if (const auto* transformer = std::get_if<TransformerPredictor>(&network_)) {
-    return Predictor(transformer->cast(dtype));
+    return Predictor(transformer->cast(options));
   }
   return {};
 }

@@ -37,8 +37,9 @@ class Predictor {
   explicit Predictor(TransformerPredictor transformer) : network_(std::move(transformer)) {}
 
   std::vector<NamedTensor> named() const;
-  /// The same network in another dtype. Differentiable: gradients reach the originals in their own dtype.
-  Predictor cast(at::ScalarType dtype) const;
+  /// The same network in another dtype, or on another device. Differentiable: gradients reach the originals in their
+  /// own dtype.
+  Predictor cast(const at::TensorOptions& options) const;
   /// @param rows  in the dtype of the parameters. @return (M, D), same dtype.
   /// @throws Error when the rows do not fit: a predictor from the state takes none, every other takes one each.
   at::Tensor forward(const PredictedRows& rows) const;
@@ -49,7 +50,7 @@ class Predictor {
   std::variant<std::monostate, MlpPredictor, TransformerPredictor> network_;
 };
 
-/// Matrices normal(0, fan_in^-1/2), biases zero, norms one, query token normal(0, 0.02).
+/// Matrices normal(0, fan_in^-1/2), biases zero, norms one, query token normal(0, 0.02). float32 on the host.
 Predictor initialise_predictor(std::int64_t hidden_size, const PredictorOptions& options, std::uint64_t seed);
 
 }  // namespace ehrjepa::model

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "memory/transfer.h"
 #include "model/parameters.h"
 
 namespace ehrjepa::model {
@@ -40,9 +41,9 @@ at::Tensor initial_predictor_parameter(const std::vector<std::int64_t>& shape, P
     case PredictorInitial::kToken:
       return normal_parameter(shape, 0.02, seed, stream++);
     case PredictorInitial::kOnes:
-      return at::ones(shape, at::kFloat);
+      return at::ones(shape, memory::on_host(at::kFloat));
     case PredictorInitial::kZeros:
-      return at::zeros(shape, at::kFloat);
+      return at::zeros(shape, memory::on_host(at::kFloat));
   }
   throw Error("[predictor] unknown initial values");
 }

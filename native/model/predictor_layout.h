@@ -44,7 +44,7 @@ struct PredictorRow {
 /// (out, in), PyTorch's layout; (out) when `in` is kOne.
 std::vector<std::int64_t> predictor_shape(PredictorSize out, PredictorSize in, const PredictorSizes& sizes);
 
-/// float32.
+/// float32 on the host.
 /// @param stream  number of the parameter; moves on when values are drawn.
 at::Tensor initial_predictor_parameter(const std::vector<std::int64_t>& shape, PredictorInitial initial,
                                        std::uint64_t seed, std::uint32_t& stream);
@@ -72,11 +72,11 @@ void initialise_rows(Owner& owner, const Rows& rows, const PredictorSizes& sizes
   }
 }
 
-/// Casts the tensors of the rows that the owner has.
+/// Casts the tensors of the rows that the owner has, or moves them: whatever the options name.
 template <typename Owner, typename Rows>
-void cast_rows(Owner& result, const Owner& owner, const Rows& rows, at::ScalarType dtype) {
+void cast_rows(Owner& result, const Owner& owner, const Rows& rows, const at::TensorOptions& options) {
   for (const auto& row : rows) {
-    if ((owner.*row.field).defined()) result.*row.field = (owner.*row.field).to(dtype);
+    if ((owner.*row.field).defined()) result.*row.field = (owner.*row.field).to(options);
   }
 }
 

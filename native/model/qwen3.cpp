@@ -3,7 +3,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/layer_norm.h>
-#include <ATen/ops/tensor.h>
 
 #include <array>
 #include <cmath>
@@ -13,6 +12,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "memory/transfer.h"
 #include "model/layout.h"
 #include "model/recompute.h"
 #include "ops/attention/attention.h"
@@ -237,7 +237,7 @@ at::Tensor qwen3_forward_rows(const Qwen3Weights& weights, const Qwen3Config& co
     throw Error("[qwen3] target layers must lie in [1, " + std::to_string(depth) + "] but it is " +
                 std::to_string(layers));
   }
-  const WantedRows wanted{rows, at::tensor(rows, at::kLong)};
+  const WantedRows wanted{rows, memory::upload(rows, batch.tokens.device())};
   at::Tensor sum_QD;
   const auto add_last_blocks = [&](std::size_t index, const at::Tensor& x) {
     const auto number = static_cast<std::int64_t>(index);

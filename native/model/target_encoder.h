@@ -15,8 +15,8 @@ class TargetEncoder {
   /// Becomes a copy of the encoder again. The momentum update is part of the optimiser's.
   void restart_from(const Qwen3Weights& encoder);
 
-  /// |target - encoder| / |encoder|, L2 over all weights, or over the adapters under LoRA.
-  double relative_distance(const Qwen3Weights& encoder) const;
+  /// |target - encoder| / |encoder|, L2 over all weights, or over the adapters under LoRA. () float64.
+  at::Tensor relative_distance(const Qwen3Weights& encoder) const;
 
   const Qwen3Weights& weights() const { return weights_; }
 

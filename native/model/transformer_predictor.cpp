@@ -82,13 +82,13 @@ std::vector<NamedTensor> TransformerPredictor::named() const {
   return result;
 }
 
-TransformerPredictor TransformerPredictor::cast(at::ScalarType dtype) const {
+TransformerPredictor TransformerPredictor::cast(const at::TensorOptions& options) const {
   TransformerPredictor result;
   result.heads = heads;
-  cast_rows(result, *this, rows_before, dtype);
-  cast_rows(result, *this, rows_behind, dtype);
+  cast_rows(result, *this, rows_before, options);
+  cast_rows(result, *this, rows_behind, options);
   for (const TransformerPredictorLayer& layer : layers)
-    cast_rows(result.layers.emplace_back(), layer, rows_of_layer, dtype);
+    cast_rows(result.layers.emplace_back(), layer, rows_of_layer, options);
   return result;
 }
 

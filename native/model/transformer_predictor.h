@@ -46,7 +46,7 @@ struct TransformerPredictor {
   at::Tensor output_weight, output_bias;  ///< (D, W), (D)
 
   std::vector<NamedTensor> named() const;
-  TransformerPredictor cast(at::ScalarType dtype) const;
+  TransformerPredictor cast(const at::TensorOptions& options) const;
   /// @return (M, D)
   at::Tensor forward(const PredictedRows& rows) const;
 };

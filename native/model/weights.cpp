@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "memory/transfer.h"
 #include "model/layout.h"
 
 namespace ehrjepa::model {
@@ -71,12 +72,12 @@ void Qwen3Weights::assign(const Qwen3Config& config, const std::vector<at::Tenso
   if (config.tie_word_embeddings) lm_head = embed_tokens;
 }
 
-Qwen3Weights initialise_qwen3(const Qwen3Config& config, std::uint64_t seed, at::ScalarType dtype) {
+Qwen3Weights initialise_qwen3(const Qwen3Config& config, std::uint64_t seed, at::ScalarType dtype, at::Device device) {
   std::uint32_t stream = 0;
   return build(config, [&](const Weight& weight) {
     const std::vector<std::int64_t> shape = weight.shape(config);
-    if (weight.initial() == Initial::kOnes) return at::ones(shape, dtype);
-    return normal_parameter(shape, config.initializer_range, seed, stream++).to(dtype);
+    if (weight.initial() == Initial::kOnes) return at::ones(shape, at::TensorOptions().dtype(dtype).device(device));
+    return memory::upload(normal_parameter(shape, config.initializer_range, seed, stream++).to(dtype), device);
   });
 }
 

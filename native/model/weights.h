@@ -48,8 +48,9 @@ struct Qwen3Weights {
 Qwen3Weights shapes_of_qwen3(const Qwen3Config& config);
 
 /// Random weights as transformers initialises them: normal(0, initializer_range) for matrices, ones for norms. Drawn in
-/// float32, one tensor at a time.
-Qwen3Weights initialise_qwen3(const Qwen3Config& config, std::uint64_t seed, at::ScalarType dtype = at::kFloat);
+/// float32 on the host, one tensor at a time.
+Qwen3Weights initialise_qwen3(const Qwen3Config& config, std::uint64_t seed, at::ScalarType dtype = at::kFloat,
+                              at::Device device = at::kCPU);
 
 /// Deep copy without gradients: the start of a target encoder.
 Qwen3Weights clone_detached(const Qwen3Weights& weights);

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "memory/transfer.h"
 
 namespace ehrjepa::train {
 namespace {
@@ -103,11 +104,12 @@ WorldModelBatch world_model_batch(const model::PackedTokens& trunk, std::span<co
     for (std::int64_t row = labels == ScoredLabels::kAll ? begin : future - 1; row + 1 < end; ++row)
       scored.push_back(row);
   }
+  const at::Device device = trunk.tokens.device();
   WorldModelBatch batch;
   batch.packed = trunk;
-  batch.scored_rows = at::tensor(scored, at::kLong);
+  batch.scored_rows = memory::upload(scored, device);
   batch.labels = trunk.tokens.index_select(0, batch.scored_rows + 1);
-  batch.predicted_rows = at::empty({0}, at::kLong);
+  batch.predicted_rows = at::empty({0}, trunk.tokens.options());
   if (branches.sequences.empty()) return batch;
 
   check_branch_lengths(branches);
@@ -157,10 +159,10 @@ WorldModelBatch world_model_batch(const model::PackedTokens& trunk, std::span<co
     batch.context_rows.push_back(place.cut - 1);
     days.push_back(0.0F);
   }
-  batch.packed.tokens = at::cat({trunk.tokens, model::long_tensor(branches.tokens)});
-  batch.packed.position_ids = at::cat({trunk.position_ids, model::long_tensor(branches.position_ids)});
-  batch.predicted_rows = at::tensor(predicted, at::kLong);
-  batch.days = at::tensor(days, at::kFloat);
+  batch.packed.tokens = at::cat({trunk.tokens, model::long_tensor(branches.tokens, device)});
+  batch.packed.position_ids = at::cat({trunk.position_ids, model::long_tensor(branches.position_ids, device)});
+  batch.predicted_rows = memory::upload(predicted, device);
+  batch.days = memory::upload(at::tensor(days, memory::on_host(at::kFloat)), device);
   return batch;
 }
 

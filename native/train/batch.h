@@ -27,6 +27,7 @@ struct WorldModelBatch {
   bool is_empty() const { return !labels.defined(); }
 };
 
+/// @param trunk            its device is that of the batch.
 /// @param context_lengths  (B), each in [1, sequence length): where the future that is scored begins.
 /// @param branches         may be empty. A target lies behind the branch's cut in its own sequence: a branch predicts
 ///                         only what it does not see.

@@ -1,10 +1,10 @@
 #include "train/gradient_sum.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/where.h>
+#include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>
-
-#include <cmath>
 
 #include "core/error.h"
 
@@ -20,16 +20,15 @@ void GradientSum::add(const at::Tensor& loss, bool keep_graph) {
   merge(torch::autograd::grad({loss}, parameters_, {}, keep_graph, false, /*allow_unused=*/true));
 }
 
-double GradientSum::cosine(const GradientSum& other, std::size_t count) const {
-  double product = 0.0, own = 0.0, others = 0.0;
+at::Tensor GradientSum::cosine(const GradientSum& other, std::size_t count) const {
+  const at::TensorOptions options = parameters_.front().options().dtype(at::kDouble);
+  at::Tensor product = at::zeros({}, options), own = at::zeros({}, options), others = at::zeros({}, options);
   for (std::size_t i = 0; i < count; ++i) {
-    if (values_[i].defined()) own += values_[i].square().sum().item<double>();
-    if (other.values_[i].defined()) others += other.values_[i].square().sum().item<double>();
-    if (values_[i].defined() && other.values_[i].defined()) {
-      product += (values_[i] * other.values_[i]).sum().item<double>();
-    }
+    if (values_[i].defined()) own += values_[i].square().sum();
+    if (other.values_[i].defined()) others += other.values_[i].square().sum();
+    if (values_[i].defined() && other.values_[i].defined()) product += (values_[i] * other.values_[i]).sum();
   }
-  return own > 0.0 && others > 0.0 ? product / std::sqrt(own * others) : 0.0;
+  return at::where(own.gt(0).logical_and(others.gt(0)), product / (own * others).sqrt(), 0.0);
 }
 
 void GradientSum::merge(const std::vector<at::Tensor>& gradients) {

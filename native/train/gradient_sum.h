@@ -23,8 +23,8 @@ class GradientSum {
   void add(const GradientSum& other) { merge(other.values_); }
   /// Gradients from elsewhere, one per parameter.
   void add_values(const std::vector<at::Tensor>& gradients) { merge(gradients); }
-  /// Cosine with another sum over the first `count` parameters; 0 when one of them vanishes.
-  double cosine(const GradientSum& other, std::size_t count) const;
+  /// Cosine with another sum over the first `count` parameters, () float64; 0 when one of them vanishes.
+  at::Tensor cosine(const GradientSum& other, std::size_t count) const;
   /// The sum; empty afterwards.
   std::vector<at::Tensor> take() { return std::exchange(values_, std::vector<at::Tensor>(parameters_.size())); }
 

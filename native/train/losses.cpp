@@ -6,12 +6,13 @@
 #include <ATen/ops/tensor.h>
 #include <c10/core/GradMode.h>
 
-#include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
 #include "distributed/group.h"
+#include "memory/transfer.h"
 #include "objective/anti_collapse/terms.h"
 #include "objective/collapse/monitors.h"
 #include "objective/latent.h"
@@ -21,8 +22,11 @@
 namespace ehrjepa::train {
 namespace {
 
-/// What is added up of each shard.
-enum Sum : std::size_t { kNextToken, kLatent, kRegulariser, kSums };
+/// The sum of those that are defined.
+at::Tensor sum_of(const at::Tensor& a, const at::Tensor& b) {
+  if (!a.defined()) return b;
+  return b.defined() ? a + b : a;
+}
 
 void check_latent(const WorldModelBatch& batch, const LatentOptions& latent) {
   if (batch.target_rows.empty()) throw Error("[latent] the batch must hold at least one masked position but holds 0");
@@ -38,12 +42,13 @@ void check_latent(const WorldModelBatch& batch, const LatentOptions& latent) {
 /// Predictions of target states, (M, D), with gradient.
 at::Tensor predict(WorldModel& model, const WorldModelBatch& batch, const at::Tensor& hidden_TD) {
   const RowSet contexts(batch.context_rows);
+  const at::Device device = hidden_TD.device();
   return model.training()
       .predictor.cast(hidden_TD.scalar_type())
       .forward({.branch_MD =
                     batch.kind == BranchKind::kState ? at::Tensor() : hidden_TD.index_select(0, batch.predicted_rows),
-                .context_CD = hidden_TD.index_select(0, contexts.index()),
-                .context_of_M = contexts.places_of(batch.context_rows),
+                .context_CD = hidden_TD.index_select(0, contexts.index(device)),
+                .context_of_M = contexts.places_of(batch.context_rows, device),
                 .days_M = batch.days});
 }
 
@@ -64,15 +69,16 @@ Targets encode_targets(WorldModel& model, const WorldModelBatch& batch, const at
   check_latent(batch, latent);
   const RowSet rows(batch.target_rows,
                     options.with_collapse_monitors ? batch.context_rows : std::vector<std::int64_t>());
+  const at::Device device = hidden_TD.device();
   at::Tensor state_QD;
   switch (latent.target) {
     case TargetKind::kViews:
       // The second view learns too, and is compared as it is: the reference normalises nothing.
-      state_QD = hidden_TD.index_select(0, rows.index());
+      state_QD = hidden_TD.index_select(0, rows.index(device));
       if (state_QD.scalar_type() != at::kDouble) state_QD = state_QD.to(at::kFloat);
       break;
     case TargetKind::kOnline:
-      state_QD = objective::normalise_target(hidden_TD.detach().index_select(0, rows.index()));
+      state_QD = objective::normalise_target(hidden_TD.detach().index_select(0, rows.index(device)));
       break;
     case TargetKind::kEma: {
       const at::NoGradGuard no_grad;
@@ -83,9 +89,9 @@ Targets encode_targets(WorldModel& model, const WorldModelBatch& batch, const at
       break;
     }
   }
-  Targets result{state_QD.index_select(0, rows.places_of(batch.target_rows)), {}};
+  Targets result{state_QD.index_select(0, rows.places_of(batch.target_rows, device)), {}};
   if (options.with_collapse_monitors) {
-    result.context_state_MD = state_QD.detach().index_select(0, rows.places_of(batch.context_rows));
+    result.context_state_MD = state_QD.detach().index_select(0, rows.places_of(batch.context_rows, device));
   }
   return result;
 }
@@ -93,8 +99,6 @@ Targets encode_targets(WorldModel& model, const WorldModelBatch& batch, const at
 void add_next_token_loss(const WorldModelBatch& batch, const ContextStates& context, BatchLosses& losses) {
   losses.next_token =
       objective::next_token_loss(context.hidden_TD.index_select(0, batch.scored_rows), context.lm_head, batch.labels);
-  losses.values.next_token_loss = losses.next_token.item<double>();
-  losses.values.scored_tokens = batch.labels.size(0);
 }
 
 void add_latent_loss(WorldModel& model, const WorldModelBatch& batch, const ContextStates& context,
@@ -102,11 +106,7 @@ void add_latent_loss(WorldModel& model, const WorldModelBatch& batch, const Cont
   const LatentOptions& latent = options.latent;
   const at::Tensor predicted_MD = predict(model, batch, context.hidden_TD);
   losses.latent = objective::latent_loss(predicted_MD, targets.target_MD, latent.loss, latent.beta);
-  losses.values.latent_loss = losses.latent.item<double>();
-
   losses.regulariser = objective::anti_collapse(latent.anti_collapse, {predicted_MD, options.seed, options.step});
-  if (losses.regulariser.defined()) losses.values.regulariser = losses.regulariser.item<double>();
-
   if (options.with_collapse_monitors) {
     losses.rows = {predicted_MD.detach(), targets.target_MD.detach(), targets.context_state_MD};
   }
@@ -114,7 +114,7 @@ void add_latent_loss(WorldModel& model, const WorldModelBatch& batch, const Cont
 
 LossSum::LossSum(std::span<const WorldModelBatch> batches, const LossOptions& options, const UpdateShare& share,
                  const std::atomic<bool>& cancelled)
-    : options_(options), share_(share), shard_(kSums) {
+    : options_(options), share_(share) {
   if (options.next_token_weight <= 0.0 && options.latent_weight <= 0.0) {
     throw Error("[step] one of nextTokenWeight and latentWeight must be above 0 but both are 0");
   }
@@ -127,7 +127,7 @@ LossSum::LossSum(std::span<const WorldModelBatch> batches, const LossOptions& op
   }
   // Whole numbers: their sum does not depend on its order.
   if (share.group != nullptr) {
-    const at::Tensor all = share.group->gather(at::tensor(counts, at::kDouble), cancelled).sum(0);
+    const at::Tensor all = share.group->gather(at::tensor(counts, memory::on_host(at::kDouble)), cancelled).sum(0);
     counts.assign(all.data_ptr<double>(), all.data_ptr<double>() + all.numel());
   }
   batches_ = counts[0];
@@ -139,74 +139,89 @@ bool LossSum::predicts(const WorldModelBatch& batch) const {
   return options_.latent_weight > 0.0 && (predicted_ == 0.0 || !batch.target_rows.empty());
 }
 
-at::Tensor LossSum::Share::sum() const {
-  if (!next_token.defined()) return latent;
-  return latent.defined() ? next_token + latent : next_token;
-}
+at::Tensor LossSum::Share::sum() const { return sum_of(next_token, latent); }
 
 LossSum::Share LossSum::add(const WorldModelBatch& batch, const BatchLosses& losses) {
+  // float64: the sum loses nothing of the losses.
+  const auto add_to = [&](Sum sum, const at::Tensor& loss, double part) {
+    shard_[sum] = sum_of(shard_[sum], loss.detach().to(at::kDouble) * part);
+  };
   Share share;
   if (losses.next_token.defined()) {
     const double part = static_cast<double>(batch.labels.size(0)) / scored_;
     share.next_token = losses.next_token * (options_.next_token_weight * part);
-    shard_[kNextToken] += part * *losses.values.next_token_loss;
+    add_to(kNextToken, losses.next_token, part);
   }
   if (losses.latent.defined()) {
     const double part = static_cast<double>(batch.predicted_rows.size(0)) / predicted_;
     share.latent = losses.latent * (options_.latent_weight * part);
-    shard_[kLatent] += part * *losses.values.latent_loss;
+    add_to(kLatent, losses.latent, part);
     if (losses.regulariser.defined()) {
       share.latent = share.latent + losses.regulariser * (options_.latent_weight * (1.0 / batches_));
-      shard_[kRegulariser] += (1.0 / batches_) * *losses.values.regulariser;
+      add_to(kRegulariser, losses.regulariser, 1.0 / batches_);
     }
   }
   if (losses.rows) rows_.push_back(*losses.rows);
   return share;
 }
 
-void LossSum::end_shard() {
-  sums_.insert(sums_.end(), shard_.begin(), shard_.end());
-  shard_.assign(kSums, 0.0);
+void LossSum::end_shard() { sums_.push_back(std::exchange(shard_, {})); }
+
+LossSum::ShardSums LossSum::over_shards(const std::atomic<bool>& cancelled) const {
+  ShardSums all;
+  if (share_.group == nullptr) {
+    for (const ShardSums& shard : sums_) {
+      for (std::size_t sum = 0; sum < kSums; ++sum) all[sum] = sum_of(all[sum], shard[sum]);
+    }
+    return all;
+  }
+  // In the order of the shards, whoever computed them. Ranks compute on the host.
+  std::vector<double> own;
+  for (const ShardSums& shard : sums_) {
+    for (const at::Tensor& sum : memory::read_back({shard.begin(), shard.end()})) {
+      own.push_back(sum.defined() ? *sum.const_data_ptr<double>() : 0.0);
+    }
+  }
+  const at::Tensor rows =
+      share_.group->gather_rows(at::tensor(own, memory::on_host(at::kDouble)).view({-1, kSums}), cancelled);
+  for (std::int64_t shard = 0; shard < rows.size(0); ++shard) {
+    for (std::size_t sum = 0; sum < kSums; ++sum) {
+      all[sum] = sum_of(all[sum], rows[shard][static_cast<std::int64_t>(sum)]);
+    }
+  }
+  return all;
 }
 
-Losses LossSum::total(WorldModel& model, const std::atomic<bool>& cancelled) {
-  at::Tensor sums = at::tensor(sums_, at::kDouble).view({-1, kSums});
-  if (share_.group != nullptr) sums = share_.group->gather_rows(sums, cancelled);
-  // In the order of the shards, whoever computed them.
-  std::vector<double> all(kSums);
-  const double* const values = sums.data_ptr<double>();
-  for (std::int64_t i = 0; i < sums.numel(); ++i) all[static_cast<std::size_t>(i % kSums)] += values[i];
-  Losses result;
+LossNumbers LossSum::total(WorldModel& model, const std::atomic<bool>& cancelled) {
+  const ShardSums sums = over_shards(cancelled);
+  LossNumbers result;
   if (options_.next_token_weight > 0.0) {
-    result.next_token_loss = all[kNextToken];
+    result.next_token = sums[kNextToken];
     result.scored_tokens = static_cast<std::int64_t>(scored_);
+    result.loss = result.next_token * options_.next_token_weight;
   }
   if (options_.latent_weight > 0.0) {
-    result.latent_loss = all[kLatent];
-    if (objective::has_anti_collapse(options_.latent.anti_collapse)) result.regulariser = all[kRegulariser];
+    result.latent = sums[kLatent];
+    if (objective::has_anti_collapse(options_.latent.anti_collapse)) result.regulariser = sums[kRegulariser];
+    result.loss = sum_of(result.loss, sum_of(result.latent, result.regulariser) * options_.latent_weight);
+    if (options_.with_collapse_monitors) result.collapse = measure_monitors(model, cancelled);
   }
-  result.loss = options_.next_token_weight * result.next_token_loss.value_or(0.0) +
-                options_.latent_weight * (result.latent_loss.value_or(0.0) + result.regulariser.value_or(0.0));
-  require_finite("loss", result.loss);
-  // After that: eigenvalues of what is not finite fail with words of linear algebra.
-  if (options_.latent_weight > 0.0 && options_.with_collapse_monitors)
-    result.collapse = read_monitors(model, cancelled);
   return result;
 }
 
-NamedNumbers LossSum::read_monitors(WorldModel& model, const std::atomic<bool>& cancelled) const {
+std::vector<at::Tensor> LossSum::measure_monitors(WorldModel& model, const std::atomic<bool>& cancelled) const {
   const at::NoGradGuard no_grad;
   const auto all = [&](at::Tensor LatentRows::* part) {
     std::vector<at::Tensor> parts;
     for (const LatentRows& rows : rows_) parts.push_back(rows.*part);
     if (share_.group == nullptr) return parts.size() == 1 ? parts[0] : at::cat(parts);
     // A rank may have none.
-    parts.push_back(at::empty({0, model.config().hidden_size}, at::kFloat));
+    parts.push_back(at::empty({0, model.config().hidden_size}, memory::on_host(at::kFloat)));
     return share_.group->gather_rows(at::cat(parts).to(at::kFloat), cancelled);
   };
   const at::Tensor prediction_MD = all(&LatentRows::prediction_MD);
   const at::Tensor target_MD = all(&LatentRows::target_MD);
-  return objective::read_collapse_monitors(
+  return objective::measure_collapse(
       {.prediction_MD = prediction_MD.to(at::kDouble),
        .target_MD = target_MD.to(at::kDouble),
        .loss_target_MD = target_MD,
@@ -214,13 +229,6 @@ NamedNumbers LossSum::read_monitors(WorldModel& model, const std::atomic<bool>& 
        .loss = options_.latent.loss,
        .beta = options_.latent.beta,
        .target_encoder_distance = model.training().target_encoder.relative_distance(model.encoder())});
-}
-
-void require_finite(const char* name, double value) {
-  if (!std::isfinite(value)) {
-    throw Error(std::string("[step] ") + name + " must be finite but is " + std::to_string(value) +
-                "; the update was not made. Lower the learning rate or check the batch");
-  }
 }
 
 }  // namespace ehrjepa::train

@@ -1,6 +1,7 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <array>
 #include <atomic>
 #include <optional>
 #include <span>
@@ -10,6 +11,7 @@
 #include "model/lora.h"
 #include "objective/collapse/monitors.h"
 #include "train/batch.h"
+#include "train/loss_numbers.h"
 #include "train/update_share.h"
 #include "train/world_model.h"
 
@@ -43,13 +45,12 @@ struct LatentRows {
   at::Tensor context_state_MD;
 };
 
-/// The losses of one batch: scalars with their graph, undefined where an objective is off, and their values.
+/// The losses of one batch: scalars with their graph, undefined where an objective is off.
 struct BatchLosses {
   at::Tensor next_token;
   at::Tensor latent;               ///< the regression alone
   at::Tensor regulariser;          ///< weighted sum of the anti-collapse terms; undefined without
   std::optional<LatentRows> rows;  ///< when the collapse monitors are asked for
-  Losses values;                   ///< all but `loss` and the monitors
 };
 
 /// Next-token loss of the trunk's rows.
@@ -83,20 +84,23 @@ class LossSum {
   void end_shard();
 
   /// The same on every rank.
-  /// @throws Error when the loss is not finite.
-  Losses total(WorldModel& model, const std::atomic<bool>& cancelled);
+  LossNumbers total(WorldModel& model, const std::atomic<bool>& cancelled);
 
  private:
-  NamedNumbers read_monitors(WorldModel& model, const std::atomic<bool>& cancelled) const;
+  /// What is added up of each shard.
+  enum Sum : std::size_t { kNextToken, kLatent, kRegulariser, kSums };
+  /// Of one shard, () float64 each; undefined where nothing came.
+  using ShardSums = std::array<at::Tensor, kSums>;
+
+  ShardSums over_shards(const std::atomic<bool>& cancelled) const;
+  std::vector<at::Tensor> measure_monitors(WorldModel& model, const std::atomic<bool>& cancelled) const;
 
   const LossOptions& options_;
   UpdateShare share_;
   double batches_ = 0.0, scored_ = 0.0, predicted_ = 0.0;
-  std::vector<double> shard_, sums_;  ///< of the running shard and of all that ended, one row of kSums each
+  ShardSums shard_;              ///< of the running shard
+  std::vector<ShardSums> sums_;  ///< of all that ended
   std::vector<LatentRows> rows_;
 };
-
-/// @throws Error when a number that an update depends on is not finite.
-void require_finite(const char* name, double value);
 
 }  // namespace ehrjepa::train

@@ -3,6 +3,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/matmul.h>
+#include <ATen/ops/where.h>
 
 #include <algorithm>
 #include <cmath>
@@ -25,12 +26,18 @@ at::Tensor orthogonalised(const at::Tensor& matrix_RC) {
 
 void muon_(const at::Tensor& parameter_RC, const at::Tensor& moment_RC, const at::Tensor& gradient_RC,
            const MuonUpdate& update) {
-  const at::Tensor gradient = gradient_RC * update.gradient_scale;
-  moment_RC.lerp_(gradient, 1.0 - update.momentum);
-  const at::Tensor ahead = moment_RC.lerp(gradient, 1.0 - update.momentum);
+  const at::Tensor& scale = update.gradient_scale;
+  const at::Tensor gradient = scale.defined() ? gradient_RC * scale.to(gradient_RC.scalar_type()) : gradient_RC;
+  const at::Tensor moment = moment_RC.lerp(gradient, 1.0 - update.momentum);
+  const at::Tensor ahead = moment.lerp(gradient, 1.0 - update.momentum);
   const double longer = static_cast<double>(std::max(parameter_RC.size(0), parameter_RC.size(1)));
-  parameter_RC.mul_(1.0 - update.learning_rate * update.weight_decay);
-  parameter_RC.sub_(orthogonalised(ahead), update.learning_rate * 0.2 * std::sqrt(longer));
+  const at::Tensor parameter = parameter_RC * (1.0 - update.learning_rate * update.weight_decay);
+  parameter.sub_(orthogonalised(ahead), update.learning_rate * 0.2 * std::sqrt(longer));
+  const auto write = [&](const at::Tensor& to, const at::Tensor& values) {
+    to.copy_(scale.defined() ? at::where(scale.isfinite(), values, to) : values);
+  };
+  write(moment_RC, moment);
+  write(parameter_RC, parameter);
 }
 
 }  // namespace ehrjepa::train

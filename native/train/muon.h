@@ -5,7 +5,9 @@ namespace ehrjepa::train {
 
 /// Factors of an update by Muon.
 struct MuonUpdate {
-  double gradient_scale = 1.0;  ///< what clipping makes of the gradient
+  /// () float64 where the parameter is: what clipping makes of the gradient. One that is not finite leaves everything
+  /// as it is. Undefined: 1.
+  at::Tensor gradient_scale = {};
   double learning_rate = 0.0;
   double momentum = 0.95;  ///< mu
   double weight_decay = 0.0;

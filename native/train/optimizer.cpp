@@ -1,17 +1,24 @@
 #include "train/optimizer.h"
 
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/full_like.h>
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/error.h"
+#include "memory/transfer.h"
 #include "ops/adamw/adamw.h"
 #include "train/muon.h"
 
 namespace ehrjepa::train {
+
 namespace {
 
 /// Whether a parameter maps features to features: not the embedding or the head, whose rows are tokens, nor one row
@@ -33,11 +40,12 @@ Optimizer::Optimizer(const std::vector<model::NamedTensor>& parameters,
     slots_.push_back({.parameter = values,
                       .exp_avg = at::zeros_like(values),
                       .exp_avg_sq = at::zeros_like(values),
-                      .steps = at::zeros({}, at::kFloat),
+                      .steps = at::zeros({}, memory::on_host(at::kFloat)),
                       .target = target == targets.end() ? at::Tensor() : target->tensor.detach(),
                       .decays = values.dim() >= 2,
                       .is_matrix = is_matrix(parameter.name, values)});
   }
+  forget_updates();
 }
 
 void Optimizer::require(const OptimizerOptions& options) const {
@@ -49,6 +57,7 @@ void Optimizer::require(const OptimizerOptions& options) const {
 }
 
 void Optimizer::step(const std::vector<at::Tensor>& gradients, const UpdateOptions& options) {
+  forget_updates();
   for (std::size_t i = 0; i < slots_.size(); ++i) update(i, gradients[i], options);
 }
 
@@ -58,10 +67,15 @@ void Optimizer::update(std::size_t index, const at::Tensor& gradient, const Upda
   const Slot& slot = slots_[index];
   const at::Tensor target = options.momentum ? slot.target : at::Tensor();
   if (!gradient.defined() && !target.defined()) return;
-  double scale = options.gradient_scale;
+  at::Tensor scale = options.gradient_scale;
+  std::int64_t updates = 1;
   if (gradient.defined()) {
-    slot.steps.add_(1);
-    if (options.parameter_clip > 0.0) scale *= clip_scale(gradient_norm({gradient}), options.parameter_clip);
+    updates += std::llround(slot.steps.item<double>());
+    updated_[index] = true;
+    if (options.parameter_clip > 0.0) {
+      const at::Tensor own = clip_scale(gradient_norm({gradient}), options.parameter_clip);
+      scale = scale.defined() ? scale * own : own;
+    }
   }
   const bool by_muon = gradient.defined() && slot.is_matrix && optimizer.matrix_update == MatrixUpdate::kMuon;
   if (by_muon) {
@@ -83,11 +97,19 @@ void Optimizer::update(std::size_t index, const at::Tensor& gradient, const Upda
                .beta2 = optimizer.beta2,
                .epsilon = optimizer.epsilon,
                .weight_decay = slot.decays ? optimizer.weight_decay : 0.0,
-               .updates = std::max<std::int64_t>(1, std::llround(slot.steps.item<double>())),
+               .updates = updates,
                .momentum = options.momentum.value_or(1.0),
                .seed = options.seed,
                .step = options.step,
                .parameter = static_cast<std::uint32_t>(index)});
+}
+
+void Optimizer::count_updates() {
+  const at::NoGradGuard no_grad;
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    if (updated_[i]) slots_[i].steps.add_(1);
+  }
+  forget_updates();
 }
 
 std::vector<model::NamedTensor> Optimizer::state() const {
@@ -100,14 +122,20 @@ std::vector<model::NamedTensor> Optimizer::state() const {
   return result;
 }
 
-double gradient_norm(const std::vector<at::Tensor>& gradients) {
-  double squares = 0.0;
+at::Tensor gradient_norm(const std::vector<at::Tensor>& gradients) {
+  at::Tensor squares;
   for (const at::Tensor& gradient : gradients) {
-    if (gradient.defined()) squares += ops::sum_of_squares(gradient).item<double>();
+    if (!gradient.defined()) continue;
+    const at::Tensor own = ops::sum_of_squares(gradient);
+    squares = squares.defined() ? squares + own : own;
   }
-  return std::sqrt(squares);
+  return squares.defined() ? squares.sqrt() : at::zeros({}, memory::on_host(at::kDouble));
 }
 
-double clip_scale(double norm, double limit) { return limit > 0.0 && norm > limit ? limit / norm : 1.0; }
+at::Tensor clip_scale(const at::Tensor& norm, double limit) {
+  at::Tensor scale = at::ones_like(norm);
+  if (limit > 0.0) scale = at::where(norm.gt(limit), at::full_like(norm, limit) / norm, scale);
+  return at::where(norm.isfinite(), scale, std::numeric_limits<double>::quiet_NaN());
+}
 
 }  // namespace ehrjepa::train

@@ -14,7 +14,9 @@ namespace ehrjepa::train {
 /// What one update is made with.
 struct UpdateOptions {
   OptimizerOptions optimizer;
-  double gradient_scale = 1.0;                    ///< what clipping by the global norm makes of the gradients
+  /// () float64 where the parameters are: what clipping by the global norm makes of the gradients. Where it is not
+  /// finite the update is not made. Undefined: 1.
+  at::Tensor gradient_scale = {};
   double parameter_clip = 0.0;                    ///< largest norm of the gradient of each parameter; 0 does not clip
   std::optional<double> momentum = std::nullopt;  ///< EMA decay of the target encoder; absent: it stays as it is
   std::uint64_t seed = 0;                         ///< stochastic rounding is drawn from seed and step
@@ -37,9 +39,14 @@ class Optimizer {
   void require(const OptimizerOptions& options) const;
 
   /// @param gradients  one per parameter, undefined where there is none.
+  /// Whether the update was made the device alone knows: `count_updates` follows when the host has seen that it was.
   void step(const std::vector<at::Tensor>& gradients, const UpdateOptions& options);
   /// The share of one parameter in a step. @param gradient  undefined: its target alone follows.
   void update(std::size_t index, const at::Tensor& gradient, const UpdateOptions& options);
+  /// Adds 1 to the step counts of the parameters that were updated since `forget_updates`, or this, was called.
+  void count_updates();
+  /// The updates were not made.
+  void forget_updates() { updated_.assign(slots_.size(), false); }
 
   /// Moments and step counts by name, for checkpoints. The tensors are the optimiser's own.
   std::vector<model::NamedTensor> state() const;
@@ -49,19 +56,21 @@ class Optimizer {
     at::Tensor parameter;
     at::Tensor exp_avg;
     at::Tensor exp_avg_sq;
-    at::Tensor steps;   ///< () float32
+    at::Tensor steps;   ///< () float32, on the host, which works out the bias corrections
     at::Tensor target;  ///< undefined: the target encoder has none
     bool decays;
     bool is_matrix;  ///< between features: what Muon is for
   };
   std::vector<std::string> names_;
   std::vector<Slot> slots_;
+  std::vector<bool> updated_;  ///< since the last count
 };
 
-/// Global L2 norm of those that are defined.
-double gradient_norm(const std::vector<at::Tensor>& gradients);
+/// Global L2 norm of those that are defined, () float64 where they are.
+at::Tensor gradient_norm(const std::vector<at::Tensor>& gradients);
 
-/// Factor by which gradients of this norm become no longer than `limit`; 0 does not clip.
-double clip_scale(double norm, double limit);
+/// Factor by which gradients of this norm become no longer than `limit`; 0 does not clip. NaN for a norm that is not
+/// finite. @return () float64
+at::Tensor clip_scale(const at::Tensor& norm, double limit);
 
 }  // namespace ehrjepa::train

@@ -1,11 +1,12 @@
 #pragma once
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/tensor.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <utility>
 #include <vector>
+
+#include "memory/transfer.h"
 
 namespace ehrjepa::train {
 
@@ -18,14 +19,15 @@ class RowSet {
     rows_.erase(std::unique(rows_.begin(), rows_.end()), rows_.end());
   }
   const std::vector<std::int64_t>& ascending() const { return rows_; }
-  at::Tensor index() const { return at::tensor(rows_, at::kLong); }
+  /// The rows, to select them by.
+  at::Tensor index(at::Device device) const { return memory::upload(rows_, device); }
   /// Where each of some rows, which the set holds, stands in it.
-  at::Tensor places_of(const std::vector<std::int64_t>& wanted) const {
+  at::Tensor places_of(const std::vector<std::int64_t>& wanted, at::Device device) const {
     std::vector<std::int64_t> places;
     for (const std::int64_t row : wanted) {
       places.push_back(std::lower_bound(rows_.begin(), rows_.end(), row) - rows_.begin());
     }
-    return at::tensor(places, at::kLong);
+    return memory::upload(places, device);
   }
 
  private:

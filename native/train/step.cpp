@@ -3,12 +3,15 @@
 #include <ATen/TensorOperators.h>
 #include <c10/core/GradMode.h>
 
+#include <cmath>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "core/error.h"
 #include "distributed/group.h"
 #include "train/gradient_sum.h"
+#include "train/loss_numbers.h"
 #include "train/losses.h"
 #include "train/optimizer.h"
 #include "train/update_gradients.h"
@@ -88,6 +91,17 @@ UpdateOptions update_options(const StepOptions& options) {
           .step = options.step};
 }
 
+/// Runs an update. One that breaks off, out of memory for one, may be half made.
+template <typename Update>
+auto whole_or_abandoned(WorldModel& model, const Update& update) {
+  try {
+    return update();
+  } catch (...) {
+    model.abandon();
+    throw;
+  }
+}
+
 /// A step whose update is made in the backward pass.
 StepResult step_in_backward(WorldModel& model, std::span<const WorldModelBatch> batches, const StepOptions& options,
                             const UpdateShare& share, const std::atomic<bool>& cancelled) {
@@ -107,22 +121,34 @@ StepResult step_in_backward(WorldModel& model, std::span<const WorldModelBatch> 
                                   sum.predicts(batches[0]), /*with_dropout=*/true, cancelled))
           .sum();
   sum.end_shard();
-  const Losses losses = sum.total(model, cancelled);
+  const LossNumbers losses = sum.total(model, cancelled);
   require_trained(loss);
   if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
   TrainingState& training = model.training();
+  UpdateOptions update = update_options(options);
+  update.gradient_scale = clip_scale(losses.loss, 0.0);  // a loss that is not finite moves nothing
+  training.optimizer.forget_updates();
+  const at::Tensor norm = whole_or_abandoned(
+      model, [&] { return update_in_backward(loss, training.trainable, training.optimizer, update); });
   try {
-    return {losses, update_in_backward(loss, training.trainable, training.optimizer, update_options(options))};
+    const StepResult result = read(losses, norm);
+    training.optimizer.count_updates();
+    return result;
   } catch (...) {
-    model.abandon();
+    // With a loss that is not finite nothing has moved; with a gradient that is not, other parameters have.
+    if (std::isfinite(losses.loss.item<double>())) model.abandon();
     throw;
   }
 }
 
-}  // namespace
+/// What acts 1 and 2 make, where the model computes.
+struct Pass {
+  LossNumbers losses;
+  std::vector<at::Tensor> gradients;
+};
 
-Gradients gradients(WorldModel& model, std::span<const WorldModelBatch> batches, const LossOptions& options,
-                    const std::atomic<bool>& cancelled, bool with_dropout, const UpdateShare& share) {
+Pass pass(WorldModel& model, std::span<const WorldModelBatch> batches, const LossOptions& options, bool with_dropout,
+          const UpdateShare& share, const std::atomic<bool>& cancelled) {
   check_shards(batches.size(), share);
   std::vector<at::Tensor> parameters;
   for (const io::NamedTensor& parameter : model.training().trainable) parameters.push_back(parameter.tensor);
@@ -147,19 +173,31 @@ Gradients gradients(WorldModel& model, std::span<const WorldModelBatch> batches,
     if (apart) next_token.end_shard();
     together.end_shard();
   }
-  Gradients result{sum.total(model, cancelled), {}};
+  Pass result{sum.total(model, cancelled), {}};
   GradientSum total = together.total(cancelled);
   if (apart) {
     const GradientSum of_next_token = next_token.total(cancelled);
     result.losses.interference = of_next_token.cosine(total, model.training().trainable_of_encoder);
     total.add(of_next_token);
   }
-  result.values = total.take();
+  result.gradients = total.take();
   return result;
+}
+
+}  // namespace
+
+Gradients gradients(WorldModel& model, std::span<const WorldModelBatch> batches, const LossOptions& options,
+                    const std::atomic<bool>& cancelled, bool with_dropout, const UpdateShare& share) {
+  Pass found = pass(model, batches, options, with_dropout, share, cancelled);
+  return {read(found.losses), std::move(found.gradients)};
 }
 
 StepResult step(WorldModel& model, std::span<const WorldModelBatch> batches, const StepOptions& options,
                 const std::atomic<bool>& cancelled, distributed::Group* group) {
+  if (group != nullptr && !model.device().is_cpu()) {
+    throw Error("[step] several processes must train on the CPU, until they can meet on cards, but the device is " +
+                model.device().str());
+  }
   const UpdateShare share{options.shards, group};
   TrainingState& training = model.training();
   training.optimizer.require(options.optimizer);
@@ -168,17 +206,20 @@ StepResult step(WorldModel& model, std::span<const WorldModelBatch> batches, con
   if (options.update_in_backward) return step_in_backward(model, batches, options, share, cancelled);
 
   // Acts 1 and 2: forward and backward.
-  const Gradients pass = gradients(model, batches, options, cancelled, /*with_dropout=*/true, share);
+  const Pass found = pass(model, batches, options, /*with_dropout=*/true, share, cancelled);
 
-  // Act 3: update, and the momentum update of the target encoder with it.
-  const StepResult result{pass.losses, gradient_norm(pass.values)};
-  require_finite("gradient norm", result.gradient_norm);
+  // Act 3: update, and the momentum update of the target encoder with it. The host does not wait for the norm: a scale
+  // that is not finite leaves everything as it is.
   if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
+  const at::Tensor norm = gradient_norm(found.gradients);
   UpdateOptions update = update_options(options);
-  if (options.clip_by == ClipBy::kGlobal) {
-    update.gradient_scale = clip_scale(result.gradient_norm, options.gradient_clip);
-  }
-  training.optimizer.step(pass.values, update);
+  update.gradient_scale = clip_scale(norm, options.clip_by == ClipBy::kGlobal ? options.gradient_clip : 0.0) *
+                          clip_scale(found.losses.loss, 0.0);
+  whole_or_abandoned(model, [&] { training.optimizer.step(found.gradients, update); });
+
+  // What the step tells: the one time that the host waits for the device.
+  const StepResult result = read(found.losses, norm);
+  training.optimizer.count_updates();
   return result;
 }
 
@@ -188,7 +229,7 @@ Losses losses(WorldModel& model, const WorldModelBatch& batch, const LossOptions
   LossSum sum({&batch, 1}, options, {}, cancelled);
   sum.add(batch, forward(model, batch, options, sum.predicts(batch), /*with_dropout=*/false, cancelled));
   sum.end_shard();
-  return sum.total(model, cancelled);
+  return read(sum.total(model, cancelled));
 }
 
 }  // namespace ehrjepa::train

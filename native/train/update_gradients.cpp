@@ -6,6 +6,8 @@
 
 #include <utility>
 
+#include "memory/transfer.h"
+
 namespace ehrjepa::train {
 
 void UpdateGradients::end_shard() {
@@ -31,7 +33,7 @@ void UpdateGradients::end_shard() {
 GradientSum UpdateGradients::total(const std::atomic<bool>& cancelled) {
   if (share_.is_whole()) return std::move(shard_);
   const at::NoGradGuard no_grad;
-  at::Tensor reached = at::tensor(reached_, at::kByte);
+  at::Tensor reached = at::tensor(reached_, memory::on_host(at::kByte));
   if (share_.group != nullptr) reached = share_.group->gather(reached, cancelled).amax(0);
   const at::Tensor flat = sum_.total(share_.group, cancelled);
   GradientSum result(parameters_);

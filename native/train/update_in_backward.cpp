@@ -1,16 +1,15 @@
 #include "train/update_in_backward.h"
 
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/function_hook.h>
 #include <torch/csrc/autograd/variable.h>
 
-#include <cmath>
 #include <functional>
 #include <memory>
 #include <utility>
-
-#include "train/losses.h"
 
 namespace ehrjepa::train {
 namespace {
@@ -44,9 +43,9 @@ class Hooks {
 
 }  // namespace
 
-double update_in_backward(const at::Tensor& loss, const std::vector<model::NamedTensor>& parameters,
-                          Optimizer& optimizer, const UpdateOptions& options) {
-  double squares = 0.0;
+at::Tensor update_in_backward(const at::Tensor& loss, const std::vector<model::NamedTensor>& parameters,
+                              Optimizer& optimizer, const UpdateOptions& options) {
+  at::Tensor squares = at::zeros({}, loss.options().dtype(at::kDouble));
   std::vector<bool> updated(parameters.size(), false);
   const Hooks hooks(parameters);
   for (std::size_t i = 0; i < parameters.size(); ++i) {
@@ -54,10 +53,11 @@ double update_in_backward(const at::Tensor& loss, const std::vector<model::Named
       const at::NoGradGuard no_grad;
       const at::Tensor gradient = leaf.grad();
       leaf.mutable_grad().reset();
-      const double norm = gradient_norm({gradient});
-      require_finite("gradient norm", norm);
+      const at::Tensor norm = gradient_norm({gradient});
       squares += norm * norm;
-      optimizer.update(i, gradient, options);
+      UpdateOptions own = options;
+      own.gradient_scale = clip_scale(norm, 0.0);
+      optimizer.update(i, gradient, own);
       updated[i] = true;
     };
     torch::autograd::impl::set_post_acc_grad_hooks(parameters[i].tensor, std::make_unique<WhenWhole>(update));
@@ -67,7 +67,7 @@ double update_in_backward(const at::Tensor& loss, const std::vector<model::Named
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     if (!updated[i]) optimizer.update(i, at::Tensor(), options);
   }
-  return std::sqrt(squares);
+  return squares.sqrt();
 }
 
 }  // namespace ehrjepa::train

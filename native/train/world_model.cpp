@@ -8,7 +8,9 @@
 #include <utility>
 
 #include "core/error.h"
+#include "memory/device.h"
 #include "memory/scalar_type.h"
+#include "memory/transfer.h"
 #include "model/layout.h"
 
 namespace ehrjepa::train {
@@ -51,9 +53,9 @@ std::vector<io::NamedTensor> with_predictor(std::vector<io::NamedTensor> weights
 
 }  // namespace
 
-TrainingState::TrainingState(const model::Qwen3Weights& encoder, const EngineOptions& options)
+TrainingState::TrainingState(const model::Qwen3Weights& encoder, const EngineOptions& options, at::Device device)
     : predictor(model::initialise_predictor(options.config.hidden_size, options.predictor, options.seed)
-                    .cast(options.stochastic_rounding ? at::kBFloat16 : at::kFloat)),
+                    .cast(at::TensorOptions(device).dtype(options.stochastic_rounding ? at::kBFloat16 : at::kFloat))),
       target_encoder(encoder, options.config),
       trainable(with_predictor(trained_weights(encoder, options), predictor)),
       trainable_of_encoder(trainable.size() - predictor.named().size()),
@@ -61,10 +63,16 @@ TrainingState::TrainingState(const model::Qwen3Weights& encoder, const EngineOpt
 
 WorldModel::WorldModel(const EngineOptions& options)
     : options_(checked(options)),
-      encoder_(options.encoder_from_files ? model::shapes_of_qwen3(options.config)
-                                          : model::initialise_qwen3(options.config, options.seed,
-                                                                    memory::scalar_type(options.parameter_dtype))) {
-  if (options.lora) encoder_.adapters = model::initialise_lora(options.config, *options.lora, options.seed);
+      device_(memory::device_named(options.device)),
+      encoder_(options.encoder_from_files
+                   ? model::shapes_of_qwen3(options.config)
+                   : model::initialise_qwen3(options.config, options.seed, memory::scalar_type(options.parameter_dtype),
+                                             device_)) {
+  if (!options.lora) return;
+  encoder_.adapters =
+      model::initialise_lora(options.config, *options.lora, options.seed).map([&](const at::Tensor& tensor) {
+        return memory::upload(tensor, device_);
+      });
 }
 
 at::ScalarType WorldModel::compute_dtype() const { return memory::scalar_type(options_.compute_dtype); }
@@ -93,7 +101,7 @@ TrainingState& WorldModel::training() {
         "[world_model] parameterDtype must be float32 to train but is bfloat16: load the model with float32 "
         "parameters, with computeDtype bfloat16 for speed, or with stochasticRounding for memory");
   }
-  if (!training_) training_ = std::make_unique<TrainingState>(encoder(), options_);
+  if (!training_) training_ = std::make_unique<TrainingState>(encoder(), options_, device_);
   return *training_;
 }
 
@@ -103,7 +111,7 @@ at::Tensor WorldModel::predict_latent(const at::Tensor& state_MD, const at::Tens
       .predictor.cast(compute_dtype())
       .forward({.branch_MD = {},
                 .context_CD = state_MD.to(compute_dtype()),
-                .context_of_M = at::arange(state_MD.size(0), at::kLong),
+                .context_of_M = at::arange(state_MD.size(0), state_MD.options().dtype(at::kLong)),
                 .days_M = days_M})
       .to(at::kFloat);
 }

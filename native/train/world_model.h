@@ -15,7 +15,7 @@ namespace ehrjepa::train {
 /// in float32 and 6 in bfloat16, and gradients. Under LoRA the target encoder shares the base, and all of it is
 /// float32, per scalar of adapters and predictor.
 struct TrainingState {
-  TrainingState(const model::Qwen3Weights& encoder, const EngineOptions& options);
+  TrainingState(const model::Qwen3Weights& encoder, const EngineOptions& options, at::Device device);
   model::Predictor predictor;
   model::TargetEncoder target_encoder;     ///< starts as a copy of the encoder
   std::vector<io::NamedTensor> trainable;  ///< of the encoder, then of the predictor
@@ -36,12 +36,15 @@ class WorldModel {
   const Qwen3Config& config() const { return options_.config; }
   at::ScalarType compute_dtype() const;
   at::ScalarType parameter_dtype() const;
+  /// Where everything of the model lives and is computed.
+  at::Device device() const { return device_; }
   ActivationCheckpointing activation_checkpointing() const { return options_.activation_checkpointing; }
   /// @throws Error when the encoder waits for its files, or the model was abandoned.
   const model::Qwen3Weights& encoder() const;
   /// Names and shapes, whether there is memory or not.
   std::vector<io::NamedTensor> encoder_tensors() const { return encoder_.named(options_.config); }
-  /// Gives the encoder its tensors, in the order of `encoder_tensors`, in the parameter dtype. Only before training.
+  /// Gives the encoder its tensors, in the order of `encoder_tensors`, in the parameter dtype and on the
+  /// device. Only before training.
   void assign_encoder(const std::vector<at::Tensor>& tensors);
   bool has_encoder() const { return !encoder_.embed_tokens.is_meta(); }
   bool has_training_state() const { return training_ != nullptr; }
@@ -56,6 +59,7 @@ class WorldModel {
 
  private:
   EngineOptions options_;
+  at::Device device_;
   model::Qwen3Weights encoder_;
   std::unique_ptr<TrainingState> training_;
   bool abandoned_ = false;

@@ -92,6 +92,7 @@ t.test('the border names the argument, the rule and what it found, and knows no 
 		encoderFromFiles: false,
 		seed: 1,
 		threads: 0,
+		device: 'cpu',
 	});
 	const { subjectIds: _, ...batch } = { subjectIds: 0, ...batchOf(2, 6) };
 	const { tokens, cuSeqlens, positionIds } = batch;

@@ -31,6 +31,7 @@ const order = [
 	'export',
 	'pipeline',
 	'study',
+	'doctor',
 	'report',
 	'view',
 	'cli',

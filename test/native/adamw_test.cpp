@@ -40,7 +40,7 @@ std::vector<at::Tensor> results_of(const AdamWTensors& tensors) {
   return result;
 }
 
-const AdamWUpdate update{.gradient_scale = 0.7,
+const AdamWUpdate update{.gradient_scale = at::scalar_tensor(0.7, at::kDouble),
                          .learning_rate = 0.01,
                          .beta1 = 0.9,
                          .beta2 = 0.95,

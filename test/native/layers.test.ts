@@ -19,11 +19,25 @@ const mayInclude: Readonly<Record<string, readonly string[]>> = {
 	solve: ['core'],
 	ops: ['core', 'memory'],
 	model: ['core', 'contract', 'memory', 'io', 'ops'],
-	objective: ['core', 'contract', 'ops'],
+	objective: ['core', 'contract', 'memory', 'ops'],
 	distributed: ['core', 'contract', 'memory'],
 	train: ['core', 'contract', 'memory', 'io', 'ops', 'model', 'objective', 'distributed'],
 	infer: ['core', 'contract', 'memory', 'ops', 'model'],
-	api: ['core', 'contract', 'memory', 'io', 'solve', 'ops', 'model', 'objective', 'train', 'infer', 'distributed'],
+	doctor: ['core', 'contract', 'memory', 'ops'],
+	api: [
+		'core',
+		'contract',
+		'memory',
+		'io',
+		'solve',
+		'ops',
+		'model',
+		'objective',
+		'train',
+		'infer',
+		'doctor',
+		'distributed',
+	],
 };
 /** Rooms that must compile without libtorch: the addon reads them, or they are beneath everything. */
 const withoutTensors = new Set(['core', 'contract']);

@@ -34,7 +34,7 @@ struct PlainBatch {
     return result;
   }
 
-  ehrjepa::train::WorldModelBatch packed(std::int64_t vocab_size) const {
+  ehrjepa::train::WorldModelBatch packed(std::int64_t vocab_size, at::Device device = at::kCPU) const {
     std::vector<std::int32_t> tokens, positions, owner, cuts, cu_rows = {0}, branch_tokens, branch_positions, targets;
     for (const auto& sequence : sequences) {
       for (std::size_t i = 0; i < sequence.size(); ++i) {
@@ -57,7 +57,7 @@ struct PlainBatch {
       cu_rows.push_back(static_cast<std::int32_t>(targets.size()));
     }
     return ehrjepa::train::world_model_batch(
-        ehrjepa::model::packed_tokens(tokens, begin, positions, vocab_size), context_lengths,
+        ehrjepa::model::packed_tokens(tokens, begin, positions, vocab_size, device), context_lengths,
         {owner, cuts, cu_rows, branch_tokens, branch_positions, targets, days, kind, predictor_tokens},
         ehrjepa::ScoredLabels::kFuture, vocab_size);
   }

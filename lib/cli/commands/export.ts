@@ -61,7 +61,7 @@ export async function handler(args: Arguments): Promise<void> {
 
 async function exportRun(context: CommandContext, args: Arguments, options: ExportOptions): Promise<void> {
 	// Adapters are merged in float32, whatever dtype the run computed in.
-	const { model, run, step } = await openModel(args.model, { baseDtype: 'float32' });
+	const { model, run, step } = await openModel(args.model, { baseDtype: 'float32', device: 'cpu' });
 	try {
 		let tokenizer = options.tokenizer;
 		let tokens: 'structured' | 'text' | undefined;

@@ -5,6 +5,7 @@ import { StudyOptions, variantNames } from '../../study/options.js';
 import { runStudy } from '../../study/study.js';
 import { studySummary } from '../../study/study-markdown.js';
 import { withContext } from '../context.js';
+import { deviceOf, deviceOption } from '../device-option.js';
 import { duration } from '../progress-line.js';
 import { applySettings, configFile, setOption } from '../settings.js';
 
@@ -35,12 +36,14 @@ export const builder = (yargs: Argv) =>
 			choices: Object.keys(modelSizes) as ModelSize[],
 			describe: 'Shape of the decoder (default small)',
 		})
+		.option('device', deviceOption)
 		.example('$0 study', 'The study of docs/study.md; the same command goes on after an interruption')
 		.example('$0 study --seeds 2 --steps 100', 'A small one');
 
 export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>): Promise<void> {
 	await withContext(Boolean(args.json), async (context) => {
 		const started = performance.now();
+		const device = deviceOf(context, args.device);
 		context.say(`writing to ${args.out}; Ctrl-C stops at a safe point, the same command continues`);
 		const base: StudyOptions = await configFile('study', args.config);
 		const options = applySettings('study', StudyOptions, base, args.set, [
@@ -50,7 +53,7 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 			{ flag: '--steps', path: 'steps', value: args.steps },
 			{ flag: '--size', path: 'model', value: args.size && modelSizes[args.size] },
 		]);
-		const result = await runStudy(args.out, options, context.operation());
+		const result = await runStudy(args.out, options, { ...context.operation(), device });
 		context.result(
 			[
 				studySummary(result),

@@ -110,7 +110,7 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 		);
 		for (const { name, samples, events, died, excluded, matchingEvents } of list.timeToEvent) {
 			lines.push(
-				`${name.padEnd(32)} time to event`.padEnd(42) +
+				`${name.padEnd(32)} time`.padEnd(42) +
 					`${samples} samples, ${events} with the event, ${samples - events} censored (${died} by death)${leftOut(excluded)}${
 						matchingEvents === 0 ? '  (no event matches!)' : ''
 					}`,

@@ -28,7 +28,6 @@ import {
 	riskWithin,
 	survivalScores,
 } from './survival-probe.js';
-import { tooFewEvents } from './survival-samples.js';
 
 export const ProbeSurvivalOptions = z.strictObject({
 	...probeInputOptions,
@@ -113,7 +112,6 @@ export async function probeSurvival(
 				followUp: followUpOf(labels.held_out),
 				censoring: fitted.censoring,
 				horizons,
-				tooFew: tooFewEvents(labels.held_out),
 			},
 			[fitted.scores],
 			[],

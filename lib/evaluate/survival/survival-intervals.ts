@@ -11,6 +11,7 @@ import type { Metric } from '../metrics.js';
 import type { CensoringCurve, FollowUp } from './follow-up.js';
 import { comparedSurvivalMetrics, type SurvivalDifference, survivalNumbers } from './survival-file.js';
 import { RankedSurvival, type SurvivalMetrics } from './survival-metrics.js';
+import { tooFewAt, tooFewEvents } from './too-few.js';
 
 /** Resamples read neighbouring scores as one when there are more: a rank to 1 / 4096. */
 const resampledLevels = 4096;
@@ -28,8 +29,6 @@ export interface SurvivalOutcomes {
 	readonly censoring: CensoringCurve;
 	/** Days, ascending. */
 	readonly horizons: readonly number[];
-	/** Why the samples cannot carry a metric: then none is defined. */
-	readonly tooFew: string | undefined;
 }
 
 /** a - b in one metric, by place. */
@@ -46,7 +45,7 @@ export type SurvivalContrast = Pick<SurvivalDifference, 'metric' | 'difference'>
  * @throws {DataError} For a score that is not finite. {AbortedError}
  */
 export async function survivalEstimates(
-	{ patients, followUp, censoring, horizons, tooFew }: SurvivalOutcomes,
+	{ patients, followUp, censoring, horizons }: SurvivalOutcomes,
 	models: readonly ArrayLike<number>[],
 	pairs: readonly (readonly [a: number, b: number])[],
 	options: BootstrapOptions,
@@ -54,10 +53,17 @@ export async function survivalEstimates(
 	const groups: CellStatistics[] = [];
 	const found: Metric[] = [];
 	const cellOf = new Int32Array(patients.length);
+	const tooFew = tooFewEvents(patients, followUp);
+	const thin = horizons.map((horizon) => tooFew ?? tooFewAt(patients, followUp, horizon));
+	// In the order of the metrics: the integral needs every horizon.
+	const reasons = [tooFew, tooFew, thin.find((reason) => reason !== undefined), ...thin];
 	for (const scores of models) {
 		const exact = new RankedSurvival(scores, followUp, censoring, horizons);
 		const values = inOrder(exact.metrics(new Float64Array(patients.length).fill(1)));
-		found.push(...values.map((value) => (tooFew === undefined ? value : { undefinedReason: tooFew })));
+		for (const [k, value] of values.entries()) {
+			const reason = reasons[k];
+			found.push(reason === undefined ? value : { undefinedReason: reason });
+		}
 		const resampled = new RankedSurvival(scores, followUp, censoring, horizons, resampledLevels);
 		// The order is that of times, which is the same for every model.
 		for (const [place, sample] of resampled.order.entries()) cellOf[sample] = place;

@@ -14,7 +14,7 @@ import type {
 } from './survival-file.js';
 import { type SurvivalOutcomes, survivalEstimates, undefinedSurvivalNumbers } from './survival-intervals.js';
 import { type FittedSurvivalProbe, followUpOf, type SurvivalReading } from './survival-probe.js';
-import { type SurvivalSamples, tooFewEvents } from './survival-samples.js';
+import type { SurvivalSamples } from './survival-samples.js';
 
 /** Every metric of every model for one time to an event, whole and by part, and differences of models. */
 export async function survivalResults(
@@ -29,7 +29,6 @@ export async function survivalResults(
 		followUp: followUpOf(part),
 		censoring,
 		horizons: task.horizonsDays,
-		tooFew: tooFewEvents(part),
 	});
 	const fitted = models.flatMap(({ about, reading }) => (isFitted(reading) ? [{ about, reading }] : []));
 	const pairs = pairsOf(fitted.map(({ about }) => about));

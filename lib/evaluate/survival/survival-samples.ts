@@ -5,9 +5,6 @@ import { readTimeToEvent, type SurvivalLabelRow } from '../../tasks/survival-lab
 import type { Split } from '../../types.js';
 import type { EvaluationSamples } from '../samples.js';
 
-/** Below this many patients with an event, resamples hardly differ: a narrow interval would be an illusion. */
-const minPatientsWithEvent = 5;
-
 /** Samples of one task of kind `time-to-event`. */
 export interface SurvivalSamples {
 	readonly task: TimeToEventEntry;
@@ -55,13 +52,4 @@ export function commonSurvivalSamples(
 			labels[split].filter((label) => models.every((rowOf) => rowOf.has(sampleKey(label))));
 		return { task, labels: { train: kept('train'), tuning: kept('tuning'), held_out: kept('held_out') } };
 	});
-}
-
-/** Why held-out samples cannot carry a metric; undefined when they can. */
-export function tooFewEvents(labels: readonly SurvivalLabelRow[]): string | undefined {
-	if (labels.length === 0) return 'no samples in held-out';
-	const patients = new Set(labels.filter(({ event }) => event).map(({ subjectId }) => subjectId)).size;
-	if (patients === 0) return 'no events in held-out';
-	if (patients >= minPatientsWithEvent) return undefined;
-	return `${patients} held-out patient${patients === 1 ? '' : 's'} with an event, at least ${minPatientsWithEvent} are needed`;
 }

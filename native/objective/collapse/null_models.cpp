@@ -3,14 +3,14 @@
 
 namespace ehrjepa::objective {
 
-double batch_mean_loss(const LatentReading& reading) {
+at::Tensor batch_mean_loss(const LatentReading& reading) {
   const at::Tensor& target_MD = reading.loss_target_MD;
   const at::Tensor mean_MD = target_MD.mean(0, true).expand_as(target_MD);
-  return latent_loss(mean_MD, target_MD, reading.loss, reading.beta).item<double>();
+  return latent_loss(mean_MD, target_MD, reading.loss, reading.beta);
 }
 
-double copy_context_loss(const LatentReading& reading) {
-  return latent_loss(reading.context_state_MD, reading.loss_target_MD, reading.loss, reading.beta).item<double>();
+at::Tensor copy_context_loss(const LatentReading& reading) {
+  return latent_loss(reading.context_state_MD, reading.loss_target_MD, reading.loss, reading.beta);
 }
 
 }  // namespace ehrjepa::objective

@@ -10,7 +10,7 @@ namespace ehrjepa::ops {
 TORCH_LIBRARY_FRAGMENT(ehrjepa, m) {
   m.def(
       "adamw_(Tensor(a!) parameter, Tensor(b!) exp_avg, Tensor(c!) exp_avg_sq, Tensor(d!)? target, Tensor? gradient, "
-      "float gradient_scale, float learning_rate, float beta1, float beta2, float epsilon, float weight_decay, int "
+      "Tensor? gradient_scale, float learning_rate, float beta1, float beta2, float epsilon, float weight_decay, int "
       "updates, float momentum, int seed, int step, int number) -> ()");
   m.def("sum_of_squares(Tensor values) -> Tensor");
 }
@@ -54,14 +54,15 @@ void adamw_(const AdamWTensors& tensors, const AdamWUpdate& update) {
       c10::Dispatcher::singleton()
           .findSchemaOrThrow("ehrjepa::adamw_", "")
           .typed<void(const at::Tensor&, const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&,
-                      const std::optional<at::Tensor>&, double, double, double, double, double, double, std::int64_t,
-                      double, std::int64_t, std::int64_t, std::int64_t)>();
+                      const std::optional<at::Tensor>&, const std::optional<at::Tensor>&, double, double, double,
+                      double, double, std::int64_t, double, std::int64_t, std::int64_t, std::int64_t)>();
   const auto optional = [](const at::Tensor& tensor) {
     return tensor.defined() ? std::optional(tensor) : std::nullopt;
   };
   op.call(tensors.parameter, tensors.exp_avg, tensors.exp_avg_sq, optional(tensors.target), optional(tensors.gradient),
-          update.gradient_scale, update.learning_rate, update.beta1, update.beta2, update.epsilon, update.weight_decay,
-          update.updates, update.momentum, static_cast<std::int64_t>(update.seed), update.step, update.parameter);
+          optional(update.gradient_scale), update.learning_rate, update.beta1, update.beta2, update.epsilon,
+          update.weight_decay, update.updates, update.momentum, static_cast<std::int64_t>(update.seed), update.step,
+          update.parameter);
 }
 
 at::Tensor sum_of_squares(const at::Tensor& values) {

@@ -16,7 +16,9 @@ struct AdamWTensors {
 
 /// Factors of an update, and the key of its random words.
 struct AdamWUpdate {
-  double gradient_scale = 1.0;  ///< what clipping makes of the gradient
+  /// () float64 where the parameter is: what clipping makes of the gradient. One that is not finite leaves everything
+  /// as it is, without the host having to know. Undefined: 1.
+  at::Tensor gradient_scale = {};
   double learning_rate = 0.0;
   double beta1 = 0.9;
   double beta2 = 0.95;
@@ -45,10 +47,12 @@ struct AdamWUpdate {
 /// Source: Loshchilov & Hutter 2019; Grill et al. 2020 (BYOL) for the target; Gupta et al. 2015 for the rounding.
 void adamw_(const AdamWTensors& tensors, const AdamWUpdate& update);
 
-/// The same mathematics in plain ATen, with a loop for the rounding: the oracle of every test, to the bit.
+/// The same mathematics in plain ATen: the oracle of every test, to the bit, and what computes on a device without
+/// kernels of its own. The words of the rounding are drawn on the host.
 void adamw_reference_(const AdamWTensors& tensors, const AdamWUpdate& update);
 
-/// Sum of the squares of a contiguous float32 or bfloat16 tensor, () float64; it does not depend on threads.
+/// Sum of the squares of a contiguous float32 or bfloat16 tensor, () float64 where it is; it does not depend on
+/// threads.
 at::Tensor sum_of_squares(const at::Tensor& values);
 
 }  // namespace ehrjepa::ops

@@ -4,9 +4,11 @@
 #include <torch/library.h>
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "core/random.h"
+#include "ops/adamw/arguments.h"
 #include "ops/adamw/factors.h"
 #include "ops/cpu_types.h"
 #include "ops/kernel_set.h"
@@ -55,7 +57,12 @@ double total_of_squares(const at::Tensor& values, SumOfSquares<T> kernel) {
 }  // namespace
 
 void update(const AdamWTensors& tensors, const AdamWUpdate& options, const Kernels& set) {
-  const Factors factors = factors_of(options);
+  Factors factors = factors_of(options);
+  if (options.gradient_scale.defined()) {
+    const double scale = options.gradient_scale.item<double>();
+    if (!std::isfinite(scale)) return;
+    factors.gradient_scale = static_cast<float>(scale);
+  }
   const RoundingKey key{static_cast<std::uint32_t>(options.seed), static_cast<std::uint32_t>(options.seed >> 32),
                         options.step, options.parameter, static_cast<std::uint32_t>(RandomPurpose::kRounding)};
   if (tensors.parameter.scalar_type() == at::kBFloat16) {
@@ -71,32 +78,15 @@ at::Tensor sum_of_squares(const at::Tensor& values, const Kernels& set) {
   return at::scalar_tensor(total, values.options().dtype(at::kDouble));
 }
 
+namespace {
+
+void update_best(const AdamWTensors& tensors, const AdamWUpdate& options) { update(tensors, options, best_set()); }
+
+}  // namespace
 }  // namespace adamw_cpu
 
 TORCH_LIBRARY_IMPL(ehrjepa, CPU, m) {
-  m.impl("adamw_",
-         [](const at::Tensor& parameter, const at::Tensor& exp_avg, const at::Tensor& exp_avg_sq,
-            const std::optional<at::Tensor>& target, const std::optional<at::Tensor>& gradient, double gradient_scale,
-            double learning_rate, double beta1, double beta2, double epsilon, double weight_decay, std::int64_t updates,
-            double momentum, std::int64_t seed, std::int64_t step, std::int64_t number) {
-           adamw_cpu::update({.parameter = parameter,
-                              .exp_avg = exp_avg,
-                              .exp_avg_sq = exp_avg_sq,
-                              .target = target.value_or(at::Tensor()),
-                              .gradient = gradient.value_or(at::Tensor())},
-                             {.gradient_scale = gradient_scale,
-                              .learning_rate = learning_rate,
-                              .beta1 = beta1,
-                              .beta2 = beta2,
-                              .epsilon = epsilon,
-                              .weight_decay = weight_decay,
-                              .updates = updates,
-                              .momentum = momentum,
-                              .seed = static_cast<std::uint64_t>(seed),
-                              .step = static_cast<std::uint32_t>(step),
-                              .parameter = static_cast<std::uint32_t>(number)},
-                             adamw_cpu::best_set());
-         });
+  m.impl("adamw_", &adamw_with_arguments<adamw_cpu::update_best>);
   m.impl("sum_of_squares",
          [](const at::Tensor& values) { return adamw_cpu::sum_of_squares(values, adamw_cpu::best_set()); });
 }

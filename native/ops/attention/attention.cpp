@@ -7,7 +7,7 @@
 #include <algorithm>
 
 #include "ops/attention/choice.h"
-#include "ops/references.h"
+#include "ops/kernels_of.h"
 
 namespace ehrjepa::ops {
 
@@ -133,9 +133,11 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
                       "[attention] rows must ascend within the trunk (", layout.trunk_rows(), " rows)");
   }
   if (references_in_use()) return attention_reference(q, k, v, layout, softmax_scale, rows);
+  static const c10::OperatorHandle function = function_named("ehrjepa::attention_forward");
   // Without a query there is nothing to choose for, and SDPA wants one.
   if (q.numel() > 0 &&
-      (!q.is_cpu() || attention_choice(q.scalar_type(), best_isa(), multiplies_bfloat16()) == AttentionChoice::kSdpa)) {
+      (!has_kernels(function, q) ||
+       attention_choice(q.scalar_type(), best_isa(), multiplies_bfloat16()) == AttentionChoice::kSdpa)) {
     return attention_sdpa(q, k, v, layout, softmax_scale, rows);
   }
   std::vector<std::int64_t> branches;

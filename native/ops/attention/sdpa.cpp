@@ -4,10 +4,10 @@
 #include <ATen/ops/eye.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
-#include <ATen/ops/tensor.h>
 
 #include <algorithm>
 
+#include "memory/transfer.h"
 #include "ops/attention/attention.h"
 
 namespace ehrjepa::ops {
@@ -27,9 +27,10 @@ struct Heads {
 };
 
 /// (m, c + m) who sees whom in a branch of m rows with c rows of context.
-at::Tensor branch_mask(std::int64_t rows, std::int64_t context, bool isolated) {
-  const at::Tensor own = isolated ? at::eye(rows, at::kBool) : at::ones({rows, rows}, at::kBool).tril();
-  return at::cat({at::ones({rows, context}, at::kBool), own}, 1);
+at::Tensor branch_mask(std::int64_t rows, std::int64_t context, bool isolated, at::Device device) {
+  const auto options = at::TensorOptions(device).dtype(at::kBool);
+  const at::Tensor own = isolated ? at::eye(rows, options) : at::ones({rows, rows}, options).tril();
+  return at::cat({at::ones({rows, context}, options), own}, 1);
 }
 
 std::vector<at::Tensor> every_row(const Heads& heads, const AttentionLayout& layout) {
@@ -48,7 +49,8 @@ std::vector<at::Tensor> every_row(const Heads& heads, const AttentionLayout& lay
       return at::cat({x.narrow(2, branch.context_begin, context), x.narrow(2, branch.begin, length)}, 2);
     };
     outputs.push_back(heads.attend(heads.q.narrow(2, branch.begin, length), seen(heads.k), seen(heads.v),
-                                   branch_mask(length, context, layout.isolated), /*is_causal=*/false));
+                                   branch_mask(length, context, layout.isolated, heads.q.device()),
+                                   /*is_causal=*/false));
   }
   return outputs;
 }
@@ -62,8 +64,8 @@ std::vector<at::Tensor> chosen_rows(const Heads& heads, const AttentionLayout& l
     const auto last = std::lower_bound(next, rows.end(), layout.cu_seqlens[s + 1]);
     if (next == last) continue;
     const std::int64_t length = *(last - 1) + 1 - begin;  // nothing behind the last wanted row is seen
-    const at::Tensor positions = at::tensor(std::vector<std::int64_t>(next, last), at::kLong) - begin;
-    const at::Tensor mask = at::arange(length, at::kLong).unsqueeze(0).le(positions.unsqueeze(1));
+    const at::Tensor positions = memory::upload(std::vector<std::int64_t>(next, last), heads.q.device()) - begin;
+    const at::Tensor mask = at::arange(length, positions.options()).unsqueeze(0).le(positions.unsqueeze(1));
     outputs.push_back(heads.attend(heads.q.narrow(2, next - rows.begin(), last - next),
                                    heads.k.narrow(2, begin, length), heads.v.narrow(2, begin, length), mask,
                                    /*is_causal=*/false));

@@ -49,7 +49,7 @@ at::Tensor input_gradient(const at::Tensor& grad_TO, const at::Tensor& weight_OI
                   sum_TI = at::mm(wide_TP, wide_PI);
                 }
               });
-  if (!sum_TI.defined()) sum_TI = at::zeros({grad_TO.size(0), weight_OI.size(1)}, at::kFloat);
+  if (!sum_TI.defined()) sum_TI = at::zeros({grad_TO.size(0), weight_OI.size(1)}, grad_TO.options().dtype(at::kFloat));
   return sum_TI.to(grad_TO.scalar_type());
 }
 

@@ -4,7 +4,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
-#include "ops/references.h"
+#include "ops/kernels_of.h"
 
 namespace ehrjepa::ops {
 
@@ -76,7 +76,8 @@ at::Tensor norm_rotary(const at::Tensor& x, const at::Tensor& weight, const Rota
                       ", ", x.device(), ") but one has ", other->scalar_type(), ", ", other->device());
   }
   TORCH_CHECK_VALUE(eps >= 0.0, "[norm_rotary] eps must not be negative but is ", eps);
-  if (references_in_use()) return norm_rotary_reference(x, weight, tables, eps);
+  static const c10::OperatorHandle function = function_named("ehrjepa::norm_rotary_forward");
+  if (by_reference(function, x)) return norm_rotary_reference(x, weight, tables, eps);
   return NormRotary::apply(x.contiguous(), weight.contiguous(), tables.cos.squeeze(1).contiguous(),
                            tables.sin.squeeze(1).contiguous(), eps);
 }

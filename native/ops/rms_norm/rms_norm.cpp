@@ -4,7 +4,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
-#include "ops/references.h"
+#include "ops/kernels_of.h"
 
 namespace ehrjepa::ops {
 
@@ -110,7 +110,8 @@ void check(const at::Tensor& x, const at::Tensor& weight, double eps) {
 
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
   check(x, weight, eps);
-  if (references_in_use()) return rms_norm_reference(x, weight, eps);
+  static const c10::OperatorHandle function = function_named("ehrjepa::rms_norm_forward");
+  if (by_reference(function, x)) return rms_norm_reference(x, weight, eps);
   const at::Tensor x_TD = x.reshape({-1, x.size(-1)}).contiguous();
   return RmsNorm::apply(x_TD, weight.contiguous(), eps).view(x.sizes());
 }
@@ -122,7 +123,8 @@ std::tuple<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor& x, const at::T
       delta.sizes() == x.sizes() && delta.scalar_type() == x.scalar_type() && delta.device() == x.device(),
       "[rms_norm] delta must have shape, dtype and device of x (", x.sizes(), ", ", x.scalar_type(), ", ", x.device(),
       ") but has ", delta.sizes(), ", ", delta.scalar_type(), ", ", delta.device());
-  if (references_in_use()) return add_rms_norm_reference(x, delta, weight, eps);
+  static const c10::OperatorHandle function = function_named("ehrjepa::add_rms_norm_forward");
+  if (by_reference(function, x)) return add_rms_norm_reference(x, delta, weight, eps);
   const auto rows = [](const at::Tensor& tensor) { return tensor.reshape({-1, tensor.size(-1)}).contiguous(); };
   const torch::autograd::variable_list results = AddRmsNorm::apply(rows(x), rows(delta), weight.contiguous(), eps);
   return {results[0].view(x.sizes()), results[1].view(x.sizes())};

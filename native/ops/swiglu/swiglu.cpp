@@ -4,7 +4,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
-#include "ops/references.h"
+#include "ops/kernels_of.h"
 
 namespace ehrjepa::ops {
 
@@ -55,7 +55,8 @@ at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) {
   TORCH_CHECK_VALUE(gate.scalar_type() == up.scalar_type() && gate.device() == up.device(),
                     "[swiglu] up must have the dtype and the device of gate (", gate.scalar_type(), ", ", gate.device(),
                     ") but has ", up.scalar_type(), ", ", up.device());
-  if (references_in_use()) return swiglu_reference(gate, up);
+  static const c10::OperatorHandle function = function_named("ehrjepa::swiglu_forward");
+  if (by_reference(function, gate)) return swiglu_reference(gate, up);
   return Swiglu::apply(gate.contiguous(), up.contiguous());
 }
 

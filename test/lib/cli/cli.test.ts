@@ -193,7 +193,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 		}),
 	);
 	t.same(options, {
-		demo: ['birth-code', 'death-code', 'meds', 'out', 'patients', 'seed', 'set', 'steps'],
+		demo: ['birth-code', 'death-code', 'device', 'meds', 'out', 'patients', 'seed', 'set', 'steps'],
 		'simulate <out>': ['latent-patients', 'max-years', 'min-years', 'out', 'patients', 'seed', 'threads'],
 		'import-omop <cdm> <out>': [
 			'cdm',
@@ -209,7 +209,8 @@ t.test('the options of every command are frozen: a knob that changes results bel
 			'unmapped',
 			'vocabulary',
 		],
-		study: ['config', 'out', 'patients', 'seeds', 'set', 'size', 'steps', 'variants'],
+		doctor: ['device', 'quick'],
+		study: ['config', 'device', 'out', 'patients', 'seeds', 'set', 'size', 'steps', 'variants'],
 		'validate <meds>': ['birth-code', 'death-code', 'max-code-length', 'meds'],
 		'prepare <meds> <out>': [
 			'bins',

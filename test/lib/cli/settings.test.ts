@@ -68,7 +68,7 @@ t.test('a configuration file holds an object', async (t) => {
 });
 
 t.test('the demo keeps its objectives, its steps and its seed', async (t) => {
-	t.same(demoTraining(['optimizer.learningRate=1e-4']), { optimizer: { learningRate: 1e-4 } });
+	t.same(demoTraining(['optimizer.learningRate=1e-4']), { optimizer: { matrixUpdate: 'muon', learningRate: 1e-4 } });
 	t.throws(() => demoTraining(['steps=3']), { message: /use --steps/ });
 	t.throws(() => demoTraining(['objective.latent.cuts=3']), { message: /the demo compares two/ });
 	t.throws(() => demoTraining(['computeDtype=int8']), { message: /computeDtype/ });

@@ -335,6 +335,23 @@ t.test('results along an anchor, calibration and subgroups are those of evaluati
 		t.notMatch(without.page, new RegExp(`<section[^>]*id="${id}"`));
 });
 
+t.test('times to events: concordance, AUROC by horizon with its events, differences, parts', async (t) => {
+	const { page, evaluation } = await report(t, { strata: true, steps: 7 });
+	const { results } = evaluation.timeToEvent!;
+	const rows = tableRows(page, 'Time to death: concordance');
+	t.same(
+		rows.slice(1).map((row) => textOf(row[1]!).trim().slice(0, 5)),
+		results.map(({ concordance }) => concordance.value!.toFixed(3)),
+	);
+	const byHorizon = textOf(tableRows(page, 'Time to death: AUROC by horizon').flat().join(' '));
+	t.match(byHorizon, /not defined: no sample is followed beyond 730 days/);
+	t.match(byHorizon, /77 610/);
+	t.match(textOf(tableRows(page, 'Time to death: paired differences').flat().join(' ')), /Harrell.s C \+0\.012/);
+	t.match(textOf(tableRows(page, 'Time to death: parts of the samples').flat().join(' ')), /year: 2014/);
+	const { page: without } = await report(t, { steps: 7 });
+	t.notMatch(without, /time-to-event/);
+});
+
 t.test('single patients, the map of states and scaling say what their files say', async (t) => {
 	const { page } = await report(t, { trajectories: true, instruments: true, steps: 8 });
 	const text = textOf(page);

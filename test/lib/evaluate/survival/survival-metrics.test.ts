@@ -185,7 +185,6 @@ t.test('intervals hold the value, a model is no different from itself, and seeds
 		followUp: { days: rows.map(({ days }) => days), events: rows.map(({ event }) => event) },
 		censoring: new CensoringCurve({ days: rows.map(({ days }) => days), events: rows.map(({ event }) => event) }),
 		horizons: [10, 60],
-		tooFew: undefined,
 	};
 	const scores = rows.map(({ score }) => score);
 	const options = { draws: 100, level: 0.95, seed: 3 };
@@ -225,8 +224,30 @@ t.test('intervals hold the value, a model is no different from itself, and seeds
 		if (b === 2) t.same(difference, { value: 0, low: 0, high: 0 });
 		else t.ok(difference.low! > 0, 'noise is worse');
 	}
-	const none = await survivalEstimates({ ...outcomes, tooFew: 'no events in held-out' }, [scores], [], options);
-	t.equal(none.models[0]!.concordance.undefinedReason, 'no events in held-out');
+	const { followUp } = outcomes;
+	const reasonsOf = async (horizons: readonly number[], events = followUp.events) => {
+		const { models } = await survivalEstimates(
+			{ ...outcomes, followUp: { ...followUp, events }, horizons },
+			[scores],
+			[],
+			options,
+		);
+		const { concordance, integratedAuroc, aurocs } = models[0]!;
+		return [concordance, integratedAuroc, ...aurocs.map(({ auroc }) => auroc)].map((one) => one.undefinedReason);
+	};
+	const none = 'no events in held-out';
+	t.same(
+		await reasonsOf(
+			[10],
+			followUp.events.map(() => 0),
+		),
+		[none, none, none],
+	);
+	const [first, second] = [...followUp.days].sort((a, b) => a - b) as [number, number];
+	const few = await reasonsOf([(first + second) / 2, 60]);
+	t.same([few[0], few[3]], [undefined, undefined]);
+	t.equal(few[1], few[2], 'the integral lacks what a horizon lacks');
+	t.match(few[2], /no events up to|1 held-out patient with an event up to .* days, at least 5 are needed/);
 });
 
 t.test('a million samples: every metric is read, by sorting alone', async (t) => {

@@ -1,0 +1,32 @@
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace ehrjepa::doctor {
+
+/// Sizes of a step: T tokens, hidden size D, vocabulary V.
+struct OpSizes {
+  std::int64_t tokens, hidden, vocabulary;
+};
+
+/// A function of tensors; its result is differentiable in those that have a gradient.
+using OpFunction = std::function<at::Tensor(const std::vector<at::Tensor>& inputs)>;
+
+/// One op as it is checked and timed.
+struct OpCase {
+  std::string name;
+  std::string function;                           ///< that is dispatched; empty: products, which libtorch computes
+  std::vector<std::vector<std::int64_t>> shapes;  ///< of the inputs
+  OpFunction op, reference;
+  double flops = 0.0;     ///< of forward and backward
+  double elements = 0.0;  ///< least number that forward and backward read and write
+};
+
+/// Every op with a gradient; AdamW has none, and is a case of its own.
+std::vector<OpCase> op_cases(const OpSizes& sizes);
+
+}  // namespace ehrjepa::doctor

@@ -1,0 +1,39 @@
+#pragma once
+#include <ATen/core/Tensor.h>
+#include <c10/core/Allocator.h>
+
+#include <cstddef>
+#include <vector>
+
+/// Memory of the pretend devices: ordinary memory that nobody can read or write but an op while it runs. A stray access
+/// of the host's is a segmentation fault, as it would be on a card.
+namespace pretend {
+
+constexpr c10::DeviceIndex device_count = 2;
+
+/// Device that new tensors of this thread belong to.
+c10::DeviceIndex current_device();
+void set_current_device(c10::DeviceIndex index);
+
+c10::Allocator& allocator();
+
+/// While it lives the memory of the tensors that it was given can be read and written.
+class Opened {
+ public:
+  Opened() = default;
+  ~Opened();
+  Opened(const Opened&) = delete;
+  Opened& operator=(const Opened&) = delete;
+
+  /// The tensor's elements as a CPU tensor on the same memory. @param tensor  of a pretend device.
+  at::Tensor host_view(const at::Tensor& tensor);
+
+ private:
+  void open(const void* data);
+  std::vector<const void*> blocks_;
+};
+
+/// Bytes that are held now, both devices together.
+std::size_t held_bytes();
+
+}  // namespace pretend
