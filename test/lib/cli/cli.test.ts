@@ -85,7 +85,7 @@ t.test('each command works alone on what the one before wrote', async (t) => {
 	t.match(JSON.parse(evaluated).data, { vocabulary: { kind: 'structured' }, coverage: { events: simulated.events } });
 	t.same(
 		EvaluationFile.parse(JSON.parse(evaluated)).models.map(({ name }) => name),
-		['both', 'untrained', 'demographics', 'counts', 'counts+values', 'counts-window', 'simulator'],
+		['both', 'untrained', 'demographics', 'counts', 'counts+values', 'boosting', 'counts-window', 'simulator'],
 	);
 	t.notMatch(evaluated, /NaN/);
 	ok('report', 'evaluation.json', 'report.html', '--run', 'both=runs/both');
@@ -341,6 +341,7 @@ t.test(
 				{ name: 'demographics' },
 				{ name: 'counts' },
 				{ name: 'counts+values' },
+				{ name: 'boosting' },
 				{ name: 'counts-window' },
 				{ name: 'simulator', kind: 'ceiling' },
 			],

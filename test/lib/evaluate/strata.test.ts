@@ -114,11 +114,12 @@ t.test('parts of the samples: rule, days since the anchor, sex, age, codes', asy
 });
 
 t.test('the floor, the window and the record are read on the same samples; numbers are never NaN', async (t) => {
-	t.same(file.models.map(({ name }) => name).slice(0, 5), [
+	t.same(file.models.map(({ name }) => name).slice(0, 6), [
 		'm',
 		'demographics',
 		'counts',
 		'counts+values',
+		'boosting',
 		'counts-window',
 	]);
 	t.same(warnings, []);
@@ -194,7 +195,14 @@ t.test('times to events are read on the same samples by every model, whole and b
 });
 
 t.test('predictions of every model, as meds-evaluation reads them', async (t) => {
-	t.same(readdirSync(at('predictions')).sort(), ['counts', 'counts+values', 'counts-window', 'demographics', 'm']);
+	t.same(readdirSync(at('predictions')).sort(), [
+		'boosting',
+		'counts',
+		'counts+values',
+		'counts-window',
+		'demographics',
+		'm',
+	]);
 	const path = at('predictions/m/hospital-admission/365d/held_out.parquet');
 	const rows = await parquetRows(`SELECT * FROM ${parquetFiles(path)}`);
 	t.same(Object.keys(rows[0]!), [
