@@ -211,7 +211,7 @@ TEST("lora: the target encoder shares the base and averages the adapters") {
   const model::TargetEncoder& target = model.training().target_encoder;
   EXPECT(target.weights().embed_tokens.is_same(model.encoder().embed_tokens));
   EXPECT(target.weights().layers[1].down_proj.is_same(model.encoder().layers[1].down_proj));
-  EXPECT_CLOSE(target.relative_distance(model.encoder()), 0.0, 0);
+  EXPECT_CLOSE(target.relative_distance(model.encoder()).item<double>(), 0.0, 0);
   const auto start = copies(model.encoder().adapters.named());
   StepOptions options;
   options.optimizer.learning_rate = 3e-2;
@@ -226,7 +226,7 @@ TEST("lora: the target encoder shares the base and averages the adapters") {
     difference += (averaged[i].tensor - now[i]).square().sum().item<double>();
     norm += now[i].square().sum().item<double>();
   }
-  EXPECT_CLOSE(target.relative_distance(model.encoder()), std::sqrt(difference / norm), 1e-5);
+  EXPECT_CLOSE(target.relative_distance(model.encoder()).item<double>(), std::sqrt(difference / norm), 1e-5);
   options.restart_target = true;
   options.momentum = 1.0;
   train::step(model, batch, options, running);

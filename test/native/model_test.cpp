@@ -140,7 +140,7 @@ TEST("target encoder: starts equal, stays where it is, starts again") {
   const Qwen3Config config = small_config();
   const model::Qwen3Weights encoder = model::initialise_qwen3(config, 1);
   model::TargetEncoder target(encoder, config);
-  EXPECT(target.relative_distance(encoder) == 0.0);
+  EXPECT(target.relative_distance(encoder).item<double>() == 0.0);
   const at::Tensor before = target.weights().norm.clone();
   encoder.norm.fill_(3.0);
   EXPECT(target.weights().norm.equal(before));
