@@ -24,10 +24,10 @@ struct OpCheck {
   double float32_limit = 0.0;
   double bfloat16_error = 0.0;
   double bfloat16_limit = 0.0;
-  double seconds = 0.0;  ///< forward and backward, median
+  double seconds = 0.0;           ///< forward and backward, median
   std::string dtype = "float32";  ///< that was timed
-  double flops = 0.0;    ///< multiplications and additions of that; 0 where they do not count
-  double bytes = 0.0;    ///< least that it reads and writes
+  double flops = 0.0;             ///< multiplications and additions of that; 0 where they do not count
+  double bytes = 0.0;             ///< least that it reads and writes
 };
 template <>
 struct Fields<OpCheck> {

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { root } from '../setup/paths.mjs';
@@ -11,8 +11,12 @@ import { TapCounter } from './count-tap.mjs';
  * @returns {Promise<import('./count-tap.mjs').TapCount>}
  */
 export function runTap(files) {
+	const command = join(root, 'node_modules/.bin/tap');
+	// Fresh from its package, tap loads tests through a compiler of TypeScript, which .taprc leaves out: it cannot resolve what
+	// some packages export. It would build itself anew without it, but only for the next run.
+	spawnSync(command, ['build'], { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });
 	return new Promise((resolve, reject) => {
-		const tap = spawn(join(root, 'node_modules/.bin/tap'), ['--reporter=tap', ...files], {
+		const tap = spawn(command, ['--reporter=tap', ...files], {
 			cwd: root,
 			stdio: ['ignore', 'pipe', 'inherit'],
 		});
