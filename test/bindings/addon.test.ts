@@ -19,8 +19,11 @@ t.test('the addon has exactly the functions of its contract', async (t) => {
 	const addon = nativeAddon();
 	t.same(Object.keys(addon).sort(), [
 		'Engine',
+		'ProcessGroup',
 		'buildInfo',
+		'checkOps',
 		'contract',
+		'devices',
 		'fitBoosting',
 		'fitCox',
 		'fitHazard',
@@ -35,6 +38,7 @@ t.test('the addon has exactly the functions of its contract', async (t) => {
 		'close',
 		'constructor',
 		'embed',
+		'join',
 		'load',
 		'losses',
 		'parameterCount',

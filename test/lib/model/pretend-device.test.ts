@@ -1,6 +1,6 @@
 /**
  * The engine on a device that is not the host, from the public API: an addon whose `cuda:0` and `cuda:1` are pretend devices
- * (docs/adr/0011). What it gives are the CPU's bits.
+ * (docs/adr/0013). What it gives are the CPU's bits.
  */
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';

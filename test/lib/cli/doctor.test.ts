@@ -1,0 +1,48 @@
+/** `ehr-jepa doctor`: what it measures agrees here, and it exits so. */
+import t, { type Test } from 'tap';
+import { main } from '../../../lib/cli/main.js';
+import { problemsOf } from '../../../lib/doctor/report.js';
+import { objectivePresets } from '../../../lib/index.js';
+
+async function runCli(t: Test, ...args: string[]) {
+	const outputs = [t.capture(process.stdout, 'write', () => true), t.capture(process.stderr, 'write', () => true)];
+	try {
+		const code = await main(args);
+		const [stdout, stderr] = outputs.map((calls) =>
+			calls()
+				.map(({ args: [text] }) => String(text))
+				.join(''),
+		);
+		return { code, stdout: stdout!, stderr: stderr! };
+	} finally {
+		for (const output of outputs) output.restore();
+	}
+}
+
+t.test('the doctor checks ops, objectives, a resume and a short run, and finds all well on the CPU', async (t) => {
+	const { code, stdout } = await runCli(t, 'doctor', '--device', 'cpu', '--quick', '--json');
+	t.equal(code, 0);
+	const report = JSON.parse(stdout);
+	t.match(report, { agrees: true, problems: [], device: 'cpu', resumes: true });
+	t.ok(report.ops.length >= 8);
+	for (const op of report.ops) {
+		t.ok(op.float32Error <= op.float32Limit && op.bfloat16Error <= op.bfloat16Limit, op.name);
+		t.ok(op.bfloat16Error > 0 || op.name.startsWith('AdamW'), `${op.name}: bfloat16 was computed`);
+	}
+	t.equal(report.objectives.length, Object.keys(objectivePresets).length);
+	t.ok(report.run.lastLoss < report.run.firstLoss);
+
+	// Each part that does not agree is named, and alone decides.
+	t.same(problemsOf(report), []);
+	const [first] = report.ops;
+	t.match(problemsOf({ ...report, ops: [{ ...first, float32Error: 1 }] }).join(), new RegExp(first.name));
+	t.match(problemsOf({ ...report, ops: [{ ...first, bfloat16Error: Number.NaN }] }).join(), new RegExp(first.name));
+	t.equal(problemsOf({ ...report, resumes: false }).length, 1);
+	t.equal(problemsOf({ ...report, objectives: [{ ...report.objectives[0], error: 1 }] }).length, 1);
+});
+
+t.test('a device that is not there is said in one message', async (t) => {
+	const { code, stderr } = await runCli(t, 'doctor', '--device', 'cuda:7');
+	t.equal(code, 5);
+	t.match(stderr, /EHR_JEPA_DEVICE/);
+});
