@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readJson } from '../files/json.js';
 import { isObject } from '../found.js';
 import type { ReportRun } from '../report/report-data.js';
 import type { InstrumentMetrics } from '../train/instruments/metrics.js';
@@ -142,7 +142,7 @@ export class LiveRun {
 	/** A configuration of another version is still shown; one that is being written is read the next time. */
 	async #readConfig(): Promise<void> {
 		try {
-			const config: unknown = JSON.parse(await readFile(join(this.#directory, 'config.json'), 'utf8'));
+			const config = await readJson(join(this.#directory, 'config.json'), { scope: 'view' });
 			if (!isObject(config)) return;
 			this.#config = config;
 			const { train, extendedTo } = config;

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import yargs from 'yargs';
+import { demoTraining } from '../../../lib/cli/demo-pipeline.js';
 import { commands, main } from '../../../lib/cli/main.js';
 import { probeTable } from '../../../lib/cli/probe-table.js';
 import { duration, progressText } from '../../../lib/cli/progress-line.js';
@@ -325,7 +326,8 @@ t.test(
 	async (t) => {
 		const args = ['demo', '--out', 'demo', '--patients', '60', '--steps', '4'];
 		mkdirSync(join(folder, 'demo'));
-		writeFileSync(join(folder, 'demo', 'demo.json'), JSON.stringify({ meds: null, patients: 60, steps: 4, seed: 1 }));
+		const options = { meds: null, patients: 60, steps: 4, seed: 1, train: demoTraining() };
+		writeFileSync(join(folder, 'demo', 'demo.json'), JSON.stringify(options));
 		run('simulate', 'demo/cohort', '--patients', '60');
 		const before = readFileSync(join(folder, 'demo/cohort/metadata/codes.parquet'));
 		const { status, stderr, stdout } = run(...args);
