@@ -29,7 +29,7 @@ export const builder = (yargs: Argv) =>
 		.option('steps', { type: 'number', default: 1000, describe: 'Updates of each training' })
 		.option('seed', { type: 'number', default: 1, describe: 'Initial weights, batches, index dates, resamples' })
 		.option('device', deviceOption)
-		.example('$0 demo', 'Simulated patients; about ten minutes on two cores')
+		.example('$0 demo', 'Simulated patients; about fifteen minutes on two cores')
 		.example('$0 demo --meds path/to/meds --out runs/mine', 'The same on your own records');
 
 export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>): Promise<void> {
