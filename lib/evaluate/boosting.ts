@@ -1,13 +1,13 @@
 import { nativeAddon, nativeCall } from '../native.js';
 import type { Split } from '../types.js';
 import type { EvaluatedModel } from './evaluation-file.js';
-import { type FeatureTable, selectRows } from './features.js';
+import { selectRows } from './features.js';
 import type { LatentTargets } from './latent-state.js';
-import { rowsByKey } from './probe.js';
 import type { LatentReading, Reader, TaskReading } from './reading.js';
 import { rowsOf, type TaskSamples } from './samples.js';
 import type { SurvivalReading } from './survival/survival-probe.js';
 import type { SurvivalSamples } from './survival/survival-samples.js';
+import { TableReader } from './table-reader.js';
 
 export const boostingModel: EvaluatedModel = {
 	name: 'boosting',
@@ -21,23 +21,7 @@ export const boostingModel: EvaluatedModel = {
 const settings = { learningRate: 0.1, trees: 300, patience: 20, leaves: 31, leafRows: 20, l2: 1, bins: 63 } as const;
 
 /** Boosted trees that are fitted on the features of one table; what linear probes miss of them. */
-export class BoostedReader implements Reader {
-	readonly #table: FeatureTable;
-	readonly #rowOf: ReadonlyMap<string, number>;
-
-	constructor(table: FeatureTable) {
-		this.#table = table;
-		this.#rowOf = rowsByKey(table);
-	}
-
-	get table(): FeatureTable {
-		return this.#table;
-	}
-
-	get samples(): ReadonlyMap<string, number> {
-		return this.#rowOf;
-	}
-
+export class BoostedReader extends TableReader implements Reader {
 	/** @throws {NativeError} */
 	async task({ labels, tooFew }: TaskSamples): Promise<TaskReading> {
 		const values = (split: Split) => Float32Array.from(labels[split], ({ value }) => (value ? 1 : 0));
@@ -52,7 +36,7 @@ export class BoostedReader implements Reader {
 			};
 		}
 		if (tooFew !== undefined) return { undefinedReason: tooFew };
-		const rows = (split: Split) => rowsOf(this.#rowOf, labels[split]);
+		const rows = (split: Split) => rowsOf(this.samples, labels[split]);
 		const margins = await this.#boost('logistic', rows, targets, values('tuning'));
 		return { l2: null, probabilities: [...margins.map((margin) => 1 / (1 + Math.exp(-margin)))] };
 	}
@@ -64,7 +48,7 @@ export class BoostedReader implements Reader {
 			return { undefinedReason: `no samples in ${of('train').length === 0 ? 'train' : 'held-out'}` };
 		const rows = (split: Split) =>
 			rowsOf(
-				this.#rowOf,
+				this.samples,
 				of(split).map(({ sample }) => sample),
 			);
 		const heldOut = of('held_out').length;
@@ -93,11 +77,11 @@ export class BoostedReader implements Reader {
 		targets: Float32Array,
 		tuningTargets: Float32Array,
 	): Promise<Float64Array> {
-		const features = (split: Split) => selectRows(this.#table, rows(split));
+		const features = (split: Split) => selectRows(this.table, rows(split));
 		const { predicted } = await nativeCall(() =>
 			nativeAddon().fitBoosting({
 				...settings,
-				columns: this.#table.columns,
+				columns: this.table.columns,
 				features: features('train'),
 				targets,
 				tuningFeatures: features('tuning'),

@@ -1,11 +1,12 @@
 import { z } from 'zod';
 import type { FeatureTable } from './features.js';
 import { fitLatentProbe, type LatentTargets } from './latent-state.js';
-import { fitProbe, rowsByKey } from './probe.js';
+import { fitProbe } from './probe.js';
 import type { EvaluationSamples, TaskSamples } from './samples.js';
 import type { SurvivalProbeKind } from './survival/survival-file.js';
 import { fitSurvivalProbe, type SurvivalReading } from './survival/survival-probe.js';
 import type { SurvivalSamples } from './survival/survival-samples.js';
+import { TableReader } from './table-reader.js';
 
 const undefinedReading = z.strictObject({ undefinedReason: z.string() });
 
@@ -48,27 +49,10 @@ export interface Reader {
 }
 
 /** Probes that are fitted on the frozen states of one model. */
-export class ModelReader implements Reader {
-	readonly #table: FeatureTable;
-	readonly #rowOf: ReadonlyMap<string, number>;
-
-	constructor(table: FeatureTable) {
-		this.#table = table;
-		this.#rowOf = rowsByKey(table);
-	}
-
-	get table(): FeatureTable {
-		return this.#table;
-	}
-
-	/** Samples that have features. */
-	get samples(): ReadonlyMap<string, number> {
-		return this.#rowOf;
-	}
-
+export class ModelReader extends TableReader implements Reader {
 	/** @throws {NativeError} */
 	async task({ labels, tooFew }: TaskSamples): Promise<TaskReading> {
-		const probe = await fitProbe(this.#table, this.#rowOf, labels);
+		const probe = await fitProbe(this.table, this.samples, labels);
 		const undefinedReason = 'undefinedReason' in probe ? probe.undefinedReason : tooFew;
 		if ('undefinedReason' in probe || undefinedReason !== undefined)
 			return { undefinedReason: undefinedReason as string };
@@ -77,12 +61,12 @@ export class ModelReader implements Reader {
 
 	/** @throws {NativeError} */
 	survival({ labels }: SurvivalSamples, kind: SurvivalProbeKind): Promise<SurvivalReading> {
-		return fitSurvivalProbe(kind, this.#table, this.#rowOf, labels);
+		return fitSurvivalProbe(kind, this.table, this.samples, labels);
 	}
 
 	/** @throws {NativeError} */
 	async latentState(targets: LatentTargets): Promise<LatentReading> {
-		const probe = await fitLatentProbe(this.#table, this.#rowOf, targets);
+		const probe = await fitLatentProbe(this.table, this.samples, targets);
 		return 'undefinedReason' in probe ? probe : { l2: probe.l2, predicted: [...probe.predicted] };
 	}
 

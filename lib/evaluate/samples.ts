@@ -45,28 +45,39 @@ export async function readSamples(
 ): Promise<EvaluationSamples> {
 	const hidden: string[] = [];
 	const { list: taskList, indexDates } = await readTasks(tasks);
-	const splitOf = new Map(indexDates.map((row) => [sampleKey(row), row.split]));
 	const read: TaskSamples[] = [];
 	for (const task of taskList.tasks) {
-		const labels: Record<Split, LabelRow[]> = { train: [], tuning: [], held_out: [] };
-		for (const label of await readLabels(join(tasks, task.directory), hidden)) {
-			const split = splitOf.get(sampleKey(label));
-			if (split === undefined) {
-				throw new DataError('evaluate', {
-					file: join(tasks, task.directory),
-					rule: 'must label index dates of index_dates.parquet',
-					value: `subject ${label.subjectId} at ${label.predictionTime} microseconds, which is none`,
-					fix: 'build the tasks again, with ready labels as --labels',
-				});
-			}
-			labels[split].push(label);
-		}
+		const file = join(tasks, task.directory);
+		const labels = labelsBySplit(file, await readLabels(file, hidden), indexDates);
 		read.push({ task, labels, tooFew: tooFewPatients(labels.held_out) });
 	}
 	const states = latents === undefined ? [] : await readLatents(latents, indexDates, hidden);
 	const note = hiddenNote(hidden);
 	if (note !== undefined) onWarning?.(note);
 	return { taskList, indexDates, tasks: read, latents: states };
+}
+
+/** Labels of a folder, each in the split of its index date. @throws {DataError} For a label of no index date. */
+export function labelsBySplit<Label extends IndexDate>(
+	folder: string,
+	rows: readonly Label[],
+	indexDates: readonly IndexDateRow[],
+): Record<Split, Label[]> {
+	const splitOf = new Map(indexDates.map((row) => [sampleKey(row), row.split]));
+	const labels: Record<Split, Label[]> = { train: [], tuning: [], held_out: [] };
+	for (const label of rows) {
+		const split = splitOf.get(sampleKey(label));
+		if (split === undefined) {
+			throw new DataError('evaluate', {
+				file: folder,
+				rule: 'must label index dates of index_dates.parquet',
+				value: `subject ${label.subjectId} at ${label.predictionTime} microseconds, which is none`,
+				fix: 'build the tasks again, with ready labels as --labels',
+			});
+		}
+		labels[split].push(label);
+	}
+	return labels;
 }
 
 /** Rows of samples in a table, by its positions of keys. */

@@ -17,7 +17,7 @@ type Described =
 	| { readonly fields: Readonly<Record<string, Described>> };
 
 const file = (name: string) => fileURLToPath(new URL(`../../../lib/${name}`, import.meta.url));
-const sources = [file('native.ts'), file('types.ts')];
+const sources = [file('native.ts'), file('native-probes.ts'), file('types.ts')];
 const program = ts.createProgram(sources, {
 	target: ts.ScriptTarget.ES2023,
 	module: ts.ModuleKind.NodeNext,

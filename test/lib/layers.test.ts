@@ -12,6 +12,7 @@ const order = [
 	'package-version',
 	'random',
 	'config',
+	'native-probes',
 	'native',
 	'threads',
 	'files',

@@ -7,7 +7,6 @@ import t from 'tap';
 import type { TrainConfigInput } from '../../lib/index.js';
 import { simulatedStore } from '../fixtures/simulated-store.js';
 import { temporaryFolder } from '../fixtures/temporary-folder.js';
-import { tinyModel } from '../fixtures/tiny-model.js';
 import {
 	type Ended,
 	freePort,
@@ -17,21 +16,16 @@ import {
 	runAll,
 	start,
 	startRanks,
+	tinyRun,
 } from './launched.js';
 
 const folder = temporaryFolder(t);
 const store = join(folder, 'store');
 const config = join(folder, 'train.json');
 const settings: TrainConfigInput = {
-	model: tinyModel,
-	contextTokens: 48,
-	futureTokens: 24,
-	tokensPerStep: 256,
+	...tinyRun,
 	tuningEvery: 0,
 	checkpointEvery: 5,
-	computeDtype: 'float32',
-	threads: 1,
-	instruments: null,
 	parallel: { virtualShards: 2 },
 };
 

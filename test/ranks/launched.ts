@@ -3,8 +3,20 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { StepMetrics } from '../../lib/index.js';
+import type { StepMetrics, TrainConfigInput } from '../../lib/index.js';
 import type { TuningMetrics } from '../../lib/train/metrics.js';
+import { tinyModel } from '../fixtures/tiny-model.js';
+
+/** A run of seconds. */
+export const tinyRun = {
+	model: tinyModel,
+	contextTokens: 48,
+	futureTokens: 24,
+	tokensPerStep: 256,
+	computeDtype: 'float32',
+	threads: 1,
+	instruments: null,
+} as const satisfies TrainConfigInput;
 
 const bin = fileURLToPath(new URL('../../../scripts/ehr-jepa.mjs', import.meta.url));
 

@@ -7,22 +7,15 @@ import t from 'tap';
 import type { TrainConfigInput } from '../../lib/index.js';
 import { simulatedStore } from '../fixtures/simulated-store.js';
 import { temporaryFolder } from '../fixtures/temporary-folder.js';
-import { tinyModel } from '../fixtures/tiny-model.js';
-import { lossesOf, newestTensors, runAll, startRanks } from './launched.js';
+import { lossesOf, newestTensors, runAll, startRanks, tinyRun } from './launched.js';
 
 const bin = fileURLToPath(new URL('../../../scripts/ehr-jepa.mjs', import.meta.url));
 const folder = temporaryFolder(t);
 const config = join(folder, 'train.json');
 const settings: TrainConfigInput = {
-	model: tinyModel,
+	...tinyRun,
 	steps: 4,
-	contextTokens: 48,
-	futureTokens: 24,
-	tokensPerStep: 256,
 	tuningBatches: 2,
-	computeDtype: 'float32',
-	threads: 1,
-	instruments: null,
 	parallel: { virtualShards: 2 },
 };
 const train = (run: string) => ['train', join(folder, 'store'), join(folder, run), '--config', config];

@@ -5,23 +5,17 @@ import t from 'tap';
 import type { StepMetrics, TrainConfigInput } from '../../lib/index.js';
 import { simulatedStore } from '../fixtures/simulated-store.js';
 import { temporaryFolder } from '../fixtures/temporary-folder.js';
-import { tinyModel } from '../fixtures/tiny-model.js';
-import { lossesOf, newestTensors, runAll } from './launched.js';
+import { lossesOf, newestTensors, runAll, tinyRun } from './launched.js';
 
 const folder = temporaryFolder(t);
 const store = join(folder, 'store');
 const base: TrainConfigInput = {
-	model: tinyModel,
+	...tinyRun,
 	steps: 4,
-	contextTokens: 48,
-	futureTokens: 24,
 	tokensPerStep: 384,
 	collapseEvery: 2,
 	tuningEvery: 3,
 	tuningBatches: 3,
-	computeDtype: 'float32',
-	threads: 1,
-	instruments: null,
 };
 
 t.before(async () => {

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { RankedPredictions } from '../../lib/evaluate/metrics.js';
-import { type NativeBoostingOptions, nativeAddon, nativeCall } from '../../lib/native.js';
+import { nativeAddon, nativeCall } from '../../lib/native.js';
+import type { NativeBoostingOptions } from '../../lib/native-probes.js';
 import { boostingProblem } from '../fixtures/boosting-problem.js';
 
 // scikit-learn 1.9's HistGradientBoosting with the same settings on the same rows.

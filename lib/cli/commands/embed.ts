@@ -1,12 +1,12 @@
 import type { Argv } from 'yargs';
 import { statesDtypes } from '../../evaluate/embeddings.js';
 import { lockNewFile } from '../../files/lock.js';
-import { hiddenStatesOf } from '../../model/hidden-states.js';
 import { embedRun } from '../../pipeline/embed-run.js';
 import { openTokenStore } from '../../store/token-store.js';
 import { readTasks } from '../../tasks/read.js';
 import { withContext } from '../context.js';
 import { deviceOf, deviceOption } from '../device-option.js';
+import { hiddenStatesOf } from '../hidden-states-option.js';
 
 export const command = 'embed <run> <store> <tasks> <out>';
 export const describe = 'Frozen states of patients at index dates, as parquet';

@@ -1,9 +1,8 @@
 import { join } from 'node:path';
-import { DataError } from '../../errors.js';
 import { sampleKey, type TimeToEventEntry } from '../../tasks/read.js';
 import { readTimeToEvent, type SurvivalLabelRow } from '../../tasks/survival-labels.js';
 import type { Split } from '../../types.js';
-import type { EvaluationSamples } from '../samples.js';
+import { type EvaluationSamples, labelsBySplit } from '../samples.js';
 
 /** Samples of one task of kind `time-to-event`. */
 export interface SurvivalSamples {
@@ -20,24 +19,11 @@ export async function readSurvivalSamples(
 	tasks: string,
 	{ taskList, indexDates }: Pick<EvaluationSamples, 'taskList' | 'indexDates'>,
 ): Promise<SurvivalSamples[]> {
-	const splitOf = new Map(indexDates.map((row) => [sampleKey(row), row.split]));
 	const read: SurvivalSamples[] = [];
 	for (const task of taskList.timeToEvent) {
-		const labels: Record<Split, SurvivalLabelRow[]> = { train: [], tuning: [], held_out: [] };
-		const rows = task.samples === 0 ? [] : await readTimeToEvent(join(tasks, task.directory));
-		for (const label of rows) {
-			const split = splitOf.get(sampleKey(label));
-			if (split === undefined) {
-				throw new DataError('evaluate', {
-					file: join(tasks, task.directory),
-					rule: 'must label index dates of index_dates.parquet',
-					value: `subject ${label.subjectId} at ${label.predictionTime} microseconds, which is none`,
-					fix: 'build the tasks again',
-				});
-			}
-			labels[split].push(label);
-		}
-		read.push({ task, labels });
+		const folder = join(tasks, task.directory);
+		const rows = task.samples === 0 ? [] : await readTimeToEvent(folder);
+		read.push({ task, labels: labelsBySplit(folder, rows, indexDates) });
 	}
 	return read;
 }

@@ -2,10 +2,10 @@ import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import yargs from 'yargs';
 import { demoTraining } from '../../../lib/cli/demo-pipeline.js';
-import { commands, main } from '../../../lib/cli/main.js';
+import { commands } from '../../../lib/cli/main.js';
 import { probeTable } from '../../../lib/cli/probe-table.js';
 import { duration, progressText } from '../../../lib/cli/progress-line.js';
 import { EvaluationFile } from '../../../lib/evaluate/evaluation-file.js';
@@ -13,34 +13,13 @@ import { openTokenStore } from '../../../lib/index.js';
 import { embedRun } from '../../../lib/pipeline/embed-run.js';
 import { readTasks } from '../../../lib/tasks/read.js';
 import { generateReportInput } from '../../fixtures/report-input.js';
+import { runCli } from '../../fixtures/run-cli.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
 
 const bin = fileURLToPath(new URL('../../../../scripts/ehr-jepa.mjs', import.meta.url));
 const folder = temporaryFolder(t);
 const run = (...args: string[]) =>
 	spawnSync(process.execPath, [bin, ...args], { cwd: folder, encoding: 'utf8', timeout: 240_000 });
-
-/** As `run`, but in this process: starting one for each of dozens of mistakes took most of a minute. */
-async function runHere(t: Test, ...args: string[]) {
-	const before = process.cwd();
-	const [stdout, stderr] = [
-		t.capture(process.stdout, 'write', () => true),
-		t.capture(process.stderr, 'write', () => true),
-	];
-	const textOf = (calls: () => { readonly args: readonly unknown[] }[]) =>
-		calls()
-			.map(({ args: [text] }) => String(text))
-			.join('');
-	process.chdir(folder);
-	try {
-		const status = await main(args);
-		return { status, stdout: textOf(stdout), stderr: textOf(stderr) };
-	} finally {
-		stdout.restore();
-		stderr.restore();
-		process.chdir(before);
-	}
-}
 
 t.test('each command works alone on what the one before wrote', async (t) => {
 	const ok = (...args: string[]) => {
@@ -110,7 +89,7 @@ t.test('each command works alone on what the one before wrote', async (t) => {
 	);
 	t.match(ok('score', 'runs/both', 'days.arrow', '--store', 'store'), /\d+ days of \d+ held_out patients/);
 	const info = async (...args: string[]) => {
-		const { status, stdout } = await runHere(t, 'info', ...args);
+		const { status, stdout } = await runCli(t, ['info', ...args], folder);
 		t.equal(status, 0, `info ${args[0]}`);
 		return stdout;
 	};
@@ -132,7 +111,7 @@ t.test('an embedding file is the same by whichever way it is made, wherever the 
 
 t.test('what is wrong is said in one message, with its exit code', async (t) => {
 	const fails = async (status: number, message: RegExp, ...args: string[]) => {
-		const result = await runHere(t, ...args);
+		const result = await runCli(t, args, folder);
 		t.equal(result.status, status, `${args.join(' ')} exits with ${status}`);
 		t.match(result.stderr, message);
 		t.notMatch(result.stderr, /at .*\.js:\d+/, 'no stack for a known error');
@@ -348,7 +327,7 @@ t.test(
 				{ name: 'simulator', kind: 'ceiling' },
 			],
 		});
-		const again = await runHere(t, ...args);
+		const again = await runCli(t, args, folder);
 		t.equal(again.status, 4);
 		t.match(again.stderr, /holds a finished demo/);
 	},

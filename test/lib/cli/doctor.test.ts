@@ -1,27 +1,12 @@
 /** `ehr-jepa doctor`: what it measures agrees here, and it exits so. */
-import t, { type Test } from 'tap';
-import { main } from '../../../lib/cli/main.js';
+import t from 'tap';
 import { problemsOf } from '../../../lib/doctor/report.js';
 import { objectivePresets } from '../../../lib/index.js';
-
-async function runCli(t: Test, ...args: string[]) {
-	const outputs = [t.capture(process.stdout, 'write', () => true), t.capture(process.stderr, 'write', () => true)];
-	try {
-		const code = await main(args);
-		const [stdout, stderr] = outputs.map((calls) =>
-			calls()
-				.map(({ args: [text] }) => String(text))
-				.join(''),
-		);
-		return { code, stdout: stdout!, stderr: stderr! };
-	} finally {
-		for (const output of outputs) output.restore();
-	}
-}
+import { runCli } from '../../fixtures/run-cli.js';
 
 t.test('the doctor checks ops, objectives, a resume and a short run, and finds all well on the CPU', async (t) => {
-	const { code, stdout } = await runCli(t, 'doctor', '--device', 'cpu', '--quick', '--json');
-	t.equal(code, 0);
+	const { status, stdout } = await runCli(t, ['doctor', '--device', 'cpu', '--quick', '--json']);
+	t.equal(status, 0);
 	const report = JSON.parse(stdout);
 	t.match(report, { agrees: true, problems: [], device: 'cpu', resumes: true });
 	t.ok(report.ops.length >= 8);
@@ -42,7 +27,7 @@ t.test('the doctor checks ops, objectives, a resume and a short run, and finds a
 });
 
 t.test('a device that is not there is said in one message', async (t) => {
-	const { code, stderr } = await runCli(t, 'doctor', '--device', 'cuda:7');
-	t.equal(code, 5);
+	const { status, stderr } = await runCli(t, ['doctor', '--device', 'cuda:7']);
+	t.equal(status, 5);
 	t.match(stderr, /EHR_JEPA_DEVICE/);
 });

@@ -8,6 +8,7 @@ import type { TrainConfigInput } from '../../../lib/train/train-config.js';
 import { simulatedStore } from '../../fixtures/simulated-store.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
 import { tinyModel } from '../../fixtures/tiny-model.js';
+import { TrainedRuns } from '../../fixtures/trained-runs.js';
 
 const tiny: TrainConfigInput = {
 	model: { ...tinyModel, numHiddenLayers: 2 },
@@ -21,52 +22,37 @@ const tiny: TrainConfigInput = {
 	collapseEvery: 2,
 	threads: 1,
 };
-const parts = ['encoder', 'target_encoder', 'predictor', 'optimizer'];
-
 let folder: string;
 let store: TokenStore;
+let runs: TrainedRuns;
 t.before(async () => {
 	folder = temporaryFolder(t);
 	store = await simulatedStore(folder);
+	runs = new TrainedRuns(folder, store, tiny);
 });
 t.teardown(() => store.close());
 
-const stateOf = (run: string) => readFileSync(join(run, 'checkpoints', 'step-00000006', 'state.json'), 'utf8');
-
-let runs = 0;
-const newRun = () => join(folder, `run-${++runs}`);
-const partFile = (run: string, part: string) => join(run, 'checkpoints', 'step-00000006', `${part}.safetensors`);
-const bytesOf = (run: string) => parts.map((part) => readFileSync(partFile(run, part)).toString('base64'));
-
-async function train(config: TrainConfigInput): Promise<{ readonly run: string; readonly losses: number[] }> {
-	const run = newRun();
-	await using trainer = await Trainer.create(run, store, { ...tiny, ...config });
-	const losses: number[] = [];
-	for await (const { loss } of trainer.run(store)) losses.push(loss);
-	return { run, losses };
-}
-
 t.test('activation checkpointing and writing without a copy change no byte', async (t) => {
 	for (const computeDtype of ['float32', 'bfloat16'] as const) {
-		const expected = await train({ computeDtype });
+		const expected = await runs.train({ computeDtype });
 		for (const change of [
 			{ activationCheckpointing: 'block' },
 			{ activationCheckpointing: 'selective' },
 			{ checkpointCopy: false },
 		] as const) {
-			const found = await train({ computeDtype, ...change });
+			const found = await runs.train({ computeDtype, ...change });
 			t.same(found.losses, expected.losses, `${computeDtype}, ${JSON.stringify(change)}: losses`);
-			t.same(bytesOf(found.run), bytesOf(expected.run), `${computeDtype}, ${JSON.stringify(change)}: files`);
+			t.same(runs.bytesOf(found.run), runs.bytesOf(expected.run), `${computeDtype}, ${JSON.stringify(change)}: files`);
 		}
 	}
 });
 
 t.test('an update in the backward pass is the one after it', async (t) => {
 	for (const optimizer of [{ gradientClip: 0 }, { gradientClip: 0.1, clipBy: 'parameter' }] as const) {
-		const expected = await train({ optimizer });
-		const found = await train({ optimizer: { ...optimizer, updateInBackward: true } });
+		const expected = await runs.train({ optimizer });
+		const found = await runs.train({ optimizer: { ...optimizer, updateInBackward: true } });
 		t.same(found.losses, expected.losses);
-		t.same(bytesOf(found.run), bytesOf(expected.run));
+		t.same(runs.bytesOf(found.run), runs.bytesOf(expected.run));
 	}
 });
 
@@ -80,24 +66,14 @@ const narrow: TrainConfigInput = {
 };
 
 t.test('bfloat16 parameters with stochastic rounding: a stopped run goes on with the same bytes', async (t) => {
-	const straight = await train(narrow);
+	const straight = await runs.train(narrow);
 	t.ok(straight.losses.at(-1)! < straight.losses[0]!, 'the loss falls');
-	const run = newRun();
-	const losses: number[] = [];
-	{
-		await using trainer = await Trainer.create(run, store, narrow);
-		for await (const { step, loss } of trainer.run(store)) {
-			losses.push(loss);
-			if (step === 4) break;
-		}
-	}
-	await using resumed = await Trainer.resume(run, store);
-	for await (const { loss } of resumed.run(store)) losses.push(loss);
+	const { run, losses } = await runs.trainStopped(narrow);
 	t.same(losses, straight.losses);
-	t.same(bytesOf(run), bytesOf(straight.run));
-	t.equal(stateOf(run), stateOf(straight.run), 'what it says of itself, too');
-	for (const part of parts) {
-		const { entries } = await readSafetensorsHeader(partFile(run, part));
+	t.same(runs.bytesOf(run), runs.bytesOf(straight.run));
+	t.equal(runs.stateOf(run), runs.stateOf(straight.run), 'what it says of itself, too');
+	for (const part of runs.parts) {
+		const { entries } = await readSafetensorsHeader(runs.partFile(run, part));
 		const dtypes = new Set(entries.filter(({ name }) => !name.startsWith('steps.')).map(({ dtype }) => dtype));
 		t.same([...dtypes], ['bfloat16'], `${part} is bfloat16`);
 	}
@@ -106,7 +82,7 @@ t.test('bfloat16 parameters with stochastic rounding: a stopped run goes on with
 t.test('bfloat16 parameters: the seed decides the rounding', async (t) => {
 	const config = { ...narrow, steps: 1 };
 	const first = async (change: TrainConfigInput) => {
-		const run = newRun();
+		const run = runs.next();
 		await using trainer = await Trainer.create(run, store, { ...config, ...change });
 		for await (const _ of trainer.run(store));
 		return readFileSync(join(run, 'checkpoints', 'step-00000001', 'encoder.safetensors')).toString('base64');
@@ -116,7 +92,7 @@ t.test('bfloat16 parameters: the seed decides the rounding', async (t) => {
 });
 
 t.test('a run in bfloat16 is embedded and exported as any other', async (t) => {
-	const { run } = await train(narrow);
+	const { run } = await runs.train(narrow);
 	const { model } = await openModel(run);
 	await using _ = model;
 	const batch = { tokens: Int32Array.of(1, 2, 3), cuSeqlens: Int32Array.of(0, 3), positionIds: Int32Array.of(0, 1, 2) };
@@ -163,7 +139,7 @@ t.test('a model of one’s own trains in bfloat16 with stochastic rounding', asy
 
 t.test('what cannot go together is refused with the option’s name', async (t) => {
 	const refused = async (config: TrainConfigInput, message: RegExp) =>
-		t.rejects(Trainer.create(newRun(), store, { ...tiny, ...config }), { code: 'EHR_JEPA_CONFIG', message });
+		t.rejects(Trainer.create(runs.next(), store, { ...tiny, ...config }), { code: 'EHR_JEPA_CONFIG', message });
 	await refused({ optimizer: { updateInBackward: true } }, /updateInBackward: must go with "clipBy": "parameter"/);
 	const optimizer = { updateInBackward: true, clipBy: 'parameter' } as const;
 	await refused({ optimizer, microBatches: 2 }, /updateInBackward: must be off with more than one of microBatches/);

@@ -1,8 +1,7 @@
 /** What a run takes is told before anything is allocated, and one that cannot fit is refused. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import t, { type Test } from 'tap';
-import { main } from '../../../lib/cli/main.js';
+import t from 'tap';
 import {
 	modelSizes,
 	objectivePresets,
@@ -16,24 +15,9 @@ import { requireMemory, whatWouldFit } from '../../../lib/train/fit.js';
 import { planMemory } from '../../../lib/train/memory-plan.js';
 import { presetConfig, trainPresets } from '../../../lib/train/presets.js';
 import { TrainConfig, type TrainConfigInput } from '../../../lib/train/train-config.js';
+import { runCli } from '../../fixtures/run-cli.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
 import { tinyModel } from '../../fixtures/tiny-model.js';
-
-/** A command in this process. */
-async function runCli(t: Test, ...args: string[]) {
-	const outputs = [t.capture(process.stdout, 'write', () => true), t.capture(process.stderr, 'write', () => true)];
-	try {
-		const code = await main(args);
-		const [stdout, stderr] = outputs.map((calls) =>
-			calls()
-				.map(({ args: [text] }) => String(text))
-				.join(''),
-		);
-		return { code, stdout: stdout!, stderr: stderr! };
-	} finally {
-		for (const output of outputs) output.restore();
-	}
-}
 
 const vocabSize = 151_936;
 const parameters = 1_720_574_976;
@@ -118,8 +102,8 @@ t.test('Trainer.create refuses before it writes or allocates; plan on the comman
 		message: /must fit the machine's memory/,
 	});
 	t.notOk(existsSync(run));
-	const cli = await runCli(t, 'plan', '--store', join(folder, 'store'), '--size', 'tiny', '--json');
-	t.equal(cli.code, 0);
+	const cli = await runCli(t, ['plan', '--store', join(folder, 'store'), '--size', 'tiny', '--json']);
+	t.equal(cli.status, 0);
 	const plan = JSON.parse(cli.stdout);
 	t.match(plan, { device: 'cpu', basis: 'measured', fits: true, vocabSize: store.vocabulary.size });
 	t.ok(plan.secondsPerStep > 0);
@@ -129,8 +113,8 @@ t.test('Trainer.create refuses before it writes or allocates; plan on the comman
 		[['--size', 'qwen3-1.7b', '--gpus', '2'], /--gpus must be 1 on the CPU/],
 		[['--size', 'qwen3-1.7b', '--device', 'h100', '--gpus', '65'], /--gpus must be a whole number from 1 to 64/],
 	] as const) {
-		const refused = await runCli(t, 'plan', ...args);
-		t.equal(refused.code, 2);
+		const refused = await runCli(t, ['plan', ...args]);
+		t.equal(refused.status, 2);
 		t.match(refused.stderr, message);
 	}
 });
