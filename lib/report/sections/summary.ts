@@ -1,15 +1,20 @@
 import { type Comparison, comparisonsOf, type Verdict, verdictOf } from '../comparisons.js';
-import { type Html, html } from '../html.js';
+import { type Html, html, nothing } from '../html.js';
 import { formatCount, formatPercent, formatSignificant, listed } from '../numbers.js';
 import type { ReportData, ReportRun } from '../report-data.js';
 
 /** Comparisons that the paragraph spells out, of encoders and against baselines; the table has all. */
 const spelledOut = { encoders: 2, baselines: 3 };
 
-/** What was done and found, in plain sentences made from the numbers. */
+/** What was done and found, in plain sentences made from the numbers: a paragraph, a list of findings, a paragraph. */
 export function summary(data: ReportData): Html {
-	const sentences = [whatWasDone(data), ...whatWasFound(data), ...nullModels(data), caution(data)];
-	return html`<p class="lead">${sentences.join(' ')}</p>
+	const { findings, rule } = whatWasFound(data);
+	const list =
+		findings.length === 0
+			? nothing
+			: html`<ul class="prose lead">${findings.map((finding) => html`<li>${finding}</li>`)}</ul>\n`;
+	return html`<p class="lead">${whatWasDone(data)}</p>
+${list}<p class="lead">${[...rule, ...nullModels(data), caution(data)].join(' ')}</p>
 <dl class="figures">${keyFigures(data).map(([term, value]) => html`<div><dt>${term}</dt><dd>${value}</dd></div>`)}</dl>
 `;
 }
@@ -48,21 +53,23 @@ function whatWasDone(data: ReportData): string {
 	return `${subject} on ${simulated} “${evaluation.dataset.name}”${patientsText(data)}. ${read}`;
 }
 
-function whatWasFound(data: ReportData): string[] {
+/** A finding for each comparison, and when one is stated. */
+function whatWasFound(data: ReportData): { readonly findings: readonly string[]; readonly rule: readonly string[] } {
 	const all = comparisonsOf(data);
 	const encoders = all.filter((comparison) => comparison.encoders).slice(0, spelledOut.encoders);
 	const subject = encoders[0]?.a ?? all[0]?.a;
 	const baselines = all
 		.filter((comparison) => !comparison.encoders && comparison.a === subject)
 		.slice(0, spelledOut.baselines);
-	const sentences = [...encoders, ...baselines].flatMap((comparison) => compared(data, comparison));
-	if (sentences.length === 0) return [];
+	const findings = [...encoders, ...baselines]
+		.map((comparison) => compared(data, comparison).join(' '))
+		.filter((finding) => finding !== '');
+	if (findings.length === 0) return { findings, rule: [] };
 	const rest = all.length - encoders.length - baselines.length;
 	const level = formatPercent(data.evaluation.bootstrap.level);
-	return [
-		...sentences,
-		`A difference is stated only where its paired ${level} interval excludes 0${rest === 0 ? '' : `; ${rest === 1 ? 'one more pair of models is' : `${rest} more pairs of models are`} in the table`}.`,
-	];
+	const more = rest === 1 ? 'one more pair of models is' : `${rest} more pairs of models are`;
+	const table = rest === 0 ? '' : `; ${more} in the table`;
+	return { findings, rule: [`A difference is stated only where its paired ${level} interval excludes 0${table}.`] };
 }
 
 /** One sentence on prediction and, in a simulated cohort, one on the true state. */

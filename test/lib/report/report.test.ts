@@ -157,7 +157,7 @@ t.test('only an interval that excludes 0 is called a difference', async (t) => {
 		}));
 		await writeFile(input.evaluation, JSON.stringify({ ...evaluation, differences }));
 		await writeReport(out, input);
-		return textOf(/<p class="lead">(.*?)<\/p>/s.exec(await readFile(out, 'utf8'))![1]!);
+		return textOf(/<p class="lead">(.*?)<dl/s.exec(await readFile(out, 'utf8'))![1]!);
 	};
 	t.match(
 		await summary(0.001, 0.05),
