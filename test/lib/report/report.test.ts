@@ -5,12 +5,9 @@ import type { Estimate, EvaluationFile } from '../../../lib/evaluate/evaluation-
 import { writeReport } from '../../../lib/report/report.js';
 import { numbersOf, tableRows, textOf, unbalanced } from '../../fixtures/html-page.js';
 import fc from '../../fixtures/property.js';
-import {
-	type GeneratedInput,
-	type GeneratedReport,
-	generatedTrajectories,
-	generateReportInput,
-} from '../../fixtures/report-input.js';
+import type { GeneratedInput } from '../../fixtures/report-input/options.js';
+import { generatedTrajectories } from '../../fixtures/report-input/trajectories.js';
+import { type GeneratedReport, generateReportInput } from '../../fixtures/report-input.js';
 
 async function generated(
 	test: Test,
