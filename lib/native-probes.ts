@@ -103,3 +103,18 @@ export interface NativeNewtonResult {
 	readonly iterations: Int32Array;
 	readonly converged: Uint8Array;
 }
+/** Bootstrap resamples of groups of samples, such as patients. */
+export interface NativeResampleOptions {
+	/** (groups + 1,) from 0: where the samples of each start; they stand side by side. */
+	readonly offsets: Int32Array;
+	/** (tables x samples) below `cellCount`: where each table counts each sample. */
+	readonly cells: Int32Array;
+	readonly cellCount: number;
+	readonly seed: number;
+	readonly firstDraw: number;
+	readonly draws: number;
+}
+export interface NativeResampleResult {
+	/** (draws x cellCount) how often the samples of each cell were drawn. */
+	readonly weights: Float64Array;
+}
