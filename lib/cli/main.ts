@@ -11,6 +11,7 @@ import * as exportModel from './commands/export.js';
 import * as importOmop from './commands/import-omop.js';
 import * as info from './commands/info.js';
 import * as launch from './commands/launch.js';
+import * as metrics from './commands/metrics.js';
 import * as plan from './commands/plan.js';
 import * as prepare from './commands/prepare.js';
 import * as probe from './commands/probe.js';
@@ -43,6 +44,7 @@ export const commands = [
 	embed,
 	evaluate,
 	probe,
+	metrics,
 	report,
 	view,
 	score,
