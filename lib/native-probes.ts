@@ -41,8 +41,11 @@ export interface NativeBoostingOptions {
 	readonly tuningTargets: Float32Array;
 	/** (rows x columns) */
 	readonly readFeatures: Float32Array;
-	/** `logistic`: targets are 0 or 1, log-odds are predicted. */
-	readonly loss: 'logistic' | 'squared';
+	/**
+	 * `logistic`: targets are 0 or 1, log-odds are predicted. `cox`: targets are times, negated where follow-up ended before the event;
+	 * log-hazards are predicted but for a constant.
+	 */
+	readonly loss: 'logistic' | 'squared' | 'cox';
 	readonly learningRate: number;
 	/** At most. */
 	readonly trees: number;
