@@ -42,6 +42,8 @@ void check_options(const ResampleOptions& options) {
           "cells must be below " + std::to_string(cell_count) + " but one is " + std::to_string(cell));
 }
 
+__extension__ using Wide = unsigned __int128;
+
 /// Unbiased integers below a bound, by rejection, from 32-bit words.
 class Bounded {
  public:
@@ -51,7 +53,7 @@ class Bounded {
   /// word % bound, exactly, by two multiplications (Lemire, Kaser, Kurz 2019).
   std::uint32_t below(std::uint32_t word) const {
     const std::uint64_t low = inverse_ * word;
-    return static_cast<std::uint32_t>((static_cast<unsigned __int128>(low) * bound_) >> 64);
+    return static_cast<std::uint32_t>((static_cast<Wide>(low) * bound_) >> 64);
   }
 
  private:
