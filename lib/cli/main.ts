@@ -3,6 +3,7 @@ import { hideBin } from 'yargs/helpers';
 import { EhrJepaError } from '../errors.js';
 import { systemError } from '../files/system-errors.js';
 import { packageVersion } from '../package-version.js';
+import * as crossValidate from './commands/cross-validate.js';
 import * as demo from './commands/demo.js';
 import * as doctor from './commands/doctor.js';
 import * as embed from './commands/embed.js';
@@ -33,6 +34,7 @@ class UsageError extends Error {}
 export const commands = [
 	demo,
 	study,
+	crossValidate,
 	simulate,
 	importOmop,
 	validate,

@@ -51,6 +51,7 @@ t.test('the public API is frozen: a name is added on purpose, and taken away in 
 		'WorldModel',
 		'buildTasks',
 		'commonTasks',
+		'crossValidate',
 		'embed',
 		'evaluate',
 		'exportHuggingFace',
