@@ -44,6 +44,11 @@ export type {
 	RolloutResult,
 } from './evaluate/evaluation-file.js';
 export type { FeatureTable } from './evaluate/features.js';
+export {
+	type PredictionMetricsFile,
+	type PredictionMetricsOptions,
+	predictionMetrics,
+} from './evaluate/given/prediction-metrics.js';
 export { type ProbeFile, type ProbeOptions, probeFeatures } from './evaluate/probe-features.js';
 export { type RolloutOptions, type RolloutTable, rollout } from './evaluate/rollout.js';
 export { readRollout, writeRollout } from './evaluate/rollout-file.js';

@@ -64,6 +64,7 @@ t.test('the public API is frozen: a name is added on purpose, and taken away in 
 		'openModel',
 		'openTokenStore',
 		'planTraining',
+		'predictionMetrics',
 		'prepareStore',
 		'probeClasses',
 		'probeFeatures',
