@@ -18,4 +18,13 @@ int launch(void (*kernel)(Parameters...), std::int64_t blocks, int threads, std:
   return static_cast<int>(cudaLaunchKernelEx(&config, kernel, arguments...));
 }
 
+/// The same for a kernel that may take more than 48 KiB of dynamic shared memory, which has to be asked for.
+template <typename... Parameters, typename... Arguments>
+int launch_large(void (*kernel)(Parameters...), std::int64_t blocks, int threads, std::size_t dynamic_bytes,
+                 cudaStream_t stream, Arguments... arguments) {
+  const int error = static_cast<int>(
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(dynamic_bytes)));
+  return error != 0 ? error : launch(kernel, blocks, threads, dynamic_bytes, stream, arguments...);
+}
+
 }  // namespace ehrjepa::kernels

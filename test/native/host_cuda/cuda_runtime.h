@@ -73,6 +73,7 @@ inline int __all_sync(unsigned mask, int predicate, host_cuda::Where where = hos
   return host_cuda::vote(mask, predicate != 0, where) == 0xffffffffu;
 }
 
+inline int min(int a, int b) { return a < b ? a : b; }
 inline float rsqrtf(float value) { return 1.0f / std::sqrt(value); }
 // Products and sums that no compiler contracts; the kernels are compiled for the host without contraction.
 inline float __fadd_rn(float a, float b) { return a + b; }
