@@ -28,22 +28,24 @@ struct Tables {
 };
 
 Tables upload(const Plan& plan, at::OptionalIntArrayRef rows, at::Device device) {
-  std::vector<std::int32_t> words;
-  const auto append = [&](const auto& list) {
-    const std::size_t at = words.size(), count = list.size() * sizeof(list[0]) / sizeof(std::int32_t);
-    words.resize(at + count);
-    if (count > 0) std::memcpy(words.data() + at, list.data(), count * sizeof(std::int32_t));
-    return at;
+  const std::vector<std::int32_t> places =
+      rows ? std::vector<std::int32_t>(rows->begin(), rows->end()) : std::vector<std::int32_t>();
+  const auto words_of = [](const auto& list) {
+    return static_cast<std::int64_t>(list.size() * sizeof(list[0]) / sizeof(std::int32_t));
   };
-  const std::size_t query_tiles = append(plan.query_tiles), key_tiles = append(plan.key_tiles),
-                    visits = append(plan.visits);
-  const std::size_t positions =
-      append(rows ? std::vector<std::int32_t>(rows->begin(), rows->end()) : std::vector<std::int32_t>());
-  const at::Tensor host = at::empty({static_cast<std::int64_t>(words.size())}, memory::on_host(at::kInt));
-  if (!words.empty()) std::memcpy(host.data_ptr(), words.data(), words.size() * sizeof(std::int32_t));
+  const std::int64_t key_tiles = words_of(plan.query_tiles), visits = key_tiles + words_of(plan.key_tiles),
+                     positions = visits + words_of(plan.visits), all = positions + words_of(places);
+  const at::Tensor host = at::empty({all}, memory::on_host(at::kInt));
+  const auto put = [&](std::int64_t at, const auto& list) {
+    if (!list.empty()) std::memcpy(host.data_ptr<std::int32_t>() + at, list.data(), list.size() * sizeof(list[0]));
+  };
+  put(0, plan.query_tiles);
+  put(key_tiles, plan.key_tiles);
+  put(visits, plan.visits);
+  put(positions, places);
   Tables result{memory::upload(host, device)};
   const auto* const first = result.words.const_data_ptr<std::int32_t>();
-  result.query_tiles = reinterpret_cast<const kernels::QueryTile*>(first + query_tiles);
+  result.query_tiles = reinterpret_cast<const kernels::QueryTile*>(first);
   result.key_tiles = reinterpret_cast<const kernels::KeyTile*>(first + key_tiles);
   result.visits = reinterpret_cast<const kernels::Visit*>(first + visits);
   if (rows) result.positions = first + positions;
