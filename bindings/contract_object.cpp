@@ -10,6 +10,7 @@
 #include "contract/probes.h"
 #include "contract/ranks.h"
 #include "contract/reading.h"
+#include "contract/resample.h"
 #include "contract/state.h"
 #include "convert.h"
 
@@ -46,6 +47,8 @@ Napi::Value contract_object(const Napi::CallbackInfo& info) {
   result.Set("NativeMultinomialOptions", describe<MultinomialOptions>(env));
   result.Set("NativeCoxOptions", describe<CoxOptions>(env));
   result.Set("NativeHazardOptions", describe<HazardOptions>(env));
+  result.Set("NativeResampleOptions", describe<ResampleOptions>(env));
+  result.Set("NativeResampleResult", describe<ResampleResult>(env));
   result.Set("NativeNewtonResult", describe<NewtonResult>(env));
   result.Set("NativeWeightShape", describe<WeightShape>(env));
   result.Set("NativeBuildInfo", describe<BuildInfo>(env));

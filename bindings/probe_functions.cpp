@@ -29,6 +29,7 @@ Napi::Value fit_multinomial(const Napi::CallbackInfo& info) {
 }
 Napi::Value fit_cox(const Napi::CallbackInfo& info) { return solve(info, "cox options", &api::fit_cox); }
 Napi::Value fit_hazard(const Napi::CallbackInfo& info) { return solve(info, "hazard options", &api::fit_hazard); }
+Napi::Value resample(const Napi::CallbackInfo& info) { return solve(info, "resample options", &api::resample); }
 
 }  // namespace
 
@@ -39,6 +40,7 @@ void register_probe_functions(Napi::Env env, Napi::Object exports) {
   exports.Set("fitMultinomial", Napi::Function::New(env, fit_multinomial, "fitMultinomial"));
   exports.Set("fitCox", Napi::Function::New(env, fit_cox, "fitCox"));
   exports.Set("fitHazard", Napi::Function::New(env, fit_hazard, "fitHazard"));
+  exports.Set("resample", Napi::Function::New(env, resample, "resample"));
 }
 
 }  // namespace ehrjepa::bindings

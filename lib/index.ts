@@ -44,6 +44,11 @@ export type {
 	RolloutResult,
 } from './evaluate/evaluation-file.js';
 export type { FeatureTable } from './evaluate/features.js';
+export {
+	type PredictionMetricsFile,
+	type PredictionMetricsOptions,
+	predictionMetrics,
+} from './evaluate/given/prediction-metrics.js';
 export { type ProbeFile, type ProbeOptions, probeFeatures } from './evaluate/probe-features.js';
 export { type RolloutOptions, type RolloutTable, rollout } from './evaluate/rollout.js';
 export { readRollout, writeRollout } from './evaluate/rollout-file.js';
@@ -86,6 +91,9 @@ export type { ReportInput } from './report/report-data.js';
 export { Sampler, type SamplerOptions } from './sample/sampler.js';
 export type { StoreManifest } from './store/manifest.js';
 export { openTokenStore, type StoreSplit, type TokenStore } from './store/token-store.js';
+export { crossValidate } from './study/cross-validation/cross-validate.js';
+export type { CrossValidationFile } from './study/cross-validation/cross-validation-file.js';
+export type { CrossValidationOptions } from './study/cross-validation/options.js';
 export type { StudyOptions, StudyVariant } from './study/options.js';
 export { runStudy } from './study/study.js';
 export type { OverSeeds, StudyFile, StudyRow } from './study/study-file.js';

@@ -41,8 +41,11 @@ export interface NativeBoostingOptions {
 	readonly tuningTargets: Float32Array;
 	/** (rows x columns) */
 	readonly readFeatures: Float32Array;
-	/** `logistic`: targets are 0 or 1, log-odds are predicted. */
-	readonly loss: 'logistic' | 'squared';
+	/**
+	 * `logistic`: targets are 0 or 1, log-odds are predicted. `cox`: targets are times, negated where follow-up ended before the event;
+	 * log-hazards are predicted but for a constant.
+	 */
+	readonly loss: 'logistic' | 'squared' | 'cox';
 	readonly learningRate: number;
 	/** At most. */
 	readonly trees: number;
@@ -102,4 +105,19 @@ export interface NativeNewtonResult {
 	readonly weights: Float64Array;
 	readonly iterations: Int32Array;
 	readonly converged: Uint8Array;
+}
+/** Bootstrap resamples of groups of samples, such as patients. */
+export interface NativeResampleOptions {
+	/** (groups + 1,) from 0: where the samples of each start; they stand side by side. */
+	readonly offsets: Int32Array;
+	/** (tables x samples) below `cellCount`: where each table counts each sample. */
+	readonly cells: Int32Array;
+	readonly cellCount: number;
+	readonly seed: number;
+	readonly firstDraw: number;
+	readonly draws: number;
+}
+export interface NativeResampleResult {
+	/** (draws x cellCount) how often the samples of each cell were drawn. */
+	readonly weights: Float64Array;
 }

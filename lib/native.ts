@@ -13,6 +13,8 @@ import type {
 	NativeLogisticResult,
 	NativeMultinomialOptions,
 	NativeNewtonResult,
+	NativeResampleOptions,
+	NativeResampleResult,
 	NativeRidgeOptions,
 	NativeRidgeResult,
 } from './native-probes.js';
@@ -302,6 +304,8 @@ export interface NativeAddon {
 	fitMultinomial(options: NativeMultinomialOptions): Promise<NativeNewtonResult>;
 	fitCox(options: NativeCoxOptions): Promise<NativeNewtonResult>;
 	fitHazard(options: NativeHazardOptions): Promise<NativeNewtonResult>;
+	/** Bootstrap resamples, counted by cell. */
+	resample(options: NativeResampleOptions): Promise<NativeResampleResult>;
 	buildInfo(): NativeBuildInfo;
 	/** Every op on a device against its reference. */
 	checkOps(options: NativeOpCheckOptions): Promise<readonly NativeOpCheck[]>;

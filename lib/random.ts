@@ -78,6 +78,8 @@ const purposes = {
 	trajectories: 16,
 	/** Small training sets that models are compared on. */
 	trainingSize: 17,
+	/** Patients of the folds of a cross-validation. */
+	folds: 18,
 } as const;
 export type Purpose = keyof typeof purposes;
 

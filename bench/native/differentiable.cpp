@@ -11,11 +11,16 @@ namespace bench {
 namespace {
 
 struct Graph {
-  at::Tensor output;
+  Outputs outputs;
   std::vector<at::Tensor> leaves;
 
-  std::vector<at::Tensor> gradients(const at::Tensor& upstream, bool retain) const {
-    return torch::autograd::grad({output}, leaves, {upstream}, retain);
+  /// Gradients of the outputs, in their dtypes.
+  Outputs as_outputs(Outputs upstream) const {
+    for (std::size_t i = 0; i < upstream.size(); ++i) upstream[i] = upstream[i].to(outputs[i].scalar_type());
+    return upstream;
+  }
+  std::vector<at::Tensor> gradients(const Outputs& upstream, bool retain) const {
+    return torch::autograd::grad(outputs, leaves, upstream, retain);
   }
 };
 
@@ -26,16 +31,17 @@ Graph run(const Differentiable& call, const std::vector<at::Tensor>& inputs) {
     arguments.push_back(input.is_floating_point() ? input.detach().clone().requires_grad_(true) : input);
     if (input.is_floating_point()) graph.leaves.push_back(arguments.back());
   }
-  graph.output = call(arguments);
+  graph.outputs = call(arguments);
   return graph;
 }
 
-/// Output, then gradients.
+/// Outputs, then gradients.
 std::vector<at::Tensor> results(const Differentiable& call, const std::vector<at::Tensor>& inputs,
-                                const at::Tensor& upstream) {
+                                const Outputs& upstream) {
   const Graph graph = run(call, inputs);
-  std::vector<at::Tensor> all = {graph.output.detach()};
-  for (at::Tensor& gradient : graph.gradients(upstream.to(graph.output.scalar_type()), /*retain=*/false)) {
+  std::vector<at::Tensor> all;
+  for (const at::Tensor& output : graph.outputs) all.push_back(output.detach());
+  for (at::Tensor& gradient : graph.gradients(graph.as_outputs(upstream), /*retain=*/false)) {
     all.push_back(std::move(gradient));
   }
   return all;
@@ -58,6 +64,7 @@ std::vector<Row> check_and_time(const Subject& subject, const Differentiable& re
                                 const std::vector<Implementation>& implementations, const Settings& settings) {
   const std::vector<at::Tensor> exact = results(reference, wide(subject.inputs), subject.upstream);
   const std::vector<at::Tensor> plain = results(reference, subject.inputs, subject.upstream);
+  const std::size_t outputs = subject.upstream.size();
   const at::ScalarType dtype = subject.inputs.front().scalar_type();
   const double rounding = dtype == at::kBFloat16 ? 4e-3 : 6e-8;
   // In float32 the order of the sums alone differs, and with it the error of long ones.
@@ -71,7 +78,8 @@ std::vector<Row> check_and_time(const Subject& subject, const Differentiable& re
       if (error <= limit) continue;
       std::ostringstream message;
       message << "[bench] " << subject.op << ", " << implementation.name << ", " << subject.name
-              << ": relative error of " << (i == 0 ? "the output" : "gradient " + std::to_string(i))
+              << ": relative error of "
+              << (i < outputs ? "output " + std::to_string(i + 1) : "gradient " + std::to_string(i - outputs + 1))
               << " must be at most " << limit << " but is " << error << "; nothing was timed";
       throw std::runtime_error(message.str());
     }
@@ -80,9 +88,8 @@ std::vector<Row> check_and_time(const Subject& subject, const Differentiable& re
       call(subject.inputs);
     });
     const Graph graph = run(implementation.call, subject.inputs);
-    backward.push_back([graph, upstream = subject.upstream.to(graph.output.scalar_type())] {
-      graph.gradients(upstream, /*retain=*/true);
-    });
+    backward.push_back(
+        [graph, upstream = graph.as_outputs(subject.upstream)] { graph.gradients(upstream, /*retain=*/true); });
   }
   std::vector<Row> rows;
   const auto add_rows = [&](const char* pass, const Cost& cost, const std::vector<std::function<void()>>& calls) {

@@ -3,14 +3,24 @@
 
 #include <functional>
 #include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "native/timing.h"
 
 namespace bench {
 
-/// Inputs to one output, differentiable in the floating-point inputs.
-using Differentiable = std::function<at::Tensor(const std::vector<at::Tensor>&)>;
+/// What an op returns: one tensor or two.
+struct Outputs : std::vector<at::Tensor> {
+  Outputs() = default;
+  Outputs(at::Tensor one) : std::vector<at::Tensor>{std::move(one)} {}
+  Outputs(std::tuple<at::Tensor, at::Tensor> two)
+      : std::vector<at::Tensor>{std::move(std::get<0>(two)), std::move(std::get<1>(two))} {}
+};
+
+/// Differentiable in the floating-point inputs.
+using Differentiable = std::function<Outputs(const std::vector<at::Tensor>&)>;
 
 struct Implementation {
   std::string name;  ///< `ours` comes first
@@ -27,11 +37,11 @@ struct Subject {
   std::string op;                  ///< `rms_norm`
   std::string name;                ///< of the case
   std::vector<at::Tensor> inputs;  ///< those in a floating-point type are differentiated
-  at::Tensor upstream;             ///< gradient of the output, its shape
+  Outputs upstream;                ///< gradient of each output, its shape
   Cost forward, backward;
 };
 
-/// Times both passes of every implementation in turns, after each has been checked: output and gradients are at most
+/// Times both passes of every implementation in turns, after each has been checked: outputs and gradients are at most
 /// twice as far from the reference in float64 as the reference in the inputs' own type is, plus half a unit in the last
 /// place.
 /// @throws std::runtime_error when one of them is farther away; nothing is timed then.

@@ -1,10 +1,12 @@
-// Is our RMSNorm faster than plain ATen and than at::rms_norm, and how near is it to the speed of a copy?
+// Is our RMSNorm, alone and with the residual sum before it, faster than plain ATen and than at::rms_norm, and how near
+// is it to the speed of a copy?
 #include "ops/rms_norm/rms_norm.h"
 
 #include <ATen/Context.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/rand.h>
 #include <ATen/ops/randn.h>
+#include <ATen/ops/randn_like.h>
 #include <ATen/ops/rms_norm.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -43,14 +45,27 @@ std::vector<Row> rms_norm(const Settings& settings) {
   at::manual_seed(17);
   using Inputs = std::vector<at::Tensor>;
   const Differentiable reference = [](const Inputs& in) { return ops::rms_norm_reference(in[0], in[1], eps); };
+  const auto stock = [](const at::Tensor& x, const at::Tensor& weight) {
+    return at::rms_norm(x, {x.size(-1)}, weight, eps);
+  };
   const std::vector<Implementation> everywhere = {
       {"ours", [](const Inputs& in) { return ops::rms_norm(in[0], in[1], eps); }},
       {"plain ATen", reference},
-      {"at::rms_norm", [](const Inputs& in) { return at::rms_norm(in[0], {in[0].size(-1)}, in[1], eps); }}};
+      {"at::rms_norm", [stock](const Inputs& in) { return stock(in[0], in[1]); }}};
   std::vector<Implementation> on_cpu = everywhere;
   if (ops::best_isa() != ops::Isa::kPlain) {
     on_cpu.push_back({"ours, plain", [](const Inputs& in) { return PlainKernels::apply(in[0], in[1]); }});
   }
+  const Differentiable sum_reference = [](const Inputs& in) {
+    return ops::add_rms_norm_reference(in[0], in[1], in[2], eps);
+  };
+  const std::vector<Implementation> with_sum = {
+      {"ours", [](const Inputs& in) { return ops::add_rms_norm(in[0], in[1], in[2], eps); }},
+      {"plain ATen", sum_reference},
+      {"sum, at::rms_norm", [stock](const Inputs& in) {
+         const at::Tensor sum = in[0] + in[1];
+         return std::tuple(sum, stock(sum, in[2]));
+       }}};
   std::vector<c10::Device> devices = {at::kCPU};
   if (ehrjepa::api::build_info().cuda && at::hasCUDA()) devices.emplace_back(at::kCUDA, 0);
   std::vector<Row> rows;
@@ -70,6 +85,15 @@ std::vector<Row> rms_norm(const Settings& settings) {
         const std::vector<Row> found =
             check_and_time(subject, reference, device.is_cpu() ? on_cpu : everywhere, settings);
         rows.insert(rows.end(), found.begin(), found.end());
+        const at::Tensor delta = at::randn_like(x);
+        const Subject sum_subject = {.op = "add_rms_norm",
+                                     .name = c.name,
+                                     .inputs = {x, delta, weight},
+                                     .upstream = std::tuple(at::randn_like(x), at::randn_like(x)),
+                                     .forward = {.bytes = 4 * bytes},
+                                     .backward = {.bytes = 4 * bytes}};
+        const std::vector<Row> sums = check_and_time(sum_subject, sum_reference, with_sum, settings);
+        rows.insert(rows.end(), sums.begin(), sums.end());
       }
     }
   }

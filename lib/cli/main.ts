@@ -3,6 +3,7 @@ import { hideBin } from 'yargs/helpers';
 import { EhrJepaError } from '../errors.js';
 import { systemError } from '../files/system-errors.js';
 import { packageVersion } from '../package-version.js';
+import * as crossValidate from './commands/cross-validate.js';
 import * as demo from './commands/demo.js';
 import * as doctor from './commands/doctor.js';
 import * as embed from './commands/embed.js';
@@ -11,6 +12,7 @@ import * as exportModel from './commands/export.js';
 import * as importOmop from './commands/import-omop.js';
 import * as info from './commands/info.js';
 import * as launch from './commands/launch.js';
+import * as metrics from './commands/metrics.js';
 import * as plan from './commands/plan.js';
 import * as prepare from './commands/prepare.js';
 import * as probe from './commands/probe.js';
@@ -32,6 +34,7 @@ class UsageError extends Error {}
 export const commands = [
 	demo,
 	study,
+	crossValidate,
 	simulate,
 	importOmop,
 	validate,
@@ -43,6 +46,7 @@ export const commands = [
 	embed,
 	evaluate,
 	probe,
+	metrics,
 	report,
 	view,
 	score,
@@ -68,7 +72,7 @@ export async function main(argv: readonly string[]): Promise<number> {
 		.version(packageVersion)
 		.strict()
 		.parserConfiguration({ 'populate--': argv[0] === 'launch' })
-		.check(refuseEmpty, true)
+		.check((args) => refuseEmpty(args, argv), true)
 		.demandCommand(1, 1, 'Name a command.', 'Name one command.')
 		.recommendCommands()
 		.wrap(Math.min(110, process.stdout.columns ?? 110))
@@ -82,6 +86,7 @@ export async function main(argv: readonly string[]): Promise<number> {
 	// Each command's handler takes the arguments its own builder declares; yargs cannot express that for a list.
 	for (const command of commands) parser = parser.command(command as never);
 	try {
+		refuseMissingNumbers(argv);
 		await parser.parseAsync();
 		// A command that prints a result and a verdict (validate) sets the code itself.
 		return Number(process.exitCode ?? exitCodes.ok);
@@ -106,10 +111,23 @@ function withRanksApart(argv: readonly string[]): string[] {
 	return at < 0 ? [...argv] : [...argv.slice(0, at), '--', ...argv.slice(at)];
 }
 
+/** The parser would take the default for a number that was named and not given. */
+function refuseMissingNumbers(argv: readonly string[]): void {
+	const numbers = optionsOf(argv)?.number ?? [];
+	const end = argv.includes('--') ? argv.indexOf('--') : argv.length;
+	for (const [i, word] of argv.slice(0, end).entries()) {
+		const next = i + 1 < end ? argv[i + 1] : undefined;
+		if (word.startsWith('--') && numbers.includes(word.slice(2)) && (next === undefined || next.startsWith('--')))
+			throw new UsageError(`${word.slice(2)} must not be empty; leave it out or give it a value`);
+	}
+}
+
 /** An empty argument, as of an unset variable of the shell, names no file and no model. */
-function refuseEmpty(args: Readonly<Record<string, unknown>>): true {
+function refuseEmpty(args: Readonly<Record<string, unknown>>, argv: readonly string[]): true {
 	for (const [name, value] of Object.entries(args)) {
-		const empty = value === '' || (Array.isArray(value) && value.includes(''));
+		// A list that was named and has nothing is not one that was left out, whose default would take its place.
+		const listOfNothing = Array.isArray(value) && value.length === 0 && argv.includes(`--${name}`);
+		const empty = value === '' || listOfNothing || (Array.isArray(value) && value.includes(''));
 		if (empty && name !== '_') throw new UsageError(`${name} must not be empty; leave it out or give it a value`);
 	}
 	return true;
@@ -125,11 +143,17 @@ export async function run(argv: readonly string[]): Promise<void> {
 
 /** Flags of the command that was asked for, without dashes. */
 function flagsOf(argv: readonly string[]): string[] {
+	return Object.keys(optionsOf(argv)?.key ?? {});
+}
+
+/** What the command that was asked for takes: known to yargs, and not to its types. */
+function optionsOf(argv: readonly string[]) {
 	const found = commands.find(({ command }) => command.split(' ')[0] === argv[0]);
-	if (found === undefined) return [];
-	// Known to yargs, and not to its types.
-	const built = found.builder(yargs([])) as unknown as { getOptions(): { readonly key: Record<string, unknown> } };
-	return Object.keys(built.getOptions().key);
+	if (found === undefined) return undefined;
+	const built = found.builder(yargs([])) as unknown as {
+		getOptions(): { readonly key: Record<string, unknown>; readonly number: readonly string[] };
+	};
+	return built.getOptions();
 }
 
 function printError(error: unknown, json: boolean, flags: readonly string[]): void {

@@ -1,10 +1,10 @@
 import { join } from 'node:path';
-import { DataError } from '../errors.js';
+import { ConfigError, DataError } from '../errors.js';
 import { exists } from '../files/exists.js';
 import { readJson } from '../files/json.js';
 import { adapterConfigName } from '../model/adapter-config.js';
 import { type FromPretrainedOptions, WorldModel } from '../model/world-model.js';
-import { openModel } from '../train/open-model.js';
+import { openModel, type RunWeights } from '../train/open-model.js';
 import type { RunConfig } from '../train/run-config.js';
 
 export interface OpenedModel {
@@ -29,9 +29,13 @@ export async function modelFolderKind(path: string): Promise<'run' | 'huggingfac
 /**
  * A frozen model from a run folder or a HuggingFace folder.
  *
+ * @param options - `weights` of a run; the rest is of a HuggingFace folder.
  * @throws {DataError} When the folder is neither; {CheckpointError} when it is damaged.
  */
-export async function openAnyModel(path: string, options: FromPretrainedOptions = {}): Promise<OpenedModel> {
+export async function openAnyModel(
+	path: string,
+	{ weights, ...options }: FromPretrainedOptions & { readonly weights?: RunWeights | undefined } = {},
+): Promise<OpenedModel> {
 	const kind = await modelFolderKind(path);
 	if (kind === undefined) {
 		throw new DataError('model', {
@@ -41,8 +45,13 @@ export async function openAnyModel(path: string, options: FromPretrainedOptions 
 		});
 	}
 	if (kind === 'run') {
-		const { model, run, step } = await openModel(path, { device: options.device });
+		const { model, run, step } = await openModel(path, { device: options.device, weights });
 		return { model, run: run.config, step, description: `${path}, step ${step}` };
+	}
+	if (weights !== undefined) {
+		throw new ConfigError(
+			`[model] --checkpoint belongs to a run folder but ${path} is a HuggingFace folder, which has one set of weights; leave it out`,
+		);
 	}
 	return { model: await WorldModel.fromPretrained(path, options), run: undefined, step: undefined, description: path };
 }

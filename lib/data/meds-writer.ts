@@ -125,15 +125,25 @@ export async function writeMedsMetadata(
 			`SELECT code, description, NULL::VARCHAR[] AS parent_codes FROM (VALUES ${rows}) AS c(code, description) ORDER BY code`,
 			'codes.parquet',
 		);
-		const table = await TableWriter.create(database, 'subjects', [
-			['subject_id', BIGINT, BigInt64Array],
-			['split', UTINYINT, Uint8Array],
-		]);
-		for (const { subjectIds, splitOf } of subjects) table.append([subjectIds, splitOf], 0, subjectIds.length);
-		await table.finish();
-		const names = `[${splits.map(quoted).join(', ')}]`;
-		await copy(`SELECT subject_id, ${names}[split + 1] AS split FROM subjects`, 'subject_splits.parquet');
+		await writeSubjectSplits(database, folder, subjects);
 	});
 	const dataset = { ...metadata, meds_version: '0.4.0' };
 	await writeWhole(join(folder, 'dataset.json'), `${JSON.stringify(dataset, undefined, '\t')}\n`);
+}
+
+/** Writes `subject_splits.parquet`. @param subjects - As for {@link writeMedsMetadata}. */
+export async function writeSubjectSplits(
+	database: Database,
+	folder: string,
+	subjects: Iterable<{ readonly subjectIds: BigInt64Array; readonly splitOf: Uint8Array }>,
+): Promise<void> {
+	const table = await TableWriter.create(database, 'subjects', [
+		['subject_id', BIGINT, BigInt64Array],
+		['split', UTINYINT, Uint8Array],
+	]);
+	for (const { subjectIds, splitOf } of subjects) table.append([subjectIds, splitOf], 0, subjectIds.length);
+	await table.finish();
+	const names = `[${splits.map(quoted).join(', ')}]`;
+	const select = `SELECT subject_id, ${names}[split + 1] AS split FROM subjects`;
+	await database.run(copyToParquet(select, join(folder, 'subject_splits.parquet'), ['COMPRESSION zstd']));
 }

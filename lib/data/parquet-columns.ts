@@ -44,6 +44,7 @@ export async function parquetColumns(
 const kinds = {
 	'a whole number': /^U?(BIG|SMALL|TINY)?INT(EGER)?$/,
 	'a number': /^(FLOAT|DOUBLE)$/,
+	'a boolean': /^BOOLEAN$/,
 	'a timestamp': /^TIMESTAMP/,
 	'a text': /^(VARCHAR|ENUM.*)$/,
 	'a list of numbers': /^(FLOAT|DOUBLE|U?(BIG|SMALL|TINY|HUGE)?INT(EGER)?|DECIMAL\(\d+,\d+\))\[\d*\]$/,

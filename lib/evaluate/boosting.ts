@@ -5,7 +5,7 @@ import { selectRows } from './features.js';
 import type { LatentTargets } from './latent-state.js';
 import type { LatentReading, Reader, TaskReading } from './reading.js';
 import { rowsOf, type TaskSamples } from './samples.js';
-import type { SurvivalReading } from './survival/survival-probe.js';
+import { breslow, followUpOf, missingEvents, type SurvivalReading } from './survival/survival-probe.js';
 import type { SurvivalSamples } from './survival/survival-samples.js';
 import { TableReader } from './table-reader.js';
 
@@ -61,21 +61,37 @@ export class BoostedReader extends TableReader implements Reader {
 		return { l2: null, predicted };
 	}
 
-	/** None: trees are fitted to outcomes at a horizon. */
+	/** Trees for the logarithm of the hazard, whichever way probes read it. @throws {NativeError} */
 	async survival({ labels }: SurvivalSamples): Promise<SurvivalReading> {
-		return {
-			undefinedReason: 'boosted trees are fitted to outcomes at a horizon, not to times',
+		const followUp = followUpOf(labels.train);
+		const counts = {
 			nTrainSamples: labels.train.length,
-			nTrainEvents: labels.train.filter(({ event }) => event).length,
+			nTrainEvents: followUp.events.reduce((sum, event) => sum + event, 0),
+		};
+		const undefinedReason = missingEvents(counts);
+		if (undefinedReason !== undefined) return { undefinedReason, ...counts };
+		const rows = (split: Split) => rowsOf(this.samples, labels[split]);
+		// The sign says whether the event was seen, which 0 has none for; only the order of times counts.
+		const targets = (split: Split) =>
+			Float32Array.from(labels[split], ({ days, event }) => Math.max(days, 2 ** -100) * (event ? 1 : -1));
+		const train = rows('train');
+		const read = [...train, ...rows('held_out')];
+		const scores = await this.#boost('cox', rows, targets('train'), targets('tuning'), read);
+		return {
+			l2: null,
+			...counts,
+			scores: scores.slice(train.length),
+			baseline: breslow(followUp, scores.slice(0, train.length)),
 		};
 	}
 
-	/** What trees of train, stopped by tuning, say of the held-out samples. */
+	/** What trees of train, stopped by tuning, say of the held-out samples, or of other rows. */
 	async #boost(
-		loss: 'logistic' | 'squared',
+		loss: 'logistic' | 'squared' | 'cox',
 		rows: (split: Split) => readonly number[],
 		targets: Float32Array,
 		tuningTargets: Float32Array,
+		read: readonly number[] = rows('held_out'),
 	): Promise<Float64Array> {
 		const features = (split: Split) => selectRows(this.table, rows(split));
 		const { predicted } = await nativeCall(() =>
@@ -86,7 +102,7 @@ export class BoostedReader extends TableReader implements Reader {
 				targets,
 				tuningFeatures: features('tuning'),
 				tuningTargets,
-				readFeatures: features('held_out'),
+				readFeatures: selectRows(this.table, read),
 				loss,
 			}),
 		);

@@ -17,6 +17,11 @@ export interface CalibrationBin {
 const mostSteps = 100;
 /** Of the loss. The last step is taken too, after which the error is about its square. */
 const tolerance = 1e-13;
+/** Of an intercept's step, likewise. */
+const interceptTolerance = 1e-6;
+/** Steps from the usual optimum, each of which has to promise much less than the one before; else the careful way is taken. */
+const fastSteps = 8;
+const fastShare = 0.25;
 const smallestShare = 1e-6;
 /** A logit of 30 is a probability of 1 - 1e-13: larger ones say the same and overflow. */
 const largestLogit = 30;
@@ -30,6 +35,10 @@ export class Calibration {
 	readonly #probabilities: Float64Array;
 	readonly #labels: Uint8Array;
 	readonly #logits: Float64Array;
+	readonly #ones: Float64Array;
+	/** Where resamples start: what fits when every prediction counts once. */
+	#usual: Fit | NoFit | undefined;
+	#usualIntercept: number | undefined;
 
 	/** @throws {DataError} For a probability outside [0, 1], or a label that is neither 0 nor 1. */
 	constructor(probabilities: ArrayLike<number>, labels: ArrayLike<number>) {
@@ -43,6 +52,7 @@ export class Calibration {
 		}
 		this.#probabilities = Float64Array.from(probabilities);
 		this.#labels = Uint8Array.from(labels);
+		this.#ones = new Float64Array(labels.length).fill(1);
 		this.#logits = this.#probabilities.map((p) =>
 			Math.max(-largestLogit, Math.min(largestLogit, Math.log(p) - Math.log1p(-p))),
 		);
@@ -91,25 +101,39 @@ export class Calibration {
 	slope(weights: ArrayLike<number>): Metric {
 		const undefinedReason = this.#whyUndefined(weights, true);
 		if (undefinedReason !== undefined) return { undefinedReason };
-		// From the model without a slope, whose curvature no prediction of 0 or 1 makes vanish.
+		this.#usual ??= this.#whyUndefined(this.#ones, true) === undefined ? this.#fit(this.#ones) : { loss: Number.NaN };
+		const found = this.#fitFrom(this.#usual, weights) ?? this.#fit(weights);
+		return found.slope === undefined ? { undefinedReason: 'no slope was found' } : { value: found.slope };
+	}
+
+	/** Newton's steps from the optimum of another weighting; undefined where they do not lead straight to this one's. */
+	#fitFrom(start: Fit | NoFit, weights: ArrayLike<number>): Fit | undefined {
+		if (start.slope === undefined) return undefined;
+		let { intercept, slope } = start;
+		let before = Number.POSITIVE_INFINITY;
+		for (let step = 0; step < fastSteps; step++) {
+			const { promised, da, db } = newtonStep(this.#gradient(weights, intercept, slope));
+			if (!(promised <= fastShare * before)) return undefined;
+			intercept -= da;
+			slope -= db;
+			before = promised;
+			if (promised <= tolerance * start.loss) return { intercept, slope, loss: start.loss };
+		}
+		return undefined;
+	}
+
+	/** Newton's steps, halved where the loss rises, from the model without a slope. */
+	#fit(weights: ArrayLike<number>): Fit | NoFit {
+		// Its curvature no prediction of 0 or 1 makes vanish.
 		const { error, curvature } = this.#gradient(weights, 0, 0);
 		const prevalence = 0.5 - error / (4 * curvature);
 		let [intercept, slope] = [Math.log(prevalence / (1 - prevalence)), 0];
 		let loss = this.#loss(weights, intercept, slope);
 		for (let step = 0; step < mostSteps; step++) {
-			const {
-				error: ga,
-				errorX: gb,
-				curvature: haa,
-				curvatureX: hab,
-				curvatureXX: hbb,
-			} = this.#gradient(weights, intercept, slope);
-			const determinant = haa * hbb - hab * hab;
-			const [da, db] = [(hbb * ga - hab * gb) / determinant, (haa * gb - hab * ga) / determinant];
-			// Twice what the quadratic model still promises: below what rounding lets the loss show, nothing is left to win.
-			const promised = ga * da + gb * db;
+			// Below what rounding lets the loss show, nothing is left to win.
+			const { promised, da, db } = newtonStep(this.#gradient(weights, intercept, slope));
 			if (!Number.isFinite(promised)) break;
-			if (promised <= tolerance * loss) return { value: slope - db };
+			if (promised <= tolerance * loss) return { intercept: intercept - da, slope: slope - db, loss };
 			let [share, next] = [1, this.#loss(weights, intercept - da, slope - db)];
 			while (next > loss && share > smallestShare) {
 				share /= 2;
@@ -117,37 +141,52 @@ export class Calibration {
 			}
 			[intercept, slope, loss] = [intercept - share * da, slope - share * db, next];
 		}
-		return { undefinedReason: 'no slope was found' };
+		return { loss };
 	}
 
 	/** Calibration in the large: a of logit P(y = 1) = a + logit(p). 0 is right, above 0 risk is underestimated. */
 	intercept(weights: ArrayLike<number>): Metric {
 		const undefinedReason = this.#whyUndefined(weights, false);
 		if (undefinedReason !== undefined) return { undefinedReason };
+		this.#usualIntercept ??=
+			this.#whyUndefined(this.#ones, false) === undefined ? this.#interceptFrom(0, this.#ones) : 0;
+		return { value: this.#interceptFrom(this.#usualIntercept, weights) };
+	}
+
+	#interceptFrom(start: number, weights: ArrayLike<number>): number {
 		// The sum of errors rises with a: Newton's steps, and halves of the bracket where they leave it.
-		let [low, high, intercept] = [-3 * largestLogit, 3 * largestLogit, 0];
+		let [low, high, intercept] = [-3 * largestLogit, 3 * largestLogit, start];
 		while (high - low > 1e-12 * Math.max(1, Math.abs(intercept))) {
-			const { error, curvature } = this.#gradient(weights, intercept, 1);
+			let [error, curvature] = [0, 0];
+			for (let i = 0; i < this.#labels.length; i++) {
+				const weight = weights[i]!;
+				if (weight === 0) continue;
+				const p = 1 / (1 + Math.exp(-(intercept + this.#logits[i]!)));
+				error += weight * (p - this.#labels[i]!);
+				curvature += weight * p * (1 - p);
+			}
 			if (error === 0) break;
 			if (error > 0) high = intercept;
 			else low = intercept;
 			const next = intercept - error / curvature;
 			const isInside = next > low && next < high;
-			if (isInside && Math.abs(next - intercept) < 1e-12) return { value: next };
+			if (isInside && Math.abs(next - intercept) < interceptTolerance) return next;
 			intercept = isInside ? next : (low + high) / 2;
 		}
-		return { value: intercept };
+		return intercept;
 	}
 
 	/** First and second derivatives of the loss in intercept and slope. */
-	#gradient(weights: ArrayLike<number>, intercept: number, slope: number) {
+	#gradient(weights: ArrayLike<number>, intercept: number, slope: number): Gradient {
 		let [error, errorX, curvature, curvatureX, curvatureXX] = [0, 0, 0, 0, 0];
 		for (let i = 0; i < this.#labels.length; i++) {
+			const weight = weights[i]!;
 			// A third of the patients is not in a resample.
-			if (weights[i] === 0) continue;
+			if (weight === 0) continue;
 			const x = this.#logits[i]!;
 			const p = 1 / (1 + Math.exp(-(intercept + slope * x)));
-			const [e, c] = [weights[i]! * (p - this.#labels[i]!), weights[i]! * p * (1 - p)];
+			const e = weight * (p - this.#labels[i]!);
+			const c = weight * p * (1 - p);
 			error += e;
 			errorX += e * x;
 			curvature += c;
@@ -188,6 +227,34 @@ export class Calibration {
 		if (negative.high <= positive.low || positive.high <= negative.low) return 'the predictions separate the outcomes';
 		return undefined;
 	}
+}
+
+/** A logistic regression on the logit. */
+interface Fit {
+	readonly intercept: number;
+	readonly slope: number;
+	/** Before the last step. */
+	readonly loss: number;
+}
+interface NoFit {
+	readonly loss: number;
+	readonly slope?: never;
+}
+
+interface Gradient {
+	readonly error: number;
+	readonly errorX: number;
+	readonly curvature: number;
+	readonly curvatureX: number;
+	readonly curvatureXX: number;
+}
+
+/** What is to be taken from intercept and slope; `promised` is twice what the quadratic model says that the loss falls by. */
+function newtonStep({ error, errorX, curvature, curvatureX, curvatureXX }: Gradient) {
+	const determinant = curvature * curvatureXX - curvatureX * curvatureX;
+	const da = (curvatureXX * error - curvatureX * errorX) / determinant;
+	const db = (curvature * errorX - curvatureX * error) / determinant;
+	return { promised: error * da + errorX * db, da, db };
 }
 
 class Range {

@@ -30,10 +30,11 @@ import { commonSamples, type EvaluationSamples, readSamples, type TaskSamples } 
 import { ceilingModel, ceilingReadings } from './simulator-ceiling.js';
 import { coverageNote, stateCoverage } from './state-coverage.js';
 import { divide } from './subgroups.js';
-import { survivalProbeKinds } from './survival/survival-file.js';
+import { survivalProbeKinds, type TimeToEvent } from './survival/survival-file.js';
+import { writeTimeToEventPredictions } from './survival/survival-predictions.js';
 import type { SurvivalReading } from './survival/survival-probe.js';
 import { emptyTimeToEvent, survivalResults, timeToEventFlow } from './survival/survival-results.js';
-import { commonSurvivalSamples, readSurvivalSamples } from './survival/survival-samples.js';
+import { commonSurvivalSamples, readSurvivalSamples, type SurvivalSamples } from './survival/survival-samples.js';
 import { fitsOf, TrainingSizes, trainingSizeResults } from './training-sizes.js';
 import { trajectories, writeTrajectories } from './trajectories.js';
 import { windowBaselines, windowCountsName } from './window-counts.js';
@@ -54,7 +55,10 @@ export const EvaluateOptions = z.strictObject({
 	draws: z.int().min(smallestDraws).default(1000),
 	/** Token store of the embeddings: its cohort flow and summary go into the file, for the report. */
 	store: filePath.optional(),
-	/** New folder for held-out predictions in meds-evaluation's schema: `<model>/<task>/<horizon>d/held_out.parquet`. */
+	/**
+	 * New folder for held-out predictions in meds-evaluation's schema: `<model>/<task>/<horizon>d/held_out.parquet`; of times to
+	 * events risks, `<model>/<task>/time-to-event/held_out.parquet`.
+	 */
 	predictions: filePath.optional(),
 	/** Also fits every model on small training sets. */
 	trainingSizes: TrainingSizes.optional(),
@@ -172,25 +176,25 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 		if (config.trainingSizes !== undefined)
 			file.trainingSizes.push(...(await trainingSizeResults(task, models, config.trainingSizes, bootstrap, report)));
 	};
+	const readTimeToEvent = async (task: SurvivalSamples, into: TimeToEvent, folder: string | undefined) => {
+		const read: Read<SurvivalReading>[] = [];
+		for (const { about, reader } of models)
+			read.push({ about, reading: await reader.survival(task, config.timeToEventProbe) });
+		if (folder !== undefined) await writeTimeToEventPredictions(folder, task, read);
+		const { results, strata, differences } = await survivalResults(task, read, divisions, bootstrap);
+		into.results.push(...results);
+		into.strata.push(...strata);
+		into.differences.push(...differences);
+		report();
+	};
 	const readEach = async (folder?: string) => {
 		for (const task of samples.tasks) await readTask(task, folder);
+		if (survival.length === 0) return;
+		file.timeToEvent = emptyTimeToEvent(config.timeToEventProbe, survival);
+		for (const task of survival) await readTimeToEvent(task, file.timeToEvent, folder);
 	};
 	if (config.predictions === undefined) await readEach();
 	else await writeWholeFolder(config.predictions, readEach);
-	if (survival.length > 0) {
-		const timeToEvent = emptyTimeToEvent(config.timeToEventProbe, survival);
-		file.timeToEvent = timeToEvent;
-		for (const task of survival) {
-			const read: Read<SurvivalReading>[] = [];
-			for (const { about, reader } of models)
-				read.push({ about, reading: await reader.survival(task, config.timeToEventProbe) });
-			const { results, strata, differences } = await survivalResults(task, read, divisions, bootstrap);
-			timeToEvent.results.push(...results);
-			timeToEvent.strata.push(...strata);
-			timeToEvent.differences.push(...differences);
-			report();
-		}
-	}
 	const ceiling = simulated ? await ceilingReadings(dataset, samples.latents, config.seed, operation.signal) : [];
 	for (const [i, targets] of samples.latents.entries()) {
 		const read: { about: EvaluatedModel; reading: LatentReading }[] = [];

@@ -130,6 +130,9 @@ export const TrainingSizeResult = z.strictObject({
 	averagePrecision: Estimate,
 	/** Standard deviation of the AUROC over the draws; null for one draw. */
 	deviation: z.number().nullable(),
+	...sampleCounts,
+	nPositives: z.int(),
+	prevalence: z.number().nullable(),
 	/** Mean over the draws. */
 	nTrainSamples: z.number(),
 	nTrainPositives: z.number(),

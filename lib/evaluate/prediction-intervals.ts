@@ -41,7 +41,7 @@ export interface MetricDifference {
  * @throws {DataError} For a probability that is none. {AbortedError}
  */
 export async function predictionEstimates(
-	patients: readonly bigint[],
+	patients: ArrayLike<bigint>,
 	truth: ArrayLike<number>,
 	models: readonly ArrayLike<number>[],
 	pairs: readonly (readonly [a: number, b: number])[],

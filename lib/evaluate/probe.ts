@@ -100,11 +100,17 @@ export function probabilitiesOf(
 /** Why a held-out set cannot carry a metric; undefined when it can. */
 export function tooFewPatients(labels: readonly LabelRow[]): string | undefined {
 	if (labels.length === 0) return 'no samples in held-out';
-	for (const [value, name] of [
-		[true, 'positive'],
-		[false, 'negative'],
+	const patientsWith = (value: boolean) =>
+		new Set(labels.filter((label) => label.value === value).map(({ subjectId }) => subjectId)).size;
+	return tooFewOf(patientsWith(true), patientsWith(false));
+}
+
+/** The same by the numbers of patients who have a sample of each class. */
+export function tooFewOf(withPositive: number, withNegative: number): string | undefined {
+	for (const [patients, name] of [
+		[withPositive, 'positive'],
+		[withNegative, 'negative'],
 	] as const) {
-		const patients = new Set(labels.filter((label) => label.value === value).map(({ subjectId }) => subjectId)).size;
 		if (patients === 0) return `one class only: no ${name} samples in held-out`;
 		if (patients < minPatientsPerClass) {
 			return `${patients} held-out patient${patients === 1 ? '' : 's'} with a ${name} sample, at least ${minPatientsPerClass} are needed`;

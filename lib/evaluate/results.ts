@@ -111,7 +111,8 @@ async function strataResults(
 	return { strata, strataDifferences };
 }
 
-function countsOf({ nSamples, nPatients, nPositives }: Outcomes) {
+/** What stands beside every number. */
+export function countsOf({ nSamples, nPatients, nPositives }: Outcomes) {
 	return { nSamples, nPatients, nPositives, prevalence: nSamples === 0 ? null : nPositives / nSamples };
 }
 

@@ -9,6 +9,7 @@ import type { BootstrapOptions } from './intervals.js';
 import { RankedPredictions } from './metrics.js';
 import type { Reader } from './reading.js';
 import { replicateBootstrap } from './replicate-intervals.js';
+import { countsOf } from './results.js';
 import { outcomesOf, type TaskSamples } from './samples.js';
 
 /** On how little each model is fitted, to see how much its features know before any label. */
@@ -104,6 +105,7 @@ export async function trainingSizeResults(
 			results.push({
 				model: about.name,
 				...of,
+				...countsOf(heldOut),
 				...('undefinedReason' in one
 					? undefinedAs(one.undefinedReason)
 					: {

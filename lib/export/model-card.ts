@@ -20,7 +20,7 @@ export function modelCard(
 	input?: 'structured' | 'text',
 ): string {
 	const { train, data } = run;
-	const tuning = metrics.filter((line) => line.kind === 'tuning').at(-1);
+	const tuning = metrics.filter((line) => line.kind === 'tuning').findLast((line) => line.step <= step);
 	const tokens = metrics.reduce((sum, line) => sum + (line.kind === 'train' && line.step <= step ? line.tokens : 0), 0);
 	const shown = (value: number | null | undefined) =>
 		value === null || value === undefined ? 'not used' : value.toFixed(4);

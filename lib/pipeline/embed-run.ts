@@ -10,12 +10,12 @@ import type { EncoderChoice, Pooling } from '../model/world-model.js';
 import { hideCodes } from '../sample/hidden-codes.js';
 import type { TokenStore } from '../store/token-store.js';
 import { hiddenCodesFingerprint, type TaskFolder } from '../tasks/read.js';
-import { openModel, requireSameData, requireSameSplits } from '../train/open-model.js';
+import { openModel, type RunWeights, requireSameData, requireSameSplits } from '../train/open-model.js';
 import type { LongOperation } from '../types.js';
 
 export interface EmbedRunOptions extends LongOperation, OnDevice {
-	/** `initial` for the encoder that the run started from. */
-	readonly weights?: 'newest' | 'initial' | undefined;
+	/** `initial` for the encoder that the run started from, or the step of a checkpoint; absent: the newest. */
+	readonly weights?: RunWeights | undefined;
 	readonly pooling: Pooling;
 	/** Which hidden states, one after another; absent: `last`. */
 	readonly layers?: HiddenStates | undefined;
@@ -50,11 +50,7 @@ export async function embedRun(
 ): Promise<EmbeddedRun> {
 	requireSameSource(store.directory, store.manifest, list, 'embed');
 	const { pooling, encoder = 'encoder', layers = 'last', signal, onProgress, onWarning } = options;
-	const {
-		model,
-		run: opened,
-		step,
-	} = await openModel(run, { weights: options.weights ?? 'newest', device: options.device });
+	const { model, run: opened, step } = await openModel(run, { weights: options.weights, device: options.device });
 	try {
 		const { config } = opened;
 		requireSameData(config, store, 'vocabulary');

@@ -23,6 +23,7 @@ import { ageSection, anchorSection, subgroupsSection } from './sections/strata.j
 import { summary } from './sections/summary.js';
 import { timeToEventSection } from './sections/time-to-event.js';
 import { trainingFiguresSection } from './sections/training-figures.js';
+import { trainingSizesSection } from './sections/training-sizes.js';
 import { trajectoriesSection } from './sections/trajectories.js';
 import { stylesheet } from './style.js';
 
@@ -32,6 +33,7 @@ const sections: readonly ((data: ReportData) => Section | undefined)[] = [
 	probesSection,
 	differencesSection,
 	timeToEventSection,
+	trainingSizesSection,
 	anchorSection,
 	ageSection,
 	trajectoriesSection,

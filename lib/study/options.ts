@@ -25,37 +25,50 @@ const studyVariants = {
 export type StudyVariant = keyof typeof studyVariants;
 export const variantNames = Object.keys(studyVariants) as [StudyVariant, ...StudyVariant[]];
 
-/** Options of a study; the defaults are those of docs/study.md. */
-export const StudyOptions = z.strictObject({
-	/** Seeds 1 to this many. Variants of one seed share initial weights and windows. */
-	seeds: positiveInteger.default(5),
+/** Muon at its rate, with which small models learn most from few tokens (docs/study.md). */
+const StudyOptimizer = OptimizerConfig.safeExtend({
+	learningRate: OptimizerConfig.shape.learningRate.prefault(3e-3),
+	matrixUpdate: OptimizerConfig.shape.matrixUpdate.prefault('muon'),
+});
+
+/** What trains and reads the models that are compared. */
+export const comparisonOptions = {
 	variants: z
 		.array(z.enum(variantNames))
 		.min(1)
 		.refine((names) => new Set(names).size === names.length, 'must not name a variant twice')
 		.default(['sft', 'smb-structure', 'curriculum', 'jepa']),
-	/** Simulated patients. */
-	patients: positiveInteger.default(3000),
 	indexDatesPerPatient: positiveInteger.default(3),
 	/** Updates of each run. */
 	steps: positiveInteger.default(1000),
 	/** Trunk tokens of one update. */
-	tokensPerStep: positiveInteger.default(1024),
+	tokensPerStep: positiveInteger.default(2048),
 	contextTokens: positiveInteger.default(256),
 	futureTokens: positiveInteger.default(128),
-	model: Qwen3Shape.prefault(modelSizes.small),
+	model: Qwen3Shape.prefault(modelSizes.demo),
 	/** Tokens that carry next-token loss, in every variant that has it. */
 	nextTokenOn: z.enum(['all', 'future']).default('all'),
 	/** The same for every variant. */
-	optimizer: OptimizerConfig.prefault({}),
+	optimizer: StudyOptimizer.prefault({}),
 	/** How a window becomes one state. */
 	pooling: z.enum(['mean', 'last']).default('mean'),
 	/** Which hidden states of a token make it up. */
 	layers: HiddenStates.default('all'),
 	/** Bootstrap resamples. */
 	draws: z.int().min(smallestDraws).default(1000),
-	/** Cohort, index dates, held-out windows and resamples; the runs have seeds of their own. */
+	/** Data, index dates, held-out windows and resamples; the runs have seeds of their own. */
 	seed: seed.default(1),
+};
+const Comparison = z.strictObject(comparisonOptions);
+export type ComparisonOptions = z.output<typeof Comparison>;
+
+/** Options of a study; the defaults are those of docs/study.md. */
+export const StudyOptions = z.strictObject({
+	/** Seeds 1 to this many. Variants of one seed share initial weights and windows. */
+	seeds: positiveInteger.default(3),
+	/** Simulated patients. */
+	patients: positiveInteger.default(3000),
+	...comparisonOptions,
 });
 export type StudyOptions = z.input<typeof StudyOptions>;
 export type ParsedStudyOptions = z.output<typeof StudyOptions>;
@@ -76,9 +89,9 @@ export interface StudyModel {
 
 /** Every model of a study, the trained ones first. */
 export function studyModels(
-	options: ParsedStudyOptions,
+	options: Pick<ComparisonOptions, 'variants'>,
 	baselines: readonly Omit<StudyModel, 'kind'>[],
-	ceiling: Omit<StudyModel, 'kind'>,
+	ceiling?: Omit<StudyModel, 'kind'>,
 ): StudyModel[] {
 	return [
 		...options.variants.map((name): StudyModel => ({ name, kind: 'encoder', ...studyVariants[name] })),
@@ -89,11 +102,13 @@ export function studyModels(
 			description: 'the initial weights that the variants of a seed share',
 		},
 		...baselines.map(({ name, label, description }): StudyModel => ({ name, label, kind: 'counts', description })),
-		{ name: ceiling.name, label: ceiling.label, kind: 'ceiling', description: ceiling.description },
+		...(ceiling === undefined
+			? []
+			: [{ name: ceiling.name, label: ceiling.label, kind: 'ceiling' as const, description: ceiling.description }]),
 	];
 }
 
 /** Name of the way in which states are read: files of another way lie beside those of this one. */
-export function readingName({ pooling, layers }: Pick<ParsedStudyOptions, 'pooling' | 'layers'>): string {
+export function readingName({ pooling, layers }: Pick<ComparisonOptions, 'pooling' | 'layers'>): string {
 	return layers === 'last' ? pooling : `${pooling}-${String(layers)}`;
 }

@@ -1,76 +1,7 @@
-import type { Estimate } from '../evaluate/evaluation-file.js';
-import { parseJson } from '../files/json.js';
 import { type CollapseMonitor, collapseMonitors } from '../objective/collapse-monitors.js';
-import type { Quantity, StudyFile, StudyRow } from './study-file.js';
+import type { Quantity, StudyFile } from './study-file.js';
+import { byHorizon, cell, differences, integer, labelOf, lines, markdownTable, own, taskTable } from './tables.js';
 
-const integer = (value: number) => value.toLocaleString('en-US');
-const days = (horizon: number | null) => (horizon === null ? '' : horizon === 0 ? 'now' : `${horizon} d`);
-
-/** A cell, and the reasons that notes below the table give for what is undefined. */
-function cell(row: StudyRow | undefined, signed: boolean, notes: string[]): string {
-	if (row === undefined) return '';
-	const { estimate, overSeeds } = row;
-	const { value, low, high }: Estimate = estimate;
-	if (value === null) {
-		const reason = estimate.undefinedReason ?? 'no reason given';
-		if (!notes.includes(reason)) notes.push(reason);
-		return `undefined (${notes.indexOf(reason) + 1})`;
-	}
-	const show = (number: number) => `${signed && number >= 0 ? '+' : ''}${number.toFixed(3)}`;
-	const interval = low === null || high === null ? '' : ` [${show(low)}, ${show(high)}]`;
-	return `${show(value)}${interval}${overSeeds === null ? '' : ` ±${overSeeds.sd.toFixed(3)}`}`;
-}
-
-/** Lines of a table with the same widths, for a terminal and for markdown. */
-function lines(rows: readonly (readonly string[])[], separator: string): string[] {
-	const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-	return rows.map((row) => row.map((text, column) => text.padEnd(widths[column]!)).join(separator));
-}
-
-function markdownTable(rows: readonly (readonly string[])[]): string {
-	const [head, ...body] = lines(rows, ' | ');
-	const rule = head!.replace(/[^|]/g, '-').replace(/-\|-/g, ' | ');
-	return [head!, rule, ...body].map((line) => `| ${line} |`).join('\n');
-}
-
-/** The rows of a table of models by horizon. */
-function byHorizon(
-	file: StudyFile,
-	quantity: Quantity,
-	task: string,
-	title: string,
-	minus: (row: StudyRow) => boolean,
-	notes: string[],
-): string[][] {
-	const rows = file.rows.filter(
-		(row) => row.quantity === quantity && row.task === task && row.seed === null && minus(row),
-	);
-	const horizons = [...new Set(rows.map(({ horizonDays }) => horizonDays))];
-	const names = [...new Set(rows.map(({ model, minus }) => JSON.stringify([model, minus])))];
-	return [
-		[title, ...horizons.map((horizon) => days(horizon) || 'value')],
-		...names.map((name) => {
-			const [model, against] = parseJson(name) as [string, string | null];
-			return [
-				against === null ? labelOf(file, model) : `${labelOf(file, model)} - ${labelOf(file, against)}`,
-				...horizons.map((horizon) =>
-					cell(
-						rows.find((row) => row.model === model && row.minus === against && row.horizonDays === horizon),
-						against !== null,
-						notes,
-					),
-				),
-			];
-		}),
-	];
-}
-
-function labelOf(file: StudyFile, model: string): string {
-	return file.models.find(({ name }) => name === model)?.label ?? model;
-}
-
-const own = ({ minus }: StudyRow) => minus === null;
-const differences = ({ minus }: StudyRow) => minus !== null;
 const lossQuantities: readonly { readonly quantity: Quantity; readonly title: string }[] = [
 	{ quantity: 'next-token-loss', title: 'next-token loss, nats' },
 	{ quantity: 'latent-loss', title: 'latent loss' },
@@ -136,32 +67,6 @@ function collapseTable(file: StudyFile): string[][] {
 				return `${mean.toPrecision(3)} (${Math.min(...values).toPrecision(3)} to ${Math.max(...values).toPrecision(3)})`;
 			}),
 		]),
-	];
-}
-
-/** How many samples and outcomes each task has. */
-function taskTable(file: StudyFile, notes: string[]): string[][] {
-	const rows = file.rows.filter(
-		(row) => row.quantity === 'auroc' && row.task !== 'mean of tasks' && row.seed === null && own(row),
-	);
-	const keys = [...new Set(rows.map(({ task, horizonDays }) => JSON.stringify([task, horizonDays])))];
-	return [
-		['task', 'samples, positive, patients', ...file.models.map(({ label }) => label)],
-		...keys.map((key) => {
-			const here = rows.filter(({ task, horizonDays }) => JSON.stringify([task, horizonDays]) === key);
-			const { task, horizonDays, nSamples, nPositives, nPatients } = here[0]!;
-			return [
-				`${task} ${days(horizonDays)}`.trim(),
-				`${integer(nSamples)}, ${nPositives}, ${nPatients}`,
-				...file.models.map(({ name }) =>
-					cell(
-						here.find(({ model }) => model === name),
-						false,
-						notes,
-					),
-				),
-			];
-		}),
 	];
 }
 

@@ -1,29 +1,24 @@
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { latentsFolder } from '../cohort/latent-writer.js';
 import { simulateCohort } from '../cohort/simulate.js';
 import { parseConfig } from '../config.js';
 import { LifeCodes } from '../data/life-codes.js';
 import { openMeds } from '../data/meds.js';
-import { AbortedError, OutputError } from '../errors.js';
 import { baselines } from '../evaluate/baselines.js';
 import { readEmbeddings } from '../evaluate/embeddings.js';
-import { writeHeldOutLosses } from '../evaluate/held-out-losses.js';
 import { readSamples } from '../evaluate/samples.js';
 import { ceilingModel, ceilingReadings } from '../evaluate/simulator-ceiling.js';
-import { exists, requireEmptyFolder } from '../files/exists.js';
-import { readJson } from '../files/json.js';
+import { exists } from '../files/exists.js';
 import { lockFolder } from '../files/lock.js';
 import { requirePath } from '../files/path.js';
-import { makeFolder, writeWhole } from '../files/whole.js';
+import { writeWhole } from '../files/whole.js';
 import type { OnDevice } from '../model/device.js';
-import { objectivePresets } from '../objective/objective.js';
-import { embedRun } from '../pipeline/embed-run.js';
-import { isTrained, trainRun } from '../pipeline/train-run.js';
 import { prepareStore } from '../prepare/prepare.js';
 import { openTokenStore } from '../store/token-store.js';
 import { buildTasks } from '../tasks/build.js';
 import { simulatedTasks } from '../tasks/definitions.js';
 import type { LongOperation } from '../types.js';
+import { claimFolder } from './claim-folder.js';
 import {
 	fixedOptions,
 	type ParsedStudyOptions,
@@ -32,11 +27,12 @@ import {
 	StudyOptions,
 	studyModels,
 } from './options.js';
-import { madeAgain, writeLatentReadings, writeReading } from './readings.js';
+import { writeLatentReadings, writeReading } from './readings.js';
 import type { StudyFile } from './study-file.js';
 import { StudyFolder } from './study-folder.js';
 import { studyMarkdown } from './study-markdown.js';
 import { type StudyData, summarise } from './summarise.js';
+import { doWork, encoderWork, placeFor, readingCost, type Work } from './work.js';
 
 /**
  * Compares training objectives on a simulated cohort: every variant from the same initial weights and windows for each
@@ -57,7 +53,7 @@ export async function runStudy(
 	const config = parseConfig('study', StudyOptions, options);
 	const files = new StudyFolder(folder);
 	using _lock = lockFolder(folder);
-	await claimFolder(files, config);
+	await claimFolder('study', folder, files.options, fixedOptions(config));
 	if (!(await exists(files.cohort)))
 		await simulateCohort(files.cohort, { patients: config.patients, seed: config.seed }, operation);
 	if (!(await exists(files.store))) await prepareStore(files.cohort, files.store, {}, operation);
@@ -74,7 +70,7 @@ export async function runStudy(
 			baselines.map(({ about }) => about),
 			ceilingModel,
 		);
-		await doWork(await planWork(files, config, models, { dataset, store, samples }, operation), operation);
+		await doWork('study', await planWork(files, config, models, { dataset, store, samples }, operation), operation);
 		const result = await summarise(files, config, models, { dataset, store, samples }, operation);
 		await writeWhole(files.result, `${JSON.stringify(result, undefined, '\t')}\n`);
 		await writeWhole(files.tables, studyMarkdown(result));
@@ -82,33 +78,6 @@ export async function runStudy(
 	} finally {
 		await store.close();
 	}
-}
-
-/** Takes a new folder, or one of the same study. */
-async function claimFolder({ path, options: file }: StudyFolder, config: ParsedStudyOptions): Promise<void> {
-	const wanted = fixedOptions(config);
-	if (await exists(file)) {
-		const found = (await readJson(file, madeAgain)) as Record<string, unknown>;
-		const differing = [...new Set([...Object.keys(wanted), ...Object.keys(found)])].filter(
-			(name) => JSON.stringify(wanted[name]) !== JSON.stringify(found[name]),
-		);
-		if (differing.length === 0) return;
-		throw new OutputError(
-			`[study] ${path} must hold a study of the same options but differs in ${differing.map((name) => `${name} (${JSON.stringify(found[name])}, now ${JSON.stringify(wanted[name])})`).join(', ')}; choose another folder`,
-		);
-	}
-	await requireEmptyFolder(path);
-	await writeWhole(file, `${JSON.stringify(wanted, undefined, '\t')}\n`);
-}
-
-/** A file to be made. */
-interface Work {
-	readonly name: string;
-	/** In steps of training, so that progress over all of them has one rate. */
-	readonly cost: number;
-	readonly isWhole: () => Promise<boolean>;
-	/** @param report - Told of the share that is done. */
-	readonly make: (operation: LongOperation, report: (share: number, note?: string) => void) => Promise<void>;
 }
 
 /** Everything between the data and the tables, seed by seed, so that an unfinished study still has whole seeds. */
@@ -119,15 +88,12 @@ async function planWork(
 	{ dataset, store, samples }: StudyData,
 	{ device }: OnDevice,
 ): Promise<Work[]> {
-	const { pooling, layers } = config;
 	const reading = readingName(config);
-	// A forward pass is a third of a step; the probes of a model cost about as much as its states.
-	const tokens = samples.indexDates.length * config.contextTokens;
-	const readingCost = Math.ceil(tokens / config.tokensPerStep / 3);
+	const cost = readingCost(config, samples);
 	const work = baselines.map(
 		({ about: { name }, features }): Work => ({
 			name: `${name}: probes`,
-			cost: readingCost,
+			cost,
 			isWhole: () => exists(files.reading(null, name, reading)),
 			make: async ({ signal }) => {
 				const table = await features({ dataset, indexDates: samples.indexDates, lifeCodes: new LifeCodes(), signal });
@@ -138,7 +104,7 @@ async function planWork(
 	const ceiling = files.reading(null, ceilingModel.name, reading);
 	work.push({
 		name: `${ceilingModel.name}: filter`,
-		cost: readingCost,
+		cost,
 		isWhole: () => exists(ceiling),
 		make: async ({ signal }) =>
 			writeLatentReadings(
@@ -147,118 +113,19 @@ async function planWork(
 			),
 	});
 	for (let seed = 1; seed <= config.seeds; seed++) {
-		for (const { name, kind } of models) {
-			if (kind !== 'encoder' && kind !== 'untrained') continue;
-			const run = files.run(seed, kind === 'encoder' ? name : config.variants[0]!);
-			const embeddings = files.embeddings(seed, name, reading);
-			if (kind === 'encoder') {
-				const losses = files.losses(seed, name);
-				work.push({
-					name: `seed ${seed}, ${name}: training`,
-					cost: config.steps,
-					isWhole: () => isTrained(run),
-					make: (operation, report) =>
-						trainRun(run, store, trainConfigOf(config, name as keyof typeof objectivePresets, seed), {
-							...operation,
-							device,
-							onProgress: ({ done, note }) => report(done / config.steps, note),
-						}),
-				});
-				work.push({
-					name: `seed ${seed}, ${name}: held-out losses`,
-					cost: 1,
-					isWhole: () => exists(losses),
-					make: async ({ signal }) =>
-						writeHeldOutLosses(await placeFor(losses), run, store, config.seed, { signal, device }),
-				});
-			}
-			work.push({
-				name: `seed ${seed}, ${name}: states`,
-				cost: readingCost,
-				isWhole: () => exists(embeddings),
-				make: async (operation, report) => {
-					await embedRun(
-						await placeFor(embeddings),
-						run,
-						store,
-						{ list: samples.taskList, indexDates: samples.indexDates },
-						{
-							...operation,
-							device,
-							pooling,
-							layers,
-							weights: kind === 'encoder' ? 'newest' : 'initial',
-							onProgress: ({ done, total }) => report(done / (total ?? done)),
-						},
-					);
+		for (const model of models) {
+			if (model.kind !== 'encoder' && model.kind !== 'untrained') continue;
+			const file = files.reading(seed, model.name, reading);
+			work.push(...encoderWork(files, config, seed, model, { store, samples, device }), {
+				name: `seed ${seed}, ${model.name}: probes`,
+				cost,
+				isWhole: () => exists(file),
+				make: async ({ signal }) => {
+					const states = await readEmbeddings(files.embeddings(seed, model.name, reading));
+					await writeReading(await placeFor(file), states, samples, signal);
 				},
-			});
-			work.push({
-				name: `seed ${seed}, ${name}: probes`,
-				cost: readingCost,
-				isWhole: () => exists(files.reading(seed, name, reading)),
-				make: async ({ signal }) =>
-					writeReading(
-						await placeFor(files.reading(seed, name, reading)),
-						await readEmbeddings(embeddings),
-						samples,
-						signal,
-					),
 			});
 		}
 	}
 	return work;
-}
-
-/** Makes what is not whole yet. */
-async function doWork(work: readonly Work[], operation: LongOperation): Promise<void> {
-	const missing: Work[] = [];
-	for (const one of work) if (!(await one.isWhole())) missing.push(one);
-	const total = work.reduce((sum, { cost }) => sum + cost, 0);
-	let done = total - missing.reduce((sum, { cost }) => sum + cost, 0);
-	const report = (name: string, extra: number, note?: string) =>
-		operation.onProgress?.({
-			stage: 'study',
-			done: Math.round(done + extra),
-			total,
-			unit: 'steps',
-			note: note === undefined ? name : `${name}, ${note}`,
-		});
-	for (const { name, cost, make } of missing) {
-		if (operation.signal?.aborted) throw new AbortedError('[study] aborted', { cause: operation.signal.reason });
-		report(name, 0);
-		await make(
-			{ signal: operation.signal, onWarning: (message) => operation.onWarning?.(`${name}: ${message}`) },
-			(share, note) => report(name, share * cost, note),
-		);
-		done += cost;
-		report(name, 0);
-	}
-}
-
-/** The same for every variant of a seed but the objective. */
-function trainConfigOf(config: ParsedStudyOptions, variant: keyof typeof objectivePresets, seed: number) {
-	const { model, nextTokenOn, contextTokens, futureTokens, tokensPerStep, steps, optimizer } = config;
-	const objective = objectivePresets[variant];
-	return {
-		seed,
-		model,
-		objective: { ...objective, nextToken: objective.nextToken && { on: nextTokenOn } },
-		contextTokens,
-		futureTokens,
-		tokensPerStep,
-		steps,
-		optimizer,
-		// Of all runs, whichever machine makes them or goes on with them.
-		computeDtype: 'float32' as const,
-		// Curves with twenty readings are enough here; more of them cost a tenth of the training.
-		collapseEvery: Math.ceil(steps / 20),
-		tuningEvery: Math.ceil(steps / 5),
-		keepCheckpoints: 1,
-	};
-}
-
-async function placeFor(file: string): Promise<string> {
-	await makeFolder(dirname(file));
-	return file;
 }

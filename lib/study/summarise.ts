@@ -90,7 +90,7 @@ export async function summarise(
 }
 
 /** Trained variants against SFT, their initial weights and the baselines. */
-function pairsOf(models: readonly StudyModel[]): Pairs {
+export function pairsOf(models: readonly StudyModel[]): Pairs {
 	const trained = models.filter(({ kind }) => kind === 'encoder').map(({ name }) => name);
 	const others = models.filter(({ kind }) => kind !== 'encoder' && kind !== 'ceiling').map(({ name }) => name);
 	return trained.flatMap((model) =>

@@ -33,6 +33,21 @@ const fixes: Partial<Record<Column, string>> = {
 	prediction_time: 'write a timestamp',
 };
 
+/** Where labels of other kinds are read; `evaluate` compares models on yes and no, and on times. */
+const otherKinds =
+	'classes (categorical_value, integer_value) are read by `probe --kind multinomial`, one set of features at a time; for `tasks` and `evaluate` write a set of labels for each class against all others';
+
+/** The fix for a column that is not as it must be. @param names - Of the file's columns. */
+function fixOf(column: Column, names: readonly string[]): { readonly fix?: string } {
+	const fix = fixes[column];
+	if (fix === undefined) return {};
+	return { fix: column === 'boolean_value' && hasClasses(new Set(names)) ? `${fix}; ${otherKinds}` : fix };
+}
+
+function hasClasses(names: ReadonlySet<string>): boolean {
+	return names.has('categorical_value') || names.has('integer_value');
+}
+
 /** A drawn task may have no samples; a label set that was given must have some. */
 interface LoadOptions {
 	readonly mayBeEmpty: boolean;
@@ -52,8 +67,9 @@ export async function loadLabels(
 	await database.run(
 		'CREATE OR REPLACE TEMP TABLE label_rows (file INTEGER, "row" BIGINT, subject_id BIGINT, t BIGINT, value BOOLEAN)',
 	);
+	const named = new Set<string>();
 	for (const [i, file] of files.entries()) {
-		await checkColumns(database, file);
+		for (const name of await checkColumns(database, file)) named.add(name);
 		await reading('labels', file, () =>
 			database.run(
 				`INSERT INTO label_rows SELECT ${i}, file_row_number, subject_id::BIGINT,
@@ -90,13 +106,14 @@ export async function loadLabels(
 			column: 'boolean_value',
 			rule: 'must hold at least one label',
 			value: rows === 0 ? 'no rows' : `${rows} rows, each null`,
-			fix: 'leave the set out, or write its labels',
+			fix: ['leave the set out, or write its labels', ...(hasClasses(named) ? [otherKinds] : [])].join('; '),
 		});
 	}
 	return { rows, unlabelled, repeated: rows - unlabelled - labels };
 }
 
-async function checkColumns(database: Database, file: string): Promise<void> {
+/** @returns The columns that the file has. */
+async function checkColumns(database: Database, file: string): Promise<readonly string[]> {
 	const types = await arrowTypes(database, 'labels', file, file);
 	const names = columnNames(types.keys());
 	for (const [column, { type, accepted, required }] of Object.entries(columns)) {
@@ -108,7 +125,7 @@ async function checkColumns(database: Database, file: string): Promise<void> {
 				column,
 				rule: 'must be there (MEDS label schema)',
 				value: `columns ${names}`,
-				...(fixes[column as Column] === undefined ? {} : { fix: fixes[column as Column]! }),
+				...fixOf(column as Column, [...types.keys()]),
 			});
 		}
 		if (found === type || accepted.test(found)) continue;
@@ -117,7 +134,7 @@ async function checkColumns(database: Database, file: string): Promise<void> {
 			column,
 			rule: `must have type ${type} (MEDS label schema)`,
 			value: found,
-			...(fixes[column as Column] === undefined ? {} : { fix: fixes[column as Column]! }),
+			...fixOf(column as Column, [...types.keys()]),
 		});
 	}
 	const further = [...types.keys()].find((column) => !Object.hasOwn(columns, column));
@@ -130,6 +147,7 @@ async function checkColumns(database: Database, file: string): Promise<void> {
 			fix: 'remove the column',
 		});
 	}
+	return [...types.keys()];
 }
 
 async function refuseContradictions(database: Database, files: readonly string[]): Promise<void> {

@@ -5,17 +5,22 @@ import { checkpointModel, initialModel, type RunModelOptions } from './initial-m
 import type { RunConfig } from './run-config.js';
 import { RunFolder } from './run-folder.js';
 
+/** Which weights of a run: of its newest whole checkpoint, those it started from, or of the checkpoint of a step. */
+export type RunWeights = 'newest' | 'initial' | number;
+
 /**
- * The frozen model of a run: weights of its newest whole checkpoint, or `weights: "initial"` for those it started from
- * (the untrained baseline).
+ * The frozen model of a run: by default of its newest whole checkpoint; `weights: "initial"` is the untrained baseline.
+ *
+ * @throws {CheckpointError} When there is no such checkpoint, or it is damaged.
  */
 export async function openModel(
 	path: string,
-	options: RunModelOptions & { readonly weights?: 'newest' | 'initial' } = {},
+	options: RunModelOptions & { readonly weights?: RunWeights | undefined } = {},
 ): Promise<{ readonly model: WorldModel; readonly run: RunFolder; readonly step: number }> {
 	const run = await RunFolder.open(path);
-	if (options.weights === 'initial') return { model: await initialModel(run.config, options), run, step: 0 };
-	const checkpoint = await run.newestCheckpoint();
+	const { weights = 'newest' } = options;
+	if (weights === 'initial') return { model: await initialModel(run.config, options), run, step: 0 };
+	const checkpoint = weights === 'newest' ? await run.newestCheckpoint() : await run.wholeCheckpoint(weights);
 	const model = await checkpointModel(run.config, checkpoint, { ...options, withOptimizer: false });
 	return { model, run, step: checkpoint.step };
 }

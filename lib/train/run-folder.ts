@@ -164,6 +164,27 @@ export class RunFolder {
 		);
 	}
 
+	/**
+	 * The checkpoint of a step that a caller asks for, checksums included.
+	 *
+	 * @throws {CheckpointError} When there is none, with the steps that there are, or it is damaged.
+	 */
+	async wholeCheckpoint(step: number): Promise<Checkpoint> {
+		const all = await this.#survey();
+		const found = all.find(({ name }) => Number(name.slice('step-'.length)) === step);
+		if (found === undefined) {
+			const steps = all.flatMap(({ checkpoint }) => checkpoint?.step ?? []);
+			throw new CheckpointError(
+				`[run] checkpoint must be of one of the steps ${this.path} holds (${steps.join(', ') || 'none'}) but is ${step}; train keeps more with keepCheckpoints and keepCheckpointEvery`,
+			);
+		}
+		const reason = found.damage ?? (await verifyCheckpoint(found.checkpoint));
+		if (reason === undefined) return found.checkpoint!;
+		throw new CheckpointError(
+			`[checkpoint] ${join(this.path, 'checkpoints', found.name)} must be whole but is damaged: ${reason}`,
+		);
+	}
+
 	/** Whether no checkpoint was ever written: an interrupted run then starts again from its seed. */
 	async isUntrained(): Promise<boolean> {
 		return (await this.#survey()).length === 0;

@@ -10,6 +10,7 @@
 #include "solve/hazard.h"
 #include "solve/logistic.h"
 #include "solve/multinomial.h"
+#include "solve/resample.h"
 #include "solve/ridge.h"
 
 namespace ehrjepa::api {
@@ -93,6 +94,10 @@ RidgeResult fit_ridge(const RidgeOptions& options, const std::atomic<bool>& canc
 
 BoostingResult fit_boosting(const BoostingOptions& options, const std::atomic<bool>& cancelled) {
   return solve::boost(options, cancelled);
+}
+
+ResampleResult resample(const ResampleOptions& options, const std::atomic<bool>& cancelled) {
+  return solve::resample(options, cancelled);
 }
 
 NewtonResult fit_multinomial(const MultinomialOptions& options, const std::atomic<bool>& cancelled) {

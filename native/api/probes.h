@@ -3,6 +3,7 @@
 
 #include "contract/boosting.h"
 #include "contract/probes.h"
+#include "contract/resample.h"
 
 namespace ehrjepa::api {
 
@@ -13,5 +14,6 @@ BoostingResult fit_boosting(const BoostingOptions& options, const std::atomic<bo
 NewtonResult fit_multinomial(const MultinomialOptions& options, const std::atomic<bool>& cancelled);
 NewtonResult fit_cox(const CoxOptions& options, const std::atomic<bool>& cancelled);
 NewtonResult fit_hazard(const HazardOptions& options, const std::atomic<bool>& cancelled);
+ResampleResult resample(const ResampleOptions& options, const std::atomic<bool>& cancelled);
 
 }  // namespace ehrjepa::api

@@ -10,11 +10,12 @@ namespace ehrjepa {
 enum class BoostingLoss {
   kLogistic,  ///< log-loss of labels 0 or 1; what is predicted is the log-odds
   kSquared,   ///< half the squared error
+  kCox,       ///< negative log partial likelihood of times, negated where censored; the log-hazard is predicted
 };
 template <>
 struct Names<BoostingLoss> {
-  static constexpr Named<BoostingLoss> table[] = {{"logistic", BoostingLoss::kLogistic},
-                                                  {"squared", BoostingLoss::kSquared}};
+  static constexpr Named<BoostingLoss> table[] = {
+      {"logistic", BoostingLoss::kLogistic}, {"squared", BoostingLoss::kSquared}, {"cox", BoostingLoss::kCox}};
 };
 
 /// Boosted trees, fitted on some rows, stopped by others and read on a third set; see solve/boosting.h. Row-major.

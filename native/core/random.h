@@ -6,7 +6,13 @@
 namespace ehrjepa {
 
 /// What a stream of draws is for. The numbers are those of lib/random.ts, so both sides draw the same streams.
-enum class RandomPurpose : std::uint32_t { kInitialisation = 8, kDropout = 9, kDirections = 11, kRounding = 13 };
+enum class RandomPurpose : std::uint32_t {
+  kBootstrap = 7,
+  kInitialisation = 8,
+  kDropout = 9,
+  kDirections = 11,
+  kRounding = 13
+};
 
 /// Counter-based generator, Philox4x32-10 (Salmon et al., SC 2011). A draw is a function of
 /// (seed, purpose, stream, substream, position) alone; threads and order of work cannot change it.

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <string>
 #include <vector>
 
 #include "core/error.h"
+#include "solve/boosting_loss.h"
 #include "solve/tree.h"
 
 namespace ehrjepa::solve {
@@ -27,9 +27,23 @@ void check_features(const char* name, const std::vector<float>& values, std::siz
 
 void check_targets(const char* name, const std::vector<float>& targets, BoostingLoss loss) {
   for (std::size_t i = 0; i < targets.size(); ++i) {
-    const bool holds = loss == BoostingLoss::kSquared ? std::isfinite(targets[i]) : targets[i] == 0 || targets[i] == 1;
-    check(holds, std::string(name) + (loss == BoostingLoss::kSquared ? " must be finite" : " must be 0 or 1") +
-                     " but " + std::to_string(i) + " is " + std::to_string(targets[i]));
+    const bool is_label = targets[i] == 0 || targets[i] == 1;
+    const bool is_time = std::isfinite(targets[i]) && targets[i] != 0;
+    const auto refuse = [&](bool holds, const char* rule) {
+      check(holds,
+            std::string(name) + " must be " + rule + " but " + std::to_string(i) + " is " + std::to_string(targets[i]));
+    };
+    switch (loss) {
+      case BoostingLoss::kLogistic:
+        refuse(is_label, "0 or 1");
+        break;
+      case BoostingLoss::kSquared:
+        refuse(std::isfinite(targets[i]), "finite");
+        break;
+      case BoostingLoss::kCox:
+        refuse(is_time, "a time, negated where it is censored,");
+        break;
+    }
   }
 }
 
@@ -49,31 +63,13 @@ void check_options(const BoostingOptions& options) {
   check_targets("targets", options.targets, options.loss);
   check_targets("tuning targets", options.tuning_targets, options.loss);
   if (options.loss == BoostingLoss::kSquared) return;
+  if (options.loss == BoostingLoss::kCox) {
+    const bool has_event = std::any_of(options.targets.begin(), options.targets.end(), [](float t) { return t > 0; });
+    check(has_event, "targets must hold an event but all are censored");
+    return;
+  }
   const auto [low, high] = std::minmax_element(options.targets.begin(), options.targets.end());
   check(*low != *high, "targets must hold both classes but all are " + std::to_string(*low));
-}
-
-double sigmoid(double margin) { return 1 / (1 + std::exp(-margin)); }
-
-double mean_loss(const std::vector<double>& predicted, const std::vector<float>& targets, BoostingLoss loss) {
-  double sum = 0;
-  for (std::size_t i = 0; i < targets.size(); ++i) {
-    const double error = predicted[i] - targets[i];
-    const double margin = targets[i] == 0 ? predicted[i] : -predicted[i];
-    sum += loss == BoostingLoss::kSquared ? error * error / 2
-                                          : std::max(margin, 0.0) + std::log1p(std::exp(-std::abs(margin)));
-  }
-  return sum / static_cast<double>(targets.size());
-}
-
-std::vector<Derivatives> derivatives_of(const std::vector<double>& predicted, const std::vector<float>& targets,
-                                        BoostingLoss loss) {
-  std::vector<Derivatives> result;
-  for (std::size_t i = 0; i < targets.size(); ++i) {
-    const double p = loss == BoostingLoss::kSquared ? predicted[i] : sigmoid(predicted[i]);
-    result.push_back({p - targets[i], loss == BoostingLoss::kSquared ? 1 : p * (1 - p)});
-  }
-  return result;
 }
 
 }  // namespace
@@ -84,24 +80,24 @@ BoostingResult boost(const BoostingOptions& options, const std::atomic<bool>& ca
   const BinnedRows train = bin_rows(bins, options.features);
   const BinnedRows tuning = bin_rows(bins, options.tuning_features);
   const BinnedRows read = bin_rows(bins, options.read_features);
-  const double mean = std::accumulate(options.targets.begin(), options.targets.end(), 0.0) /
-                      static_cast<double>(options.targets.size());
-  const double start = options.loss == BoostingLoss::kSquared ? mean : std::log(mean / (1 - mean));
+  const BoostingObjective objective(options.targets, options.loss);
+  const BoostingObjective on_tuning_rows(options.tuning_targets, options.loss);
+  const double start = objective.start();
   std::vector<double> on_train(static_cast<std::size_t>(train.rows()), start);
   std::vector<double> on_tuning(static_cast<std::size_t>(tuning.rows()), start);
   std::vector<double> on_read(static_cast<std::size_t>(read.rows()), start);
   BoostingResult best{on_read, 0};
-  const bool stops = tuning.rows() > 0;
-  double smallest = stops ? mean_loss(on_tuning, options.tuning_targets, options.loss) : 0;
+  const bool stops = on_tuning_rows.is_measurable();
+  double smallest = stops ? on_tuning_rows.mean(on_tuning) : 0;
   for (std::int64_t trees = 1; trees <= options.trees && trees - best.trees <= options.patience; ++trees) {
     if (cancelled) throw Cancelled();
-    const std::vector<Derivatives> derivatives = derivatives_of(on_train, options.targets, options.loss);
+    const std::vector<Derivatives> derivatives = objective.derivatives(on_train);
     const Tree tree = grow_tree(bins, train, derivatives, options, cancelled);
     if (tree.size() == 1) break;
     add_tree(tree, bins, train, on_train);
     add_tree(tree, bins, tuning, on_tuning);
     add_tree(tree, bins, read, on_read);
-    const double loss = stops ? mean_loss(on_tuning, options.tuning_targets, options.loss) : 0;
+    const double loss = stops ? on_tuning_rows.mean(on_tuning) : 0;
     if (stops && !(loss < smallest)) continue;
     smallest = loss;
     best = {on_read, trees};

@@ -15,9 +15,10 @@ namespace ehrjepa::solve {
 /// with G and H the sums of first and second derivatives of the loss; a leaf adds -learning_rate G / (H + l2). Growing
 /// stops when `patience` trees have not made the loss on tuning smaller; the trees up to its smallest are kept.
 /// Sums run in one order on one thread and nothing is drawn: the same input gives the same bytes.
+/// The losses are in boosting_loss.h.
 /// @throws Error for sizes that do not fit, numbers that are not finite, labels of kLogistic that are neither 0 nor 1
 /// or
-///         all alike, or options out of range. Cancelled.
+///         all alike, times of kCox without an event, or options out of range. Cancelled.
 BoostingResult boost(const BoostingOptions& options, const std::atomic<bool>& cancelled);
 
 }  // namespace ehrjepa::solve

@@ -10,16 +10,16 @@ namespace ehrjepa::solve {
 struct LogisticFit {
   at::Tensor weights;  ///< (D + 1), float64, the intercept last
   int iterations = 0;
-  bool converged = false;  ///< largest gradient component at most 1e-6; else 500 iterations or the limit of float64
+  bool converged = false;  ///< as in `NewtonFit`
 };
 
 /// L2 logistic regression, one fit per penalty:
 ///
 ///   min_w,b  mean_i log(1 + exp(-s_i (w x_i + b))) + l2 / 2 |w|^2,   s_i = +-1
 ///
-/// by L-BFGS (memory 10, Armijo-Wolfe line search) in float64. Fits run from the strongest penalty to the weakest, each
+/// by Newton's method in float64, as `minimise_path` does it. Fits run from the strongest penalty to the weakest, each
 /// started at the one before; results are in the order of `l2`.
-/// @param features_ND  (N, D), any float dtype; standardise first. @param labels_N (N), 0 or 1.
+/// @param features_ND  (N, D), any float dtype. @param labels_N (N), 0 or 1.
 /// @throws Error when a class is missing, a label is neither 0 nor 1, a feature is not finite, there is no row or no
 ///         column, or an l2 is not positive. Cancelled when the flag was raised.
 std::vector<LogisticFit> fit_logistic(const at::Tensor& features_ND, const at::Tensor& labels_N,

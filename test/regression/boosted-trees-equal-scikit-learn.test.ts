@@ -2,6 +2,7 @@ import t from 'tap';
 import { RankedPredictions } from '../../lib/evaluate/metrics.js';
 import { nativeAddon, nativeCall } from '../../lib/native.js';
 import type { NativeBoostingOptions } from '../../lib/native-probes.js';
+import { RandomStream } from '../../lib/random.js';
 import { boostingProblem } from '../fixtures/boosting-problem.js';
 
 // scikit-learn 1.9's HistGradientBoosting with the same settings on the same rows.
@@ -101,4 +102,71 @@ t.test('rows, targets and options that break a rule are named', async (t) => {
 	await refused(/there must be at least one row/, { features: new Float32Array(0), targets: new Float32Array(0) });
 	await refused(/bins must lie between 2 and 255/, { bins: 256 });
 	await refused(/learning_rate must lie in \(0, 1\]/, { learningRate: 0 });
+});
+
+t.test('times to events: leaves are Newton steps on the partial likelihood, worked out by hand', async (t) => {
+	// Six rows a side of the only split; ties, and follow-up that ends at the time of an event.
+	const times = [2, 2, 5, 5, 7, 9, 1, 2, 3, 5, 8, 9];
+	const seen = [1, 0, 1, 1, 0, 1, 1, 1, 0, 1, 1, 0];
+	const features = Float32Array.from(times, (_, i) => (i < 6 ? 0 : 1));
+	const targets = Float32Array.from(times, (time, i) => (seen[i] === 1 ? time : -time));
+	const small = { columns: 1, features, targets, trees: 1, learningRate: 1, leaves: 2, leafRows: 1, l2: 0.5, bins: 2 };
+	const { predicted } = await fit({ ...small, loss: 'cox', readFeatures: Float32Array.of(0, 1) });
+	const atRisk = (time: number) => times.filter((other) => other >= time).length;
+	for (const side of [0, 1]) {
+		let [first, second] = [0, 0];
+		for (const [i, time] of times.entries()) {
+			if (features[i] !== side) continue;
+			const events = times.filter((other, k) => seen[k] === 1 && other <= time);
+			const [sum, squares] = [1, 2].map((power) => events.reduce((all, other) => all + atRisk(other) ** -power, 0));
+			first += sum! - seen[i]!;
+			second += sum! - squares!;
+		}
+		t.ok(Math.abs(predicted[side]! + first / (second + 0.5)) < 1e-12, `${predicted[side]}, ${-first / (second + 0.5)}`);
+	}
+});
+
+t.test('times to events: trees find what decides the hazard, and stop by tuning', async (t) => {
+	const random = new RandomStream(5, 'cohort');
+	// The risk is high in the middle of the first column: no line has that.
+	const problem = (rows: number) => {
+		const features = Float32Array.from({ length: 2 * rows }, () => 2 * random.uniform() - 1);
+		const logHazard = Float64Array.from({ length: rows }, (_, i) => (Math.abs(features[2 * i]!) < 0.5 ? 1.5 : -0.5));
+		const targets = Float32Array.from(logHazard, (value) => {
+			const [event, end] = [-Math.log(1 - random.uniform()) / Math.exp(value), 1.5 * random.uniform() + 0.01];
+			return event <= end ? event : -end;
+		});
+		return { features, logHazard, targets };
+	};
+	const [fitted, stopping, read] = [problem(1500), problem(700), problem(1000)];
+	const given = {
+		...{ columns: 2, loss: 'cox' as const, features: fitted.features, targets: fitted.targets, trees: 300 },
+		...{ tuningFeatures: stopping.features, tuningTargets: stopping.targets, readFeatures: read.features },
+	};
+	const { predicted, trees } = await fit(given);
+	const high = read.logHazard.map((value) => (value > 0 ? 1 : 0));
+	const auroc = new RankedPredictions(predicted, high).auroc(new Float64Array(high.length).fill(1));
+	t.ok('value' in auroc && auroc.value > 0.98, JSON.stringify(auroc));
+	t.ok(trees > 5 && trees < 200, `${trees} trees`);
+	// Scale and shift of scores are those of the log-hazard.
+	const meanOf = (side: number) => {
+		const own = predicted.filter((_, i) => high[i] === side);
+		return own.reduce((sum, value) => sum + value, 0) / own.length;
+	};
+	t.ok(Math.abs(meanOf(1) - meanOf(0) - 2) < 0.4, `${meanOf(1) - meanOf(0)} of 2`);
+	// Only the order of times counts.
+	const squared = (targets: Float32Array) => targets.map((time) => Math.sign(time) * Math.sqrt(Math.abs(time)));
+	const other = await fit({ ...given, targets: squared(fitted.targets), tuningTargets: squared(stopping.targets) });
+	t.same(other.predicted, predicted);
+	// Tuning without an event says nothing: it stops nothing.
+	const censored = stopping.targets.map((time) => -Math.abs(time));
+	t.equal((await fit({ ...given, trees: 3, tuningTargets: censored })).trees, 3);
+	for (const [message, change] of [
+		[
+			/targets must be a time, negated where it is censored, but 7 is 0/,
+			{ targets: fitted.targets.map((v, i) => (i === 7 ? 0 : v)) },
+		],
+		[/targets must hold an event but all are censored/, { targets: fitted.targets.map((v) => -Math.abs(v)) }],
+	] as const)
+		await t.rejects(fit({ ...given, ...change }), { code: 'EHR_JEPA_NATIVE', message });
 });

@@ -107,6 +107,12 @@ t.test('other schemas, contradictions and empty sets are refused, with file and 
 			/a\/0\.parquet: column boolean_value must have type bool/,
 		);
 	await refused({ 'a/0.parquet': rows(label(1, 5, 'NULL::BOOLEAN')) }, /at least one label.*1 rows, each null/);
+	for (const column of ['categorical_value', 'integer_value'])
+		for (const select of [
+			`SELECT * EXCLUDE boolean_value, ${column === 'integer_value' ? '2' : "'stage 2'"} AS ${column} FROM (${yes})`,
+			`SELECT * REPLACE (NULL::BOOLEAN AS boolean_value), 2::VARCHAR AS ${column} FROM (${yes})`,
+		])
+			await refused({ 'a/0.parquet': select }, /column boolean_value must .*read by `probe --kind multinomial`/);
 	await refused({ 'a/0.parquet': `${yes} WHERE false` }, /at least one label.*no rows/);
 	await refused(
 		{ 'a/0.parquet': rows(label(1, 5, 'true')), 'a/1.parquet': rows(label(1, 5, 'false')) },

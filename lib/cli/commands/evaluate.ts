@@ -3,6 +3,7 @@ import { ConfigError } from '../../errors.js';
 import { evaluate } from '../../evaluate/evaluate.js';
 import { survivalProbeKinds } from '../../evaluate/survival/survival-file.js';
 import { withContext } from '../context.js';
+import { namedFile } from '../named-file.js';
 import { probeTable } from '../probe-table.js';
 
 export const command = 'evaluate <meds> <tasks> <out>';
@@ -29,7 +30,7 @@ export const builder = (yargs: Argv) =>
 		.option('predictions', {
 			type: 'string',
 			describe:
-				'New folder for held-out predictions as meds-evaluation reads them: <model>/<task>/<horizon>d/*.parquet',
+				'New folder for held-out predictions as meds-evaluation reads them: <model>/<task>/<horizon>d/*.parquet; risks of times to events',
 		})
 		.option('subgroup', {
 			type: 'string',
@@ -71,13 +72,13 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 	await withContext(Boolean(args.json), async (context) => {
 		const rollouts = new Map<string, string>();
 		for (const text of args.rollout) {
-			const [name, file] = namedFile('rollout', text, 'rollout.parquet');
+			const [name, file] = namedFile('evaluate', 'rollout', text, 'rollout.parquet');
 			if (rollouts.has(name))
 				throw new ConfigError(`[evaluate] --rollout must name a --model once but names ${name} twice`);
 			rollouts.set(name, file);
 		}
 		const models = args.model.map((text) => {
-			const [name, embeddings] = namedFile('model', text, 'embeddings.parquet');
+			const [name, embeddings] = namedFile('evaluate', 'model', text, 'embeddings.parquet');
 			const rollout = rollouts.get(name);
 			rollouts.delete(name);
 			return {
@@ -130,12 +131,4 @@ function trainingSizesOf({
 		...(trainingSizes.includes('share') ? {} : { shares: [] }),
 	};
 	return { trainingSizes: all };
-}
-
-function namedFile(option: string, text: string, kind: string): readonly [name: string, file: string] {
-	const [name, file] = [text.slice(0, text.indexOf('=')), text.slice(text.indexOf('=') + 1)];
-	if (!text.includes('=') || name === '' || file === '') {
-		throw new ConfigError(`[evaluate] --${option} must be name=${kind} but is ${text}`);
-	}
-	return [name, file];
 }

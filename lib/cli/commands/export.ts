@@ -7,6 +7,7 @@ import { exportModelFolder } from '../../export/model-folder.js';
 import { exists } from '../../files/exists.js';
 import { openTokenStore } from '../../store/token-store.js';
 import { openModel, requireSameData } from '../../train/open-model.js';
+import { checkpointOf, checkpointOption } from '../checkpoint-option.js';
 import { type CommandContext, withContext } from '../context.js';
 import { modelFolderKind } from '../open-any-model.js';
 
@@ -26,6 +27,7 @@ export const builder = (yargs: Argv) =>
 			describe: 'Of the weights on disk; default: as they are',
 		})
 		.option('max-shard-size', { type: 'string', default: '5GB', describe: 'Largest file, such as 5GB or 200MB' })
+		.option('checkpoint', checkpointOption)
 		.option('tokenizer', { type: 'string', describe: 'Folder whose tokenizer files are copied' })
 		.option('store', {
 			type: 'string',
@@ -61,7 +63,8 @@ export async function handler(args: Arguments): Promise<void> {
 
 async function exportRun(context: CommandContext, args: Arguments, options: ExportOptions): Promise<void> {
 	// Adapters are merged in float32, whatever dtype the run computed in.
-	const { model, run, step } = await openModel(args.model, { baseDtype: 'float32', device: 'cpu' });
+	const weights = checkpointOf('export', args.checkpoint);
+	const { model, run, step } = await openModel(args.model, { baseDtype: 'float32', device: 'cpu', weights });
 	try {
 		let tokenizer = options.tokenizer;
 		let tokens: 'structured' | 'text' | undefined;
@@ -100,6 +103,11 @@ async function exportPretrained(context: CommandContext, args: Arguments, option
 	if (args.store !== undefined) {
 		throw new ConfigError(
 			'[export] --store belongs to a run folder but the model is a HuggingFace folder; leave it out',
+		);
+	}
+	if (args.checkpoint !== undefined) {
+		throw new ConfigError(
+			'[export] --checkpoint belongs to a run folder but the model is a HuggingFace folder; leave it out',
 		);
 	}
 	if (args.adapters === 'peft' || args.baseModel !== undefined) {

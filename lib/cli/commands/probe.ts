@@ -1,12 +1,13 @@
 import type { Argv } from 'yargs';
 import { ConfigError } from '../../errors.js';
+import type { BinaryMetricName } from '../../evaluate/binary-metrics.js';
 import { type ClassProbeFile, probeClasses } from '../../evaluate/classes/probe-classes.js';
-import type { Estimate } from '../../evaluate/estimate.js';
 import { type ProbeFile, probeFeatures } from '../../evaluate/probe-features.js';
 import { probeSurvival, type SurvivalProbeFile } from '../../evaluate/survival/probe-survival.js';
 import { survivalProbeKinds } from '../../evaluate/survival/survival-file.js';
 import { splits } from '../../types.js';
 import { withContext } from '../context.js';
+import { estimateLine, metricWords } from '../estimate-line.js';
 
 export const command = 'probe <out>';
 export const describe = "Fit a linear probe on anybody's features: coefficients, predictions, metrics";
@@ -106,7 +107,7 @@ function binaryText(out: string, file: ProbeFile): string {
 	return [
 		`${out}: logistic probe on ${features.columns} features, L2 ${probe.l2}`,
 		...countLines(file, (split) => `${file.positives[split]} positive`),
-		...Object.entries(metrics).map(([name, estimate]) => line(words[name]!, estimate)),
+		...Object.entries(metrics).map(([name, estimate]) => estimateLine(metricWords[name as BinaryMetricName], estimate)),
 	].join('\n');
 }
 
@@ -115,11 +116,11 @@ function classText(out: string, file: ClassProbeFile): string {
 	return [
 		`${out}: multinomial probe on ${features.columns} features, ${classes.length} classes, L2 ${probe.l2}`,
 		...countLines(file, () => ''),
-		line('accuracy', metrics.accuracy),
-		line('log-loss', metrics.logLoss),
-		line('macro AUROC', metrics.macroAuroc),
+		estimateLine('accuracy', metrics.accuracy),
+		estimateLine('log-loss', metrics.logLoss),
+		estimateLine('macro AUROC', metrics.macroAuroc),
 		...classes.map(({ name, auroc, samples }) =>
-			line(`AUROC of ${name}`, auroc, `, ${samples.held_out} of ${file.samples.held_out} samples`),
+			estimateLine(`AUROC of ${name}`, auroc, `, ${samples.held_out} of ${file.samples.held_out} samples`),
 		),
 	].join('\n');
 }
@@ -129,12 +130,12 @@ function survivalText(out: string, file: SurvivalProbeFile): string {
 	return [
 		`${out}: ${probe.kind === 'cox' ? 'Cox' : 'hazard'} probe on ${features.columns} features, L2 ${probe.l2}`,
 		...countLines(file, (split) => `${file.events[split]} with the event`),
-		line("Harrell's C", metrics.concordance),
-		line("Uno's C", metrics.ipcwConcordance),
+		estimateLine("Harrell's C", metrics.concordance),
+		estimateLine("Uno's C", metrics.ipcwConcordance),
 		...metrics.aurocs.map(({ horizonDays, auroc, nEvents, nBeyond }) =>
-			line(`AUROC at ${horizonDays} days`, auroc, `, ${nEvents} events, ${nBeyond} followed beyond`),
+			estimateLine(`AUROC at ${horizonDays} days`, auroc, `, ${nEvents} events, ${nBeyond} followed beyond`),
 		),
-		line('integrated AUROC', metrics.integratedAuroc),
+		estimateLine('integrated AUROC', metrics.integratedAuroc),
 	].join('\n');
 }
 
@@ -161,11 +162,6 @@ function countLines(
 	];
 }
 
-function line(name: string, { value, low, high, undefinedReason }: Estimate, counts = ''): string {
-	const interval = low === null || high === null ? '' : ` [${low.toFixed(3)}, ${high.toFixed(3)}]`;
-	return `${name.padEnd(28)} ${value === null ? `undefined: ${undefinedReason}` : `${value.toFixed(3)}${interval}`}${counts}`;
-}
-
 const words: Readonly<Record<string, string>> = {
 	unlabelled: 'labels that are null',
 	repeated: 'repeated labels',
@@ -173,10 +169,4 @@ const words: Readonly<Record<string, string>> = {
 	withoutSplit: 'labels of subjects in no split',
 	unknownClass: 'labels of classes that train does not have',
 	featuresWithoutLabel: 'rows of features without a label',
-	auroc: 'AUROC',
-	averagePrecision: 'average precision',
-	brier: 'Brier score',
-	expectedCalibrationError: 'expected calibration error',
-	calibrationSlope: 'calibration slope',
-	calibrationIntercept: 'calibration intercept',
 };

@@ -7,6 +7,7 @@ import { lockNewFile } from '../../files/lock.js';
 import { beyondPositions } from '../../model/positions.js';
 import { openTokenStore } from '../../store/token-store.js';
 import { splits } from '../../types.js';
+import { checkpointOf, checkpointOption } from '../checkpoint-option.js';
 import { type CommandContext, withContext } from '../context.js';
 import { deviceOf, deviceOption } from '../device-option.js';
 import { type OpenedModel, openAnyModel } from '../open-any-model.js';
@@ -38,6 +39,7 @@ export const builder = (yargs: Argv) =>
 			default: 'float32' as const,
 			describe: 'Of parameters and computation of a HuggingFace folder',
 		})
+		.option('checkpoint', checkpointOption)
 		.option('device', deviceOption)
 		.conflicts('tokens', 'store')
 		.example('$0 score Qwen3-1.7B scores.arrow --tokens ids.jsonl --dtype bfloat16', '[1, 2, 3] on each line')
@@ -50,6 +52,7 @@ export async function handler(args: Arguments): Promise<void> {
 		if (args.tokens === undefined && args.store === undefined) {
 			throw new ConfigError('[score] one of --tokens and --store must be given but neither is');
 		}
+		const weights = checkpointOf('score', args.checkpoint);
 		const device = deviceOf(context, args.device);
 		using _lock = await lockNewFile(args.out);
 		const opened = await openAnyModel(args.model, {
@@ -57,6 +60,7 @@ export async function handler(args: Arguments): Promise<void> {
 			computeDtype: args.dtype,
 			placement: 'mapped',
 			device,
+			weights,
 		});
 		try {
 			if (args.tokens !== undefined) await scoreTokens(context, opened, args, args.tokens);

@@ -22,7 +22,7 @@ export const builder = (yargs: Argv) =>
 		.option('set', setOption)
 		.option('seeds', {
 			type: 'number',
-			describe: 'Seeds; each gives every variant the same initial weights (default 5)',
+			describe: 'Seeds; each gives every variant the same initial weights (default 3)',
 		})
 		.option('variants', {
 			type: 'string',
@@ -34,7 +34,7 @@ export const builder = (yargs: Argv) =>
 		.option('steps', { type: 'number', describe: 'Updates of each run (default 1000)' })
 		.option('size', {
 			choices: Object.keys(modelSizes) as ModelSize[],
-			describe: 'Shape of the decoder (default small)',
+			describe: 'Shape of the decoder (default demo)',
 		})
 		.option('device', deviceOption)
 		.example('$0 study', 'The study of docs/study.md; the same command goes on after an interruption')

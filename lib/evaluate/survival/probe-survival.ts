@@ -7,7 +7,6 @@ import { sampleKey } from '../../tasks/read.js';
 import { readSurvivalLabels, type SurvivalLabelRow, survivalColumns } from '../../tasks/survival-labels.js';
 import { type LongOperation, splits } from '../../types.js';
 import { largestStandardised } from '../features.js';
-import { writePredictionColumns } from '../predictions-file.js';
 import {
 	ExcludedLabels,
 	eachSplit,
@@ -21,6 +20,7 @@ import {
 } from '../probe-input.js';
 import { survivalNumbers, survivalProbeKinds } from './survival-file.js';
 import { type SurvivalNumbers, survivalEstimates } from './survival-intervals.js';
+import { writeSurvivalPredictions } from './survival-predictions.js';
 import {
 	type FittedSurvivalProbe,
 	fitSurvivalProbe,
@@ -122,16 +122,8 @@ export async function probeSurvival(
 		for (const split of splits) {
 			const rows = labels[split].map((label) => rowOf.get(sampleKey(label))!);
 			const scores = survivalScores(fitted, table, rows);
-			await writePredictionColumns(join(folder, `predictions-${split}.parquet`), labels[split], [
-				{ name: 'boolean_value', type: 'BOOLEAN', value: (row) => labels[split][row]!.event },
-				{ name: 'float_value', type: 'FLOAT', value: (row) => labels[split][row]!.days },
-				{ name: 'risk_score', type: 'FLOAT', value: (row) => scores[row]! },
-				...horizons.map((horizon) => ({
-					name: `risk_${horizon}d`,
-					type: 'FLOAT' as const,
-					value: (row: number) => riskWithin(fitted.baseline, horizon, scores[row]!),
-				})),
-			]);
+			const path = join(folder, `predictions-${split}.parquet`);
+			await writeSurvivalPredictions(path, labels[split], scores, fitted.baseline, horizons);
 		}
 		await writeWhole(join(folder, 'probe.json'), `${JSON.stringify(file, undefined, '\t')}\n`);
 		finished(4);

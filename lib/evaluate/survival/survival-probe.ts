@@ -22,16 +22,22 @@ export type Baseline =
 	/** Hazard of each period: 1 / (1 + exp(-(intercept + score))). */
 	| { readonly kind: 'hazard'; readonly ends: readonly number[]; readonly intercepts: Float64Array };
 
-export interface FittedSurvivalProbe {
-	readonly l2: number;
+/** What a model says of the held-out samples. */
+export interface SurvivalRisks {
+	/** Null where no linear probe was fitted. */
+	readonly l2: number | null;
 	readonly nTrainSamples: number;
 	readonly nTrainEvents: number;
 	/** (held-out labels,) higher is a higher risk. */
 	readonly scores: Float64Array;
+	readonly baseline: Baseline;
+}
+
+export interface FittedSurvivalProbe extends SurvivalRisks {
+	readonly l2: number;
 	/** (columns,) of standardised features. */
 	readonly weights: Float64Array;
 	readonly standardiser: Standardiser;
-	readonly baseline: Baseline;
 	/** Of the training samples. */
 	readonly censoring: CensoringCurve;
 }
@@ -43,7 +49,7 @@ interface NoSurvivalProbe {
 	readonly nTrainEvents: number;
 }
 
-export type SurvivalReading = FittedSurvivalProbe | NoSurvivalProbe;
+export type SurvivalReading = SurvivalRisks | NoSurvivalProbe;
 
 export function followUpOf(labels: readonly SurvivalLabelRow[]): FollowUp & { readonly events: Uint8Array } {
 	return {
@@ -65,16 +71,15 @@ export async function fitSurvivalProbe(
 	table: FeatureTable,
 	rowOf: ReadonlyMap<string, number>,
 	labels: Readonly<Record<Split, readonly SurvivalLabelRow[]>>,
-): Promise<SurvivalReading> {
+): Promise<FittedSurvivalProbe | NoSurvivalProbe> {
 	const rowsOf = (split: Split) => labels[split].map((label) => rowOf.get(sampleKey(label))!);
 	const followUp = followUpOf(labels.train);
 	const counts = {
 		nTrainSamples: labels.train.length,
 		nTrainEvents: followUp.events.reduce((sum, event) => sum + event, 0),
 	};
-	if (counts.nTrainSamples === 0) return { undefinedReason: 'no samples in train', ...counts };
-	if (counts.nTrainEvents === 0)
-		return { undefinedReason: `no events in train (${counts.nTrainSamples} samples)`, ...counts };
+	const undefinedReason = missingEvents(counts);
+	if (undefinedReason !== undefined) return { undefinedReason, ...counts };
 	const train = selectRows(table, rowsOf('train'));
 	const standardiser = new Standardiser(train, table.columns);
 	const standardised = standardiser.apply(train);
@@ -106,6 +111,15 @@ export async function fitSurvivalProbe(
 		baseline: solve.baseline(best),
 		censoring,
 	};
+}
+
+/** Why nothing can be fitted to times of train; undefined when it can. */
+export function missingEvents({
+	nTrainSamples,
+	nTrainEvents,
+}: Pick<SurvivalRisks, 'nTrainSamples' | 'nTrainEvents'>): string | undefined {
+	if (nTrainSamples === 0) return 'no samples in train';
+	return nTrainEvents === 0 ? `no events in train (${nTrainSamples} samples)` : undefined;
 }
 
 /** Risk scores of rows of a table. */
@@ -200,7 +214,8 @@ function scoresOf(features: Float32Array, columns: number, weights: Float64Array
 	return linear(features, columns, [...weights, 0]);
 }
 
-function breslow({ days, events }: FollowUp, scores: Float64Array): Baseline {
+/** Breslow's estimate of the baseline. @param scores - Of the training samples. */
+export function breslow({ days, events }: FollowUp, scores: Float64Array): Baseline {
 	const order = byDescendingTime({ days, events });
 	const steps: { readonly day: number; readonly logStep: number }[] = [];
 	// Logarithms: exponentials of scores may be beyond float64.

@@ -13,7 +13,7 @@ import type {
 	TimeToEvent,
 } from './survival-file.js';
 import { type SurvivalOutcomes, survivalEstimates, undefinedSurvivalNumbers } from './survival-intervals.js';
-import { type FittedSurvivalProbe, followUpOf, type SurvivalReading } from './survival-probe.js';
+import { followUpOf, type SurvivalReading, type SurvivalRisks } from './survival-probe.js';
 import type { SurvivalSamples } from './survival-samples.js';
 
 /** Every metric of every model for one time to an event, whole and by part, and differences of models. */
@@ -116,7 +116,7 @@ export function timeToEventFlow({
 	};
 }
 
-function isFitted(reading: SurvivalReading): reading is FittedSurvivalProbe {
+function isFitted(reading: SurvivalReading): reading is SurvivalRisks {
 	return 'scores' in reading;
 }
 

@@ -35,6 +35,7 @@ t.test('the report in a real browser', { skip }, async (t) => {
 		steps: 12,
 		instruments: true,
 		strata: true,
+		trainingSizes: true,
 		trajectories: true,
 	});
 	const out = join(directory, 'report.html');

@@ -5,12 +5,9 @@ import type { Estimate, EvaluationFile } from '../../../lib/evaluate/evaluation-
 import { writeReport } from '../../../lib/report/report.js';
 import { numbersOf, tableRows, textOf, unbalanced } from '../../fixtures/html-page.js';
 import fc from '../../fixtures/property.js';
-import {
-	type GeneratedInput,
-	type GeneratedReport,
-	generatedTrajectories,
-	generateReportInput,
-} from '../../fixtures/report-input.js';
+import type { GeneratedInput } from '../../fixtures/report-input/options.js';
+import { generatedTrajectories } from '../../fixtures/report-input/trajectories.js';
+import { type GeneratedReport, generateReportInput } from '../../fixtures/report-input.js';
 
 async function generated(
 	test: Test,
@@ -35,6 +32,7 @@ const variants: Record<string, Omit<GeneratedInput, 'directory'>> = {
 	'one step, nothing defined': { steps: 1, undefinedEstimates: true },
 	'no probes, no monitors': { probes: false, monitors: false, steps: 7 },
 	'parts of the samples': { strata: true, steps: 7 },
+	'few labels': { trainingSizes: true, steps: 7 },
 	'single patients': { trajectories: true, instruments: true, steps: 8 },
 };
 
@@ -334,6 +332,33 @@ t.test('results along an anchor, calibration and subgroups are those of evaluati
 	for (const id of ['anchor', 'calibration', 'subgroups'])
 		t.notMatch(without.page, new RegExp(`<section[^>]*id="${id}"`));
 });
+
+t.test(
+	'few labels: each size of each model is there with its deviation and counts, in a chart and in a table',
+	async (t) => {
+		const { page, evaluation } = await report(t, { trainingSizes: true, steps: 7 });
+		for (const [kind, axis] of [
+			['shots', 'samples of each class'],
+			['share', 'share of the training patients'],
+		] as const) {
+			const caption = `Death, 180 d, by ${axis}; 834 held-out samples of 281 patients, 81 positive (9.7\u00a0%)`;
+			const rows = tableRows(page, caption).filter((cells) => cells.length > 1);
+			const expected = evaluation.trainingSizes.filter((row) => row.kind === kind && row.task === 'death');
+			t.equal(rows.length - 1, expected.length);
+			for (const [i, { auroc, deviation, nTrainSamples }] of expected.entries()) {
+				const cells = rows[i + 1]!;
+				if (auroc.value === null) t.match(textOf(cells[1]!), /not defined: 81 positive samples in train/);
+				else t.equal(numbersOf(cells[1]!)[0]!.value, auroc.value);
+				t.equal(numbersOf(cells[2]!)[0]?.value, deviation ?? undefined);
+				t.equal(numbersOf(cells[5]!)[0]!.value, nTrainSamples);
+			}
+		}
+		t.match(page, /id="training-size-shots-0-title"/);
+		t.match(page, /128, SFT: not defined \(81 positive samples in train, 128 are needed\)/, 'the chart in words');
+		t.match(page, /1\u00a0%, SFT: 0\.520 \[0\.400, 0\.610\]/);
+		t.notMatch((await report(t, { steps: 7 })).page, 'id="training-sizes"', 'not asked for');
+	},
+);
 
 t.test('times to events: concordance, AUROC by horizon with its events, differences, parts', async (t) => {
 	const { page, evaluation } = await report(t, { strata: true, steps: 7 });
