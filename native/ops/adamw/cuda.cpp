@@ -34,8 +34,8 @@ void update(const AdamWTensors& tensors, const AdamWUpdate& options) {
 
 at::Tensor squares(const at::Tensor& values) {
   const c10::cuda::CUDAGuard guard(values.device());
-  const at::TensorOptions wide = values.options().dtype(at::kDouble);
-  const at::Tensor partial = at::empty({kernels::sum_of_squares_partials}, wide), result = at::empty({}, wide);
+  const at::Tensor partial = at::empty({kernels::sum_of_squares_partials}, values.options().dtype(at::kDouble));
+  const at::Tensor result = at::empty({}, values.options().dtype(at::kDouble));
   check_launch("sum_of_squares", kernels::launch_sum_of_squares({.values = values.const_data_ptr(),
                                                                  .partial = partial.data_ptr<double>(),
                                                                  .result = result.data_ptr<double>(),

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 #ifndef __CUDACC__
-#include "tensor_core_intrinsics.h"
+#include <tensor_core_intrinsics.h>
 #endif
 
 namespace ehrjepa::kernels {
