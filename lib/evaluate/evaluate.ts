@@ -5,7 +5,7 @@ import { cohortName } from '../cohort/simulate.js';
 import { filePath, parseConfig, seed } from '../config.js';
 import { LifeCodes } from '../data/life-codes.js';
 import { type MedsDataset, openMeds } from '../data/meds.js';
-import { ConfigError, DataError } from '../errors.js';
+import { AbortedError, ConfigError, DataError } from '../errors.js';
 import { exists } from '../files/exists.js';
 import { writeWhole, writeWholeFolder } from '../files/whole.js';
 import { readStoreManifest, type StoreManifest, storeSummary } from '../store/manifest.js';
@@ -13,6 +13,7 @@ import { describeDecidingCode } from '../tasks/deciding-codes.js';
 import { readTasks, type TaskListEntry } from '../tasks/read.js';
 import { readIndexRules } from '../tasks/read-index-rules.js';
 import type { CohortFlowRow, LongOperation } from '../types.js';
+import { ahead } from './ahead.js';
 import type { BaselineInput } from './baseline-tables.js';
 import { type Baseline, baselines, boostedBaseline } from './baselines.js';
 import { readEmbeddings } from './embeddings.js';
@@ -163,9 +164,15 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 	let done = 0;
 	const report = () =>
 		operation.onProgress?.({ stage: 'probe', done: ++done, total, unit: fits > 0 ? 'fits' : 'tasks' });
-	const readTask = async (task: TaskSamples, folder: string | undefined) => {
-		const read: { about: EvaluatedModel; reading: TaskReading }[] = [];
-		for (const { about, reader } of models) read.push({ about, reading: await reader.task(task) });
+	const readModels = async (task: TaskSamples) => {
+		const read: Read<TaskReading>[] = [];
+		for (const { about, reader } of models) {
+			if (operation.signal?.aborted) throw new AbortedError('[evaluate] aborted', { cause: operation.signal.reason });
+			read.push({ about, reading: await reader.task(task) });
+		}
+		return read;
+	};
+	const taskRead = async (task: TaskSamples, read: readonly Read<TaskReading>[], folder: string | undefined) => {
 		if (folder !== undefined) await writeTaskPredictions(folder, task, read);
 		const { probes, strata, strataDifferences, differences } = await taskResults(task, read, divisions, bootstrap);
 		file.probes.push(...probes);
@@ -188,7 +195,8 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 		report();
 	};
 	const readEach = async (folder?: string) => {
-		for (const task of samples.tasks) await readTask(task, folder);
+		// Probes are fitted in the core while resamples are read here.
+		for await (const [task, read] of ahead(samples.tasks, readModels)) await taskRead(task, read, folder);
 		if (survival.length === 0) return;
 		file.timeToEvent = emptyTimeToEvent(config.timeToEventProbe, survival);
 		for (const task of survival) await readTimeToEvent(task, file.timeToEvent, folder);

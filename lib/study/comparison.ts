@@ -1,6 +1,10 @@
 import type { Estimate } from '../evaluate/evaluation-file.js';
 import { type BootstrapOptions, bootstrap, type Contrast, type Statistic } from '../evaluate/intervals.js';
+import type { LongOperation } from '../types.js';
 import type { OverSeeds, StudyRow } from './study-file.js';
+
+/** Coverage of every interval. */
+export const comparisonLevel = 0.95;
 
 /** One number that every model has, by seed, on the same samples. */
 export interface Measure extends Pick<StudyRow, 'quantity' | 'task' | 'horizonDays'> {
@@ -74,6 +78,15 @@ export async function compare(
 		const values = rows[i]!.bySeed.map((offset) => results[i + offset]!.estimate.value);
 		return { ...row, overSeeds: spread(values) };
 	});
+}
+
+/** Resamples of a comparison, with their progress. */
+export function comparisonBootstrap(
+	{ draws, seed }: { readonly draws: number; readonly seed: number },
+	{ signal, onProgress }: LongOperation,
+): BootstrapOptions {
+	const onDraws = (done: number) => onProgress?.({ stage: 'intervals', done, total: draws, unit: 'resamples' });
+	return { draws, level: comparisonLevel, seed, signal, onDraws };
 }
 
 type RowSubject = Pick<StudyRow, 'quantity' | 'task' | 'horizonDays' | 'nSamples' | 'nPatients' | 'nPositives'>;

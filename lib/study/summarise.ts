@@ -8,14 +8,13 @@ import type { TokenStore } from '../store/token-store.js';
 import { openModel } from '../train/open-model.js';
 import { RunFolder } from '../train/run-folder.js';
 import type { LongOperation } from '../types.js';
-import { compare, type Pairs } from './comparison.js';
+import { compare, comparisonBootstrap, comparisonLevel, type Pairs } from './comparison.js';
 import { aurocMeasures, type BySeed, latentStateMeasures, lossMeasures, meansByHorizon } from './measures.js';
 import { type ParsedStudyOptions, readingName, type StudyModel } from './options.js';
 import { readHeldOutLosses, readReading } from './readings.js';
 import { StudyFile } from './study-file.js';
 import type { StudyFolder } from './study-folder.js';
 
-const level = 0.95;
 const covers =
 	'Percentile interval over resamples of held-out patients (for losses: of batches of held-out patients, none in two batches), the same for every model. Means over seeds are formed within a resample: the interval holds which patients were measured, for the models that were trained. It does not hold the luck of initial weights and windows; that is in overSeeds.';
 
@@ -46,14 +45,7 @@ export async function summarise(
 		if (kind === 'encoder')
 			losses.set(name, await Promise.all(seeds.map((seed) => readHeldOutLosses(files.losses(seed, name)))));
 	}
-	const bootstrap = {
-		draws: config.draws,
-		level,
-		seed: config.seed,
-		signal: operation.signal,
-		onDraws: (done: number) =>
-			operation.onProgress?.({ stage: 'intervals', done, total: config.draws, unit: 'resamples' }),
-	};
+	const bootstrap = comparisonBootstrap(config, operation);
 	const predicting = models.filter(({ kind }) => kind !== 'ceiling').map(({ name }) => name);
 	const auroc = aurocMeasures(samples, new Map(predicting.map((name) => [name, readings.get(name)!])));
 	const pairs = pairsOf(models);
@@ -81,7 +73,7 @@ export async function summarise(
 		},
 		indexDates: { ...taskList.indexDates, rule: taskList.rule },
 		budget: await budget(files, config, seeds),
-		bootstrap: { draws: config.draws, level, unit: 'patient', covers },
+		bootstrap: { draws: config.draws, level: comparisonLevel, unit: 'patient', covers },
 		models: [...models],
 		tasks: [...tasks.values()],
 		rows,

@@ -1,43 +1,28 @@
 import { join } from 'node:path';
 import type { Argv } from 'yargs';
-import { type ModelSize, modelSizes } from '../../model/qwen3-config.js';
 import { crossValidate } from '../../study/cross-validation/cross-validate.js';
 import { crossValidationSummary } from '../../study/cross-validation/cross-validation-markdown.js';
 import { CrossValidationOptions } from '../../study/cross-validation/options.js';
-import { variantNames } from '../../study/options.js';
+import { comparisonFlags, withComparison } from '../comparison-options.js';
 import { withContext } from '../context.js';
-import { deviceOf, deviceOption } from '../device-option.js';
+import { deviceOf } from '../device-option.js';
 import { lifeCodesOf, withLifeCodes } from '../life-code-options.js';
 import { duration } from '../progress-line.js';
-import { applySettings, configFile, setOption } from '../settings.js';
+import { applySettings, configFile } from '../settings.js';
 
 export const command = 'cross-validate <meds>';
 export const describe = 'Compare the training objectives on a small data set, each patient held out once a repeat';
 
 export const builder = (yargs: Argv) =>
-	withLifeCodes(yargs)
+	withComparison(withLifeCodes(yargs), 'sft smb-structure')
 		.positional('meds', { type: 'string', demandOption: true, describe: 'MEDS data set; its splits are not used' })
 		.option('out', {
 			type: 'string',
 			default: join('runs', 'cross-validation'),
 			describe: 'Folder of the cross-validation',
 		})
-		.option('config', { type: 'string', describe: 'JSON file with any option; the options below win over it' })
-		.option('set', setOption)
 		.option('folds', { type: 'number', describe: 'Folds; each patient is held out in one (default 5)' })
 		.option('repeats', { type: 'number', describe: 'Divisions into folds (default 3)' })
-		.option('variants', {
-			type: 'string',
-			array: true,
-			choices: variantNames,
-			describe: 'Objectives to compare (default: sft smb-structure)',
-		})
-		.option('steps', { type: 'number', describe: 'Updates of each run (default 1000)' })
-		.option('size', {
-			choices: Object.keys(modelSizes) as ModelSize[],
-			describe: 'Shape of the decoder (default demo)',
-		})
-		.option('device', deviceOption)
 		.example('$0 cross-validate data/mimic-iv-demo --steps 200', 'The same command goes on after an interruption');
 
 export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>): Promise<void> {
@@ -55,9 +40,7 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 				{ flag: '<meds>', path: 'meds', value: args.meds },
 				{ flag: '--folds', path: 'folds', value: args.folds },
 				{ flag: '--repeats', path: 'repeats', value: args.repeats },
-				{ flag: '--variants', path: 'variants', value: args.variants },
-				{ flag: '--steps', path: 'steps', value: args.steps },
-				{ flag: '--size', path: 'model', value: args.size && modelSizes[args.size] },
+				...comparisonFlags(args),
 			],
 		);
 		const result = await crossValidate(args.out, options, { ...context.operation(), device });

@@ -5,7 +5,7 @@ import { nativeAddon } from '../../native.js';
 import { packageVersion } from '../../package-version.js';
 import { type LabelRow, readTasks } from '../../tasks/read.js';
 import { type LongOperation, splits } from '../../types.js';
-import { compare, type Measure } from '../comparison.js';
+import { compare, comparisonBootstrap, comparisonLevel, type Measure } from '../comparison.js';
 import { meansByHorizon } from '../measures.js';
 import type { StudyModel } from '../options.js';
 import { pairsOf } from '../summarise.js';
@@ -15,7 +15,6 @@ import { type FoldReadings, readFoldReadings } from './fold-readings.js';
 import type { ParsedCrossValidationOptions } from './options.js';
 import { aurocWithinFolds, type FoldPredictions } from './within-folds.js';
 
-const level = 0.95;
 const covers =
 	'Percentile interval over resamples of patients, who are held out once in every repeat; means over repeats are formed within a resample. It holds which patients were measured, for the models that were trained, though those share patients to train on. It does not hold the luck of folds, initial weights and windows; that is in overSeeds, over repeats.';
 
@@ -44,13 +43,8 @@ export async function summariseFolds(
 		),
 	);
 	const measures = measured.map(({ measure }) => measure);
-	const rows = await compare(measures, meansByHorizon(measures), pairsOf(models), {
-		draws: config.draws,
-		level,
-		seed: config.seed,
-		signal: operation.signal,
-		onDraws: (done) => operation.onProgress?.({ stage: 'intervals', done, total: config.draws, unit: 'resamples' }),
-	});
+	const resampling = comparisonBootstrap(config, operation);
+	const rows = await compare(measures, meansByHorizon(measures), pairsOf(models), resampling);
 	return CrossValidationFile.parse({
 		format: 'ehr-jepa/cross-validation',
 		version: 1,
@@ -63,7 +57,7 @@ export async function summariseFolds(
 			patients: splits.reduce((sum, split) => sum + dataset.subjects[split].length, 0),
 		},
 		indexDates: { number: splits.reduce((sum, split) => sum + list.indexDates[split], 0), rule: list.rule },
-		bootstrap: { draws: config.draws, level, unit: 'patient', covers },
+		bootstrap: { draws: config.draws, level: comparisonLevel, unit: 'patient', covers },
 		models: [...models],
 		tasks: list.tasks.map(({ name, label, definition, horizonDays }, t) => ({
 			name,
