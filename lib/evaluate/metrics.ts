@@ -24,10 +24,17 @@ export class RankedPredictions {
 	/** @throws {DataError} For a score that is not finite, or a label that is neither 0 nor 1. */
 	constructor(scores: ArrayLike<number>, labels: ArrayLike<number>) {
 		requirePredictions(scores, labels);
-		this.order = Int32Array.from({ length: scores.length }, (_, i) => i);
+		const count = scores.length;
+		this.order = new Int32Array(count);
+		for (let i = 0; i < count; i++) this.order[i] = i;
 		if (!isDescending(scores)) this.order.sort((a, b) => scores[b]! - scores[a]!);
-		this.scores = Float64Array.from(this.order, (i) => scores[i]!);
-		this.labels = Uint8Array.from(this.order, (i) => labels[i]!);
+		this.scores = new Float64Array(count);
+		this.labels = new Uint8Array(count);
+		for (let rank = 0; rank < count; rank++) {
+			const sample = this.order[rank]!;
+			this.scores[rank] = scores[sample]!;
+			this.labels[rank] = labels[sample]!;
+		}
 	}
 
 	/**

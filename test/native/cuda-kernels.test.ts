@@ -45,8 +45,9 @@ t.test('every kernel compiles for every architecture without warnings or spills'
 	t.ok(compiled.includes('sm_80'));
 	for (const row of rows) {
 		t.equal(row.spilledBytes, 0, `${row.kernel} ${row.architecture}: no spills`);
-		// 256 threads of 128 registers: two blocks share the 65,536 registers of a multiprocessor.
-		t.ok(row.registers > 0 && row.registers <= 128, `${row.kernel} ${row.architecture}: ${row.registers} registers`);
+		// Two blocks share the 65,536 registers of a multiprocessor: attention's of 128 threads, others' of 256.
+		const most = row.source.startsWith('ops/attention/') ? 255 : 128;
+		t.ok(row.registers > 0 && row.registers <= most, `${row.kernel} ${row.architecture}: ${row.registers} registers`);
 	}
 });
 

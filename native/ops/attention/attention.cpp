@@ -74,6 +74,11 @@ void check_layout(const AttentionLayout& layout, std::int64_t rows) {
                     layout.rows());
 }
 
+AttentionChoice choice_for(const at::Tensor& q) {
+  if (q.is_cuda()) return attention_choice_on_cuda(q.scalar_type(), q.size(2));
+  return attention_choice(q.scalar_type(), best_isa(), multiplies_bfloat16());
+}
+
 class Attention : public torch::autograd::Function<Attention> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& q, const at::Tensor& k,
@@ -135,9 +140,7 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
   if (references_in_use()) return attention_reference(q, k, v, layout, softmax_scale, rows);
   static const c10::OperatorHandle function = function_named("ehrjepa::attention_forward");
   // Without a query there is nothing to choose for, and SDPA wants one.
-  if (q.numel() > 0 &&
-      (!has_kernels(function, q) ||
-       attention_choice(q.scalar_type(), best_isa(), multiplies_bfloat16()) == AttentionChoice::kSdpa)) {
+  if (q.numel() > 0 && (!has_kernels(function, q) || choice_for(q) == AttentionChoice::kSdpa)) {
     return attention_sdpa(q, k, v, layout, softmax_scale, rows);
   }
   std::vector<std::int64_t> branches;

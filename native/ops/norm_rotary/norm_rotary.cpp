@@ -5,6 +5,7 @@
 #include <torch/library.h>
 
 #include "ops/kernels_of.h"
+#include "ops/norm_rotary/kernel.h"
 
 namespace ehrjepa::ops {
 
@@ -77,7 +78,8 @@ at::Tensor norm_rotary(const at::Tensor& x, const at::Tensor& weight, const Rota
   }
   TORCH_CHECK_VALUE(eps >= 0.0, "[norm_rotary] eps must not be negative but is ", eps);
   static const c10::OperatorHandle function = function_named("ehrjepa::norm_rotary_forward");
-  if (by_reference(function, x)) return norm_rotary_reference(x, weight, tables, eps);
+  const bool too_large = !x.is_cpu() && x.size(2) > kernels::norm_rotary_largest_head;
+  if (too_large || by_reference(function, x)) return norm_rotary_reference(x, weight, tables, eps);
   return NormRotary::apply(x.contiguous(), weight.contiguous(), tables.cos.squeeze(1).contiguous(),
                            tables.sin.squeeze(1).contiguous(), eps);
 }

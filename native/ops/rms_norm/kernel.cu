@@ -8,6 +8,10 @@
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
 
+#include "ops/cuda/column_sums.h"
+#include "ops/cuda/element.h"
+#include "ops/cuda/launch.h"
+#include "ops/cuda/reduce.h"
 #include "ops/rms_norm/kernel.h"
 
 namespace ehrjepa::kernels {
@@ -16,73 +20,54 @@ namespace {
 constexpr int threads = 256;
 constexpr int warps = threads / 32;
 constexpr int elements_per_lane = 16;
-
-__device__ float widen(float value) { return value; }
-__device__ float widen(__nv_bfloat16 value) { return __bfloat162float(value); }
-template <typename T>
-__device__ T narrow(float value);
-template <>
-__device__ float narrow<float>(float value) {
-  return value;
-}
-template <>
-__device__ __nv_bfloat16 narrow<__nv_bfloat16>(float value) {
-  return __float2bfloat16_rn(value);
-}
-
-/// 16 bytes of a row.
-template <typename T>
-struct alignas(16) Vector {
-  static constexpr int size = 16 / sizeof(T);
-  T values[size];
-};
+static_assert(rms_norm_partials == partial_rows);
 
 /// The elements of one row that one lane holds: vectors lane, lane + lanes, ...
 template <typename T, int lanes>
 struct RowPart {
-  static constexpr int count = elements_per_lane / Vector<T>::size;
-  Vector<T> vectors[count];
+  static constexpr int count = elements_per_lane / Wide<T>::size;
+  Wide<T> vectors[count];
 
   /// visit(vector of the row, vector of this lane, index of its first element in this lane)
   template <typename Visit>
   static __device__ void for_each(std::int64_t size, const Visit& visit) {
     const int lane = static_cast<int>(threadIdx.x) % lanes;
-    const int row_vectors = static_cast<int>(size) / Vector<T>::size;
+    const int row_vectors = static_cast<int>(size) / Wide<T>::size;
 #pragma unroll
     for (int k = 0; k < count; ++k) {
-      if (lane + k * lanes < row_vectors) visit(lane + k * lanes, k, k * Vector<T>::size);
+      if (lane + k * lanes < row_vectors) visit(lane + k * lanes, k, k * Wide<T>::size);
     }
   }
   __device__ void load(const T* row, std::int64_t size) {
-    for_each(size, [&](int v, int k, int) { vectors[k] = reinterpret_cast<const Vector<T>*>(row)[v]; });
+    for_each(size, [&](int v, int k, int) { vectors[k] = reinterpret_cast<const Wide<T>*>(row)[v]; });
+  }
+  __device__ void store(T* row, std::int64_t size) const {
+    for_each(size, [&](int v, int k, int) { reinterpret_cast<Wide<T>*>(row)[v] = vectors[k]; });
+  }
+  /// As bfloat16 sums are rounded before they are normed.
+  __device__ void add(const RowPart& other) {
+#pragma unroll
+    for (int k = 0; k < count; ++k) {
+#pragma unroll
+      for (int i = 0; i < Wide<T>::size; ++i) {
+        vectors[k].values[i] = narrow<T>(widen(vectors[k].values[i]) + widen(other.vectors[k].values[i]));
+      }
+    }
   }
 };
-
-__device__ float warp_sum(float value) {
-#pragma unroll
-  for (int offset = 16; offset > 0; offset /= 2) value += __shfl_xor_sync(0xffffffffu, value, offset);
-  return value;
-}
 
 /// Sum over the lanes of a row, the same in every lane and in the same order every time.
 template <int lanes>
 __device__ float row_sum(float value, float* shared) {
-  value = warp_sum(value);
-  if constexpr (lanes == threads) {
-    if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = value;
-    __syncthreads();
-    value = 0.0f;
-#pragma unroll
-    for (int warp = 0; warp < warps; ++warp) value += shared[warp];
-    __syncthreads();  // before the next call writes `shared`
-  }
-  return value;
+  if constexpr (lanes == threads) return reduce_block<Sum, warps>(value, shared);
+  return reduce_warp<Sum>(value);
 }
 
 template <typename T, int lanes>
 __global__ void __launch_bounds__(threads)
-    rms_norm_forward_kernel(const T* __restrict__ x, const T* __restrict__ weight, T* __restrict__ y,
-                            float* __restrict__ rstd, std::int64_t rows, std::int64_t size, float eps) {
+    rms_norm_forward_kernel(const T* __restrict__ x, const T* __restrict__ delta, const T* __restrict__ weight,
+                            T* __restrict__ sum, T* __restrict__ y, float* __restrict__ rstd, std::int64_t rows,
+                            std::int64_t size, float eps) {
   using Part = RowPart<T, lanes>;
   __shared__ float shared[warps];
   const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * (threads / lanes) + threadIdx.x / lanes;
@@ -90,11 +75,17 @@ __global__ void __launch_bounds__(threads)
 
   Part input = {};
   input.load(x + row * size, size);
+  if (delta != nullptr) {
+    Part other = {};
+    other.load(delta + row * size, size);
+    input.add(other);
+    input.store(sum + row * size, size);
+  }
   float squares = 0.0f;
 #pragma unroll
   for (int k = 0; k < Part::count; ++k) {
 #pragma unroll
-    for (int i = 0; i < Vector<T>::size; ++i) {
+    for (int i = 0; i < Wide<T>::size; ++i) {
       const float value = widen(input.vectors[k].values[i]);  // 0 beyond the end of the row
       squares += value * value;
     }
@@ -103,22 +94,22 @@ __global__ void __launch_bounds__(threads)
   if (threadIdx.x % lanes == 0) rstd[row] = scale;
 
   Part::for_each(size, [&](int v, int k, int) {
-    const Vector<T> gain = reinterpret_cast<const Vector<T>*>(weight)[v];
-    Vector<T> result;
+    const Wide<T> gain = reinterpret_cast<const Wide<T>*>(weight)[v];
+    Wide<T> result;
 #pragma unroll
-    for (int i = 0; i < Vector<T>::size; ++i) {
+    for (int i = 0; i < Wide<T>::size; ++i) {
       const T normalised = narrow<T>(widen(input.vectors[k].values[i]) * scale);
       result.values[i] = narrow<T>(widen(normalised) * widen(gain.values[i]));
     }
-    reinterpret_cast<Vector<T>*>(y + row * size)[v] = result;
+    reinterpret_cast<Wide<T>*>(y + row * size)[v] = result;
   });
 }
 
 template <typename T, int lanes>
 __global__ void __launch_bounds__(threads)
-    rms_norm_backward_kernel(const T* __restrict__ grad_out, const T* __restrict__ x, const T* __restrict__ weight,
-                             const float* __restrict__ rstd, T* __restrict__ grad_x, float* __restrict__ partial,
-                             std::int64_t rows, std::int64_t size) {
+    rms_norm_backward_kernel(const T* __restrict__ grad_out, const T* __restrict__ grad_sum, const T* __restrict__ x,
+                             const T* __restrict__ weight, const float* __restrict__ rstd, T* __restrict__ grad_x,
+                             float* __restrict__ partial, std::int64_t rows, std::int64_t size) {
   using Part = RowPart<T, lanes>;
   constexpr int groups = threads / lanes;
   __shared__ float shared[groups == 1 ? warps : elements_per_lane * lanes];
@@ -139,22 +130,24 @@ __global__ void __launch_bounds__(threads)
 #pragma unroll
     for (int k = 0; k < Part::count; ++k) {
 #pragma unroll
-      for (int i = 0; i < Vector<T>::size; ++i) {
+      for (int i = 0; i < Wide<T>::size; ++i) {
         products += widen(upstream.vectors[k].values[i]) * widen(gain.vectors[k].values[i]) *
                     (widen(input.vectors[k].values[i]) * scale);
       }
     }
     const float projection = row_sum<lanes>(products, shared) / static_cast<float>(size);
     Part::for_each(size, [&](int v, int k, int first) {
-      Vector<T> result;
+      Wide<T> result, direct = {};
+      if (grad_sum != nullptr) direct = reinterpret_cast<const Wide<T>*>(grad_sum + row * size)[v];
 #pragma unroll
-      for (int i = 0; i < Vector<T>::size; ++i) {
+      for (int i = 0; i < Wide<T>::size; ++i) {
         const float normalised = widen(input.vectors[k].values[i]) * scale;
         const float gradient = widen(upstream.vectors[k].values[i]);
         sums[first + i] += gradient * widen(narrow<T>(normalised));
-        result.values[i] = narrow<T>(scale * (gradient * widen(gain.vectors[k].values[i]) - normalised * projection));
+        const float own = scale * (gradient * widen(gain.vectors[k].values[i]) - normalised * projection);
+        result.values[i] = narrow<T>(own + widen(direct.values[i]));
       }
-      reinterpret_cast<Vector<T>*>(grad_x + row * size)[v] = result;
+      reinterpret_cast<Wide<T>*>(grad_x + row * size)[v] = result;
     });
   }
 
@@ -162,7 +155,7 @@ __global__ void __launch_bounds__(threads)
   if constexpr (groups == 1) {
     Part::for_each(size, [&](int v, int, int first) {
 #pragma unroll
-      for (int i = 0; i < Vector<T>::size; ++i) block_sums[v * Vector<T>::size + i] = sums[first + i];
+      for (int i = 0; i < Wide<T>::size; ++i) block_sums[v * Wide<T>::size + i] = sums[first + i];
     });
   } else {
     // The warps add theirs one after the other: a fixed order.
@@ -170,8 +163,8 @@ __global__ void __launch_bounds__(threads)
       if (group == turn) {
         Part::for_each(size, [&](int v, int, int first) {
 #pragma unroll
-          for (int i = 0; i < Vector<T>::size; ++i) {
-            float* const sum = shared + v * Vector<T>::size + i;
+          for (int i = 0; i < Wide<T>::size; ++i) {
+            float* const sum = shared + v * Wide<T>::size + i;
             *sum = (turn == 0 ? 0.0f : *sum) + sums[first + i];
           }
         });
@@ -184,25 +177,31 @@ __global__ void __launch_bounds__(threads)
 
 template <typename T>
 __global__ void __launch_bounds__(threads)
-    rms_norm_forward_streamed_kernel(const T* __restrict__ x, const T* __restrict__ weight, T* __restrict__ y,
-                                     float* __restrict__ rstd, std::int64_t size, float eps) {
+    rms_norm_forward_streamed_kernel(const T* __restrict__ x, const T* __restrict__ delta, const T* __restrict__ weight,
+                                     T* sum, T* __restrict__ y, float* __restrict__ rstd, std::int64_t size,
+                                     float eps) {
   __shared__ float shared[warps];
   const std::int64_t start = static_cast<std::int64_t>(blockIdx.x) * size;
   float squares = 0.0f;
-  for (std::int64_t i = threadIdx.x; i < size; i += threads) squares += widen(x[start + i]) * widen(x[start + i]);
+  for (std::int64_t i = threadIdx.x; i < size; i += threads) {
+    T value = x[start + i];
+    if (delta != nullptr) sum[start + i] = value = narrow<T>(widen(value) + widen(delta[start + i]));
+    squares += widen(value) * widen(value);
+  }
+  const T* const rows = delta == nullptr ? x : sum;  // each thread reads back what it wrote
   const float scale = rsqrtf(row_sum<threads>(squares, shared) / static_cast<float>(size) + eps);
   if (threadIdx.x == 0) rstd[blockIdx.x] = scale;
   for (std::int64_t i = threadIdx.x; i < size; i += threads) {
-    y[start + i] = narrow<T>(widen(narrow<T>(widen(x[start + i]) * scale)) * widen(weight[i]));
+    y[start + i] = narrow<T>(widen(narrow<T>(widen(rows[start + i]) * scale)) * widen(weight[i]));
   }
 }
 
 template <typename T>
 __global__ void __launch_bounds__(threads)
-    rms_norm_backward_streamed_kernel(const T* __restrict__ grad_out, const T* __restrict__ x,
-                                      const T* __restrict__ weight, const float* __restrict__ rstd,
-                                      T* __restrict__ grad_x, float* __restrict__ partial, std::int64_t rows,
-                                      std::int64_t size) {
+    rms_norm_backward_streamed_kernel(const T* __restrict__ grad_out, const T* __restrict__ grad_sum,
+                                      const T* __restrict__ x, const T* __restrict__ weight,
+                                      const float* __restrict__ rstd, T* __restrict__ grad_x,
+                                      float* __restrict__ partial, std::int64_t rows, std::int64_t size) {
   __shared__ float shared[warps];
   float* const sums = partial + static_cast<std::int64_t>(blockIdx.x) * size;
   for (std::int64_t i = threadIdx.x; i < size; i += threads) sums[i] = 0.0f;
@@ -220,41 +219,10 @@ __global__ void __launch_bounds__(threads)
       const float normalised = widen(x[start + i]) * scale;
       const float gradient = widen(grad_out[start + i]);
       sums[i] += gradient * widen(narrow<T>(normalised));
-      grad_x[start + i] = narrow<T>(scale * (gradient * widen(weight[i]) - normalised * projection));
+      const float direct = grad_sum == nullptr ? 0.0f : widen(grad_sum[start + i]);
+      grad_x[start + i] = narrow<T>(scale * (gradient * widen(weight[i]) - normalised * projection) + direct);
     }
   }
-}
-
-/// Second stage: adds the partial sums of each column in a fixed order. A lane per column; the warps of a block share
-/// the partial sums of its 32 columns.
-template <typename T>
-__global__ void __launch_bounds__(threads)
-    rms_norm_grad_weight_kernel(const float* __restrict__ partial, T* __restrict__ grad_weight, std::int64_t size) {
-  __shared__ float shared[warps][32];
-  const int warp = static_cast<int>(threadIdx.x) / 32;
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  const std::int64_t column = static_cast<std::int64_t>(blockIdx.x) * 32 + lane;
-  float sum = 0.0f;
-  if (column < size) {
-#pragma unroll 8
-    for (int part = warp; part < rms_norm_partials; part += warps) sum += partial[part * size + column];
-  }
-  shared[warp][lane] = sum;
-  __syncthreads();
-  if (warp != 0 || column >= size) return;
-  sum = 0.0f;
-#pragma unroll
-  for (int w = 0; w < warps; ++w) sum += shared[w][lane];
-  grad_weight[column] = narrow<T>(sum);
-}
-
-template <typename... Parameters, typename... Arguments>
-int launch(void (*kernel)(Parameters...), std::int64_t blocks, cudaStream_t stream, Arguments... arguments) {
-  cudaLaunchConfig_t config = {};
-  config.gridDim = dim3(static_cast<unsigned>(blocks));
-  config.blockDim = dim3(threads);
-  config.stream = stream;
-  return static_cast<int>(cudaLaunchKernelEx(&config, kernel, arguments...));
 }
 
 enum class Layout { kWarpPerRow, kBlockPerRow, kStreamed };
@@ -267,16 +235,19 @@ Layout layout_of(std::int64_t size, int vector_size) {
 template <typename T>
 int forward(const RmsNormForwardParams& p, cudaStream_t stream) {
   const auto* const x = static_cast<const T*>(p.x);
+  const auto* const delta = static_cast<const T*>(p.delta);
   const auto* const weight = static_cast<const T*>(p.weight);
-  auto* const y = static_cast<T*>(p.y);
-  switch (layout_of(p.size, Vector<T>::size)) {
+  auto *const sum = static_cast<T*>(p.sum), *const y = static_cast<T*>(p.y);
+  switch (layout_of(p.size, Wide<T>::size)) {
     case Layout::kWarpPerRow:
-      return launch(rms_norm_forward_kernel<T, 32>, (p.rows + warps - 1) / warps, stream, x, weight, y, p.rstd, p.rows,
-                    p.size, p.eps);
+      return launch(&rms_norm_forward_kernel<T, 32>, (p.rows + warps - 1) / warps, threads, 0, stream, x, delta, weight,
+                    sum, y, p.rstd, p.rows, p.size, p.eps);
     case Layout::kBlockPerRow:
-      return launch(rms_norm_forward_kernel<T, threads>, p.rows, stream, x, weight, y, p.rstd, p.rows, p.size, p.eps);
+      return launch(&rms_norm_forward_kernel<T, threads>, p.rows, threads, 0, stream, x, delta, weight, sum, y, p.rstd,
+                    p.rows, p.size, p.eps);
     default:
-      return launch(rms_norm_forward_streamed_kernel<T>, p.rows, stream, x, weight, y, p.rstd, p.size, p.eps);
+      return launch(&rms_norm_forward_streamed_kernel<T>, p.rows, threads, 0, stream, x, delta, weight, sum, y, p.rstd,
+                    p.size, p.eps);
   }
 }
 
@@ -293,26 +264,21 @@ int backward(const RmsNormBackwardParams& p, cudaStream_t stream) {
     }
   };
   const int error =
-      launch(kernel_of(layout_of(p.size, Vector<T>::size)), rms_norm_partials, stream,
-             static_cast<const T*>(p.grad_out), static_cast<const T*>(p.x), static_cast<const T*>(p.weight), p.rstd,
-             static_cast<T*>(p.grad_x), p.partial, p.rows, p.size);
-  if (error != 0) return error;
-  const float* const partial = p.partial;
-  return launch(rms_norm_grad_weight_kernel<T>, (p.size + 31) / 32, stream, partial, static_cast<T*>(p.grad_weight),
-                p.size);
+      launch(kernel_of(layout_of(p.size, Wide<T>::size)), rms_norm_partials, threads, 0, stream,
+             static_cast<const T*>(p.grad_out), static_cast<const T*>(p.grad_sum), static_cast<const T*>(p.x),
+             static_cast<const T*>(p.weight), p.rstd, static_cast<T*>(p.grad_x), p.partial, p.rows, p.size);
+  return error != 0 ? error : launch_column_sums<T>(p.partial, p.grad_weight, p.size, stream);
 }
 
 }  // namespace
 
 int launch_rms_norm_forward(const RmsNormForwardParams& params, CUstream_st* stream) {
   if (params.rows == 0) return 0;
-  return params.dtype == RmsNormDtype::kFloat32 ? forward<float>(params, stream)
-                                                : forward<__nv_bfloat16>(params, stream);
+  return params.dtype == Dtype::kFloat32 ? forward<float>(params, stream) : forward<__nv_bfloat16>(params, stream);
 }
 
 int launch_rms_norm_backward(const RmsNormBackwardParams& params, CUstream_st* stream) {
-  return params.dtype == RmsNormDtype::kFloat32 ? backward<float>(params, stream)
-                                                : backward<__nv_bfloat16>(params, stream);
+  return params.dtype == Dtype::kFloat32 ? backward<float>(params, stream) : backward<__nv_bfloat16>(params, stream);
 }
 
 }  // namespace ehrjepa::kernels

@@ -21,8 +21,17 @@ void report(bool passed, const std::string& name) {
 }
 
 int launch(std::int64_t rows) {
-  return ehrjepa::kernels::launch_rms_norm_forward(
-      {nullptr, nullptr, nullptr, nullptr, rows, 128, 1e-6f, ehrjepa::kernels::RmsNormDtype::kBfloat16}, nullptr);
+  return ehrjepa::kernels::launch_rms_norm_forward({.x = nullptr,
+                                                    .delta = nullptr,
+                                                    .weight = nullptr,
+                                                    .sum = nullptr,
+                                                    .y = nullptr,
+                                                    .rstd = nullptr,
+                                                    .rows = rows,
+                                                    .size = 128,
+                                                    .eps = 1e-6f,
+                                                    .dtype = ehrjepa::kernels::Dtype::kBfloat16},
+                                                   nullptr);
 }
 
 }  // namespace
@@ -30,7 +39,10 @@ int launch(std::int64_t rows) {
 int main() {
   // Throws where libtorch_cuda is not loaded.
   report(at::Context::versionCUDART() > 0, "libtorch_cuda is loaded");
-  for (const char* op : {"ehrjepa::rms_norm_forward", "ehrjepa::rms_norm_backward"}) {
+  for (const char* op :
+       {"ehrjepa::rms_norm_forward", "ehrjepa::rms_norm_backward", "ehrjepa::add_rms_norm_forward",
+        "ehrjepa::add_rms_norm_backward", "ehrjepa::norm_rotary_forward", "ehrjepa::norm_rotary_backward",
+        "ehrjepa::swiglu_forward", "ehrjepa::swiglu_backward", "ehrjepa::adamw_", "ehrjepa::sum_of_squares"}) {
     const auto handle = c10::Dispatcher::singleton().findSchemaOrThrow(op, "");
     report(handle.hasKernelForDispatchKey(c10::DispatchKey::CUDA), std::string(op) + " is registered for CUDA");
   }
