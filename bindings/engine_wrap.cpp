@@ -29,6 +29,8 @@ Napi::Function EngineWrap::constructor(Napi::Env env) {
   return DefineClass(env, "Engine",
                      {
                          InstanceMethod<&EngineWrap::join>("join"),
+                         InstanceMethod<&EngineWrap::gather_target>("gatherTarget"),
+                         InstanceMethod<&EngineWrap::release_target>("releaseTarget"),
                          InstanceMethod<&EngineWrap::step>("step"),
                          InstanceMethod<&EngineWrap::losses>("losses"),
                          InstanceMethod<&EngineWrap::embed>("embed"),
@@ -73,9 +75,16 @@ Napi::Promise EngineWrap::submit(const Napi::CallbackInfo& info, Run run) {
 }
 
 Napi::Value EngineWrap::join(const Napi::CallbackInfo& info) {
-  return submit(info, [group = ProcessGroupWrap::of(info[1])](api::Engine& engine, const std::atomic<bool>&) {
-    engine.join(group);
-  });
+  return submit(info, [group = ProcessGroupWrap::of(info[1]), kind = read<ParallelKind>({"ranks", "kind"}, info[2])](
+                          api::Engine& engine, const std::atomic<bool>&) { engine.join(group, kind); });
+}
+
+Napi::Value EngineWrap::gather_target(const Napi::CallbackInfo& info) {
+  return submit(info, [](api::Engine& engine, const std::atomic<bool>& cancelled) { engine.gather_target(cancelled); });
+}
+
+Napi::Value EngineWrap::release_target(const Napi::CallbackInfo& info) {
+  return submit(info, [](api::Engine& engine, const std::atomic<bool>&) { engine.release_target(); });
 }
 
 Napi::Value EngineWrap::step(const Napi::CallbackInfo& info) {

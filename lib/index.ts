@@ -83,7 +83,7 @@ export {
 } from './model/world-model.js';
 export type { CollapseMonitors } from './objective/collapse-monitors.js';
 export { type Objective, type ObjectivePreset, objectivePresets } from './objective/objective.js';
-export { prepareStore } from './prepare/prepare.js';
+export { assembleStoreOfShards, type PrepareShard, prepareShard, prepareStore } from './prepare/prepare.js';
 export type { PrepareOptions } from './prepare/prepare-options.js';
 export { type GroupTimeouts, ProcessGroup } from './ranks/process-group.js';
 export { writeReport } from './report/report.js';

@@ -143,6 +143,9 @@ export interface NativeShardRange {
 	readonly total: number;
 }
 
+/** What of the training state each rank has: all, all but moments and EMA of others' parameters, or not their gradients either. */
+export type ParallelKind = 'ddp' | 'zero1' | 'zero2';
+
 export interface NativeStepOptions extends NativeLossOptions {
 	/** AdamW; matrices decay, norms and biases do not. */
 	readonly optimizer: {
@@ -254,7 +257,10 @@ export interface NativeProcessGroup {
  */
 export interface NativeEngine {
 	/** Steps are those of all ranks of a group that has met, each with a share of every update. */
-	join(jobId: number, group: NativeProcessGroup): Promise<void>;
+	join(jobId: number, group: NativeProcessGroup, kind: ParallelKind): Promise<void>;
+	/** Makes the target encoder whole on every rank, for `losses` and `embed`: a call of all ranks. */
+	gatherTarget(jobId: number): Promise<void>;
+	releaseTarget(jobId: number): Promise<void>;
 	/** One update from micro-batches: each loss is the mean over all of them together. */
 	step(jobId: number, batches: readonly NativeTrainingBatch[], options: NativeStepOptions): Promise<NativeStepResult>;
 	losses(jobId: number, batch: NativeTrainingBatch, options: NativeLossOptions): Promise<NativeLosses>;

@@ -1,7 +1,8 @@
 import { readdir, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { AbortedError } from '../errors.js';
-import { requireEmptyFolder } from './exists.js';
+import { AbortedError, OutputError } from '../errors.js';
+import type { LongOperation } from '../types.js';
+import { exists, requireEmptyFolder } from './exists.js';
 import { lockTarget } from './lock.js';
 import { realTarget } from './names.js';
 import { sync, syncTree } from './sync.js';
@@ -14,20 +15,22 @@ import { underName } from './write-errors.js';
  * with another plan starts anew. After an error nothing is left.
  *
  * @param plan - Everything that decides what is written.
+ * @param options.begun - It must have been begun with this plan, and stays after an error: several processes have worked in it.
  * @throws {OutputError} When `out` is not empty, or another is writing it. And what `work` throws.
  */
 export async function writePartialFolder<T>(
 	out: string,
 	plan: string,
 	work: (folder: string) => Promise<T>,
-	onWarning?: (message: string) => void,
+	{ onWarning, begun = false }: { readonly onWarning?: LongOperation['onWarning']; readonly begun?: boolean } = {},
 ): Promise<T> {
 	await requireEmptyFolder(out);
 	using _lock = lockTarget(out);
 	await requireEmptyFolder(out);
 	const path = realTarget(out);
-	const partial = join(dirname(path), `.${basename(path)}.partial`);
+	const partial = partialOf(path);
 	let keep = false;
+	if (begun) await requirePlan(out, partial, plan);
 	try {
 		const found = await readFile(join(partial, 'plan'), 'utf8').catch(() => undefined);
 		if (found !== plan) {
@@ -48,11 +51,40 @@ export async function writePartialFolder<T>(
 		await sync(dirname(path));
 		return result;
 	} catch (cause) {
-		keep = cause instanceof AbortedError;
+		keep = begun || cause instanceof AbortedError;
 		throw underName(out, partial, cause);
 	} finally {
 		if (!keep) await rm(partial, { recursive: true, force: true }).catch(() => undefined);
 	}
+}
+
+/**
+ * The unfinished folder of `out`, for one of several processes that write to it with the same plan; made by the first. Who is last
+ * calls {@link writePartialFolder}.
+ *
+ * @throws {OutputError} When `out` is not empty, or the folder was begun with another plan.
+ */
+export async function sharedPartialFolder(out: string, plan: string): Promise<string> {
+	await requireEmptyFolder(out);
+	const partial = partialOf(realTarget(out));
+	await makeFolder(partial);
+	const file = join(partial, 'plan');
+	// Whoever comes first: the same bytes.
+	if (!(await exists(file))) await writeWhole(file, plan);
+	await requirePlan(out, partial, plan);
+	return partial;
+}
+
+const partialOf = (path: string) => join(dirname(path), `.${basename(path)}.partial`);
+
+async function requirePlan(out: string, partial: string, plan: string): Promise<void> {
+	const found = await readFile(join(partial, 'plan'), 'utf8').catch(() => undefined);
+	if (found === plan) return;
+	throw new OutputError(
+		found === undefined
+			? `[output] ${out} must have been begun but ${partial} is not there; run its shards first`
+			: `[output] ${partial} must have been begun with the same data, options and version but was with others; run all shards and the assembling alike, or remove it`,
+	);
 }
 
 /** Removes what is in a folder but not in a list. */

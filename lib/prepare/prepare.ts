@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { parseConfig } from '../config.js';
@@ -9,12 +9,14 @@ import { withDatabase } from '../data/query.js';
 import { splitsKey } from '../data/read-splits.js';
 import type { SplitSource } from '../data/splits.js';
 import { SubjectSplits } from '../data/subject-splits.js';
-import { AbortedError, ConfigError, VocabularyError } from '../errors.js';
+import { AbortedError, ConfigError, OutputError, VocabularyError } from '../errors.js';
 import { exists } from '../files/exists.js';
 import { sha256 } from '../files/hash.js';
-import { writePartialFolder } from '../files/partial.js';
+import { lockTarget } from '../files/lock.js';
+import { removeUnfinishedIn } from '../files/names.js';
+import { sharedPartialFolder, writePartialFolder } from '../files/partial.js';
 import { requirePath } from '../files/path.js';
-import { writeWhole } from '../files/whole.js';
+import { makeFolder, writeWhole } from '../files/whole.js';
 import { packageVersion } from '../package-version.js';
 import type { StoreManifest } from '../store/manifest.js';
 import { Serialiser } from '../text/serialiser.js';
@@ -50,6 +52,61 @@ export async function prepareStore(
 	options: PrepareOptions = {},
 	operation: LongOperation = {},
 ): Promise<StoreManifest> {
+	const { plan, at } = await planned(meds, out, options, operation);
+	return writePartialFolder(out, plan, (folder) => at(folder).write(), operation);
+}
+
+/** One of several jobs that prepare a store together: `index` from 1 to `of`. */
+export interface PrepareShard {
+	readonly index: number;
+	readonly of: number;
+}
+
+/**
+ * Tokenises one of `of` shares of a data set, in a process of its own and on whichever machine sees the folders: {@link assembleStoreOfShards}
+ * makes the store of all. A job that died is done again alone, and goes on where it was. Each reads the data set once more to
+ * survey it, and the first of them fits the vocabulary for all.
+ *
+ * @param out - As of the store; the shards' work lies beside it in a hidden folder.
+ * @returns How many parts of the data set the share has, and how many there are.
+ * @throws As {@link prepareStore}.
+ */
+export async function prepareShard(
+	meds: string,
+	out: string,
+	shard: PrepareShard,
+	options: PrepareOptions = {},
+	operation: LongOperation = {},
+): Promise<{ readonly parts: number; readonly ofParts: number }> {
+	const { index, of } = shard;
+	if (!(Number.isSafeInteger(of) && Number.isSafeInteger(index) && index >= 1 && index <= of && of <= 100_000))
+		throw new ConfigError(
+			`[prepare] the shard must be i/n with i from 1 to n, whole numbers up to 100000, but is ${index}/${of}`,
+		);
+	const { plan, at } = await planned(meds, out, options, operation);
+	using _lock = lockTarget(`${out}.shard-${index}-of-${of}`);
+	return at(await sharedPartialFolder(out, plan)).writeShard(shard);
+}
+
+/**
+ * Makes the store of shards that are all done: the same bytes as of {@link prepareStore}.
+ *
+ * @throws {OutputError} When one is missing: names it. What the others did stays.
+ */
+export async function assembleStoreOfShards(
+	meds: string,
+	out: string,
+	options: PrepareOptions = {},
+	operation: LongOperation = {},
+): Promise<StoreManifest> {
+	const { plan, at } = await planned(meds, out, options, operation);
+	return writePartialFolder(out, plan, (folder) => at(folder).write({ tokenised: true }), {
+		...operation,
+		begun: true,
+	});
+}
+
+async function planned(meds: string, out: string, options: PrepareOptions, operation: LongOperation) {
 	requirePath('prepare', 'meds', meds);
 	requirePath('prepare', 'out', out);
 	const config = parseConfig('prepare', PrepareOptions, options);
@@ -64,13 +121,14 @@ export async function prepareStore(
 		...decisive,
 		...given.key,
 	});
-	return writePartialFolder(
-		out,
-		sha256(plan),
-		(folder) => new Preparation(config, dataset, given, folder, operation).write(),
-		operation.onWarning,
-	);
+	return {
+		plan: sha256(plan),
+		at: (folder: string) => new Preparation(config, dataset, given, folder, operation),
+	};
 }
+
+/** Folder of what a shard needs for itself. */
+const shardFolder = (folder: string, { index, of }: PrepareShard) => join(folder, 'shards', `${index}-of-${of}`);
 
 /** What was read of files that the options name. */
 interface GivenTokens {
@@ -119,29 +177,18 @@ class Preparation {
 		this.#operation = operation;
 	}
 
-	async write(): Promise<StoreManifest> {
-		await makePartFolders(this.#folder);
-		const notes = [...this.#dataset.notes];
-		const { survey, splits } = await withDatabase({ memoryLimit: '1GB' }, async (database) => {
-			notes.push(...(await checkMedsRows(database, this.#dataset, this.#operation)).notes);
-			return {
-				splits: await SubjectSplits.read(database, this.#dataset, notes),
-				survey: await surveyEvents(database, this.#dataset, this.#folder, this.#config),
-			};
-		});
+	/** @param options.tokenised - Whether shards have done that. */
+	async write({ tokenised = false } = {}): Promise<StoreManifest> {
+		if (tokenised) await removeUnfinishedIn(this.#folder);
+		const { survey, splits, notes } = await this.#survey(this.#folder);
+		if (tokenised) await this.#requireParts(survey);
 		const { source } = splits.shared;
-		if (!splits.mayHold('train')) throw noTraining(source);
-		this.#throwIfAborted();
-		const threads = Math.min(this.#config.threads ?? availableParallelism(), survey.parts.length);
-		const pool = this.#threads(threads, { source: survey.source, splits: splits.shared });
-		let vocabulary: Vocabulary | TextVocabulary;
-		try {
-			vocabulary = await this.#vocabulary(survey, pool, source);
-			notes.push(...lostValueNotes(survey.forms, vocabulary));
-			await this.#tokenise(survey, pool, await this.#plan(vocabulary));
-		} finally {
-			await pool.close();
-		}
+		const vocabulary = await this.#withThreads(survey, splits, survey.parts, async (pool) => {
+			const found = await this.#vocabulary(survey, pool, source);
+			await this.#tokenise(survey, pool, await this.#plan(found), survey.parts.keys());
+			return found;
+		});
+		notes.push(...lostValueNotes(survey.forms, vocabulary));
 		const manifest = await assembleStore({
 			folder: this.#folder,
 			dataset: this.#dataset,
@@ -166,7 +213,65 @@ class Preparation {
 		await writeWhole(join(this.#folder, 'manifest.json'), `${JSON.stringify(manifest, undefined, '\t')}\n`);
 		await rm(join(this.#folder, 'parts'), { recursive: true });
 		await rm(join(this.#folder, 'names.parquet'));
+		await rm(join(this.#folder, 'shards'), { recursive: true, force: true });
 		return manifest;
+	}
+
+	async writeShard(shard: PrepareShard): Promise<{ readonly parts: number; readonly ofParts: number }> {
+		const own = shardFolder(this.#folder, shard);
+		await makeFolder(own);
+		const { survey, splits } = await this.#survey(own);
+		const numbers = [...survey.parts.keys()].filter((number) => number % shard.of === shard.index - 1);
+		await this.#withThreads(survey, splits, numbers, async (pool) => {
+			const vocabulary = await this.#vocabulary(survey, pool, splits.shared.source);
+			await this.#tokenise(survey, pool, await this.#plan(vocabulary), numbers);
+		});
+		return { parts: numbers.length, ofParts: survey.parts.length };
+	}
+
+	/** @param names - Folder for the strings that become numbers. */
+	async #survey(names: string) {
+		await makePartFolders(this.#folder);
+		const notes = [...this.#dataset.notes];
+		const found = await withDatabase({ memoryLimit: '1GB' }, async (database) => {
+			notes.push(...(await checkMedsRows(database, this.#dataset, this.#operation)).notes);
+			return {
+				splits: await SubjectSplits.read(database, this.#dataset, notes),
+				survey: await surveyEvents(database, this.#dataset, names, this.#config),
+			};
+		});
+		if (!found.splits.mayHold('train')) throw noTraining(found.splits.shared.source);
+		this.#throwIfAborted();
+		return { ...found, notes };
+	}
+
+	async #withThreads<T>(
+		survey: Survey,
+		splits: SubjectSplits,
+		{ length }: { readonly length: number },
+		work: (pool: PreparePool) => Promise<T>,
+	): Promise<T> {
+		const count = Math.max(1, Math.min(this.#config.threads ?? availableParallelism(), length));
+		const pool = this.#threads(count, { source: survey.source, splits: splits.shared });
+		try {
+			return await work(pool);
+		} finally {
+			await pool.close();
+		}
+	}
+
+	/** @throws {OutputError} For parts that no shard has done: names the shards. */
+	async #requireParts({ parts }: Survey): Promise<void> {
+		const missing: number[] = [];
+		for (const number of parts.keys())
+			if ((await readPartSummary(this.#folder, number)) === undefined) missing.push(number);
+		if (missing.length === 0) return;
+		const begun = await readdir(join(this.#folder, 'shards')).catch(() => []);
+		const of = Number(/-of-(\d+)$/.exec(begun[0] ?? '')?.[1] ?? 1);
+		const shards = [...new Set(missing.map((number) => `${(number % of) + 1}/${of}`))];
+		throw new OutputError(
+			`[prepare] all ${parts.length} parts must be there to be assembled but ${missing.length} are not; run --shard ${shards.slice(0, 10).join(', --shard ')}${shards.length > 10 ? ', ...' : ''}`,
+		);
 	}
 
 	#threads(count: number, shared: Pick<PrepareThreadData, 'source' | 'splits'>): PreparePool {
@@ -245,10 +350,11 @@ class Preparation {
 		};
 	}
 
-	async #tokenise(survey: Survey, pool: PreparePool, plan: TokenisePlan): Promise<void> {
+	async #tokenise(survey: Survey, pool: PreparePool, plan: TokenisePlan, numbers: Iterable<number>): Promise<void> {
 		const tasks = [];
 		const onEvents = this.#progress('tokenise', survey);
-		for (const [number, part] of survey.parts.entries()) {
+		for (const number of numbers) {
+			const part = survey.parts[number]!;
 			if ((await readPartSummary(this.#folder, number)) === undefined)
 				tasks.push({ kind: 'tokenise', number, part } as const);
 			else onEvents(part.events);

@@ -2,7 +2,9 @@ import { OutputError } from '../errors.js';
 import type { WorldModel } from '../model/world-model.js';
 import type { NativeStateKind } from '../native.js';
 import { packageVersion } from '../package-version.js';
+import { beginCheckpointOfRanks } from './checkpoint-of-ranks.js';
 import type { RunFolder } from './run-folder.js';
+import type { RunShare } from './run-share.js';
 import type { TrainConfig } from './train-config.js';
 
 /** What a checkpoint holds. A frozen base is not part of it: the run says where it comes from. */
@@ -20,18 +22,20 @@ function partsOf({ objective, trainable }: TrainConfig): NativeStateKind[] {
 export class CheckpointWriter {
 	readonly #folder: RunFolder;
 	readonly #model: WorldModel;
+	readonly #share: RunShare;
 	readonly #warn: (message: string) => void;
 	#writing: Promise<void> = Promise.resolve();
 	#failure: { readonly step: number; readonly error: OutputError } | undefined;
 
-	constructor(folder: RunFolder, model: WorldModel, warn: (message: string) => void) {
+	constructor(folder: RunFolder, model: WorldModel, share: RunShare, warn: (message: string) => void) {
 		this.#folder = folder;
 		this.#model = model;
+		this.#share = share;
 		this.#warn = warn;
 	}
 
 	/**
-	 * Copies the state and begins to write it, or writes it. A checkpoint that cannot be written is a warning: training goes on and the
+	 * Copies the state and begins to write it, or writes it: all ranks do where each has a part of it, rank 0 otherwise. A checkpoint that cannot be written is a warning: training goes on and the
 	 * older ones stay.
 	 *
 	 * @returns How long training waited, milliseconds.
@@ -45,12 +49,16 @@ export class CheckpointWriter {
 		const metadataOf = (part: NativeStateKind) => ({ ...shared, part });
 		const { checkpointCopy } = config.train;
 		const snapshot = checkpointCopy ? await this.#model.snapshot(kinds) : undefined;
-		const write = (kind: NativeStateKind, path: string) =>
+		const save = (kind: NativeStateKind, path: string) =>
 			snapshot === undefined
 				? this.#model.save(kind, path, { metadata: metadataOf(kind) })
 				: snapshot.write(kind, path, metadataOf(kind));
-		this.#writing = this.#folder
-			.saveCheckpoint(step, kinds, write)
+		const { group, spreads } = this.#share;
+		const { written } =
+			group !== undefined && spreads
+				? await beginCheckpointOfRanks(this.#folder, group, step, { kinds, save })
+				: { written: this.#folder.saveCheckpoint(step, { kinds, save }) };
+		this.#writing = written
 			.then(
 				() => {
 					this.#failure = undefined;

@@ -49,7 +49,7 @@ const allKinds: readonly NativeStateKind[] = [
 	'predictor',
 	'optimizer',
 ];
-const fileOf = (kind: NativeStateKind) => `${kind}.safetensors`;
+export const fileOf = (kind: NativeStateKind) => `${kind}.safetensors`;
 const checkpointName = (step: number) => `step-${String(step).padStart(8, '0')}`;
 export const checkpointFile = ({ directory }: Checkpoint, kind: NativeStateKind) => join(directory, fileOf(kind));
 
@@ -109,29 +109,41 @@ export async function verifyCheckpoint({ directory, files }: Checkpoint): Promis
 	return undefined;
 }
 
+/** What a checkpoint is written from. */
+export interface CheckpointSource {
+	readonly kinds: readonly NativeStateKind[];
+	/** Writes one part of the state to the given file and fsyncs it. */
+	save(kind: NativeStateKind, path: string): Promise<void>;
+	/** Called with the folder in which the files are about to be written, by several processes perhaps. */
+	begun?(folder: string): void;
+	/** Called when this process has written its part; resolves when all have. */
+	others?(folder: string): Promise<void>;
+}
+
 /**
- * Writes a checkpoint to a temporary folder, fsyncs it and renames it: it appears whole or not at all.
+ * Writes a checkpoint to a temporary folder, fsyncs it and renames it: it appears whole or not at all. `state.json`, without which a
+ * folder is no checkpoint, is written last.
  *
  * @param parent - Folder of all checkpoints.
- * @param save - Writes one part of the state to the given file and fsyncs it.
  * @throws {OutputError} When it cannot be written; nothing of it is left and older ones are untouched.
  */
 export async function writeCheckpoint(
 	parent: string,
 	run: RunConfig,
 	step: number,
-	parts: readonly NativeStateKind[],
-	save: (kind: NativeStateKind, path: string) => Promise<void>,
+	source: CheckpointSource,
 ): Promise<void> {
 	const target = join(parent, checkpointName(step));
 	try {
 		await makeFolder(parent);
 		await removeUnfinishedIn(parent);
 		await replaceFolder(target, async (temporary) => {
+			source.begun?.(temporary);
+			for (const kind of source.kinds) await source.save(kind, join(temporary, fileOf(kind)));
+			await source.others?.(temporary);
 			const files: CheckpointState['files'] = {};
-			for (const kind of parts) {
+			for (const kind of source.kinds) {
 				const path = join(temporary, fileOf(kind));
-				await save(kind, path);
 				files[fileOf(kind)] = { bytes: (await stat(path)).size, sha256: await sha256OfFile(path) };
 			}
 			const state: CheckpointState = {

@@ -18,6 +18,7 @@ export interface Saving {
 }
 
 const steps: readonly (readonly [readonly string[], (config: TrainConfig) => TrainConfigInput])[] = [
+	[['parallel.kind=zero2'], (config) => ({ ...config, parallel: { ...config.parallel, kind: 'zero2' } })],
 	[['checkpointCopy=false'], (config) => ({ ...config, checkpointCopy: false })],
 	[['activationCheckpointing=block'], (config) => ({ ...config, activationCheckpointing: 'block' })],
 	[['computeDtype=bfloat16'], (config) => ({ ...config, computeDtype: 'bfloat16' })],
@@ -33,15 +34,17 @@ const steps: readonly (readonly [readonly string[], (config: TrainConfig) => Tra
  *
  * @returns Nothing when even that is too large.
  */
-export function whatWouldFit(config: TrainConfig, vocabSize: number, limit: number): Saving | undefined {
+export function whatWouldFit(config: TrainConfig, vocabSize: number, limit: number, ranks = 1): Saving | undefined {
+	// Several ranks add their gradients up first.
+	const open = steps.filter(([names]) => ranks === 1 || !names.includes('optimizer.updateInBackward=true'));
 	const peakWith = (chosen: typeof steps) => {
 		const changed = TrainConfig.safeParse(
 			chosen.reduce<TrainConfigInput>((so, [, change]) => change(so as TrainConfig), config),
 		);
-		return changed.success ? planMemory(changed.data, vocabSize).peak : Infinity;
+		return changed.success ? planMemory(changed.data, vocabSize, ranks).peak : Infinity;
 	};
-	for (let count = 1; count <= steps.length; count++) {
-		let chosen = steps.slice(0, count);
+	for (let count = 1; count <= open.length; count++) {
+		let chosen = open.slice(0, count);
 		if (peakWith(chosen) > limit) continue;
 		// One that is not needed beside the others is not asked for.
 		for (const step of chosen) {
@@ -59,7 +62,7 @@ export function whatWouldFit(config: TrainConfig, vocabSize: number, limit: numb
 		trainable: { kind: 'lora' },
 	});
 	if (!lora.success) return undefined;
-	const { peak } = planMemory(lora.data, vocabSize);
+	const { peak } = planMemory(lora.data, vocabSize, ranks);
 	const names = [
 		'trainable.kind=lora',
 		'computeDtype=bfloat16',
@@ -76,10 +79,10 @@ export const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(bytes
  *
  * @throws {ConfigError} Says what would fit.
  */
-export function requireMemory(config: TrainConfig, vocabSize: number, limit = machineMemory()): void {
-	const { peak } = planMemory(config, vocabSize);
+export function requireMemory(config: TrainConfig, vocabSize: number, limit = machineMemory(), ranks = 1): void {
+	const { peak } = planMemory(config, vocabSize, ranks);
 	if (peak <= limit) return;
-	const saving = whatWouldFit(config, vocabSize, limit);
+	const saving = whatWouldFit(config, vocabSize, limit, ranks);
 	const fix =
 		saving === undefined
 			? 'take a smaller model, or a machine with more'

@@ -8,6 +8,7 @@ import { openPretrained, type PretrainedModel } from '../model/pretrained.js';
 import { WorldModel } from '../model/world-model.js';
 import { type ComputeDtype, nativeAddon } from '../native.js';
 import { packageVersion } from '../package-version.js';
+import type { ProcessGroup } from '../ranks/process-group.js';
 import type { TokenStore } from '../store/token-store.js';
 import { type Checkpoint, checkpointFile } from './checkpoint.js';
 import { predictorOptions } from './loss-options.js';
@@ -76,6 +77,8 @@ export interface RunModelOptions {
 	readonly baseDtype?: ComputeDtype | undefined;
 	/** Absent: `auto`. A run belongs to no device. */
 	readonly device?: Device | undefined;
+	/** Ranks that train it together, as the run says how. */
+	readonly group?: ProcessGroup | undefined;
 }
 
 /**
@@ -84,7 +87,7 @@ export interface RunModelOptions {
  * @throws {CheckpointError} When the initial weights are no longer those the run began with.
  */
 export async function initialModel(run: RunConfig, options: RunModelOptions = {}): Promise<WorldModel> {
-	if (run.train.initialWeights === null) return emptyModel(run, 'random', options);
+	if (run.train.initialWeights === null) return await joined(emptyModel(run, 'random', options), run, options);
 	const pretrained = await openPretrained(run.train.initialWeights);
 	const found = await fingerprintOf(pretrained);
 	if (found !== run.initialWeights) {
@@ -92,7 +95,7 @@ export async function initialModel(run: RunConfig, options: RunModelOptions = {}
 			`[run] ${run.train.initialWeights} must hold the weights the run began with (sha256 ${run.initialWeights?.slice(0, 12)}) but holds others (${found.slice(0, 12)}); put the first ones back`,
 		);
 	}
-	const model = emptyModel(run, 'from-files', options);
+	const model = await joined(emptyModel(run, 'from-files', options), run, options);
 	try {
 		await model.loadTensors('encoder', pretrained.entries);
 		return model;
@@ -113,11 +116,24 @@ export async function checkpointModel(
 	options: RunModelOptions & { readonly withOptimizer: boolean },
 ): Promise<WorldModel> {
 	const lora = run.train.trainable.kind === 'lora';
-	const model = lora ? await initialModel(run, options) : emptyModel(run, 'from-files', options);
+	const model = lora
+		? await initialModel(run, options)
+		: await joined(emptyModel(run, 'from-files', options), run, options);
 	try {
 		for (const kind of checkpoint.kinds) {
 			if (kind !== 'optimizer' || options.withOptimizer) await model.load(kind, checkpointFile(checkpoint, kind));
 		}
+		return model;
+	} catch (cause) {
+		await model.close();
+		throw cause;
+	}
+}
+
+/** The same model, of which this rank keeps its part. */
+async function joined(model: WorldModel, { train }: RunConfig, { group }: RunModelOptions): Promise<WorldModel> {
+	try {
+		if (group !== undefined) await model.joinGroup(group, train.parallel.kind);
 		return model;
 	} catch (cause) {
 		await model.close();

@@ -29,7 +29,7 @@ export interface MemoryPlan {
 	readonly peak: number;
 }
 
-const bytesOf = { float32: 4, bfloat16: 2 } as const;
+export const bytesOf = { float32: 4, bfloat16: 2 } as const;
 
 // Measured: Node 20 with libtorch and a small store open.
 const processBytes = 370e6;
@@ -37,9 +37,11 @@ const processBytes = 370e6;
 const heldShare = 1 / 32;
 /** Logits of a chunk of the loss head: native/ops/linear_cross_entropy. */
 const chunkLogits = 64 * 2 ** 20;
+/** Gradients that are on their way together: native/distributed/sections.h. */
+const bucketNumbers = 2 ** 22;
 
 /** Trained scalars and those of the largest parts. */
-function counts(config: TrainConfig, vocabSize: number) {
+export function counts(config: TrainConfig, vocabSize: number) {
 	const { model, trainable } = config;
 	const size = (shape: readonly number[]) => shape.reduce((product, length) => product * length, 1);
 	const weights = [...weightShapes(model, vocabSize)].map(([name, shape]) => ({ name, shape, count: size(shape) }));
@@ -47,19 +49,22 @@ function counts(config: TrainConfig, vocabSize: number) {
 	const encoder = sum(weights);
 	const block = sum(weights.filter(({ name }) => name.startsWith('model.layers.0.')));
 	const embedding = model.hiddenSize * vocabSize;
+	const largestOf = (some: typeof weights) => Math.max(...some.map(({ count }) => count));
 	if (trainable.kind === 'lora') {
 		const adapters = weights
 			.filter(({ name }) => trainable.targets.some((target) => name.endsWith(`.${target}.weight`)))
 			.reduce((total, { shape: [out = 0, inner = 0] }) => total + trainable.rank * (out + inner), 0);
-		return { encoder, block: adapters / model.numHiddenLayers, embedding, trained: adapters, trainsEmbedding: false };
+		const block = adapters / model.numHiddenLayers;
+		return { encoder, block, embedding, trained: adapters, largest: block, trainsEmbedding: false };
 	}
 	const frozen = new Set(frozenWeights(trainable, model));
-	const trained = sum(weights.filter(({ name }) => !frozen.has(name)));
+	const free = weights.filter(({ name }) => !frozen.has(name));
+	const trained = sum(free);
 	const head = model.tieWordEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight';
-	return { encoder, block, embedding, trained, trainsEmbedding: !frozen.has(head) };
+	return { encoder, block, embedding, trained, largest: largestOf(free), trainsEmbedding: !frozen.has(head) };
 }
 
-function predictorCount({ kind, width, layers, fromState }: NativePredictorOptions, hidden: number): number {
+export function predictorCount({ kind, width, layers, fromState }: NativePredictorOptions, hidden: number): number {
 	if (kind === 'identity') return 0;
 	if (kind === 'mlp') return 2 * width * hidden + width + hidden;
 	return layers * 12 * width * width + (fromState ? 3 : 4) * width * hidden;
@@ -78,33 +83,59 @@ function blockElements({ model }: TrainConfig) {
 }
 
 /**
+ * Bytes of the gradients of an update where shards or ranks are added up.
+ *
+ * @param owned - Trained scalars of one rank.
+ */
+function sharedGradients(config: TrainConfig, ranks: number, trained: number, owned: number, own: number): number {
+	const { parallel, microBatches, objective } = config;
+	const shards = parallel.virtualShards ?? ranks;
+	const oneEach = shards === ranks && microBatches === 1 && (objective.latent?.interferenceEvery ?? 0) === 0;
+	if (oneEach && parallel.kind !== 'zero1') {
+		// A bucket that fills, one on its way, and what comes back.
+		return (parallel.kind === 'ddp' ? trained * (own + 4) : owned * own) + 3 * 4 * Math.min(bucketNumbers, trained);
+	}
+	// Those of a shard, and the sums of the tree over those before it, in float32.
+	return trained * own + (1 + Math.floor(Math.log2(Math.ceil(shards / ranks)))) * trained * 4;
+}
+
+/**
  * Memory of a training run by kind, from the configuration alone: nothing is allocated.
  *
+ * @param config - Its `tokensPerStep` is what this process computes at a time.
  * @param vocabSize - Rows of the embedding.
+ * @param ranks - Processes that train it together: the plan is of one of them.
  */
-export function planMemory(config: TrainConfig, vocabSize: number): MemoryPlan {
-	const { model, trainable, objective, optimizer, microBatches } = config;
+export function planMemory(config: TrainConfig, vocabSize: number, ranks = 1): MemoryPlan {
+	const { parallel, model, trainable, objective, optimizer, microBatches } = config;
 	const lora = trainable.kind === 'lora';
 	const compute = bytesOf[config.computeDtype];
 	const own = lora ? 4 : bytesOf[config.parameterDtype];
-	const { encoder, block, embedding, trained, trainsEmbedding } = counts(config, vocabSize);
+	const { encoder, block, embedding, trained, largest, trainsEmbedding } = counts(config, vocabSize);
+	const spreads = ranks > 1 && parallel.kind !== 'ddp';
+	// Parameters are dealt whole.
+	const owned = spreads ? Math.max(trained / ranks, largest) : trained;
+	const kept = lora ? owned : encoder - trained + owned;
 	const rows = batchRows(config);
 	const all = rows.trunk + rows.branch;
 
 	const weights = lora ? encoder * compute + trained * own : encoder * own;
-	const target = (lora ? trained : encoder) * own;
-	const moments = 2 * trained * own;
+	const target = kept * own;
+	const moments = 2 * owned * own;
 	const predictorSize = predictorCount(predictorOptions(config), model.hiddenSize);
-	const predictor = predictorSize * own * (objective.latent === null ? 3 : 4);
+	const predictorMoments = 2 / (spreads ? ranks : 1);
+	const predictor = predictorSize * own * (predictorMoments + (objective.latent === null ? 1 : 2));
 	const held = weights + target + moments + predictor;
 
 	const differs = own !== compute;
 	const casts = differs ? (lora ? trained : encoder) * compute : 0;
-	const targetCasts = differs && objective.latent?.target.kind === 'ema' ? casts : 0;
+	// Ranks that keep parts of the EMA gather a copy in the compute dtype for its pass.
+	const targetCopy = differs ? casts : spreads ? (lora ? trained : encoder) * compute : 0;
+	const targetCasts = objective.latent?.target.kind === 'ema' ? targetCopy : 0;
 
 	const elements = blockElements(config);
 	const perRow = { none: elements.all, selective: elements.attention, block: elements.input };
-	const kept = all * compute * model.numHiddenLayers * perRow[config.activationCheckpointing];
+	const activations = all * compute * model.numHiddenLayers * perRow[config.activationCheckpointing];
 	const again = config.activationCheckpointing === 'none' ? 0 : all * compute * elements.all;
 	const work = again + all * compute * elements.work;
 
@@ -113,16 +144,19 @@ export function planMemory(config: TrainConfig, vocabSize: number): MemoryPlan {
 	const headGradient = objective.nextToken !== null && trainsEmbedding ? embedding * compute : 0;
 	// Of the head, of the embedding's rows, their sum, and both in the dtype of the parameters.
 	const embeddingGradients = trainsEmbedding ? (model.tieWordEmbeddings ? 3 : 2) * embedding * compute : 0;
-	const whole = trained * own * (microBatches > 1 ? 2 : 1);
+	const isAlone = ranks === 1 && (parallel.virtualShards ?? 1) === 1;
+	const whole = isAlone
+		? trained * own * (microBatches > 1 ? 2 : 1)
+		: sharedGradients(config, ranks, trained, owned, own);
 	const gradients = optimizer.updateInBackward ? Math.max(block, trainsEmbedding ? embedding : 0) * own : whole;
 
 	const stages = [
 		// The loss head, behind the forward pass.
-		casts + kept + logits + headGradient,
+		casts + activations + logits + headGradient,
 		// The target encoder's pass.
-		casts + targetCasts + kept + headGradient + rows.trunk * compute * elements.work,
+		casts + targetCasts + activations + headGradient + rows.trunk * compute * elements.work,
 		// The first block of the backward pass.
-		casts + kept + work + 2 * headGradient + block * own,
+		casts + activations + work + 2 * headGradient + block * own,
 		// The last one, and the embedding.
 		casts + gradients + embeddingGradients + (optimizer.updateInBackward ? 0 : work),
 	];
@@ -138,7 +172,7 @@ export function planMemory(config: TrainConfig, vocabSize: number): MemoryPlan {
 		predictor,
 		gradients,
 		casts: casts + targetCasts,
-		activations: kept + work,
+		activations: activations + work,
 		head: Math.max(logits + headGradient, embeddingGradients),
 		checkpoint,
 		process: processBytes,

@@ -3,8 +3,11 @@ import { positiveInteger } from '../config.js';
 
 /** How the processes of a run (docs/cluster.md) share its training. */
 export const ParallelOptions = z.strictObject({
-	/** Every rank has the whole model; gradients are added up over ranks. */
-	kind: z.literal('ddp').default('ddp'),
+	/**
+	 * What each rank keeps: everything (`ddp`); moments and EMA of its own part of the parameters alone (`zero1`); and gradients of that
+	 * part alone (`zero2`), where it computes one batch of an update. The results are the same to the bit.
+	 */
+	kind: z.enum(['ddp', 'zero1', 'zero2']).default('ddp'),
 	/**
 	 * Shards into which each batch is split, at least as many as there will ever be ranks: results are then the same to the
 	 * bit for any number of ranks. Null: as many as there are ranks, and results of other numbers of ranks differ by rounding.

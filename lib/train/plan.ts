@@ -1,15 +1,16 @@
 import { parseConfig } from '../config.js';
-import { type Gpu, gpuShare, gpus } from './devices.js';
+import { collectiveBandwidth, type Gpu, gpuShare, gpus } from './devices.js';
 import { machineMemory, type Saving, whatWouldFit } from './fit.js';
 import { type MemoryPlan, planMemory } from './memory-plan.js';
 import { measureSecondsPerStep } from './step-probe.js';
 import { flopsPerStep } from './time-plan.js';
+import { planTraffic, type Traffic } from './traffic.js';
 import { TrainConfig, type TrainConfigInput } from './train-config.js';
 
 /** What a training run would take. */
 export interface TrainingPlan {
 	readonly device: 'cpu' | Gpu;
-	/** Devices that share weights' states, gradients and moments; each has a batch of its own. */
+	/** Devices that share each update, and the training state as `parallel.kind` says. */
 	readonly devices: number;
 	/** `measured`: against runs on CPUs; `analytic`: reckoned from figures of vendors, never measured. */
 	readonly basis: 'measured' | 'analytic';
@@ -21,6 +22,8 @@ export interface TrainingPlan {
 	readonly saving: Saving | null;
 	readonly flopsPerStep: number;
 	readonly secondsPerStep: number;
+	/** Bytes that each device sends in an update. */
+	readonly traffic: Traffic;
 	/** Trunk tokens of an update, all devices together. */
 	readonly tokensPerUpdate: number;
 	readonly config: TrainConfig;
@@ -28,7 +31,8 @@ export interface TrainingPlan {
 
 /**
  * Memory by kind and time of a step of a training run, before anything is allocated. On the CPU the time comes from steps of
- * a part of the model on this machine now; on GPUs it is reckoned from 40 % of the vendor's figure.
+ * a part of the model on this machine now, without what ranks wait for one another; on GPUs it is reckoned from 40 % of the
+ * vendor's figure and the bandwidth between them.
  *
  * @param vocabSize - Rows of the embedding.
  * @throws {ConfigError}
@@ -41,10 +45,13 @@ export async function planTraining(
 	// GPUs multiply bfloat16, whatever this machine does.
 	const given = device === 'cpu' ? input : { computeDtype: 'bfloat16', ...input };
 	const config = parseConfig('plan', TrainConfig, given);
-	const memory = device === 'cpu' ? planMemory(config, vocabSize) : onGpu(planMemory(config, vocabSize), devices);
+	const share = { ...config, tokensPerStep: Math.ceil(config.tokensPerStep / devices) };
+	const own = planMemory(share, vocabSize, devices);
+	const memory = device === 'cpu' ? own : onGpu(own);
 	const available = device === 'cpu' ? machineMemory() : gpus[device].memory;
 	const fits = memory.peak <= available;
 	const flops = flopsPerStep(config, vocabSize);
+	const traffic = planTraffic(config, vocabSize, devices);
 	return {
 		device,
 		devices,
@@ -52,28 +59,42 @@ export async function planTraining(
 		memory,
 		available,
 		fits,
-		saving: fits || device !== 'cpu' ? null : (whatWouldFit(config, vocabSize, available) ?? null),
+		saving: fits || device !== 'cpu' ? null : (whatWouldFit(share, vocabSize, available, devices) ?? null),
 		flopsPerStep: flops,
+		traffic,
 		secondsPerStep:
-			device === 'cpu' ? await measureSecondsPerStep(config, vocabSize) : flops / (gpus[device].flops * gpuShare),
-		tokensPerUpdate: config.tokensPerStep * config.microBatches * devices,
+			device === 'cpu'
+				? await measureSecondsPerStep(share, vocabSize)
+				: secondsOnGpus(config, device, devices, flops, traffic),
+		tokensPerUpdate: config.tokensPerStep * config.microBatches,
 		config,
 	};
 }
 
-/** What is left on each of several devices that share all but the weights in use (ZeRO-2). */
-function onGpu(plan: MemoryPlan, devices: number): MemoryPlan {
-	const shared = plan.target + plan.moments + plan.gradients;
-	const saved = shared - shared / devices;
+/**
+ * Arithmetic at a share of the vendor's figure, and what of the traffic is not hidden: gradients travel behind the backward pass,
+ * two thirds of the arithmetic, where a rank computes one batch of an update; everything else is waited for.
+ */
+function secondsOnGpus(
+	{ parallel, microBatches, objective }: TrainConfig,
+	device: Gpu,
+	devices: number,
+	flops: number,
+	{ gradients, parameters, target }: Traffic,
+): number {
+	const computing = flops / devices / (gpus[device].flops * gpuShare);
+	if (devices === 1) return computing;
+	const bandwidth = collectiveBandwidth(device, devices);
+	const oneEach = (parallel.virtualShards ?? devices) === devices && microBatches === 1;
+	const streams = oneEach && parallel.kind !== 'zero1' && (objective.latent?.interferenceEvery ?? 0) === 0;
+	const hidden = streams ? (2 / 3) * computing : 0;
+	return computing + Math.max(0, gradients / bandwidth - hidden) + (parameters + target) / bandwidth;
+}
+
+/** The same on a GPU. */
+function onGpu(plan: MemoryPlan): MemoryPlan {
 	// Checkpoints are copied to the host, and the process is there as well; a context of CUDA takes about 1 GB.
 	const context = 1e9;
-	return {
-		...plan,
-		target: plan.target / devices,
-		moments: plan.moments / devices,
-		gradients: plan.gradients / devices,
-		checkpoint: 0,
-		process: context,
-		peak: Math.round(plan.peak - saved - plan.checkpoint - plan.process + context),
-	};
+	const peak = Math.round(plan.peak - plan.checkpoint - plan.process + context);
+	return { ...plan, checkpoint: 0, process: context, peak };
 }

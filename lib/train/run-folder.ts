@@ -10,8 +10,13 @@ import { lockFolder, lockNewFolder, type WriteLock } from '../files/lock.js';
 import { removeUnfinishedIn } from '../files/names.js';
 import { requirePath } from '../files/path.js';
 import { writeWhole } from '../files/whole.js';
-import type { NativeStateKind } from '../native.js';
-import { type Checkpoint, readCheckpoint, verifyCheckpoint, writeCheckpoint } from './checkpoint.js';
+import {
+	type Checkpoint,
+	type CheckpointSource,
+	readCheckpoint,
+	verifyCheckpoint,
+	writeCheckpoint,
+} from './checkpoint.js';
 import { MetricsLine } from './metrics.js';
 import { RunConfig } from './run-config.js';
 
@@ -213,12 +218,8 @@ export class RunFolder {
 	 *
 	 * @throws {OutputError} When it cannot be written; older checkpoints are untouched.
 	 */
-	async saveCheckpoint(
-		step: number,
-		parts: readonly NativeStateKind[],
-		save: (kind: NativeStateKind, path: string) => Promise<void>,
-	): Promise<void> {
-		await writeCheckpoint(join(this.path, 'checkpoints'), this.config, step, parts, save);
+	async saveCheckpoint(step: number, source: CheckpointSource): Promise<void> {
+		await writeCheckpoint(join(this.path, 'checkpoints'), this.config, step, source);
 		const { keepCheckpoints, keepCheckpointEvery } = this.config.train;
 		const all = await this.checkpoints();
 		for (const old of all.slice(0, Math.max(0, all.length - keepCheckpoints))) {

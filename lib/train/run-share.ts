@@ -8,6 +8,8 @@ import type { TrainConfig } from './train-config.js';
 /** What this process does of a run: all of it, or its shards of every update beside the other ranks of a group. */
 export class RunShare {
 	readonly group: ProcessGroup | undefined;
+	/** Whether each rank keeps a part of the training state: then all save together, and stop together. */
+	readonly spreads: boolean;
 	/** Those of this process. */
 	readonly shards: NativeShardRange;
 
@@ -26,6 +28,7 @@ export class RunShare {
 			);
 		}
 		this.group = group;
+		this.spreads = group !== undefined && parallel.kind !== 'ddp';
 		// As native/distributed/shard_sum.cpp deals them.
 		const first = Math.floor((rank * total) / size);
 		this.shards = { first, count: Math.floor(((rank + 1) * total) / size) - first, total };

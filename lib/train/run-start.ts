@@ -34,9 +34,9 @@ export async function newestState(
 		const step = await group.fromFirst(async () => found?.step ?? null);
 		if (step !== null) checkpoint ??= await folder.checkpointAt(step);
 	}
-	if (checkpoint === undefined) return { model: await initialModel(folder.config, options), step: 0 };
+	if (checkpoint === undefined) return { model: await initialModel(folder.config, { ...options, group }), step: 0 };
 	return {
-		model: await checkpointModel(folder.config, checkpoint, { ...options, withOptimizer: true }),
+		model: await checkpointModel(folder.config, checkpoint, { ...options, group, withOptimizer: true }),
 		step: checkpoint.step,
 	};
 }

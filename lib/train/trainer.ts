@@ -74,10 +74,10 @@ export class Trainer {
 			const share = new RunShare(run.train, group);
 			await requireSameRun(group, path, run, device);
 			const { tokensPerStep } = run.train;
-			requireMemory({ ...run.train, tokensPerStep: Math.ceil(tokensPerStep / share.shards.total) }, run.data.vocabSize);
-			const model = await initialModel(run, { device });
+			const part = { ...run.train, tokensPerStep: Math.ceil(tokensPerStep / share.shards.total) };
+			requireMemory(part, run.data.vocabSize, undefined, group?.size);
+			const model = await initialModel(run, { device, group });
 			try {
-				if (group !== undefined) await model.joinGroup(group);
 				const folder = share.leads ? await RunFolder.create(path, run) : RunFolder.followed(path, run);
 				return new Trainer(folder, model, 0, share);
 			} catch (cause) {
@@ -124,7 +124,6 @@ export class Trainer {
 				await requireSameRun(group, path, { ...folder.config, extendedTo: steps ?? folder.config.extendedTo }, device);
 				const { model, step } = await newestState(folder, onWarning, { device }, group);
 				try {
-					if (group !== undefined) await model.joinGroup(group);
 					return new Trainer(steps === undefined ? folder : await folder.extend(steps), model, step, share);
 				} catch (cause) {
 					await model.close();
@@ -163,7 +162,8 @@ export class Trainer {
 
 	/**
 	 * Trains to the number of steps of the run; yields after each update. Stopping early (break, abort, error) leaves a
-	 * checkpoint of the last whole step, so that the run can be resumed.
+	 * checkpoint of the last whole step, so that the run can be resumed. Ranks that each keep a part of the state save it when all
+	 * are stopped by their signals; after a failure, or a break, the newest checkpoint is the last one.
 	 *
 	 * @throws {AbortedError} {NativeError} {OutputError} {CheckpointError}
 	 * @throws {RankError} When another rank fails, dies or falls silent; rank 0 has then saved the last whole step.
@@ -192,39 +192,41 @@ export class Trainer {
 	async *#run(store: TokenStore, operation: LongOperation): AsyncGenerator<StepMetrics> {
 		requireSameData(this.folder.config, store);
 		const { config, steps } = this;
-		const { leads } = this.#share;
+		const { leads, spreads, group } = this.#share;
+		// What a caller stops ends between two steps there, on all ranks: none has all of the state to save.
+		const signal = spreads ? group?.signal : operation.signal;
 		const { writer: metrics, kept } = leads
 			? await this.folder.openMetrics(this.#step)
 			: { writer: undefined, kept: [] };
-		const writer = new CheckpointWriter(this.folder, this.model, operation.onWarning ?? (() => {}));
+		const writer = new CheckpointWriter(this.folder, this.model, this.#share, operation.onWarning ?? (() => {}));
 		const watch = new CollapseWatch(operation.onWarning ?? (() => {}));
 		for (const line of kept) if (line.kind === 'train' && line.collapse !== undefined) watch.recall(line.collapse);
 		const instruments = leads ? await this.#openInstruments(store) : undefined;
 		const read = async () => {
 			if (instruments === undefined) return;
-			this.#lastInstruments = await instruments.read(this.model, this.#step, operation.signal);
+			this.#lastInstruments = await instruments.read(this.model, this.#step, signal);
 			await metrics?.write(this.#lastInstruments);
 		};
 		let savedAt = this.#step;
 		const save = async () => {
-			if (!leads || savedAt === this.#step) return undefined;
+			if (!(leads || spreads) || savedAt === this.#step) return undefined;
 			savedAt = this.#step;
 			return writer.save(this.#step);
 		};
 		let checkpointMs: number | undefined;
 		let whole = false;
+		let isTogether = !spreads;
 		try {
 			if (this.#step === 0 && !kept.some(({ kind }) => kind === 'instruments')) await read();
 			let waiting = performance.now();
-			for await (const batches of microBatches(
-				store,
-				{ first: this.#step + 1, last: steps },
-				config,
-				operation.signal,
-			)) {
-				if (operation.signal?.aborted) throw new AbortedError('[train] aborted', { cause: operation.signal.reason });
+			for await (const batches of microBatches(store, { first: this.#step + 1, last: steps }, config, signal)) {
+				const stops = operation.signal?.aborted ?? false;
+				if (spreads ? (await group!.exchange(stops)).includes(true) : stops) {
+					isTogether = true;
+					throw new AbortedError('[train] aborted', { cause: operation.signal?.reason });
+				}
 				const waitMs = performance.now() - waiting;
-				const line = await this.#trainStep(batches, waitMs, checkpointMs, operation.signal);
+				const line = await this.#trainStep(batches, waitMs, checkpointMs, signal);
 				checkpointMs = undefined;
 				await metrics?.write(line);
 				if (line.collapse !== undefined) watch.read(line.step, line.collapse);
@@ -237,7 +239,7 @@ export class Trainer {
 				});
 				yield line;
 				if (isDue(this.#step, config.tuningEvery, steps)) {
-					this.#lastTuning = await this.#tuning(store, operation.signal);
+					this.#lastTuning = await this.#tuning(store, signal);
 					if (this.#lastTuning !== undefined) await metrics?.write(this.#lastTuning);
 				}
 				if (isReadingDue(config, this.#step, steps)) await read();
@@ -245,9 +247,10 @@ export class Trainer {
 				waiting = performance.now();
 			}
 			whole = true;
+			isTogether = true;
 		} finally {
 			await metrics?.close();
-			const saved = save().then(() => writer.finish());
+			const saved = (isTogether ? save() : Promise.resolve()).then(() => writer.finish());
 			// After a failure the first error counts, not a failure to save.
 			if (whole) await saved;
 			else await saved.catch(() => {});
@@ -275,7 +278,11 @@ export class Trainer {
 		const share = { index: group.rank, of: group.size };
 		const options = { ...this.#lossesOptions('tuning'), share, signal };
 		const own: BatchLosses[] = [];
-		for await (const losses of batchLosses(this.model, store, this.config, options)) own.push(losses);
+		const read = async () => {
+			for await (const losses of batchLosses(this.model, store, this.config, options)) own.push(losses);
+		};
+		if (this.#share.spreads && this.config.objective.latent !== null) await this.model.withWholeTarget(signal, read);
+		else await read();
 		const ofRanks = await group.exchange(own, signal);
 		// In the order of the batches: the same sums for any number of ranks.
 		const batches = Array.from(

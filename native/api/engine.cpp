@@ -1,6 +1,7 @@
 #include "api/engine.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/tensor.h>
@@ -8,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "api/process_group.h"
@@ -21,6 +23,7 @@
 #include "model/layout.h"
 #include "model/packed.h"
 #include "train/batch.h"
+#include "train/shared_state.h"
 #include "train/step.h"
 
 namespace ehrjepa::api {
@@ -61,7 +64,15 @@ class Engine::Implementation {
 
   train::WorldModel& model() { return model_; }
 
-  void join(std::shared_ptr<ProcessGroup> group) { group_ = std::move(group); }
+  void join(std::shared_ptr<ProcessGroup> group, ParallelKind kind) {
+    model_.share({.kind = kind, .rank = group->group().rank(), .ranks = group->group().size()});
+    group_ = std::move(group);
+  }
+  void gather_target(const std::atomic<bool>& cancelled) {
+    whole_target_.reset();
+    whole_target_.emplace(model_.training(), group(), std::nullopt, cancelled);
+  }
+  void release_target() { whole_target_.reset(); }
   distributed::Group* group() const { return group_ ? &group_->group() : nullptr; }
 
   train::WorldModelBatch batch(const TrainingBatch& batch, const LossOptions& options) const {
@@ -71,6 +82,26 @@ class Engine::Implementation {
   model::PackedTokens packed(const PackedBatch& batch) const {
     return model::packed_tokens(batch.tokens, batch.cu_seqlens, batch.position_ids, model_.config().vocab_size,
                                 model_.device());
+  }
+  /// The same; those that another rank writes into the file are on the meta device.
+  std::vector<model::NamedTensor> written(StateKind kind) {
+    std::vector<model::NamedTensor> result = state(kind);
+    if (!is_shared()) return result;
+    for (model::NamedTensor& entry : result) {
+      // "exp_avg.model.norm.weight" is the parameter's.
+      const bool of_optimizer = kind == StateKind::kOptimizer;
+      const std::string name = of_optimizer ? entry.name.substr(entry.name.find('.') + 1) : entry.name;
+      if (model_.training().is_own(name)) continue;
+      entry.tensor = at::empty_like(entry.tensor.detach(), at::TensorOptions().device(at::kMeta));
+    }
+    return result;
+  }
+  /// Whether ranks own parts of the state.
+  bool is_shared() const { return model_.is_shared(); }
+  /// What of a file this process writes.
+  io::FilePart part() const {
+    if (!is_shared()) return io::FilePart::kWhole;
+    return group_->group().rank() == 0 ? io::FilePart::kFirst : io::FilePart::kOther;
   }
   /// The tensors that a file of this kind holds, under the names it gives them.
   std::vector<model::NamedTensor> state(StateKind kind) {
@@ -98,11 +129,13 @@ class Engine::Implementation {
   }
   train::WorldModel model_;
   std::shared_ptr<ProcessGroup> group_;
+  std::optional<train::WholeTarget> whole_target_;
 };
 
 class Snapshot::Implementation {
  public:
   std::map<StateKind, std::vector<model::NamedTensor>> parts;
+  io::FilePart part = io::FilePart::kWhole;
 };
 
 Snapshot::Snapshot(std::unique_ptr<Implementation> implementation) : implementation_(std::move(implementation)) {}
@@ -112,7 +145,7 @@ void Snapshot::write(StateKind kind, const std::string& path,
                      const std::map<std::string, std::string>& metadata) const {
   const auto found = implementation_->parts.find(kind);
   if (found == implementation_->parts.end()) throw Error("[engine] the snapshot does not hold this part of the state");
-  io::write_safetensors(path, found->second, metadata);
+  io::write_safetensors(path, found->second, metadata, std::nullopt, implementation_->part);
 }
 
 Engine::Engine(const EngineOptions& options) {
@@ -126,7 +159,12 @@ Engine::~Engine() {
   if (--engines == 0) memory::release_cached_memory();
 }
 
-void Engine::join(std::shared_ptr<ProcessGroup> group) { implementation_->join(std::move(group)); }
+void Engine::join(std::shared_ptr<ProcessGroup> group, ParallelKind kind) {
+  implementation_->join(std::move(group), kind);
+}
+
+void Engine::gather_target(const std::atomic<bool>& cancelled) { implementation_->gather_target(cancelled); }
+void Engine::release_target() { implementation_->release_target(); }
 
 StepResult Engine::step(const std::vector<TrainingBatch>& batches, const StepOptions& options,
                         const std::atomic<bool>& cancelled) {
@@ -149,7 +187,7 @@ std::vector<float> Engine::embed(const PackedBatch& batch, const std::vector<std
                                  const std::atomic<bool>& cancelled) {
   train::WorldModel& model = implementation_->model();
   const model::Qwen3Weights& weights =
-      encoder == EncoderChoice::kEncoder ? model.encoder() : model.training().target_encoder.weights();
+      encoder == EncoderChoice::kEncoder ? model.encoder() : model.training().target_weights();
   return floats("embed", "states",
                 infer::embed(weights, model.config(), model.compute_dtype(), implementation_->packed(batch), ends,
                              pooling, layers, cancelled));
@@ -205,14 +243,14 @@ void Engine::trace(const TrainingBatch& batch, const LossOptions& options, const
 }
 
 void Engine::save(StateKind kind, const std::string& path, const SaveOptions& options) {
-  std::vector<model::NamedTensor> tensors = implementation_->state(kind);
+  std::vector<model::NamedTensor> tensors = implementation_->written(kind);
   if (options.names) tensors = chosen(tensors, *options.names);
   train::WorldModel& model = implementation_->model();
   if (kind == StateKind::kEncoder) tensors = model::merge_lora(std::move(tensors), model.encoder().adapters);
   if (kind == StateKind::kTargetEncoder) {
-    tensors = model::merge_lora(std::move(tensors), model.training().target_encoder.weights().adapters);
+    tensors = model::merge_lora(std::move(tensors), model.training().target_weights().adapters);
   }
-  io::write_safetensors(path, tensors, options.metadata, options.dtype);
+  io::write_safetensors(path, tensors, options.metadata, options.dtype, implementation_->part());
 }
 
 void Engine::load(StateKind kind, const std::vector<TensorEntry>& entries, Placement placement) {
@@ -229,10 +267,11 @@ std::shared_ptr<Snapshot> Engine::snapshot(const std::vector<StateKind>& kinds) 
   auto copy = std::make_unique<Snapshot::Implementation>();
   for (const StateKind kind : kinds) {
     std::vector<model::NamedTensor>& part = copy->parts[kind];
-    for (const model::NamedTensor& entry : implementation_->state(kind)) {
-      part.push_back({entry.name, memory::host_copy(entry.tensor)});
+    for (const model::NamedTensor& entry : implementation_->written(kind)) {
+      part.push_back({entry.name, entry.tensor.is_meta() ? entry.tensor : memory::host_copy(entry.tensor)});
     }
   }
+  copy->part = implementation_->part();
   return std::make_shared<Snapshot>(std::move(copy));
 }
 

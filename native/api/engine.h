@@ -9,6 +9,7 @@
 #include "contract/batch.h"
 #include "contract/losses.h"
 #include "contract/model.h"
+#include "contract/ranks.h"
 #include "contract/reading.h"
 #include "contract/state.h"
 
@@ -41,8 +42,14 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  /// Steps are those of all ranks from now on, each with a share of every update.
-  void join(std::shared_ptr<ProcessGroup> group);
+  /// Steps are those of all ranks from now on, each with a share of every update. Before training begins, or its state
+  /// is loaded, where ranks share that out: `load` then reads a rank's part of a file, `save` and `Snapshot::write`
+  /// write it into the file that all ranks are given, and rank 0 writes the header.
+  void join(std::shared_ptr<ProcessGroup> group, ParallelKind kind);
+  /// Makes the target encoder whole on every rank until `release_target`, for `losses` and `embed`: a call of all
+  /// ranks.
+  void gather_target(const std::atomic<bool>& cancelled);
+  void release_target();
   /// @param batches  micro-batches of one update; one of a shard may be empty.
   StepResult step(const std::vector<TrainingBatch>& batches, const StepOptions& options,
                   const std::atomic<bool>& cancelled);

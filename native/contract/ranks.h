@@ -3,6 +3,7 @@
 #include <string>
 
 #include "contract/fields.h"
+#include "contract/names.h"
 
 namespace ehrjepa {
 
@@ -27,6 +28,18 @@ struct Fields<GroupOptions> {
                  field("rendezvous_timeout", &GroupOptions::rendezvous_timeout),
                  field("collective_timeout", &GroupOptions::collective_timeout),
                  field("silence_timeout", &GroupOptions::silence_timeout));
+};
+
+/// What of the training state each rank has. Results are the same to the bit.
+enum class ParallelKind {
+  kDdp,    ///< all of it
+  kZero1,  ///< moments and EMA of its own parameters alone
+  kZero2,  ///< and their gradients alone, where a rank computes one batch of an update
+};
+template <>
+struct Names<ParallelKind> {
+  static constexpr Named<ParallelKind> table[] = {
+      {"ddp", ParallelKind::kDdp}, {"zero1", ParallelKind::kZero1}, {"zero2", ParallelKind::kZero2}};
 };
 
 /// An update is the sum over `total` shards of its batch; a process computes `count` of them, from `first` on.

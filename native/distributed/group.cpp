@@ -143,20 +143,18 @@ void Group::blame(const std::string& said) {
   throw RankError(message);
 }
 
-void Group::run(const Start& start, const std::atomic<bool>& cancelled) {
+c10::intrusive_ptr<c10d::Work> Group::begin(const Start& start) {
   if (const auto failure = watch_->failure()) {
     broken_ = true;
     throw RankError(*failure);
   }
   if (broken_) throw RankError("[ranks] the group of ranks has ended; nothing more can be computed together");
   watch_->enter();
-  c10::intrusive_ptr<c10d::Work> work;
   try {
-    work = start();
+    return start();
   } catch (const c10::Error& error) {
     blame(first_line(error.what_without_backtrace()));
   }
-  wait(work, cancelled);
 }
 
 void Group::wait(const c10::intrusive_ptr<c10d::Work>& work, const std::atomic<bool>& cancelled) {
@@ -191,12 +189,13 @@ at::Tensor Group::gather(const at::Tensor& own, const std::atomic<bool>& cancell
   const at::NoGradGuard no_grad;
   std::vector<std::int64_t> sizes = own.sizes().vec();
   sizes.insert(sizes.begin(), size());
-  at::Tensor input = own.contiguous().flatten();
-  at::Tensor output = at::empty({size() * own.numel()}, own.options());
+  const at::Tensor output = at::empty({size() * own.numel()}, own.options());
   if (own.numel() == 0) return output.view(sizes);
+  // As bytes: gloo does not know every dtype.
+  at::Tensor input = own.contiguous().flatten().view(at::kByte), bytes = output.view(at::kByte);
   c10d::AllgatherOptions options;
   options.timeout = milliseconds(options_.collective_timeout) + 60s;
-  run([&] { return backend_->_allgather_base(output, input, options); }, cancelled);
+  wait(begin([&] { return backend_->_allgather_base(bytes, input, options); }), cancelled);
   return output.view(sizes);
 }
 
@@ -230,17 +229,21 @@ std::vector<std::string> Group::gather_texts(const std::string& own, const std::
   return result;
 }
 
-at::Tensor Group::swap(const at::Tensor& own, std::vector<std::int64_t> parts_out, std::vector<std::int64_t> parts_in,
-                       const std::atomic<bool>& cancelled) {
+Group::Swap Group::start_swap(const at::Tensor& own, std::vector<std::int64_t> parts_out,
+                              std::vector<std::int64_t> parts_in) {
   const at::NoGradGuard no_grad;
   std::int64_t total = 0;
   for (const std::int64_t part : parts_in) total += part;
-  at::Tensor input = own.contiguous();
-  at::Tensor output = at::empty({total}, own.options());
+  Swap swap{own.contiguous(), at::empty({total}, own.options()), {}};
   c10d::AllToAllOptions options;
   options.timeout = milliseconds(options_.collective_timeout) + 60s;
-  run([&] { return backend_->alltoall_base(output, input, parts_in, parts_out, options); }, cancelled);
-  return output;
+  swap.work = begin([&] { return backend_->alltoall_base(swap.all, swap.own, parts_in, parts_out, options); });
+  return swap;
+}
+
+at::Tensor Group::finish(const Swap& swap, const std::atomic<bool>& cancelled) {
+  wait(swap.work, cancelled);
+  return swap.all;
 }
 
 }  // namespace ehrjepa::distributed

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <torch/csrc/distributed/c10d/Backend.hpp>
+#include <utility>
 #include <vector>
 
 #include "contract/ranks.h"
@@ -32,6 +33,8 @@ class Group {
 
   /// A tensor of the same shape and dtype of every rank. @return (W, ...), in the order of the ranks.
   at::Tensor gather(const at::Tensor& own, const std::atomic<bool>& cancelled);
+  /// Values of which each is one rank's, and 0 or false on all others.
+  at::Tensor merge(const at::Tensor& own, const std::atomic<bool>& cancelled) { return gather(own, cancelled).sum(0); }
   /// Rows of every rank, any number of each, under one another in the order of the ranks.
   at::Tensor gather_rows(const at::Tensor& own, const std::atomic<bool>& cancelled);
   /// A text of every rank.
@@ -39,7 +42,17 @@ class Group {
   /// Sends a part of a flat tensor to each rank, and gets one of each.
   /// @param parts_out, parts_in  numbers of elements, in the order of the ranks.
   at::Tensor swap(const at::Tensor& own, std::vector<std::int64_t> parts_out, std::vector<std::int64_t> parts_in,
-                  const std::atomic<bool>& cancelled);
+                  const std::atomic<bool>& cancelled) {
+    return finish(start_swap(own, std::move(parts_out), std::move(parts_in)), cancelled);
+  }
+  /// A swap that is on its way.
+  struct Swap {
+    at::Tensor own, all;
+    c10::intrusive_ptr<c10d::Work> work;
+  };
+  /// The same in two calls, between which this rank computes. Started in one order on all ranks.
+  Swap start_swap(const at::Tensor& own, std::vector<std::int64_t> parts_out, std::vector<std::int64_t> parts_in);
+  at::Tensor finish(const Swap& swap, const std::atomic<bool>& cancelled);
 
   /// What ended the group for all; absent while it lives.
   std::optional<std::string> failure() const { return watch_->failure(); }
@@ -52,7 +65,7 @@ class Group {
 
  private:
   using Start = std::function<c10::intrusive_ptr<c10d::Work>()>;
-  void run(const Start& start, const std::atomic<bool>& cancelled);
+  c10::intrusive_ptr<c10d::Work> begin(const Start& start);
   void wait(const c10::intrusive_ptr<c10d::Work>& work, const std::atomic<bool>& cancelled);
   void connect(const std::vector<Card>& cards, const std::atomic<bool>& cancelled);
   /// Who is to blame for what gloo said, once the signs of life have told.

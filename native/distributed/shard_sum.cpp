@@ -1,20 +1,19 @@
 #include "distributed/shard_sum.h"
 
-#include <ATen/ops/empty.h>
+#include <ATen/ops/cat.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
 #include <bit>
+#include <numeric>
 #include <string>
 #include <utility>
 
 #include "core/error.h"
+#include "distributed/sections.h"
 
 namespace ehrjepa::distributed {
 namespace {
-
-// Numbers that are on their way together, 16 MiB: what a sum takes beside the vector itself.
-constexpr std::int64_t kBucket = 1 << 22;
 
 /// First and number of shards of the whole subtrees of a range, in order.
 std::vector<std::pair<std::int64_t, std::int64_t>> subtrees(const ShardRange& range) {
@@ -34,6 +33,13 @@ std::vector<std::pair<std::int64_t, std::int64_t>> subtrees(const ShardRange& ra
 ShardRange shards_of(std::int64_t rank, std::int64_t ranks, std::int64_t shards) {
   const std::int64_t first = rank * shards / ranks;
   return {first, (rank + 1) * shards / ranks - first, shards};
+}
+
+at::Tensor sum_of_shards(const std::vector<at::Tensor>& shards) {
+  const std::atomic<bool> runs{false};
+  ShardSum sum({0, static_cast<std::int64_t>(shards.size()), static_cast<std::int64_t>(shards.size())});
+  for (const at::Tensor& shard : shards) sum.add(shard);
+  return sum.total(nullptr, runs);
 }
 
 void ShardSum::add(at::Tensor values) {
@@ -58,50 +64,76 @@ at::Tensor ShardSum::combine(std::vector<Node>& nodes, std::size_t& next, std::i
 
 at::Tensor ShardSum::total(Group* group, const std::atomic<bool>& cancelled) {
   const at::NoGradGuard no_grad;
-  if (added_ != own_.count) {
-    throw Error("[ranks] a rank must add all its shards (" + std::to_string(own_.count) + ") but added " +
-                std::to_string(added_));
-  }
+  require_all();
   if (group == nullptr) {
     std::size_t next = 0;
     return combine(nodes_, next, 0, own_.total);
   }
-  const std::int64_t ranks = group->size();
+  const std::int64_t ranks = group->size(), elements = nodes_[0].values.numel();
+  std::vector<std::int64_t> lengths;
+  for (std::int64_t rank = 0; rank < ranks; ++rank) {
+    lengths.push_back((rank + 1) * elements / ranks - rank * elements / ranks);
+  }
+  const at::Tensor own = section(*group, lengths, cancelled);
   const at::Tensor result = nodes_[0].values;
-  const std::int64_t elements = result.numel();
+  std::vector<FlatTensors> sections;
+  for (std::int64_t rank = 0; rank < ranks; ++rank) {
+    sections.emplace_back(
+        std::vector{result.narrow(0, rank * elements / ranks, lengths[static_cast<std::size_t>(rank)])});
+  }
+  gather_sections(*group, FlatTensors({own}), sections, result.scalar_type(), cancelled);
+  return result;
+}
+
+at::Tensor ShardSum::section(Group& group, const std::vector<std::int64_t>& lengths,
+                             const std::atomic<bool>& cancelled) {
+  const at::NoGradGuard no_grad;
+  require_all();
+  const std::int64_t ranks = group.size();
+  const std::int64_t longest = *std::ranges::max_element(lengths);
+  const std::int64_t piece = std::max<std::int64_t>(1, kBucket / ranks);
   const auto own_nodes = static_cast<std::int64_t>(nodes_.size());
-  for (std::int64_t begin = 0; begin < elements; begin += kBucket) {
-    const std::int64_t length = std::min(kBucket, elements - begin);
-    const std::int64_t part = (length + ranks - 1) / ranks;
-    // What each rank sums: a part of every node of this one. The last parts may be short, and are padded.
-    const at::Tensor sent = at::empty({ranks, own_nodes, part}, result.options());
+  at::Tensor own;
+  for (std::int64_t begin = 0; begin < longest; begin += piece) {
+    const auto count_of = [&](std::int64_t rank) {
+      return std::clamp<std::int64_t>(lengths[static_cast<std::size_t>(rank)] - begin, 0, piece);
+    };
+    // What each rank sums: a part of every node of this one.
+    std::vector<at::Tensor> sent;
+    std::vector<std::int64_t> parts_out, parts_in;
+    std::int64_t start = 0;
     for (std::int64_t to = 0; to < ranks; ++to) {
-      const std::int64_t from = std::min(length, to * part);
-      const std::int64_t count = std::min(length, from + part) - from;
-      for (std::int64_t node = 0; node < own_nodes; ++node) {
-        const at::Tensor place = sent[to][node];
-        place.narrow(0, 0, count).copy_(nodes_[static_cast<std::size_t>(node)].values.narrow(0, begin + from, count));
-        place.narrow(0, count, part - count).zero_();
+      if (count_of(to) > 0) {
+        for (const Node& node : nodes_) sent.push_back(node.values.narrow(0, start + begin, count_of(to)));
       }
+      parts_out.push_back(own_nodes * count_of(to));
+      start += lengths[static_cast<std::size_t>(to)];
     }
-    std::vector<std::int64_t> parts_in;
+    const std::int64_t count = count_of(group.rank());
     std::vector<Node> parts;
     for (std::int64_t rank = 0; rank < ranks; ++rank) {
       const auto theirs = subtrees(shards_of(rank, ranks, own_.total));
-      parts_in.push_back(static_cast<std::int64_t>(theirs.size()) * part);
-      for (const auto& [first, count] : theirs) parts.push_back({first, count, {}});
+      parts_in.push_back(static_cast<std::int64_t>(theirs.size()) * count);
+      for (const auto& [first, shards] : theirs) parts.push_back({first, shards, {}});
     }
-    const at::Tensor got =
-        group->swap(sent.flatten(), std::vector<std::int64_t>(static_cast<std::size_t>(ranks), own_nodes * part),
-                    parts_in, cancelled);
+    const at::Tensor got = group.swap(at::cat(sent), parts_out, parts_in, cancelled);
+    if (count == 0) continue;
     for (std::size_t i = 0; i < parts.size(); ++i) {
-      parts[i].values = got.narrow(0, static_cast<std::int64_t>(i) * part, part);
+      parts[i].values = got.narrow(0, static_cast<std::int64_t>(i) * count, count);
     }
     std::size_t next = 0;
     const at::Tensor sum = combine(parts, next, 0, own_.total);
-    result.narrow(0, begin, length).copy_(group->gather(sum, cancelled).flatten().narrow(0, 0, length));
+    const std::int64_t place = std::accumulate(lengths.begin(), lengths.begin() + group.rank(), std::int64_t{0});
+    own = nodes_[0].values.narrow(0, place, lengths[static_cast<std::size_t>(group.rank())]);
+    own.narrow(0, begin, count).copy_(sum);
   }
-  return result;
+  return own.defined() ? own : nodes_[0].values.narrow(0, 0, 0);
+}
+
+void ShardSum::require_all() const {
+  if (added_ == own_.count) return;
+  throw Error("[ranks] a rank must add all its shards (" + std::to_string(own_.count) + ") but added " +
+              std::to_string(added_));
 }
 
 }  // namespace ehrjepa::distributed

@@ -13,6 +13,9 @@ namespace ehrjepa::distributed {
 /// The shards that a rank computes: contiguous, every shard one rank's, none or one more for some than for others.
 ShardRange shards_of(std::int64_t rank, std::int64_t ranks, std::int64_t shards);
 
+/// Sum of one vector of each shard, by the tree of `ShardSum`; in the memory of the first.
+at::Tensor sum_of_shards(const std::vector<at::Tensor>& shards);
+
 /// Sum over the shards of an update, in an order that the number of shards alone decides: a tree over them, each node
 /// the sum of its halves (the left one a power of two). However many ranks there are, and whichever shards each has,
 /// all of them get the same bits. A rank holds one vector for each whole subtree of its shards, mostly one.
@@ -27,6 +30,9 @@ class ShardSum {
   /// traffic of a rank is 2 n (W - 1) / W numbers, as of any all-reduce, where each rank's shards make one subtree.
   /// @param group  absent: this rank has all shards.
   at::Tensor total(Group* group, const std::atomic<bool>& cancelled);
+  /// The part of the sum that is this rank's, in the memory of the vector that was added first.
+  /// @param lengths  of the parts of all ranks, which lie one behind another.
+  at::Tensor section(Group& group, const std::vector<std::int64_t>& lengths, const std::atomic<bool>& cancelled);
 
  private:
   struct Node {
@@ -35,6 +41,8 @@ class ShardSum {
   };
   /// Sum of the shards from `first` on, of nodes that make them up; in the memory of the first of them.
   static at::Tensor combine(std::vector<Node>& nodes, std::size_t& next, std::int64_t first, std::int64_t count);
+
+  void require_all() const;
 
   ShardRange own_;
   std::int64_t added_ = 0;

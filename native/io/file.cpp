@@ -26,13 +26,14 @@ File::File(std::string path, int flags) : path_(std::move(path)), descriptor_(::
 
 File::~File() { ::close(descriptor_); }
 
-void File::write(const void* data, std::size_t size) {
+void File::write_at(const void* data, std::size_t size, std::uint64_t offset) {
   const char* bytes = static_cast<const char*>(data);
   while (size > 0) {
-    const ssize_t written = ::write(descriptor_, bytes, size);
+    const ssize_t written = ::pwrite(descriptor_, bytes, size, static_cast<off_t>(offset));
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) fail(path_, std::strerror(errno));
     bytes += written;
+    offset += static_cast<std::uint64_t>(written);
     size -= static_cast<std::size_t>(written);
   }
 }

@@ -13,7 +13,7 @@ class File {
   File(const File&) = delete;
   File& operator=(const File&) = delete;
 
-  void write(const void* data, std::size_t size);
+  void write_at(const void* data, std::size_t size, std::uint64_t offset);
   /// Reads exactly `size` bytes; may be called by several threads.
   void read_at(void* destination, std::size_t size, std::uint64_t offset) const;
   void sync();

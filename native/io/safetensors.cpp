@@ -234,21 +234,30 @@ at::Tensor as_written(const std::string& path, const NamedTensor& entry, at::Sca
 }  // namespace
 
 void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
-                       const std::map<std::string, std::string>& metadata, std::optional<Dtype> dtype) {
+                       const std::map<std::string, std::string>& metadata, std::optional<Dtype> dtype, FilePart part) {
   const at::NoGradGuard no_grad;
-  File file(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC);
+  // Several processes write into a file that none of them may cut off.
+  File file(path, O_WRONLY | O_CREAT | O_CLOEXEC | (part == FilePart::kWhole ? O_TRUNC : 0));
   try {
     const std::string header = header_of(path, tensors, metadata, dtype);
     const std::uint64_t header_size = header.size();
-    file.write(&header_size, sizeof(header_size));  // little-endian, as is every machine libtorch is built for
-    file.write(header.data(), header.size());
+    if (part != FilePart::kOther) {
+      // Little-endian, as is every machine libtorch is built for.
+      file.write_at(&header_size, sizeof(header_size), 0);
+      file.write_at(header.data(), header.size(), sizeof(header_size));
+    }
+    std::uint64_t place = sizeof(header_size) + header.size();
     for (const NamedTensor& entry : tensors) {
-      const at::Tensor values = as_written(path, entry, stored_dtype(entry, dtype));
-      file.write(values.data_ptr(), values.nbytes());
+      const at::ScalarType stored = stored_dtype(entry, dtype);
+      if (!entry.tensor.is_meta()) {
+        const at::Tensor values = as_written(path, entry, stored);
+        file.write_at(values.data_ptr(), values.nbytes(), place);
+      }
+      place += static_cast<std::uint64_t>(entry.tensor.numel()) * c10::elementSize(stored);
     }
     file.sync();
   } catch (...) {
-    ::unlink(path.c_str());
+    if (part == FilePart::kWhole) ::unlink(path.c_str());
     throw;
   }
 }
@@ -258,8 +267,12 @@ void copy_safetensors(const std::vector<TensorEntry>& entries, const std::vector
   const std::vector<const TensorEntry*> located = locate(entries, destination, files);
   const at::NoGradGuard no_grad;
   // Before anything is copied: the state is as it was when a file is refused.
-  for (const TensorEntry* const entry : located) require_finite(*entry, stored_tensor(*entry, files));
-  for (std::size_t i = 0; i < destination.size(); ++i) copy_values(*located[i], destination[i].tensor.detach(), files);
+  for (std::size_t i = 0; i < destination.size(); ++i) {
+    if (!destination[i].tensor.is_meta()) require_finite(*located[i], stored_tensor(*located[i], files));
+  }
+  for (std::size_t i = 0; i < destination.size(); ++i) {
+    if (!destination[i].tensor.is_meta()) copy_values(*located[i], destination[i].tensor.detach(), files);
+  }
 }
 
 std::vector<at::Tensor> read_safetensors(const std::vector<TensorEntry>& entries,

@@ -1,6 +1,8 @@
 #include "model/target_encoder.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
@@ -17,13 +19,6 @@ std::vector<at::Tensor> tensors(const Qwen3Weights& weights, const Qwen3Config& 
   return result;
 }
 
-Qwen3Weights start_of(const Qwen3Weights& encoder) {
-  if (encoder.adapters.empty()) return clone_detached(encoder);
-  Qwen3Weights result = encoder;  // shares the base, which never moves
-  result.adapters = encoder.adapters.map([](const at::Tensor& tensor) { return tensor.detach().clone(); });
-  return result;
-}
-
 at::Tensor zero_beside(const at::Tensor& tensor) { return at::zeros({}, tensor.options().dtype(at::kDouble)); }
 
 at::Tensor global_norm(const std::vector<at::Tensor>& list) {
@@ -34,33 +29,68 @@ at::Tensor global_norm(const std::vector<at::Tensor>& list) {
 
 }  // namespace
 
-TargetEncoder::TargetEncoder(const Qwen3Weights& encoder, const Qwen3Config& config)
-    : config_(config), weights_(start_of(encoder)) {}
+TargetEncoder::TargetEncoder(const Qwen3Weights& encoder, const Qwen3Config& config, const IsElsewhere& is_elsewhere)
+    : config_(config), weights_(encoder) {
+  std::vector<at::Tensor> own;
+  for (const NamedTensor& weight : encoder.trainable(config)) {
+    const bool elsewhere = is_elsewhere && is_elsewhere(weight.name);
+    const at::Tensor values = weight.tensor.detach();
+    own.push_back(elsewhere ? at::empty_like(values, at::TensorOptions().device(at::kMeta)) : values.clone());
+  }
+  // Under LoRA it shares the base, which never moves.
+  weights_ = with(own);
+}
+
+Qwen3Weights TargetEncoder::with(const std::vector<at::Tensor>& tensors) const {
+  Qwen3Weights result = weights_;
+  if (weights_.adapters.empty()) {
+    result.assign(config_, tensors);
+    return result;
+  }
+  const std::vector<NamedTensor> named = weights_.adapters.named();
+  result.adapters = weights_.adapters.map([&](const at::Tensor& tensor) {
+    const auto found = std::ranges::find_if(named, [&](const NamedTensor& one) { return one.tensor.is_same(tensor); });
+    return tensors.at(static_cast<std::size_t>(found - named.begin()));
+  });
+  return result;
+}
 
 void TargetEncoder::restart_from(const Qwen3Weights& encoder) {
   const at::NoGradGuard no_grad;
   const std::vector<at::Tensor> target = tensors(weights_, config_), online = tensors(encoder, config_);
-  for (std::size_t i = 0; i < target.size(); ++i) target[i].copy_(online[i]);
+  for (std::size_t i = 0; i < target.size(); ++i) {
+    if (!target[i].is_meta()) target[i].copy_(online[i]);
+  }
 }
 
-at::Tensor TargetEncoder::relative_distance(const Qwen3Weights& encoder) const {
-  const at::NoGradGuard no_grad;
+at::Tensor TargetEncoder::squared_distances(const Qwen3Weights& of, const Qwen3Weights& encoder) const {
   const std::vector<at::Tensor> online = tensors(encoder, config_);
-  const std::vector<at::Tensor> target = tensors(weights_, config_);
+  const std::vector<at::Tensor> target = tensors(of, config_);
   // Piece by piece: the difference of two whole models would take memory of their size at every reading.
   constexpr std::int64_t piece = 1 << 20;
-  at::Tensor squares = zero_beside(online.front());
+  std::vector<at::Tensor> squares;
   for (std::size_t i = 0; i < online.size(); ++i) {
     const at::Tensor a = target[i].reshape({-1}), b = online[i].reshape({-1});
-    for (std::int64_t begin = 0; begin < a.size(0); begin += piece) {
-      const std::int64_t length = std::min(piece, a.size(0) - begin);
+    for (std::int64_t begin = 0; begin < b.size(0); begin += piece) {
+      if (a.is_meta()) {
+        squares.push_back(zero_beside(b));
+        continue;
+      }
+      const std::int64_t length = std::min(piece, b.size(0) - begin);
       const at::Tensor norm = (a.narrow(0, begin, length).to(at::kFloat) - b.narrow(0, begin, length).to(at::kFloat))
                                   .norm()
                                   .to(at::kDouble);
-      squares += norm * norm;
+      squares.push_back(norm * norm);
     }
   }
-  return squares.sqrt() / global_norm(online);
+  return at::stack(squares);
+}
+
+at::Tensor TargetEncoder::relative_distance(const Qwen3Weights& encoder, const at::Tensor& squares) const {
+  const std::vector<at::Tensor> online = tensors(encoder, config_);
+  at::Tensor sum = zero_beside(online.front());
+  for (const at::Tensor& square : squares.unbind()) sum += square;
+  return sum.sqrt() / global_norm(online);
 }
 
 }  // namespace ehrjepa::model

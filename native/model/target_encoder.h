@@ -1,4 +1,8 @@
 #pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
 #include "model/qwen3.h"
 
 namespace ehrjepa::model {
@@ -9,16 +13,32 @@ namespace ehrjepa::model {
 /// average of B and one of A do not multiply to the average of B A.
 class TargetEncoder {
  public:
+  using IsElsewhere = std::function<bool(const std::string& name)>;
+
   /// Starts as a copy of the encoder.
-  TargetEncoder(const Qwen3Weights& encoder, const Qwen3Config& config);
+  /// @param is_elsewhere  whether another process keeps the average of a weight that training may change: here it is on
+  /// the meta device, a shape without memory.
+  TargetEncoder(const Qwen3Weights& encoder, const Qwen3Config& config, const IsElsewhere& is_elsewhere = {});
 
   /// Becomes a copy of the encoder again. The momentum update is part of the optimiser's.
   void restart_from(const Qwen3Weights& encoder);
 
+  /// |target - encoder|^2 of pieces of the weights, (pieces) float64, in a fixed order; 0 for what is elsewhere.
+  at::Tensor squared_distances(const Qwen3Weights& encoder) const { return squared_distances(weights_, encoder); }
+  /// The same of another target encoder of this shape.
+  at::Tensor squared_distances(const Qwen3Weights& target, const Qwen3Weights& encoder) const;
   /// |target - encoder| / |encoder|, L2 over all weights, or over the adapters under LoRA. () float64.
-  at::Tensor relative_distance(const Qwen3Weights& encoder) const;
+  /// @param squares  `squared_distances`, of all that are somewhere.
+  at::Tensor relative_distance(const Qwen3Weights& encoder, const at::Tensor& squares) const;
+  at::Tensor relative_distance(const Qwen3Weights& encoder) const {
+    return relative_distance(encoder, squared_distances(encoder));
+  }
 
   const Qwen3Weights& weights() const { return weights_; }
+  /// What training may change of them.
+  std::vector<NamedTensor> trainable() const { return weights_.trainable(config_); }
+  /// The same with other tensors, in the order of `weights().trainable`.
+  Qwen3Weights with(const std::vector<at::Tensor>& tensors) const;
 
  private:
   Qwen3Config config_;

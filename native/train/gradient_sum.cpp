@@ -20,15 +20,27 @@ void GradientSum::add(const at::Tensor& loss, bool keep_graph) {
   merge(torch::autograd::grad({loss}, parameters_, {}, keep_graph, false, /*allow_unused=*/true));
 }
 
-at::Tensor GradientSum::cosine(const GradientSum& other, std::size_t count) const {
-  const at::TensorOptions options = parameters_.front().options().dtype(at::kDouble);
-  at::Tensor product = at::zeros({}, options), own = at::zeros({}, options), others = at::zeros({}, options);
+at::Tensor GradientSum::products(const GradientSum& other, std::size_t count) const {
+  const at::Tensor result = at::zeros({3, static_cast<std::int64_t>(count)},
+                                      parameters_.front().options().dtype(at::kDouble).requires_grad(false));
+  const auto is_here = [](const at::Tensor& values) { return values.defined() && !values.is_meta(); };
   for (std::size_t i = 0; i < count; ++i) {
-    if (values_[i].defined()) own += values_[i].square().sum();
-    if (other.values_[i].defined()) others += other.values_[i].square().sum();
-    if (values_[i].defined() && other.values_[i].defined()) product += (values_[i] * other.values_[i]).sum();
+    const at::Tensor column = result.select(1, static_cast<std::int64_t>(i));
+    if (is_here(values_[i])) column[0].copy_(values_[i].square().sum());
+    if (is_here(other.values_[i])) column[1].copy_(other.values_[i].square().sum());
+    if (is_here(values_[i]) && is_here(other.values_[i])) column[2].copy_((values_[i] * other.values_[i]).sum());
   }
-  return at::where(own.gt(0).logical_and(others.gt(0)), product / (own * others).sqrt(), 0.0);
+  return result;
+}
+
+at::Tensor cosine(const at::Tensor& products) {
+  std::vector<at::Tensor> sums;
+  for (const at::Tensor& row : products.unbind()) {
+    at::Tensor sum = at::zeros({}, row.options());
+    for (const at::Tensor& one : row.unbind()) sum += one;
+    sums.push_back(sum);
+  }
+  return at::where(sums[0].gt(0).logical_and(sums[1].gt(0)), sums[2] / (sums[0] * sums[1]).sqrt(), 0.0);
 }
 
 void GradientSum::merge(const std::vector<at::Tensor>& gradients) {

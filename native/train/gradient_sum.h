@@ -10,6 +10,9 @@ namespace ehrjepa::train {
 /// @throws Error for a loss that nothing that is trained leads to.
 void require_trained(const at::Tensor& loss);
 
+/// Cosine of two sums from their `products`, () float64; 0 when one of them vanishes.
+at::Tensor cosine(const at::Tensor& products);
+
 /// Gradients of several losses, added up; undefined where no loss reached a parameter.
 class GradientSum {
  public:
@@ -23,8 +26,9 @@ class GradientSum {
   void add(const GradientSum& other) { merge(other.values_); }
   /// Gradients from elsewhere, one per parameter.
   void add_values(const std::vector<at::Tensor>& gradients) { merge(gradients); }
-  /// Cosine with another sum over the first `count` parameters, () float64; 0 when one of them vanishes.
-  at::Tensor cosine(const GradientSum& other, std::size_t count) const;
+  /// Of the first `count` parameters, in float64: the squares of this sum, those of another and their products, (3,
+  /// count); 0 where there are none or another rank has them.
+  at::Tensor products(const GradientSum& other, std::size_t count) const;
   /// The sum; empty afterwards.
   std::vector<at::Tensor> take() { return std::exchange(values_, std::vector<at::Tensor>(parameters_.size())); }
 

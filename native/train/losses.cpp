@@ -82,8 +82,7 @@ Targets encode_targets(WorldModel& model, const WorldModelBatch& batch, const at
       break;
     case TargetKind::kEma: {
       const at::NoGradGuard no_grad;
-      const model::Qwen3Weights weights =
-          model::cast_weights(model.training().target_encoder.weights(), model.compute_dtype());
+      const model::Qwen3Weights weights = model::cast_weights(model.training().target_weights(), model.compute_dtype());
       state_QD = objective::normalise_target(model::qwen3_forward_rows(
           weights, model.config(), batch.packed.trunk(), rows.ascending(), latent.target_layers, cancelled));
       break;
@@ -219,6 +218,15 @@ std::vector<at::Tensor> LossSum::measure_monitors(WorldModel& model, const std::
     parts.push_back(at::empty({0, model.config().hidden_size}, memory::on_host(at::kFloat)));
     return share_.group->gather_rows(at::cat(parts).to(at::kFloat), cancelled);
   };
+  const TrainingState& training = model.training();
+  at::Tensor squares;
+  if (!training.ownership) {
+    squares = training.target_encoder.squared_distances(model.encoder());
+  } else if (share_.group != nullptr) {
+    squares = share_.group->merge(training.target_encoder.squared_distances(model.encoder()), cancelled);
+  } else {
+    squares = training.target_encoder.squared_distances(training.target_weights(), model.encoder());
+  }
   const at::Tensor prediction_MD = all(&LatentRows::prediction_MD);
   const at::Tensor target_MD = all(&LatentRows::target_MD);
   return objective::measure_collapse(
@@ -228,7 +236,7 @@ std::vector<at::Tensor> LossSum::measure_monitors(WorldModel& model, const std::
        .context_state_MD = all(&LatentRows::context_state_MD),
        .loss = options_.latent.loss,
        .beta = options_.latent.beta,
-       .target_encoder_distance = model.training().target_encoder.relative_distance(model.encoder())});
+       .target_encoder_distance = training.target_encoder.relative_distance(model.encoder(), squares)});
 }
 
 }  // namespace ehrjepa::train

@@ -1,6 +1,7 @@
 #include "train/optimizer.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/full_like.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/where.h>
@@ -30,16 +31,20 @@ bool is_matrix(const std::string& name, const at::Tensor& values) {
 
 }  // namespace
 
-Optimizer::Optimizer(const std::vector<model::NamedTensor>& parameters,
-                     const std::vector<model::NamedTensor>& targets) {
+Optimizer::Optimizer(const std::vector<model::NamedTensor>& parameters, const std::vector<model::NamedTensor>& targets,
+                     const distributed::Ownership* ownership) {
   for (const model::NamedTensor& parameter : parameters) {
     const at::Tensor values = parameter.tensor.detach();
+    const bool is_own = ownership == nullptr || ownership->is_own(slots_.size());
+    const auto moment = [&] {
+      return is_own ? at::zeros_like(values) : at::empty_like(values, at::TensorOptions().device(at::kMeta));
+    };
     const auto target = std::find_if(targets.begin(), targets.end(),
                                      [&](const model::NamedTensor& other) { return other.name == parameter.name; });
     names_.push_back(parameter.name);
     slots_.push_back({.parameter = values,
-                      .exp_avg = at::zeros_like(values),
-                      .exp_avg_sq = at::zeros_like(values),
+                      .exp_avg = moment(),
+                      .exp_avg_sq = moment(),
                       .steps = at::zeros({}, memory::on_host(at::kFloat)),
                       .target = target == targets.end() ? at::Tensor() : target->tensor.detach(),
                       .decays = values.dim() >= 2,
@@ -67,6 +72,10 @@ void Optimizer::update(std::size_t index, const at::Tensor& gradient, const Upda
   const Slot& slot = slots_[index];
   const at::Tensor target = options.momentum ? slot.target : at::Tensor();
   if (!gradient.defined() && !target.defined()) return;
+  if (slot.exp_avg.is_meta()) {
+    if (gradient.defined()) updated_[index] = true;
+    return;
+  }
   at::Tensor scale = options.gradient_scale;
   std::int64_t updates = 1;
   if (gradient.defined()) {
@@ -122,12 +131,26 @@ std::vector<model::NamedTensor> Optimizer::state() const {
   return result;
 }
 
-at::Tensor gradient_norm(const std::vector<at::Tensor>& gradients) {
-  at::Tensor squares;
+std::vector<at::Tensor> squares_of(const std::vector<at::Tensor>& gradients) {
+  std::vector<at::Tensor> result;
   for (const at::Tensor& gradient : gradients) {
-    if (!gradient.defined()) continue;
-    const at::Tensor own = ops::sum_of_squares(gradient);
-    squares = squares.defined() ? squares + own : own;
+    if (!gradient.defined()) {
+      result.emplace_back();
+    } else if (gradient.is_meta()) {
+      result.push_back(at::zeros({}, memory::on_host(at::kDouble)));
+    } else {
+      result.push_back(ops::sum_of_squares(gradient));
+    }
+  }
+  return result;
+}
+
+at::Tensor gradient_norm(const std::vector<at::Tensor>& gradients) { return norm_of(squares_of(gradients)); }
+
+at::Tensor norm_of(const std::vector<at::Tensor>& squares_of_each) {
+  at::Tensor squares;
+  for (const at::Tensor& own : squares_of_each) {
+    if (own.defined()) squares = squares.defined() ? squares + own : own;
   }
   return squares.defined() ? squares.sqrt() : at::zeros({}, memory::on_host(at::kDouble));
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "contract/losses.h"
+#include "distributed/ownership.h"
 #include "model/parameters.h"
 
 namespace ehrjepa::train {
@@ -29,16 +30,21 @@ struct UpdateOptions {
 ///
 /// With `MatrixUpdate::kMuon` the matrices but for embedding and head are updated by Muon, whose moment is `exp_avg`;
 /// their `exp_avg_sq` then stays as it is.
+///
+/// Of parameters that another rank owns there are step counts, but moments, target and gradient are on the meta device:
+/// shapes without memory. Their update is that rank's.
 class Optimizer {
  public:
   /// @param targets  the target encoder's, under the names of the parameters that they follow.
+  /// @param ownership  absent: all parameters are this process's.
   explicit Optimizer(const std::vector<model::NamedTensor>& parameters,
-                     const std::vector<model::NamedTensor>& targets = {});
+                     const std::vector<model::NamedTensor>& targets = {},
+                     const distributed::Ownership* ownership = nullptr);
 
   /// Asked before a step begins. @throws Error  when Muon is to update a matrix that is not float32.
   void require(const OptimizerOptions& options) const;
 
-  /// @param gradients  one per parameter, undefined where there is none.
+  /// @param gradients  one per parameter, undefined where there is none, on the meta device where another rank has it.
   /// Whether the update was made the device alone knows: `count_updates` follows when the host has seen that it was.
   void step(const std::vector<at::Tensor>& gradients, const UpdateOptions& options);
   /// The share of one parameter in a step. @param gradient  undefined: its target alone follows.
@@ -66,8 +72,13 @@ class Optimizer {
   std::vector<bool> updated_;  ///< since the last count
 };
 
+/// Sums of the squares of gradients, one each, undefined where there is none; 0 for those of another rank.
+std::vector<at::Tensor> squares_of(const std::vector<at::Tensor>& gradients);
+
 /// Global L2 norm of those that are defined, () float64 where they are.
 at::Tensor gradient_norm(const std::vector<at::Tensor>& gradients);
+/// The same from `squares_of`.
+at::Tensor norm_of(const std::vector<at::Tensor>& squares);
 
 /// Factor by which gradients of this norm become no longer than `limit`; 0 does not clip. NaN for a norm that is not
 /// finite. @return () float64

@@ -14,6 +14,8 @@
 #include "train/loss_numbers.h"
 #include "train/losses.h"
 #include "train/optimizer.h"
+#include "train/shared_state.h"
+#include "train/streamed_gradients.h"
 #include "train/update_gradients.h"
 #include "train/update_in_backward.h"
 
@@ -154,7 +156,17 @@ Pass pass(WorldModel& model, std::span<const WorldModelBatch> batches, const Los
   for (const io::NamedTensor& parameter : model.training().trainable) parameters.push_back(parameter.tensor);
   // The interference of both losses needs their gradients apart.
   const bool apart = options.with_interference && options.next_token_weight > 0.0 && options.latent_weight > 0.0;
+  std::optional<WholeTarget> whole_target;
+  if (options.latent_weight > 0.0 && options.latent.target == TargetKind::kEma) {
+    whole_target.emplace(model.training(), share.group, model.compute_dtype(), cancelled);
+  }
   UpdateGradients next_token(parameters, share), together(parameters, share);
+  // Where each rank computes one batch its gradients can be on their way while it computes others.
+  std::optional<StreamedGradients> streamed;
+  const bool one_each = share.group != nullptr && share.shards.total == share.group->size() && batches.size() == 1;
+  if (one_each && !apart && model.parallel_kind() != ParallelKind::kZero1) {
+    streamed.emplace(parameters, share, cancelled);
+  }
   LossSum sum(batches, options, share, cancelled);
   const Batches by_shard(batches, share.shards);
   for (std::int64_t shard = 0; shard < share.shards.count; ++shard) {
@@ -167,17 +179,25 @@ Pass pass(WorldModel& model, std::span<const WorldModelBatch> batches, const Los
       const LossSum::Share part = sum.add(own[i], losses);
       if (apart) next_token.shard().add(part.next_token, /*keep_graph=*/part.latent.defined());
       const at::Tensor rest = apart ? part.latent : part.sum();
-      if (rest.defined()) together.shard().add(rest, /*keep_graph=*/false);
+      if (!rest.defined()) continue;
+      if (streamed) {
+        streamed->backward(rest);
+      } else {
+        together.shard().add(rest, /*keep_graph=*/false);
+      }
     }
     sum.end_shard();
     if (apart) next_token.end_shard();
-    together.end_shard();
+    if (!streamed) together.end_shard();
   }
+  whole_target.reset();
+  GradientSum total = streamed ? streamed->total() : together.total(cancelled);
   Pass result{sum.total(model, cancelled), {}};
-  GradientSum total = together.total(cancelled);
   if (apart) {
     const GradientSum of_next_token = next_token.total(cancelled);
-    result.losses.interference = of_next_token.cosine(total, model.training().trainable_of_encoder);
+    at::Tensor products = of_next_token.products(total, model.training().trainable_of_encoder);
+    if (share.ownership != nullptr) products = share.group->merge(products, cancelled);
+    result.losses.interference = cosine(products);
     total.add(of_next_token);
   }
   result.gradients = total.take();
@@ -198,8 +218,8 @@ StepResult step(WorldModel& model, std::span<const WorldModelBatch> batches, con
     throw Error("[step] several processes must train on the CPU, until they can meet on cards, but the device is " +
                 model.device().str());
   }
-  const UpdateShare share{options.shards, group};
   TrainingState& training = model.training();
+  const UpdateShare share{options.shards, group, training.ownership ? &*training.ownership : nullptr};
   training.optimizer.require(options.optimizer);
   if (options.restart_target) training.target_encoder.restart_from(model.encoder());
 
@@ -211,11 +231,14 @@ StepResult step(WorldModel& model, std::span<const WorldModelBatch> batches, con
   // Act 3: update, and the momentum update of the target encoder with it. The host does not wait for the norm: a scale
   // that is not finite leaves everything as it is.
   if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
-  const at::Tensor norm = gradient_norm(found.gradients);
+  const at::Tensor norm = global_norm(found.gradients, training, group, cancelled);
   UpdateOptions update = update_options(options);
   update.gradient_scale = clip_scale(norm, options.clip_by == ClipBy::kGlobal ? options.gradient_clip : 0.0) *
                           clip_scale(found.losses.loss, 0.0);
-  whole_or_abandoned(model, [&] { training.optimizer.step(found.gradients, update); });
+  whole_or_abandoned(model, [&] {
+    training.optimizer.step(found.gradients, update);
+    if (training.ownership) gather_parameters(training, *group, cancelled);
+  });
 
   // What the step tells: the one time that the host waits for the device.
   const StepResult result = read(found.losses, norm);

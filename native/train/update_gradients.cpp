@@ -1,31 +1,42 @@
 #include "train/update_gradients.h"
 
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
 #include <utility>
 
+#include "distributed/ownership.h"
 #include "memory/transfer.h"
 
 namespace ehrjepa::train {
 
+void UpdateGradients::place_parameters() {
+  places_.resize(parameters_.size());
+  const auto place = [&](std::size_t parameter) {
+    places_[parameter] = numbers_;
+    numbers_ += parameters_[parameter].numel();
+  };
+  if (share_.ownership == nullptr) {
+    for (std::size_t i = 0; i < parameters_.size(); ++i) place(i);
+    return;
+  }
+  for (std::int64_t rank = 0; rank < share_.ownership->ranks(); ++rank) {
+    for (const std::size_t parameter : share_.ownership->of(rank)) place(parameter);
+  }
+}
+
 void UpdateGradients::end_shard() {
   if (share_.is_whole()) return;
   const at::NoGradGuard no_grad;
-  std::int64_t numbers = 0;
-  for (const at::Tensor& parameter : parameters_) numbers += parameter.numel();
   // Zeros where no loss came: adding nothing and adding zero are not the same bits, so it is always the latter.
-  at::Tensor flat = at::zeros({numbers}, parameters_[0].options().dtype(at::kFloat).requires_grad(false));
-  std::int64_t place = 0;
+  at::Tensor flat = at::zeros({numbers_}, parameters_[0].options().dtype(at::kFloat).requires_grad(false));
   const std::vector<at::Tensor> values = shard_.take();
   for (std::size_t i = 0; i < values.size(); ++i) {
-    const std::int64_t count = parameters_[i].numel();
-    if (values[i].defined()) {
-      flat.narrow(0, place, count).copy_(values[i].flatten());
-      reached_[i] = 1;
-    }
-    place += count;
+    if (!values[i].defined()) continue;
+    flat.narrow(0, places_[i], values[i].numel()).copy_(values[i].flatten());
+    reached_[i] = 1;
   }
   sum_.add(std::move(flat));
 }
@@ -35,17 +46,27 @@ GradientSum UpdateGradients::total(const std::atomic<bool>& cancelled) {
   const at::NoGradGuard no_grad;
   at::Tensor reached = at::tensor(reached_, memory::on_host(at::kByte));
   if (share_.group != nullptr) reached = share_.group->gather(reached, cancelled).amax(0);
-  const at::Tensor flat = sum_.total(share_.group, cancelled);
+  const distributed::Ownership* const ownership = share_.ownership;
+  const at::Tensor flat = ownership == nullptr ? sum_.total(share_.group, cancelled)
+                                               : sum_.section(*share_.group, ownership->loads(), cancelled).clone();
+  // Of an owner the first parameter is where its part begins.
+  std::int64_t start = 0;
+  if (ownership != nullptr && !ownership->of(ownership->rank()).empty()) {
+    start = places_[ownership->of(ownership->rank()).front()];
+  }
+  sum_ = distributed::ShardSum(share_.shards);
   GradientSum result(parameters_);
   std::vector<at::Tensor> values;
-  std::int64_t place = 0;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     const at::Tensor& parameter = parameters_[i];
-    const at::Tensor part = flat.narrow(0, place, parameter.numel());
-    place += parameter.numel();
-    values.push_back(reached[static_cast<std::int64_t>(i)].item<std::uint8_t>() == 0
-                         ? at::Tensor()
-                         : part.view(parameter.sizes()).to(parameter.scalar_type()));
+    if (reached[static_cast<std::int64_t>(i)].item<std::uint8_t>() == 0) {
+      values.emplace_back();
+    } else if (ownership != nullptr && !ownership->is_own(i)) {
+      values.push_back(at::empty_like(parameter, at::TensorOptions().device(at::kMeta)));
+    } else {
+      values.push_back(
+          flat.narrow(0, places_[i] - start, parameter.numel()).view(parameter.sizes()).to(parameter.scalar_type()));
+    }
   }
   result.add_values(values);
   return result;

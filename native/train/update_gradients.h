@@ -11,12 +11,15 @@
 
 namespace ehrjepa::train {
 
-/// The gradients of an update, over all its shards and ranks: the same bits on every rank.
+/// The gradients of an update, over all its shards and ranks: the same bits on every rank, or where parameters are
+/// owned on the meta device for all but their owner.
 class UpdateGradients {
  public:
   /// @param parameters  must outlive it.
   UpdateGradients(const std::vector<at::Tensor>& parameters, const UpdateShare& share)
-      : parameters_(parameters), share_(share), shard_(parameters), sum_(share.shards), reached_(parameters.size()) {}
+      : parameters_(parameters), share_(share), shard_(parameters), sum_(share.shards), reached_(parameters.size()) {
+    place_parameters();
+  }
 
   /// Of the shard that is being computed.
   GradientSum& shard() { return shard_; }
@@ -25,8 +28,13 @@ class UpdateGradients {
   GradientSum total(const std::atomic<bool>& cancelled);
 
  private:
+  /// Decides where each parameter lies in the flat vector: by owner.
+  void place_parameters();
+
   const std::vector<at::Tensor>& parameters_;
   UpdateShare share_;
+  std::vector<std::int64_t> places_;
+  std::int64_t numbers_ = 0;
   GradientSum shard_;
   distributed::ShardSum sum_;
   std::vector<std::uint8_t> reached_;

@@ -3,7 +3,8 @@
 
 namespace ehrjepa::distributed {
 class Group;
-}
+class Ownership;
+}  // namespace ehrjepa::distributed
 
 namespace ehrjepa::train {
 
@@ -11,6 +12,8 @@ namespace ehrjepa::train {
 struct UpdateShare {
   ShardRange shards;
   distributed::Group* group = nullptr;
+  /// Whose the gradients are; null: every rank gets all of them.
+  const distributed::Ownership* ownership = nullptr;
 
   /// Whether the update is one sum over its batches, here.
   bool is_whole() const { return shards.total == 1 && group == nullptr; }

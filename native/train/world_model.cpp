@@ -51,15 +51,44 @@ std::vector<io::NamedTensor> with_predictor(std::vector<io::NamedTensor> weights
   return weights;
 }
 
+std::optional<distributed::Ownership> ownership_of(const std::vector<io::NamedTensor>& parameters,
+                                                   const StateShare& share) {
+  if (share.kind == ParallelKind::kDdp || share.ranks == 1) return std::nullopt;
+  std::vector<std::int64_t> sizes;
+  for (const io::NamedTensor& parameter : parameters) sizes.push_back(parameter.tensor.numel());
+  return distributed::Ownership(sizes, share.rank, share.ranks);
+}
+
 }  // namespace
 
-TrainingState::TrainingState(const model::Qwen3Weights& encoder, const EngineOptions& options, at::Device device)
+TrainingState::TrainingState(const model::Qwen3Weights& encoder, const EngineOptions& options, at::Device device,
+                             const StateShare& share)
     : predictor(model::initialise_predictor(options.config.hidden_size, options.predictor, options.seed)
                     .cast(at::TensorOptions(device).dtype(options.stochastic_rounding ? at::kBFloat16 : at::kFloat))),
-      target_encoder(encoder, options.config),
       trainable(with_predictor(trained_weights(encoder, options), predictor)),
       trainable_of_encoder(trainable.size() - predictor.named().size()),
-      optimizer(trainable, target_encoder.weights().trainable(options.config)) {}
+      ownership(ownership_of(trainable, share)),
+      target_encoder(encoder, options.config,
+                     [this](const std::string& name) { return place_of(name) < trainable.size() && !is_own(name); }),
+      optimizer(trainable, target_encoder.weights().trainable(options.config), ownership ? &*ownership : nullptr) {}
+
+const model::Qwen3Weights& TrainingState::target_weights() const {
+  if (whole_target) return *whole_target;
+  if (!ownership) return target_encoder.weights();
+  throw Error(
+      "[target_encoder] its weights must be here to be computed with but are spread over the ranks; read them from a "
+      "checkpoint");
+}
+
+std::size_t TrainingState::place_of(const std::string& name) const {
+  return static_cast<std::size_t>(std::ranges::find(trainable, name, &io::NamedTensor::name) - trainable.begin());
+}
+
+bool TrainingState::is_own(const std::string& name) const {
+  if (!ownership) return true;
+  const std::size_t place = place_of(name);
+  return place == trainable.size() ? ownership->rank() == 0 : ownership->is_own(place);
+}
 
 WorldModel::WorldModel(const EngineOptions& options)
     : options_(checked(options)),
@@ -101,8 +130,15 @@ TrainingState& WorldModel::training() {
         "[world_model] parameterDtype must be float32 to train but is bfloat16: load the model with float32 "
         "parameters, with computeDtype bfloat16 for speed, or with stochasticRounding for memory");
   }
-  if (!training_) training_ = std::make_unique<TrainingState>(encoder(), options_, device_);
+  if (!training_) training_ = std::make_unique<TrainingState>(encoder(), options_, device_, share_);
   return *training_;
+}
+
+void WorldModel::share(const StateShare& share) {
+  if (training_ && share.kind != ParallelKind::kDdp) {
+    throw Error("[ranks] ranks must join before training begins, or its state is loaded, to share the state out");
+  }
+  share_ = share;
 }
 
 at::Tensor WorldModel::predict_latent(const at::Tensor& state_MD, const at::Tensor& days_M) {

@@ -1,9 +1,13 @@
 #pragma once
 #include <cstddef>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "contract/model.h"
+#include "contract/ranks.h"
+#include "distributed/ownership.h"
 #include "model/predictor.h"
 #include "model/qwen3.h"
 #include "model/target_encoder.h"
@@ -11,16 +15,37 @@
 
 namespace ehrjepa::train {
 
+/// What of the training state this process keeps, among `ranks`.
+struct StateShare {
+  ParallelKind kind = ParallelKind::kDdp;
+  std::int64_t rank = 0;
+  std::int64_t ranks = 1;
+};
+
 /// What training needs beside the encoder, made when it is first asked for: moments and target, 12 bytes per parameter
 /// in float32 and 6 in bfloat16, and gradients. Under LoRA the target encoder shares the base, and all of it is
 /// float32, per scalar of adapters and predictor.
 struct TrainingState {
-  TrainingState(const model::Qwen3Weights& encoder, const EngineOptions& options, at::Device device);
+  TrainingState(const model::Qwen3Weights& encoder, const EngineOptions& options, at::Device device,
+                const StateShare& share);
   model::Predictor predictor;
-  model::TargetEncoder target_encoder;     ///< starts as a copy of the encoder
   std::vector<io::NamedTensor> trainable;  ///< of the encoder, then of the predictor
   std::size_t trainable_of_encoder;        ///< how many of them are the encoder's
+  /// Which rank keeps moments and target of each of them; absent: this process keeps all.
+  std::optional<distributed::Ownership> ownership;
+  model::TargetEncoder target_encoder;  ///< starts as a copy of the encoder
   Optimizer optimizer;
+  /// The target encoder in the memory of every rank, while it is needed.
+  std::optional<model::Qwen3Weights> whole_target;
+
+  /// To be computed with. @throws Error when it is spread over ranks and was not gathered.
+  const model::Qwen3Weights& target_weights() const;
+  /// Whether this rank owns a parameter; what is nobody's is rank 0's.
+  bool is_own(const std::string& name) const;
+
+ private:
+  /// Number of a parameter; that of all where there is none of the name.
+  std::size_t place_of(const std::string& name) const;
 };
 
 /// Encoder f, target encoder f', predictor g and the optimiser's moments: everything that training changes.
@@ -51,6 +76,11 @@ class WorldModel {
   /// @throws Error when the parameters are bfloat16, without stochastic rounding or adapters, or the model was
   /// abandoned.
   TrainingState& training();
+  /// Ranks train it together. @throws Error when training has begun and the state would have to be shared out.
+  void share(const StateShare& share);
+  /// Whether ranks own parts of the training state.
+  bool is_shared() const { return share_.kind != ParallelKind::kDdp && share_.ranks > 1; }
+  ParallelKind parallel_kind() const { return share_.kind; }
   /// An update broke off half made: nobody is to read, train or save what there is.
   void abandon() { abandoned_ = true; }
 
@@ -62,6 +92,7 @@ class WorldModel {
   at::Device device_;
   model::Qwen3Weights encoder_;
   std::unique_ptr<TrainingState> training_;
+  StateShare share_;
   bool abandoned_ = false;
 
   void require_whole() const;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "distributed/group.h"
+#include "distributed/ownership.h"
 #include "native/check.h"
 
 namespace {
@@ -123,6 +124,44 @@ TEST("any number of ranks gets the same bits of the sum") {
     });
     for (const std::string& error : errors) EXPECT(error.empty());
     EXPECT(equal == ranks);
+  }
+}
+
+TEST("a rank gets its part of the sum alone, however long the parts are") {
+  const std::int64_t elements = (1 << 22) + 7;
+  const std::vector<at::Tensor> shards = random_shards(5, elements);
+  const at::Tensor expected = tree_sum(shards, 0, shards.size());
+  // Nothing for one, and almost everything for another.
+  const std::vector<std::int64_t> lengths{0, elements - 100, 100};
+  std::atomic<int> equal{0};
+  const auto errors = on_ranks(3, [&](distributed::Group& group) {
+    const ShardRange own = shards_of(group.rank(), group.size(), 5);
+    ShardSum sum(own);
+    for (std::int64_t i = 0; i < own.count; ++i) sum.add(shards[static_cast<std::size_t>(own.first + i)].clone());
+    const auto rank = static_cast<std::size_t>(group.rank());
+    const std::int64_t start = rank == 2 ? elements - 100 : 0;
+    if (at::equal(sum.section(group, lengths, running), expected.narrow(0, start, lengths[rank]))) ++equal;
+  });
+  for (const std::string& error : errors) EXPECT(error.empty());
+  EXPECT(equal == 3);
+}
+
+TEST("parameters are dealt whole, and no rank has more than an equal part and the largest") {
+  const std::vector<std::int64_t> sizes{3, 1000, 64, 64, 64, 7, 500, 64, 1};
+  for (std::int64_t ranks = 1; ranks < 12; ++ranks) {
+    std::vector<int> dealt(sizes.size());
+    for (std::int64_t rank = 0; rank < ranks; ++rank) {
+      const distributed::Ownership ownership(sizes, rank, ranks);
+      std::int64_t load = 0;
+      for (const std::size_t parameter : ownership.of(rank)) {
+        EXPECT(ownership.is_own(parameter) && ownership.owner(parameter) == rank);
+        load += sizes[parameter];
+        ++dealt[parameter];
+      }
+      EXPECT(load == ownership.loads()[static_cast<std::size_t>(rank)]);
+      EXPECT(load <= 1767 / ranks + 1000);
+    }
+    for (const int times : dealt) EXPECT(times == 1);
   }
 }
 

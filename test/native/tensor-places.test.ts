@@ -25,6 +25,7 @@ const readers: Readonly<Record<string, string>> = {
 	'train/loss_numbers.cpp': 'the one reading of a step',
 	'train/optimizer.cpp': 'step counts, which the host keeps',
 	'train/step.cpp': 'a step that has failed',
+	'train/streamed_gradients.cpp': 'which parameters the other ranks reached, on the host',
 	'train/update_gradients.cpp': 'which parameters the other ranks reached, on the host',
 };
 

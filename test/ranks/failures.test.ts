@@ -1,5 +1,5 @@
 /** What several processes say and leave behind when something is wrong with one of them. */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -44,6 +44,12 @@ function stepsOf(run: string): number {
 }
 async function reaches(run: string, steps: number): Promise<void> {
 	for (let i = 0; i < 6000 && stepsOf(run) < steps; i++) await sleep(10);
+}
+/** Until a checkpoint is on its way: its folder has no name of its own yet. */
+async function writesCheckpoint(run: string): Promise<void> {
+	const parent = join(folder, run, 'checkpoints');
+	const isWritten = () => existsSync(parent) && readdirSync(parent).some((name) => name.endsWith('.tmp'));
+	for (let i = 0; i < 20_000 && !isWritten(); i++) await sleep(1);
 }
 /** Whether a process is there. */
 function isAlive(pid: number): boolean {
@@ -133,27 +139,38 @@ t.test(
 );
 
 t.test(
-	'launch starts all ranks again after a death, and the end is that of an uninterrupted run',
+	'launch starts all ranks again after a death, of a part of a checkpoint too, and the end is that of an uninterrupted run',
 	{ skip },
 	async (t) => {
-		const launched = start(['launch', '-n', '2', '--max-restarts', '2', ...train('again', '--steps', '60')]);
-		const killed: number[] = [];
+		const launched = start([
+			...['launch', '-n', '2', '--max-restarts', '3'],
+			...train('again', '--steps', '60', '--set', 'parallel.kind=zero2'),
+		]);
+		const kill = async (rank: number) => {
+			process.kill(childrenOf(launched.child.pid!)[rank]!, 'SIGKILL');
+			await sleep(500);
+		};
+		await reaches('again', 4);
+		await kill(0);
 		for (const [at, rank] of [
-			[4, 0],
-			[12, 1],
+			[8, 1],
+			[20, 0],
 		] as const) {
 			await reaches('again', at);
-			const pid = childrenOf(launched.child.pid!)[rank]!;
-			process.kill(pid, 'SIGKILL');
-			killed.push(pid);
-			await sleep(500);
+			await writesCheckpoint('again');
+			await kill(rank);
 		}
 		const ended = await launched.ended;
 		t.equal(ended.code, 0, ended.stderr);
 		t.match(ended.stderr, /rank 0 \(process \d+\) was ended by SIGKILL; all ranks were ended/);
-		t.match(ended.stderr, /all ranks are started again, 2 of at most 2 times/);
+		t.match(ended.stderr, /all ranks are started again, 3 of at most 3 times/);
 		t.same(lossesOf(join(folder, 'again')), lossesOf(join(folder, 'whole')));
 		t.same(newestTensors(join(folder, 'again')), newestTensors(join(folder, 'whole')));
+		const left = readdirSync(join(folder, 'again', 'checkpoints'));
+		t.ok(
+			left.every((name) => /^step-\d+$/.test(name)),
+			`nothing else is left: ${left}`,
+		);
 	},
 );
 
@@ -170,7 +187,10 @@ t.test('a rank that hangs is named by its silence, and nothing is left of any', 
 });
 
 t.test('Ctrl-C of the launcher stops all ranks at a safe point; its death ends them', { skip }, async (t) => {
-	const launched = start(['launch', '-n', '2', ...train('stopped', '--steps', '100000')]);
+	const launched = start([
+		...['launch', '-n', '2'],
+		...train('stopped', '--steps', '100000', '--set', 'parallel.kind=zero1', '--set', 'checkpointEvery=0'),
+	]);
 	await reaches('stopped', 3);
 	launched.child.kill('SIGINT');
 	const ended = await launched.ended;

@@ -1,8 +1,9 @@
 /** Runs of several ranks against a run of one process on the same global batches. */
-import { writeFileSync } from 'node:fs';
+import { cpSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { StepMetrics, TrainConfigInput } from '../../lib/index.js';
+import type { ParallelOptions as ParallelConfig } from '../../lib/train/parallel-options.js';
 import { simulatedStore } from '../fixtures/simulated-store.js';
 import { temporaryFolder } from '../fixtures/temporary-folder.js';
 import { lossesOf, newestTensors, runAll, tinyRun } from './launched.js';
@@ -42,48 +43,106 @@ function largestDifference(a: unknown, b: unknown): number {
 	);
 }
 
-const variants: Record<string, { readonly config: TrainConfigInput; readonly ranks: readonly number[] }> = {
+type Kind = ParallelConfig['kind'];
+const variants: Record<
+	string,
+	{
+		readonly config: Omit<TrainConfigInput, 'parallel'>;
+		readonly shards: number;
+		/** The first is the oracle. */
+		readonly runs: readonly (readonly [ranks: number, kind: Kind])[];
+	}
+> = {
 	'both losses': {
-		config: {
-			parallel: { virtualShards: 4 },
-			objective: { latent: { interferenceEvery: 3, antiCollapse: { variance: 0.1 } } },
-		},
-		ranks: [1, 2, 3],
+		config: { objective: { latent: { interferenceEvery: 3, antiCollapse: { variance: 0.1 } } } },
+		shards: 4,
+		runs: [
+			[1, 'ddp'],
+			[3, 'ddp'],
+			[2, 'zero1'],
+			[4, 'zero2'],
+		],
 	},
 	'micro-batches, checkpointing, bfloat16': {
 		config: {
-			parallel: { virtualShards: 3 },
 			microBatches: 2,
 			tokensPerStep: 256,
 			activationCheckpointing: 'block',
 			parameterDtype: 'bfloat16',
 		},
-		ranks: [1, 2],
+		shards: 3,
+		runs: [
+			[1, 'ddp'],
+			[2, 'zero1'],
+		],
+	},
+	'bfloat16 computation, a shard each': {
+		config: { computeDtype: 'bfloat16', parameterDtype: 'bfloat16', activationCheckpointing: 'selective' },
+		shards: 2,
+		runs: [
+			[1, 'ddp'],
+			[2, 'ddp'],
+			[2, 'zero2'],
+		],
+	},
+	'Muon, clipping by parameter': {
+		config: { optimizer: { matrixUpdate: 'muon', clipBy: 'parameter', gradientClip: 0.1 } },
+		shards: 2,
+		runs: [
+			[1, 'ddp'],
+			[2, 'zero2'],
+		],
 	},
 	'lora, transformer predictor': {
 		config: {
-			parallel: { virtualShards: 4 },
 			trainable: { kind: 'lora', rank: 4 },
 			objective: { latent: { branch: { kind: 'state' } } },
 		},
-		ranks: [1, 4],
+		shards: 4,
+		runs: [
+			[1, 'ddp'],
+			[4, 'zero2'],
+		],
 	},
 };
 
-for (const [name, { config, ranks }] of Object.entries(variants)) {
-	t.test(`${name}: the same bits on ${ranks.join(', ')} ranks with fixed shards`, async (t) => {
+for (const [name, { config, shards, runs }] of Object.entries(variants)) {
+	t.test(`${name}: the same bits for ${runs.map((run) => run.join(' ')).join(', ')}`, async (t) => {
 		const file = name.replaceAll(/\W+/g, '-');
-		const [first, ...others] = ranks;
-		const alone = await train(file, first!, config);
-		for (const count of others) {
-			const run = await train(file, count, config);
-			t.same(lossesOf(run), lossesOf(alone), `${count} ranks: losses, norms, monitors and tuning`);
+		const [first, ...others] = runs;
+		const withKind = (kind: Kind) => ({ ...config, parallel: { kind, virtualShards: shards } });
+		const alone = await train(`${file}-ddp`, first![0], withKind('ddp'));
+		for (const [count, kind] of others) {
+			const run = await train(`${file}-${kind}`, count, withKind(kind));
+			const of = `${kind} on ${count} ranks`;
+			t.same(lossesOf(run), lossesOf(alone), `${of}: losses, norms, monitors and tuning`);
 			const [found, expected] = [newestTensors(run), newestTensors(alone)];
 			t.same(Object.keys(found), Object.keys(expected));
-			for (const [part, bytes] of Object.entries(expected)) t.ok(found[part]!.equals(bytes), `${count} ranks: ${part}`);
+			for (const [part, bytes] of Object.entries(expected)) t.ok(found[part]!.equals(bytes), `${of}: ${part}`);
 		}
 	});
 }
+
+t.test('a checkpoint of any number of ranks is gone on with on any other', async (t) => {
+	const begun = { steps: 2, tuningEvery: 0, collapseEvery: 0, parallel: { kind: 'zero2', virtualShards: 4 } } as const;
+	const [alone, four] = [await train('begun', 1, begun), await train('begun', 4, begun)];
+	t.same(newestTensors(four), newestTensors(alone), 'what four write together is what one writes');
+	const three = join(folder, 'on-three');
+	cpSync(alone, three, { recursive: true });
+	const goOn = (run: string) => ['train', store, run, '--resume', '--steps', '4'];
+	for (const [run, ranks] of [
+		[alone, 1],
+		[four, 2],
+		[three, 3],
+	] as const) {
+		const ended = await runAll(ranks === 1 ? goOn(run) : ['launch', '-n', String(ranks), ...goOn(run)]);
+		t.equal(ended.code, 0, ended.stderr);
+	}
+	for (const run of [four, three]) {
+		t.same(newestTensors(run), newestTensors(alone));
+		t.same(lossesOf(run), lossesOf(alone));
+	}
+});
 
 t.test('without fixed shards two ranks train as one process does, within rounding', async (t) => {
 	const [alone, two] = [await train('plain', 1, {}), await train('plain', 2, {})];

@@ -51,8 +51,8 @@ function text({ samples, patients, positives, prevalence, models, differences }:
 			),
 		]),
 		...differences.flatMap(({ a, b, metric, difference }, i) => [
-			...(i === 0 ? ['', 'differences'] : []),
-			estimateLine(`  ${a} - ${b}, ${metricWords[metric]}`, difference),
+			...(a === differences[i - 1]?.a && b === differences[i - 1]?.b ? [] : ['', `${a} - ${b}`]),
+			estimateLine(`  ${metricWords[metric]}`, difference),
 		]),
 	].join('\n');
 }

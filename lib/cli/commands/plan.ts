@@ -26,15 +26,22 @@ export const builder = (yargs: Argv) =>
 			default: 'cpu' as const,
 			describe: 'This machine, or a GPU, for which everything is analytic',
 		})
-		.option('gpus', { type: 'number', default: 1, describe: 'GPUs that share moments, EMA and gradients: 1 to 64' })
+		.option('gpus', {
+			type: 'number',
+			default: 1,
+			describe: 'GPUs that share each update, and the training state as parallel.kind says: 1 to 512',
+		})
 		.example('$0 plan --preset qwen3-1.7b-24gib', 'What the whole 1.7B model takes here')
-		.example('$0 plan --size qwen3-1.7b --device h100 --gpus 8', 'Analytic: nothing has been measured on a GPU');
+		.example(
+			'$0 plan --size qwen3-1.7b --device h100 --gpus 8 --set parallel.kind=zero2',
+			'Analytic: nothing has been measured on a GPU',
+		);
 
 export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>): Promise<void> {
 	await withContext(Boolean(args.json), async (context) => {
 		const { device, gpus: devices } = args;
-		if (!Number.isInteger(devices) || devices < 1 || devices > 64)
-			throw new ConfigError(`[plan] --gpus must be a whole number from 1 to 64 but is ${devices}`);
+		if (!Number.isInteger(devices) || devices < 1 || devices > 512)
+			throw new ConfigError(`[plan] --gpus must be a whole number from 1 to 512 but is ${devices}`);
 		if (device === 'cpu' && devices !== 1)
 			throw new ConfigError(`[plan] --gpus must be 1 on the CPU but is ${devices}; name a GPU with --device`);
 		const { config, vocabSize } = await configOf(args);
@@ -102,6 +109,14 @@ function text({ memory, device, devices, basis, available, fits, saving, ...plan
 				? []
 				: ['nothing that we know of makes it fit']
 			: [`would fit with ${saving.settings.map((setting) => `--set ${setting}`).join(' ')}: ${gib(saving.peak)}`];
+	const { gradients, parameters, target } = plan.traffic;
+	const shown = (bytes: number) => `${(bytes / 1e9).toPrecision(3)} GB`;
+	const sent =
+		devices === 1
+			? []
+			: [
+					`each sends ${shown(gradients + parameters + target)} an update (${plan.config.parallel.kind}): gradients ${shown(gradients)}, parameters ${shown(parameters)}, EMA ${shown(target)}`,
+				];
 	return [
 		`vocabulary ${vocabSize.toLocaleString('en-US')}, ${plan.tokensPerUpdate.toLocaleString('en-US')} tokens an update, computed in ${plan.config.computeDtype}${basis === 'analytic' ? '; analytic: nothing here was measured on a GPU' : ''}`,
 		...Object.entries(kinds).map(
@@ -110,6 +125,7 @@ function text({ memory, device, devices, basis, available, fits, saving, ...plan
 		`${'peak'.padEnd(30)} ${gib(memory.peak).padStart(10)}  (not the sum: not all are largest at once)`,
 		`${where} has ${gib(available)}: the run ${fits ? 'fits' : 'does not fit'}`,
 		...advice,
+		...sent,
 		`a step is ${(plan.flopsPerStep / 1e12).toPrecision(3)} TFLOP: about ${Number(seconds.toPrecision(2))} s, ${Math.round(plan.tokensPerUpdate / seconds).toLocaleString('en-US')} tokens/s`,
 	].join('\n');
 }

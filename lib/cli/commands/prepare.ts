@@ -1,7 +1,7 @@
 import type { Argv } from 'yargs';
 import { ConfigError } from '../../errors.js';
 import { readJson } from '../../files/json.js';
-import { prepareStore } from '../../prepare/prepare.js';
+import { assembleStoreOfShards, type PrepareShard, prepareShard, prepareStore } from '../../prepare/prepare.js';
 import type { PrepareOptions } from '../../prepare/prepare-options.js';
 import type { StoreManifest } from '../../store/manifest.js';
 import type { SerialiserOptionsInput } from '../../text/serialiser.js';
@@ -46,6 +46,10 @@ export const builder = (yargs: Argv) =>
 			describe: 'Structured: largest share of events that a given vocabulary may not know; default 0.2',
 		})
 		.option('threads', { type: 'number', describe: 'Default: as many as the machine runs at once' })
+		.option('shard', { type: 'string', describe: 'i/n: tokenise the i-th of n shares alone, beside other jobs' })
+		.option('assemble', { type: 'boolean', default: false, describe: 'Make the store when all shards are done' })
+		.conflicts('shard', 'assemble')
+		.example('$0 prepare cohort store --shard 2/8', 'One of eight jobs over a shared folder; then --assemble')
 		.example('$0 prepare cohort store', 'Writes store/{train,tuning,held_out}/, vocabulary.json, manifest.json')
 		.example('$0 prepare cohort store --tokens text --tokenizer Qwen3-1.7B', 'The same records as text');
 
@@ -59,7 +63,17 @@ export async function handler(args: Arguments): Promise<void> {
 			lifeCodes: lifeCodesOf(args),
 			...(threads === undefined ? {} : { threads }),
 		};
-		const manifest = await prepareStore(meds, out, options, context.operation());
+		if (args.shard !== undefined) {
+			const shard = shardOf(args.shard);
+			const { parts, ofParts } = await prepareShard(meds, out, shard, options, context.operation());
+			context.result(
+				`${out}: shard ${args.shard} is done, ${parts} of ${ofParts} parts; --assemble makes the store when all shards are`,
+				{ shard, parts, ofParts },
+			);
+			return;
+		}
+		const prepare = args.assemble ? assembleStoreOfShards : prepareStore;
+		const manifest = await prepare(meds, out, options, context.operation());
 		const { splits } = manifest;
 		const tokens = splits.train.tokens + splits.tuning.tokens + splits.held_out.tokens;
 		const lines = [
@@ -69,6 +83,12 @@ export async function handler(args: Arguments): Promise<void> {
 		];
 		context.result(lines.join('\n'), manifest);
 	});
+}
+
+function shardOf(text: string): PrepareShard {
+	const found = /^(\d+)\/(\d+)$/.exec(text);
+	if (found !== null) return { index: Number(found[1]), of: Number(found[2]) };
+	throw new ConfigError(`[prepare] --shard must be i/n, such as 2/8, but is ${text}`);
 }
 
 /** What became of the events, in words. */

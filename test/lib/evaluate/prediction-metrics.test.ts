@@ -75,7 +75,7 @@ t.test('from the command line', async (t) => {
 	t.equal(status, 0);
 	t.match(stdout, /599 samples of 80 patients, \d+ positive/);
 	t.match(stdout, /ours, 1 samples that others lack left out\n +AUROC +0\.\d+ \[/);
-	t.match(stdout, /ours - theirs, AUROC +0\.\d+ \[/);
+	t.match(stdout, /ours - theirs\n +AUROC +0\.\d+ \[/);
 	const refused = await runCli(t, ['metrics', '--model', 'ours.parquet'], folder);
 	t.equal(refused.status, 2);
 	t.match(refused.stderr, /--model must be name=predictions.parquet/);

@@ -5,7 +5,13 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { openTokenStore, type PrepareOptions, prepareStore } from '../../../lib/index.js';
+import {
+	assembleStoreOfShards,
+	openTokenStore,
+	type PrepareOptions,
+	prepareShard,
+	prepareStore,
+} from '../../../lib/index.js';
 import { writeManyMeds } from '../../fixtures/many-meds.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
 import { tinyTokenizerJson, writeTokenizer } from '../../fixtures/tiny-tokenizer.js';
@@ -64,6 +70,36 @@ t.test('a run that was killed goes on with its whole parts and ends with the sam
 	t.same(bytes(at('killed')), bytes(at('threads-1')));
 	t.equal(statSync(join(at('killed'), 'train', '00000.arrow')).ino, before.ino, 'the part was not written again');
 	t.notOk(existsSync(partial) || existsSync(`${partial}.lock`));
+});
+
+t.test('shards in any order and number are assembled to the same bytes; one that is missing is named', async (t) => {
+	const [second, first] = [
+		{ index: 2, of: 2 },
+		{ index: 1, of: 2 },
+	];
+	await t.rejects(assembleStoreOfShards(at('many'), at('shards')), { message: /run its shards first/ });
+	const { parts, ofParts } = await prepareShard(at('many'), at('shards'), second, { threads: 1 });
+	t.ok(parts > 0 && parts < ofParts);
+	await t.rejects(assembleStoreOfShards(at('many'), at('shards')), {
+		code: 'EHR_JEPA_OUTPUT',
+		message: new RegExp(
+			`all ${ofParts} parts must be there to be assembled but ${ofParts - parts} are not; run --shard 1/2$`,
+		),
+	});
+	await t.rejects(prepareShard(at('many'), at('shards'), first, { tokens: { kind: 'structured', bins: 3 } }), {
+		message: /must have been begun with the same data, options and version but was with others/,
+	});
+	await t.rejects(prepareShard(at('many'), at('shards'), { index: 3, of: 2 }), { code: 'EHR_JEPA_CONFIG' });
+	// A job that died has left a part that is not whole, and temporary files.
+	const partial = at('.shards.partial');
+	const [lost] = readdirSync(join(partial, 'parts')).filter((name) => name.endsWith('.json'));
+	rmSync(join(partial, 'parts', lost!));
+	writeFileSync(join(partial, 'parts', '.0.json.0123456789ab.tmp'), '{');
+	await t.rejects(assembleStoreOfShards(at('many'), at('shards')), { message: /--shard 1\/2, --shard 2\/2$/ });
+	await Promise.all([first, second].map((shard) => prepareShard(at('many'), at('shards'), shard, { threads: 1 })));
+	await assembleStoreOfShards(at('many'), at('shards'));
+	t.same(bytes(at('shards')), bytes(at('threads-1')));
+	t.notOk(existsSync(partial));
 });
 
 t.test('an abort keeps what is whole; other options start anew and say so', async (t) => {

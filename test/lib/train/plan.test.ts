@@ -111,7 +111,7 @@ t.test('Trainer.create refuses before it writes or allocates; plan on the comman
 		[['--size', 'demo'], /the vocabulary must be known/],
 		[['--size', 'demo', '--vocab-size', '0'], /--vocab-size must be a positive whole number but is 0/],
 		[['--size', 'qwen3-1.7b', '--gpus', '2'], /--gpus must be 1 on the CPU/],
-		[['--size', 'qwen3-1.7b', '--device', 'h100', '--gpus', '65'], /--gpus must be a whole number from 1 to 64/],
+		[['--size', 'qwen3-1.7b', '--device', 'h100', '--gpus', '513'], /--gpus must be a whole number from 1 to 512/],
 	] as const) {
 		const refused = await runCli(t, ['plan', ...args]);
 		t.equal(refused.status, 2);
@@ -120,14 +120,37 @@ t.test('Trainer.create refuses before it writes or allocates; plan on the comman
 });
 
 t.test('GPUs: analytic, and more of them share moments, EMA and gradients', async (t) => {
-	const config: TrainConfigInput = { ...large, computeDtype: 'bfloat16' };
-	const one = await planTraining(config, vocabSize, { device: 'h100' });
-	const eight = await planTraining(config, vocabSize, { device: 'h100', devices: 8 });
+	const config: TrainConfigInput = { ...large, tokensPerStep: 65_536, computeDtype: 'bfloat16' };
+	const planOn = (devices: number, kind: 'ddp' | 'zero1' | 'zero2') =>
+		planTraining({ ...config, parallel: { kind } }, vocabSize, { device: 'h100', devices });
+	const [one, ddp, zero1, zero2] = [
+		await planOn(1, 'ddp'),
+		await planOn(4, 'ddp'),
+		await planOn(4, 'zero1'),
+		await planOn(4, 'zero2'),
+	];
 	t.equal(one.basis, 'analytic');
-	t.ok(one.fits);
-	t.equal(eight.memory.moments, one.memory.moments / 8);
-	t.ok(eight.memory.peak < one.memory.peak);
-	t.equal(eight.tokensPerUpdate, 8 * one.tokensPerUpdate);
+	t.equal(one.traffic.gradients, 0);
+	for (const { memory, traffic, tokensPerUpdate } of [ddp, zero1, zero2]) {
+		t.equal(memory.weights, 4 * parameters, 'every rank has the parameters');
+		t.equal(tokensPerUpdate, 65_536, 'of all together');
+		t.ok(traffic.gradients > 0);
+	}
+	t.equal(ddp.memory.moments, 8 * parameters);
+	for (const { memory } of [zero1, zero2]) {
+		t.equal(memory.moments, 2 * parameters);
+		t.equal(memory.target, parameters);
+	}
+	t.ok(zero1.memory.peak < ddp.memory.peak && zero2.memory.peak <= zero1.memory.peak);
+	t.ok(zero2.memory.gradients < 0.3 * zero1.memory.gradients);
+	t.ok(ddp.secondsPerStep < one.secondsPerStep && ddp.secondsPerStep > one.secondsPerStep / 4.001);
+	const [few, many] = [await planOn(8, 'zero2'), await planOn(512, 'zero2')];
+	t.equal(many.memory.moments, 8 * 311_164_928, 'no less than the largest parameter has: they are dealt whole');
+	t.ok(
+		few.secondsPerStep < one.secondsPerStep / 4 && many.secondsPerStep > few.secondsPerStep,
+		'the network is slower',
+	);
+	t.ok(many.traffic.gradients > few.traffic.gradients);
 });
 
 t.test('the time of every kind of run is measured on a part of it', async (t) => {
