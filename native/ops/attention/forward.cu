@@ -22,7 +22,7 @@ __device__ float reduce_row(float value) {
 }
 
 template <int size>
-__global__ void __launch_bounds__(attention_threads) attention_forward_kernel(AttentionForwardParams p) {
+__global__ void __launch_bounds__(attention_threads, 2) attention_forward_kernel(AttentionForwardParams p) {
   constexpr int scores_n = key_tile_rows / 8;
   const int heads = static_cast<int>(p.heads), head = static_cast<int>(blockIdx.x) % heads;
   // The last tiles see most: they come first, so that none is left alone at the end.

@@ -33,7 +33,7 @@ __global__ void __launch_bounds__(attention_threads) attention_delta_kernel(Atte
 }
 
 template <int size>
-__global__ void __launch_bounds__(attention_threads) attention_query_gradient_kernel(AttentionBackwardParams p) {
+__global__ void __launch_bounds__(attention_threads, 2) attention_query_gradient_kernel(AttentionBackwardParams p) {
   constexpr int scores_n = key_tile_rows / 8;
   const int heads = static_cast<int>(p.heads), head = static_cast<int>(blockIdx.x) % heads;
   const QueryWalk walk(p.query_tiles[p.query_tile_count - 1 - static_cast<int>(blockIdx.x) / heads]);

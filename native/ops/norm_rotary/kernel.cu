@@ -90,7 +90,7 @@ __global__ void __launch_bounds__(threads)
 }
 
 template <typename T, int width, int rounds>
-__global__ void __launch_bounds__(threads)
+__global__ void __launch_bounds__(threads, 2)
     norm_rotary_backward_kernel(const T* __restrict__ grad_out, const T* __restrict__ x, const T* __restrict__ weight,
                                 const T* __restrict__ cos, const T* __restrict__ sin, const float* __restrict__ rstd,
                                 T* __restrict__ grad_x, float* __restrict__ partial, std::int64_t rows, int heads,
@@ -154,9 +154,9 @@ __global__ void __launch_bounds__(threads)
 template <typename Run>
 int with_shape(std::int64_t size, const Run& run) {
   const std::int64_t half = size / 2;
-  if (half % 2 != 0) return run(std::integral_constant<int, 1>(), std::integral_constant<int, 8>());
+  if (half % 2 != 0) return run(std::integral_constant<int, 1>(), std::integral_constant<int, 4>());
   if (half <= 64) return run(std::integral_constant<int, 2>(), std::integral_constant<int, 1>());
-  return run(std::integral_constant<int, 2>(), std::integral_constant<int, 4>());
+  return run(std::integral_constant<int, 2>(), std::integral_constant<int, 2>());
 }
 
 template <typename T>

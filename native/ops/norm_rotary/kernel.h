@@ -8,7 +8,7 @@ struct CUstream_st;  // cudaStream_t is CUstream_st*
 namespace ehrjepa::kernels {
 
 /// Largest head that the kernels keep in registers.
-constexpr std::int64_t norm_rotary_largest_head = 512;
+constexpr std::int64_t norm_rotary_largest_head = 256;
 
 /// y = n cos + rotate_half(n) sin, n = x rstd weight, rstd = (mean(x^2) + eps)^-1/2, over heads of `size` elements:
 /// even, at most `norm_rotary_largest_head`. Pointers are device memory of `dtype`, at multiples of 4 bytes.

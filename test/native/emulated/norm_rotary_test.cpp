@@ -81,7 +81,7 @@ TEST("emulated norm_rotary: every case, head sizes beyond a load and the largest
     for (const NormRotaryCase& c : norm_rotary_cases) {
       if (c.tokens * c.heads > 0) compare(std::min<std::int64_t>(c.tokens, 150), c.heads, c.head_dim, dtype);
     }
-    for (const std::int64_t size : {2, 6, 64, 130, 256, 386, 512}) compare(11, 3, size, dtype);
+    for (const std::int64_t size : {2, 6, 64, 130, 250, 256}) compare(11, 3, size, dtype);
   }
 }
 
