@@ -31,6 +31,7 @@ t.test('the addon has exactly the functions of its contract', async (t) => {
 		'fitMultinomial',
 		'fitRidge',
 		'prepareExit',
+		'resample',
 		'weightShapes',
 	]);
 	t.same(Object.getOwnPropertyNames(addon.Engine.prototype).sort(), [
@@ -38,11 +39,13 @@ t.test('the addon has exactly the functions of its contract', async (t) => {
 		'close',
 		'constructor',
 		'embed',
+		'gatherTarget',
 		'join',
 		'load',
 		'losses',
 		'parameterCount',
 		'predictLatent',
+		'releaseTarget',
 		'save',
 		'score',
 		'snapshot',
