@@ -207,6 +207,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 		study: ['config', 'device', 'out', 'patients', 'seeds', 'set', 'size', 'steps', 'variants'],
 		'validate <meds>': ['birth-code', 'death-code', 'max-code-length', 'meds'],
 		'prepare <meds> <out>': [
+			'assemble',
 			'bins',
 			'birth-code',
 			'death-code',
@@ -215,6 +216,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 			'min-patients',
 			'out',
 			'serialiser',
+			'shard',
 			'special-tokens',
 			'threads',
 			'tokenizer',
