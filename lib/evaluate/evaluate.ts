@@ -16,6 +16,11 @@ import type { CohortFlowRow, LongOperation } from '../types.js';
 import { ahead } from './ahead.js';
 import type { BaselineInput } from './baseline-tables.js';
 import { type Baseline, baselines, boostedBaseline } from './baselines.js';
+import type { ClassEvaluation } from './classes/class-file.js';
+import { writeTaskClassPredictions } from './classes/class-predictions.js';
+import type { ClassReading } from './classes/class-probe.js';
+import { classFlow, classResults, emptyClassEvaluation } from './classes/class-results.js';
+import { type ClassSamples, readClassSamples } from './classes/class-samples.js';
 import { readEmbeddings } from './embeddings.js';
 import { EvaluatedModel, EvaluationFile } from './evaluation-file.js';
 import type { FeatureTable } from './features.js';
@@ -147,8 +152,14 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 		await readSurvivalSamples(config.tasks, all),
 		models.map(({ reader }) => reader.samples),
 	);
+	const classTasks = await readClassSamples(
+		config.tasks,
+		all,
+		models.map(({ reader }) => reader.samples),
+	);
 	const fits = config.trainingSizes === undefined ? 0 : fitsOf(config.trainingSizes) * models.length;
-	const total = samples.tasks.length * (1 + fits) + survival.length + samples.latents.length + rolledOut.length;
+	const total =
+		samples.tasks.length * (1 + fits) + survival.length + classTasks.length + samples.latents.length + rolledOut.length;
 	const file = describe(config, dataset, manifest, simulated, samples, models);
 	if (simulated) file.models.push(ceilingModel);
 	// First, since a patient who is named may not be there.
@@ -194,9 +205,24 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 		into.differences.push(...differences);
 		report();
 	};
+	const readTaskClasses = async (task: ClassSamples, into: ClassEvaluation, folder: string | undefined) => {
+		const read: Read<ClassReading>[] = [];
+		for (const { about, reader } of models) {
+			if (operation.signal?.aborted) throw new AbortedError('[evaluate] aborted', { cause: operation.signal.reason });
+			read.push({ about, reading: await reader.classes(task) });
+		}
+		if (folder !== undefined) await writeTaskClassPredictions(folder, task, read);
+		const { results, strata, differences } = await classResults(task, read, divisions, bootstrap);
+		into.results.push(...results);
+		into.strata.push(...strata);
+		into.differences.push(...differences);
+		report();
+	};
 	const readEach = async (folder?: string) => {
 		// Probes are fitted in the core while resamples are read here.
 		for await (const [task, read] of ahead(samples.tasks, readModels)) await taskRead(task, read, folder);
+		if (classTasks.length > 0) file.classes = emptyClassEvaluation(classTasks);
+		for (const task of classTasks) await readTaskClasses(task, file.classes!, folder);
 		if (survival.length === 0) return;
 		file.timeToEvent = emptyTimeToEvent(config.timeToEventProbe, survival);
 		for (const task of survival) await readTimeToEvent(task, file.timeToEvent, folder);
@@ -331,7 +357,12 @@ function describe(
 		latentState: [],
 		rollout: [],
 		differences: [],
-		cohortFlow: [...(manifest?.cohortFlow ?? []), ...flow, ...taskList.timeToEvent.map(timeToEventFlow)],
+		cohortFlow: [
+			...(manifest?.cohortFlow ?? []),
+			...flow,
+			...taskList.classes.map(classFlow),
+			...taskList.timeToEvent.map(timeToEventFlow),
+		],
 		...(manifest === undefined ? {} : { data: storeSummary(manifest) }),
 	};
 }
