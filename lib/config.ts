@@ -5,6 +5,10 @@ import { shown } from './found.js';
 /** Scalars that several option schemas use. */
 export const positiveInteger = z.int().positive();
 export const nonNegativeInteger = z.int().nonnegative();
+/** Longer than any calendar; microseconds of more would not fit 64 bits. */
+export const mostDays = 1_000_000;
+export const positiveDays = positiveInteger.max(mostDays);
+export const nonNegativeDays = nonNegativeInteger.max(mostDays);
 export const fraction = z.number().min(0).max(1);
 /** Of float32 arithmetic: what is larger becomes infinite there, what is smaller 0, without a word. */
 export const float32Number = z

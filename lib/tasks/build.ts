@@ -1,6 +1,6 @@
 import { join, relative, sep } from 'node:path';
 import { z } from 'zod';
-import { filePath, nonNegativeInteger, parseConfig, positiveInteger, seed } from '../config.js';
+import { filePath, nonNegativeDays, parseConfig, positiveInteger, seed } from '../config.js';
 import { birthCandidates, withoutBirthNote } from '../data/birth-candidates.js';
 import { LifeCodeOptions, LifeCodes } from '../data/life-codes.js';
 import { eventsSql, type MedsDataset, openMeds } from '../data/meds.js';
@@ -46,9 +46,9 @@ export const BuildTasksOptions = z.strictObject({
 	/** Folder of ready label sets (MEDS `<task>/**.parquet`); their index dates are added. */
 	externalLabels: filePath.optional(),
 	/** Events on the index day and this many days after it belong to no target: a buffer against leaks. */
-	bufferDays: nonNegativeInteger.default(0),
+	bufferDays: nonNegativeDays.default(0),
 	/** Index dates so many days or fewer before the day of death are left out; 0 leaves out the day itself. */
-	dropDaysBeforeDeath: nonNegativeInteger.default(0),
+	dropDaysBeforeDeath: nonNegativeDays.default(0),
 	/** Codes whose events neither encoders nor baselines may see. */
 	hideCodes: CodeSet.prefault({}),
 	/** Also hide every code of the history that nearly decides a label. */

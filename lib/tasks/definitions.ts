@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { diseaseAxes } from '../cohort/disease-axes.js';
 import { cohortName } from '../cohort/simulate.js';
-import { positiveInteger } from '../config.js';
+import { positiveDays } from '../config.js';
 import type { MedsDataset } from '../data/meds.js';
 import { describeCodeSet, SomeCodes } from './code-set.js';
 
@@ -10,7 +10,7 @@ const about = {
 	name: z.string().regex(/^[a-z0-9]+(-[a-z0-9]+)*$/, 'must be lower case words joined by hyphens'),
 	/** Shown to people. */
 	label: z.string(),
-	horizonsDays: z.array(positiveInteger).min(1).default([30, 180, 365]),
+	horizonsDays: z.array(positiveDays).min(1).default([30, 180, 365]),
 };
 
 /** What is predicted: whether one of some codes occurs within a horizon, when the first one does, or whether a drug takes the

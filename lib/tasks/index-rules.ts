@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { nonNegativeInteger, positiveInteger } from '../config.js';
+import { nonNegativeDays, positiveDays, positiveInteger } from '../config.js';
 import { type CodeSet, describeCodeSet, SomeCodes } from './code-set.js';
 import { usualCodeSet, usualCodes } from './usual-codes.js';
 
@@ -58,7 +58,7 @@ export const IndexRule = z.discriminatedUnion('kind', [
 	z.strictObject({
 		kind: z.literal('calendar'),
 		...common,
-		everyDays: positiveInteger.default(365),
+		everyDays: positiveDays.default(365),
 		from: z.enum(['record', 'birth']).default('record'),
 	}),
 	/** Days after an anchor, such as a diagnosis. */
@@ -66,7 +66,7 @@ export const IndexRule = z.discriminatedUnion('kind', [
 		kind: z.literal('anchor'),
 		...common,
 		codes: SomeCodes,
-		days: z.array(nonNegativeInteger).min(1).default([0, 30, 90, 180, 365]),
+		days: z.array(nonNegativeDays).min(1).default([0, 30, 90, 180, 365]),
 		/** Whether every day with such a code is an anchor, or the first. */
 		occurrence: z.enum(['first', 'each']).default('first'),
 	}),

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { float32Number, parseConfig, ruleOf } from '../../lib/config.js';
 import { withDatabase } from '../../lib/data/query.js';
 import { embed, openTokenStore, readEmbeddings, scoreSequences, surpriseByDay, WorldModel } from '../../lib/index.js';
+import { BuildTasksOptions } from '../../lib/tasks/build.js';
 import { TrainConfig } from '../../lib/train/train-config.js';
 import { temporaryFolder } from '../fixtures/temporary-folder.js';
 import { prepareTinyStore, tinyModel } from '../fixtures/tiny-model.js';
@@ -45,6 +46,26 @@ t.test('options of a training', async (t) => {
 		t.doesNotThrow(() => parseConfig('x', TrainConfig, of(1e-6)), path);
 	}
 	t.ok(float32Number.safeParse(0).success && float32Number.safeParse(-3.4e38).success);
+});
+
+t.test('days fit 64 bits of microseconds', async (t) => {
+	const codes = { prefix: ['A'] };
+	const task = { name: 'a', label: 'A', kind: 'event', codes };
+	const options: Record<string, (days: number) => object> = {
+		'tasks.0.horizonsDays.0': (days) => ({ tasks: [{ ...task, horizonsDays: [days] }] }),
+		'indexRules.0.days.0': (days) => ({ tasks: [task], indexRules: [{ kind: 'anchor', codes, days: [days] }] }),
+		'indexRules.0.everyDays': (everyDays) => ({ tasks: [task], indexRules: [{ kind: 'calendar', everyDays }] }),
+		bufferDays: (bufferDays) => ({ tasks: [task], bufferDays }),
+		dropDaysBeforeDeath: (dropDaysBeforeDeath) => ({ tasks: [task], dropDaysBeforeDeath }),
+	};
+	for (const [path, of] of Object.entries(options)) {
+		for (const days of [1_000_001, 2 ** 52])
+			t.throws(() => parseConfig('x', BuildTasksOptions, of(days)), {
+				code: 'EHR_JEPA_CONFIG',
+				message: `[x] ${path}: must be at most 1000000, but it is ${days}`,
+			});
+		t.doesNotThrow(() => parseConfig('x', BuildTasksOptions, of(1_000_000)), path);
+	}
 });
 
 t.test('budgets of tokens are whole and positive', async (t) => {

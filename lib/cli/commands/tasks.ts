@@ -193,7 +193,12 @@ async function tasksOf({
 	const named = libraryTasks(library);
 	const usual = library.length + task.length === 0 ? definitionsFor(await openMeds(meds)) : [];
 	return {
-		tasks: [...(definitions === undefined ? usual : await definitionsIn(definitions)), ...named.tasks],
+		tasks: [
+			...(definitions === undefined
+				? usual
+				: ((await listIn('definitions', definitions, 'task definitions')) as TaskDefinition[])),
+			...named.tasks,
+		],
 		acesTasks: [...named.acesTasks, ...read],
 	};
 }
@@ -216,20 +221,19 @@ async function indexRulesOf({
 	readonly index?: readonly (typeof plainIndexRules)[number][] | undefined;
 	readonly indexRules?: string | undefined;
 }): Promise<{ readonly indexRules?: IndexRuleInput[] }> {
-	const about = {
-		scope: 'tasks --index-rules',
-		rule: 'must be a JSON file with an array of rules',
-		error: ConfigError,
-	};
 	const named = index.map((kind): IndexRuleInput => ({ kind }));
 	if (indexRules === undefined) return named.length === 0 ? {} : { indexRules: named };
-	const read = await readJson(indexRules, about);
-	if (!Array.isArray(read))
-		throw new ConfigError(`[tasks --index-rules] must be a list of rules but is ${kindOf(read)}`);
-	return { indexRules: [...named, ...(read as IndexRuleInput[])] };
+	return { indexRules: [...named, ...((await listIn('index-rules', indexRules, 'rules')) as IndexRuleInput[])] };
 }
 
-async function definitionsIn(file: string): Promise<TaskDefinition[]> {
-	const about = { scope: 'tasks --definitions', rule: 'must be a JSON file', error: ConfigError };
-	return (await readJson(file, about)) as TaskDefinition[];
+/** A JSON file that holds a list, whose entries are checked with the other options. */
+async function listIn(option: string, file: string, what: string): Promise<unknown[]> {
+	const scope = `tasks --${option}`;
+	const read = await readJson(file, {
+		scope,
+		rule: `must be a JSON file with an array of ${what}`,
+		error: ConfigError,
+	});
+	if (!Array.isArray(read)) throw new ConfigError(`[${scope}] must be a list of ${what} but is ${kindOf(read)}`);
+	return read;
 }

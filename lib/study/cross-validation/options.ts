@@ -18,7 +18,16 @@ export const CrossValidationOptions = z.strictObject({
 	...comparisonOptions,
 	variants: comparisonOptions.variants.default(['sft', 'smb-structure']),
 	/** What is predicted; null takes the usual tasks of the data set. */
-	tasks: z.array(TaskDefinition).min(1).nullable().default(null),
+	tasks: z
+		.array(
+			TaskDefinition.refine(
+				({ kind }) => kind !== 'time-to-event',
+				'must be a task of yes and no: models are compared on times to events by evaluate alone',
+			),
+		)
+		.min(1)
+		.nullable()
+		.default(null),
 	/** Codes of birth and death beside the usual ones. */
 	lifeCodes: LifeCodeOptions.prefault({}),
 });

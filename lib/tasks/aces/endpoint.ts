@@ -1,3 +1,5 @@
+import { mostDays } from '../../config.js';
+
 /** An end of a window. */
 export type Endpoint =
 	/** The edge of the record. */
@@ -50,7 +52,7 @@ function reference(text: string): Extract<Endpoint, { kind: 'time' }>['from'] {
 	return { window: window!, side: side === 'end' ? 'end' : 'start' };
 }
 
-/** `24h`, `30 days`, `1d 12h` in microseconds. */
+/** `24h`, `30 days`, `1d 12h` in microseconds; undefined when it is none, or more than a million days. */
 function duration(text: string): bigint | undefined {
 	let rest = text.trim();
 	let total = 0n;
@@ -62,5 +64,5 @@ function duration(text: string): bigint | undefined {
 		total += BigInt(part[1]!) * units[part[2]![0]!.toLowerCase()]!;
 		rest = rest.slice(part[0].length);
 	}
-	return total;
+	return total > BigInt(mostDays) * units.d! ? undefined : total;
 }

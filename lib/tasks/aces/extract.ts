@@ -26,10 +26,10 @@ interface AcesExtraction {
  * Makes the table `labels` (subject_id, t, value) of a task: a sample for each trigger whose windows exist and hold what they must.
  * Needs the tables all_events (with values), subjects and subject_splits.
  *
- * @throws {ConfigError} When the label's window begins at or before the prediction time: the answer would be in the history.
+ * @throws {ConfigError} For a regular expression that is none, and when the label's window begins at or before the prediction time: the answer would be in the history.
  */
 export async function extractAcesTask(database: Database, name: string, task: AcesTask): Promise<AcesExtraction> {
-	const { tables, counts } = await createPredicates(database, task);
+	const { tables, counts } = await createPredicates(database, name, task);
 	const flow: FlowStep[] = [];
 	const count = async (step: string) => {
 		const [found] = await database.rows('SELECT count(*)::DOUBLE AS n FROM candidates');

@@ -1,5 +1,8 @@
 import { type Database, quoted } from '../../data/query.js';
+import { ConfigError } from '../../errors.js';
 import type { AcesTask, Predicate } from './schema.js';
+
+type PlainPredicate = Exclude<Predicate, { expr: unknown }>;
 
 /** Events that match a predicate of a task. */
 export interface PredicateCount {
@@ -13,9 +16,12 @@ export type PredicateTables = ReadonlyMap<string, string>;
 /**
  * Makes a table for each predicate that a task uses. As in ACES, a plain predicate counts the rows of a moment, a derived one and
  * the built-in ones are 1 where they hold. Needs the table all_events with values.
+ *
+ * @throws {ConfigError} For a regular expression that is none.
  */
 export async function createPredicates(
 	database: Database,
+	task: string,
 	{ predicates }: AcesTask,
 ): Promise<{ readonly tables: PredicateTables; readonly counts: PredicateCount[] }> {
 	const tables = new Map<string, string>();
@@ -27,6 +33,9 @@ export async function createPredicates(
 		const [found] = await database.rows(`SELECT coalesce(sum(n), 0)::DOUBLE AS events FROM ${table}`);
 		counts.push({ name, events: Number(found?.events) });
 	};
+	for (const [name, predicate] of Object.entries(predicates))
+		if ('code' in predicate)
+			await requireRegex(database, `tasks ${task}] predicates.${name}.code.regex`, predicate.code);
 	const moments = (condition: string) =>
 		`SELECT subject_id, time AS t, count(*) AS n FROM all_events WHERE time IS NOT NULL AND ${condition} GROUP BY ALL`;
 	for (const [name, predicate] of Object.entries(predicates))
@@ -50,7 +59,20 @@ export async function createPredicates(
 	return { tables, counts: counts.filter(({ name }) => Object.hasOwn(predicates, name)) };
 }
 
-function plainSql(predicate: Exclude<Predicate, { expr: unknown }>): string {
+/** The database's own word on a bad pattern would name no predicate. */
+async function requireRegex(database: Database, place: string, code: PlainPredicate['code']): Promise<void> {
+	if (typeof code === 'string' || !('regex' in code)) return;
+	try {
+		await database.rows(`SELECT regexp_matches('', ${quoted(code.regex)})`);
+	} catch (cause) {
+		throw new ConfigError(
+			`[${place} must be a regular expression as RE2 reads it but is ${JSON.stringify(code.regex)}`,
+			{ cause },
+		);
+	}
+}
+
+function plainSql(predicate: PlainPredicate): string {
 	const { code, value_min: min, value_max: max } = predicate;
 	const conditions = [
 		typeof code === 'string'

@@ -20,13 +20,18 @@ const Code = z.union([
 	z.strictObject({ regex: z.string().min(1) }),
 ]);
 
-const Plain = z.strictObject({
-	code: Code,
-	value_min: z.number().nullish(),
-	value_max: z.number().nullish(),
-	value_min_inclusive: z.boolean().nullish(),
-	value_max_inclusive: z.boolean().nullish(),
-});
+const Plain = z
+	.strictObject({
+		code: Code,
+		value_min: z.number().nullish(),
+		value_max: z.number().nullish(),
+		value_min_inclusive: z.boolean().nullish(),
+		value_max_inclusive: z.boolean().nullish(),
+	})
+	.refine(
+		({ value_min: min, value_max: max }) => typeof min !== 'number' || typeof max !== 'number' || min <= max,
+		'must have a value_min of at most its value_max',
+	);
 const Derived = z.strictObject({
 	/** `and(a, b, ...)` or `or(a, b, ...)`. */
 	expr: z.string().transform((text, context) => {
@@ -62,7 +67,11 @@ const Bounds = z
 		}
 		const [, least, most] = found.map((text) => (/^\d/.test(text) ? Number(text) : null));
 		return [least!, most!];
-	});
+	})
+	.refine(
+		([least, most]) => least === null || most === null || least <= most,
+		'must be (least, most), the least first',
+	);
 
 const Endpoint = z
 	.string()
@@ -73,7 +82,8 @@ const Endpoint = z
 		if (endpoint !== undefined) return endpoint;
 		context.addIssue({
 			code: 'custom',
-			message: 'must be null, a time such as `trigger + 24h`, or an event such as `start -> discharge`',
+			message:
+				'must be null, a time such as `trigger + 24h` (at most a million days), or an event such as `start -> discharge`',
 		});
 		return z.NEVER;
 	});

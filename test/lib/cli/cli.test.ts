@@ -128,6 +128,8 @@ t.test('what is wrong is said in one message, with its exit code', async (t) => 
 		'3',
 	);
 	await fails(2, /patients: .* but it is -1/, 'simulate', 'x', '--patients', '-1');
+	for (const option of ['definitions', 'index-rules'])
+		await fails(2, /must be a list of .* but is an object/, 'tasks', 'cohort', 'x', `--${option}`, 'wrong.json');
 	await fails(2, /options has no option "step"/, 'study', '--out', 'x', '--config', 'wrong.json');
 	await fails(2, /Unknown argument: seed/, 'study', '--out', 'x', '--seed', '3');
 	await fails(2, /Invalid values/, 'study', '--out', 'x', '--variants', 'sft', 'lejepa');

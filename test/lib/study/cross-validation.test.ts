@@ -129,6 +129,12 @@ t.test('one that was interrupted goes on to the same bytes', { timeout: 300_000 
 t.test('what cannot be cross-validated is refused', async (t) => {
 	const none = join(folder, 'none');
 	await t.rejects(crossValidate(none, { ...options, folds: 2 }), { message: /folds/ });
+	const codes = { exact: ['MEDS_DEATH'], prefix: [] };
+	const time = { name: 'death', label: 'Death', kind: 'time-to-event' as const, codes, horizonsDays: [30] };
+	await t.rejects(crossValidate(none, { ...options, tasks: [time] }), {
+		code: 'EHR_JEPA_CONFIG',
+		message: /tasks\.0: must be a task of yes and no.*by evaluate alone/,
+	});
 	await t.rejects(crossValidate(none, { ...options, folds: 61 }), {
 		message: '[cross-validate] folds must be at most the 60 patients but are 61',
 	});

@@ -160,6 +160,10 @@ t.test('what is not supported or makes no sense is refused by name', async (t) =
 		has(/other_cols \(line \d+\).*not supported/),
 	);
 	t.throws(refused(`${labTask}patient_demographics: {a: {code: b}}`), has(/patient_demographics.*not supported/));
+	await t.rejects(built(t, [event(1, '02-01 10:00:00', 'A')], labTask.replace('"^ADMISSION//"', '"([^A"')), {
+		code: 'EHR_JEPA_CONFIG',
+		message: '[tasks task] predicates.admission.code.regex must be a regular expression as RE2 reads it but is "([^A"',
+	});
 	t.throws(refused(`${labTask}sampling: 3`), has(/no option "sampling"/));
 	t.throws(
 		refused(labTask.replace('trigger: admission', 'trigger: admision')),
@@ -171,7 +175,16 @@ t.test('what is not supported or makes no sense is refused by name', async (t) =
 		refused(labTask.replace('input.end,', 'inpt.end,')),
 		has(/must refer to trigger, start, end or a window.*inpt/),
 	);
-	t.throws(refused(labTask.replace('start + 7 days', 'start + 7 moons')), has(/must be null, a time such as/));
+	for (const span of ['7 moons', '1000001 days', '99999999999999999999h'])
+		t.throws(refused(labTask.replace('start + 7 days', `start + ${span}`)), has(/must be null, a time such as/));
+	t.throws(
+		refused(labTask.replace('value_min: 5.5', 'value_min: 5.5, value_max: 5')),
+		has(/predicates.high: must have a value_min of at most its value_max/),
+	);
+	t.throws(
+		refused(labTask.replace('label: high', 'label: high, has: {high: "(5, 2)"}')),
+		has(/\(least, most\), the least first/),
+	);
 	t.throws(refused(labTask.replace('or(discharge, death)', 'not(death)')), has(/expr.*must be and\(a, b/s));
 	t.throws(refused('a: [1'), has(/must be YAML but line \d+ is not/));
 });
