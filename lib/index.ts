@@ -24,6 +24,7 @@ export {
 	SetupError,
 	VocabularyError,
 } from './errors.js';
+export type { ClassDifference, ClassEvaluation, ClassResult, ClassStratum } from './evaluate/classes/class-file.js';
 export { type ClassProbeFile, type ProbeClassesOptions, probeClasses } from './evaluate/classes/probe-classes.js';
 export {
 	type EmbeddedStates,

@@ -7,7 +7,6 @@ import { LifeCodes } from '../data/life-codes.js';
 import { type MedsDataset, openMeds } from '../data/meds.js';
 import { AbortedError, ConfigError, DataError } from '../errors.js';
 import { exists } from '../files/exists.js';
-import { sha256, sha256OfFile } from '../files/hash.js';
 import { writeWhole, writeWholeFolder } from '../files/whole.js';
 import { alone, type WorkDivision } from '../ranks/work-division.js';
 import { readStoreManifest, type StoreManifest, storeSummary } from '../store/manifest.js';
@@ -18,8 +17,14 @@ import type { CohortFlowRow, LongOperation } from '../types.js';
 import { ahead } from './ahead.js';
 import type { BaselineInput } from './baseline-tables.js';
 import { type Baseline, baselines, boostedBaseline } from './baselines.js';
+import type { ClassEvaluation } from './classes/class-file.js';
+import { writeTaskClassPredictions } from './classes/class-predictions.js';
+import type { ClassReading } from './classes/class-probe.js';
+import { classFlow, classResults, emptyClassEvaluation } from './classes/class-results.js';
+import { type ClassSamples, readClassSamples } from './classes/class-samples.js';
 import { readEmbeddings } from './embeddings.js';
 import { EvaluatedModel, EvaluationFile } from './evaluation-file.js';
+import { evaluationKey } from './evaluation-key.js';
 import type { FeatureTable } from './features.js';
 import { smallestDraws } from './intervals.js';
 import type { LatentTargets } from './latent-state.js';
@@ -122,12 +127,7 @@ export async function evaluateTogether(
 	const latents = join(config.meds, latentsFolder);
 	const simulated = dataset.name === cohortName && (await exists(latents));
 	const all = await readSamples(config.tasks, simulated ? latents : undefined, operation.onWarning);
-	await division.begin({
-		...(await decisiveOf(config)),
-		data: dataset.fingerprint,
-		store: manifest?.fingerprint ?? null,
-		tasks: sha256(JSON.stringify(taskList)),
-	});
+	await division.begin(await evaluationKey(config, dataset, manifest, taskList));
 	const models: { readonly about: EvaluatedModel; readonly reader: Reader }[] = [];
 	for (const { embeddings, rollout: _, ...about } of config.models) {
 		const table = await readEmbeddings(embeddings);
@@ -169,8 +169,14 @@ export async function evaluateTogether(
 		await readSurvivalSamples(config.tasks, all),
 		models.map(({ reader }) => reader.samples),
 	);
+	const classTasks = await readClassSamples(
+		config.tasks,
+		all,
+		models.map(({ reader }) => reader.samples),
+	);
 	const fits = config.trainingSizes === undefined ? 0 : fitsOf(config.trainingSizes) * models.length;
-	const total = samples.tasks.length * (1 + fits) + survival.length + samples.latents.length + rolledOut.length;
+	const total =
+		samples.tasks.length * (1 + fits) + survival.length + classTasks.length + samples.latents.length + rolledOut.length;
 	const file = describe(config, dataset, manifest, simulated, samples, models);
 	if (simulated) file.models.push(ceilingModel);
 	// First, since a patient who is named may not be there.
@@ -211,6 +217,28 @@ export async function evaluateTogether(
 		report();
 		return { ...results, read: config.predictions === undefined ? [] : read };
 	};
+	const readTaskClasses = async (task: ClassSamples) => {
+		const read: Read<ClassReading>[] = [];
+		for (const { about, reader } of models) {
+			if (operation.signal?.aborted) throw new AbortedError('[evaluate] aborted', { cause: operation.signal.reason });
+			read.push({ about, reading: await reader.classes(task) });
+		}
+		const results = await classResults(task, read, divisions, bootstrap);
+		report();
+		return { ...results, read: config.predictions === undefined ? [] : read };
+	};
+	const classesRead = async (folder: string | undefined) => {
+		if (classTasks.length === 0) return;
+		const into = emptyClassEvaluation(classTasks);
+		file.classes = into;
+		for await (const [task, found] of division.each(() => classTasks, readTaskClasses)) {
+			if (found === undefined) continue;
+			if (folder !== undefined) await writeTaskClassPredictions(folder, task, found.read);
+			into.results.push(...found.results);
+			into.strata.push(...found.strata);
+			into.differences.push(...found.differences);
+		}
+	};
 	const readEach = async (folder?: string) => {
 		// Probes are fitted in the core while resamples are read here.
 		const fitted = ahead(division.own(samples.tasks), readModels);
@@ -224,6 +252,7 @@ export async function evaluateTogether(
 			file.differences.push(...found.differences);
 			file.trainingSizes.push(...found.sizes);
 		}
+		await classesRead(folder);
 		if (survival.length === 0) return;
 		const into = emptyTimeToEvent(config.timeToEventProbe, survival);
 		file.timeToEvent = into;
@@ -269,33 +298,6 @@ export async function evaluateTogether(
 	const checked = EvaluationFile.parse(file);
 	await writeWhole(config.out, `${JSON.stringify(checked, undefined, '\t')}\n`);
 	return checked;
-}
-
-/** What of the options decides results, with fingerprints of the files that they name. */
-async function decisiveOf({
-	models,
-	draws,
-	seed,
-	subgroups,
-	timeToEventProbe,
-	trainingSizes,
-	predictions,
-}: z.output<typeof EvaluateOptions>) {
-	const files = models.map(async ({ name, embeddings, rollout }) => ({
-		name,
-		embeddings: await sha256OfFile(embeddings),
-		rollout: rollout === undefined ? null : await sha256OfFile(rollout),
-	}));
-	const sizes = trainingSizes ?? null;
-	return {
-		draws,
-		seed,
-		subgroups,
-		timeToEventProbe,
-		trainingSizes: sizes,
-		predictions: predictions !== undefined,
-		models: await Promise.all(files),
-	};
 }
 
 /** @throws {ConfigError} When two models have one name: their results could not be told apart. */
@@ -404,7 +406,12 @@ function describe(
 		latentState: [],
 		rollout: [],
 		differences: [],
-		cohortFlow: [...(manifest?.cohortFlow ?? []), ...flow, ...taskList.timeToEvent.map(timeToEventFlow)],
+		cohortFlow: [
+			...(manifest?.cohortFlow ?? []),
+			...flow,
+			...taskList.classes.map(classFlow),
+			...taskList.timeToEvent.map(timeToEventFlow),
+		],
 		...(manifest === undefined ? {} : { data: storeSummary(manifest) }),
 	};
 }

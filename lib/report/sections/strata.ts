@@ -4,7 +4,7 @@ import { intervalChart } from '../interval-chart.js';
 import { horizonLabel } from '../numbers.js';
 import type { ReportData } from '../report-data.js';
 import { details, type Section } from '../section.js';
-import { count, estimate, exact, type Row, table } from '../table.js';
+import { count, estimate, type Row, share, table } from '../table.js';
 
 /** Charts drawn of one division; the table has every task and horizon. */
 const drawnTasks = 4;
@@ -122,7 +122,7 @@ function scores(data: ReportData, caption: string, rows: readonly StratumResult[
 						count(row.nSamples),
 						count(row.nPatients),
 						count(row.nPositives),
-						row.prevalence === null ? '–' : exact(row.prevalence, row.prevalence.toFixed(3)),
+						share(row.prevalence),
 					];
 					return i === 0 ? { cells, group } : { cells };
 				}),

@@ -377,6 +377,27 @@ t.test('times to events: concordance, AUROC by horizon with its events, differen
 	t.notMatch(without, /time-to-event/);
 });
 
+t.test('several classes: together, each against all others, differences, parts', async (t) => {
+	const { page, evaluation } = await report(t, { strata: true, steps: 7 });
+	const { results } = evaluation.classes!;
+	const rows = tableRows(page, 'stage: all classes together').slice(1);
+	t.same(
+		rows.map((row) => numbersOf(row[3]!)[0]!.value),
+		results.map(({ logLoss }) => logLoss.value),
+	);
+	t.match(textOf(rows[0]!.join(' ')), /not defined: no samples of class stage 9 in held-out/);
+	const each = tableRows(page, 'stage: each class against all others').filter((cells) => cells.length > 1);
+	t.equal(each.length - 1, 9 * results.length);
+	t.equal(numbersOf(each[1]![1]!)[0]!.value, results[0]!.classes[0]!.auroc.value);
+	const text = textOf(page);
+	t.match(text, '3 samples of tuning and held-out are of classes that train does not have');
+	t.match(text, 'The 8 most frequent of 9 classes are drawn');
+	const differences = textOf(tableRows(page, 'stage: paired differences').flat().join(' '));
+	t.match(differences, /Log-loss \(lower is better\) −0\.035.*AUROC of stage 2 \+0\.012/);
+	t.match(textOf(tableRows(page, 'stage: parts of the samples').flat().join(' ')), /sex: F/);
+	t.notMatch((await report(t, { steps: 7 })).page, 'id="classes"');
+});
+
 t.test('single patients, the map of states and scaling say what their files say', async (t) => {
 	const { page } = await report(t, { trajectories: true, instruments: true, steps: 8 });
 	const text = textOf(page);
