@@ -119,7 +119,14 @@ t.test('what is wrong is said in one message, with its exit code', async (t) => 
 	writeFileSync(join(folder, 'wrong.json'), '{"step":3}');
 	await fails(2, /Name a command/);
 	await fails(2, /Did you mean train/, 'trian');
-	await fails(2, /Unknown argument: patient/, 'simulate', 'x', '--patient', '3');
+	await fails(
+		2,
+		/Unknown argument: patient\nDid you mean --patients\?\nSee: ehr-jepa simulate --help/,
+		'simulate',
+		'x',
+		'--patient',
+		'3',
+	);
 	await fails(2, /patients: .* but it is -1/, 'simulate', 'x', '--patients', '-1');
 	await fails(2, /options has no option "step"/, 'study', '--out', 'x', '--config', 'wrong.json');
 	await fails(2, /Unknown argument: seed/, 'study', '--out', 'x', '--seed', '3');
