@@ -17,7 +17,7 @@ import type { CohortFlowRow, LongOperation } from '../types.js';
 import { ahead } from './ahead.js';
 import type { BaselineInput } from './baseline-tables.js';
 import { type Baseline, baselines, boostedBaseline } from './baselines.js';
-import type { ClassEvaluation } from './classes/class-file.js';
+
 import { writeTaskClassPredictions } from './classes/class-predictions.js';
 import type { ClassReading } from './classes/class-probe.js';
 import { classFlow, classResults, emptyClassEvaluation } from './classes/class-results.js';
