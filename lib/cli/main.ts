@@ -97,7 +97,7 @@ export async function main(argv: readonly string[]): Promise<number> {
 		}
 		const error = systemError(thrown);
 		// Rank 0 alone prints results, errors among them.
-		const ofRun = argv[0] === 'train';
+		const ofRun = launch.launchable.includes(argv[0] ?? '');
 		if (ofRun && isToldByAnother(error)) return exitCodeOf(error);
 		const silent = ofRun && isSilentRank();
 		printError(error, json && !silent, flagsOf(argv));
