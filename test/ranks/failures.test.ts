@@ -8,8 +8,10 @@ import type { TrainConfigInput } from '../../lib/index.js';
 import { simulatedStore } from '../fixtures/simulated-store.js';
 import { temporaryFolder } from '../fixtures/temporary-folder.js';
 import {
+	childrenOf,
 	type Ended,
 	freePort,
+	isAlive,
 	lossesOf,
 	newestTensors,
 	rankEnvironments,
@@ -50,19 +52,6 @@ async function writesCheckpoint(run: string): Promise<void> {
 	const parent = join(folder, run, 'checkpoints');
 	const isWritten = () => existsSync(parent) && readdirSync(parent).some((name) => name.endsWith('.tmp'));
 	for (let i = 0; i < 20_000 && !isWritten(); i++) await sleep(1);
-}
-/** Whether a process is there. */
-function isAlive(pid: number): boolean {
-	try {
-		process.kill(pid, 0);
-		return true;
-	} catch {
-		return false;
-	}
-}
-/** Processes of the ranks that a launcher started. */
-function childrenOf(pid: number): number[] {
-	return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
 }
 const skip = process.platform === 'linux' ? false : 'reads /proc';
 

@@ -18,7 +18,7 @@ export const tinyRun = {
 	instruments: null,
 } as const satisfies TrainConfigInput;
 
-const bin = fileURLToPath(new URL('../../../scripts/ehr-jepa.mjs', import.meta.url));
+export const bin = fileURLToPath(new URL('../../../scripts/ehr-jepa.mjs', import.meta.url));
 
 export interface Ended {
 	readonly code: number | null;
@@ -30,8 +30,18 @@ export interface Ended {
 
 /** Starts the command line. @param env - Beside that of the test. */
 export function start(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+	return startProgram(process.execPath, [bin, ...args], env);
+}
+
+/** Two ranks by PyTorch's launcher. @param options - Of torchrun. */
+export function startTorchrun(python: string, options: readonly string[], args: readonly string[]) {
+	const torchrun = ['-m', 'torch.distributed.run', '--standalone', '--no-python', '--nproc-per-node', '2', ...options];
+	return startProgram(python, [...torchrun, process.execPath, bin, ...args], {});
+}
+
+export function startProgram(program: string, args: readonly string[], env: Readonly<Record<string, string>>) {
 	const started = performance.now();
-	const child = spawn(process.execPath, [bin, ...args], {
+	const child = spawn(program, args, {
 		env: { ...process.env, OMP_NUM_THREADS: '1', ...env },
 		stdio: ['ignore', 'pipe', 'pipe'],
 	});
@@ -99,4 +109,23 @@ export function newestTensors(run: string): Record<string, Buffer> {
 	);
 	const files = readdirSync(newest).filter((name) => name.endsWith('.safetensors'));
 	return Object.fromEntries(files.sort().map((name) => [name, readFileSync(join(newest, name))]));
+}
+
+/** Whether a process is there. */
+export function isAlive(pid: number): boolean {
+	try {
+		process.kill(pid, 0);
+		return true;
+	} catch {
+		return false;
+	}
+}
+
+/** Processes that one started: of a launcher, its ranks. None where it is gone. */
+export function childrenOf(pid: number): number[] {
+	try {
+		return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
+	} catch {
+		return [];
+	}
 }
