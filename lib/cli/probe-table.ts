@@ -51,6 +51,13 @@ export function probeTable(file: EvaluationFile): string {
 		for (const [k, horizon] of horizonsDays.entries())
 			rows.push([`${name}, AUROC at ${horizon} d`, ...cells(({ aurocs }) => aurocs[k]!.auroc)]);
 	}
+	for (const { name } of file.classes?.tasks ?? []) {
+		const cells = models.map((model) => {
+			const row = file.classes?.results.find((one) => one.model === model && one.task === name);
+			return row === undefined ? '' : text(row.macroAuroc, withIntervals, notes);
+		});
+		rows.push([`${name}, macro AUROC`, ...cells]);
+	}
 	const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
 	const lines = rows.map((row) =>
 		row

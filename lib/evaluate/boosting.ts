@@ -1,5 +1,7 @@
 import { nativeAddon, nativeCall } from '../native.js';
 import type { Split } from '../types.js';
+import { type ClassReading, tooFewClasses } from './classes/class-probe.js';
+import type { ClassSamples } from './classes/class-samples.js';
 import type { EvaluatedModel } from './evaluation-file.js';
 import { selectRows } from './features.js';
 import type { LatentTargets } from './latent-state.js';
@@ -85,6 +87,27 @@ export class BoostedReader extends TableReader implements Reader {
 		};
 	}
 
+	/** Trees for each class against all others, whose odds are scaled so that probabilities add up to one. @throws {NativeError} */
+	async classes(samples: ClassSamples): Promise<ClassReading> {
+		const undefinedReason = tooFewClasses(samples);
+		if (undefinedReason !== undefined) return { undefinedReason };
+		const { labels, classes } = samples;
+		const rows = (split: Split) => rowsOf(this.samples, labels[split]);
+		const logs = new Float64Array(labels.held_out.length * classes.length);
+		for (const [k, name] of classes.entries()) {
+			const values = (split: Split) => Float32Array.from(labels[split], ({ value }) => (value === name ? 1 : 0));
+			const margins = await this.#boost('logistic', rows, values('train'), values('tuning'));
+			for (const [row, margin] of margins.entries()) logs[row * classes.length + k] = logOfSigmoid(margin);
+		}
+		for (let row = 0; row < labels.held_out.length; row++) {
+			const own = logs.subarray(row * classes.length, (row + 1) * classes.length);
+			const highest = Math.max(...own);
+			const sum = highest + Math.log(own.reduce((total, log) => total + Math.exp(log - highest), 0));
+			for (const [k, log] of own.entries()) own[k] = log - sum;
+		}
+		return { l2: null, logs };
+	}
+
 	/** What trees of train, stopped by tuning, say of the held-out samples, or of other rows. */
 	async #boost(
 		loss: 'logistic' | 'squared' | 'cox',
@@ -108,4 +131,9 @@ export class BoostedReader extends TableReader implements Reader {
 		);
 		return predicted;
 	}
+}
+
+/** log(1 / (1 + exp(-margin))), which no margin takes to minus infinity. */
+function logOfSigmoid(margin: number): number {
+	return margin > 0 ? -Math.log1p(Math.exp(-margin)) : margin - Math.log1p(Math.exp(margin));
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { CohortFlow, StoreSummary } from '../store/manifest.js';
 import { comparedMetrics } from './binary-metrics.js';
+import { ClassEvaluation } from './classes/class-file.js';
 import { Estimate } from './estimate.js';
 import { TimeToEvent } from './survival/survival-file.js';
 
@@ -220,6 +221,8 @@ export const EvaluationFile = z.strictObject({
 	strataDifferences: z.array(StratumDifference).default([]),
 	/** Absent unless the tasks hold times to events. */
 	timeToEvent: TimeToEvent.optional(),
+	/** Absent unless the tasks hold labels of several classes. */
+	classes: ClassEvaluation.optional(),
 	latentState: z.array(LatentStateResult),
 	/** Empty unless a model has rollouts. */
 	rollout: z.array(RolloutResult).default([]),

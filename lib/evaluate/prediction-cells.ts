@@ -148,7 +148,7 @@ function cellsOf({ scores, negatives, positives }: Levels): {
 }
 
 /** The last of ascending numbers that is at most `value`; there is one. */
-function lastAtMost(ascending: Float64Array, value: number): number {
+export function lastAtMost(ascending: Float64Array, value: number): number {
 	let [low, high] = [0, ascending.length];
 	while (high - low > 1) {
 		const middle = (low + high) >> 1;

@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { type ClassReading, readClasses } from './classes/class-probe.js';
+import type { ClassSamples } from './classes/class-samples.js';
 import type { FeatureTable } from './features.js';
 import { fitLatentProbe, type LatentTargets } from './latent-state.js';
 import { fitProbe } from './probe.js';
@@ -46,6 +48,7 @@ export interface Reader {
 	task(samples: TaskSamples): Promise<TaskReading>;
 	latentState(targets: LatentTargets): Promise<LatentReading>;
 	survival(samples: SurvivalSamples, kind: SurvivalProbeKind): Promise<SurvivalReading>;
+	classes(samples: ClassSamples): Promise<ClassReading>;
 }
 
 /** Probes that are fitted on the frozen states of one model. */
@@ -62,6 +65,11 @@ export class ModelReader extends TableReader implements Reader {
 	/** @throws {NativeError} */
 	survival({ labels }: SurvivalSamples, kind: SurvivalProbeKind): Promise<SurvivalReading> {
 		return fitSurvivalProbe(kind, this.table, this.samples, labels);
+	}
+
+	/** @throws {NativeError} */
+	classes(samples: ClassSamples): Promise<ClassReading> {
+		return readClasses(this.table, this.samples, samples);
 	}
 
 	/** @throws {NativeError} */

@@ -85,6 +85,15 @@ export function rowsOf(rowOf: ReadonlyMap<string, number>, samples: readonly Ind
 	return samples.map((sample) => rowOf.get(sampleKey(sample))!);
 }
 
+/** The labels of samples that every model has features for. */
+export function commonLabels<Label extends IndexDate>(
+	labels: Readonly<Record<Split, readonly Label[]>>,
+	models: readonly ReadonlyMap<string, unknown>[],
+): Record<Split, Label[]> {
+	const kept = (split: Split) => labels[split].filter((label) => models.every((rowOf) => rowOf.has(sampleKey(label))));
+	return { train: kept('train'), tuning: kept('tuning'), held_out: kept('held_out') };
+}
+
 /** The samples that every model has features for. */
 export function commonSamples(
 	samples: EvaluationSamples,
@@ -94,8 +103,7 @@ export function commonSamples(
 	return {
 		...samples,
 		tasks: samples.tasks.map(({ task, labels }) => {
-			const kept = (split: Split) => labels[split].filter((label) => isCommon(sampleKey(label)));
-			const common = { train: kept('train'), tuning: kept('tuning'), held_out: kept('held_out') };
+			const common = commonLabels(labels, models);
 			return { task, labels: common, tooFew: tooFewPatients(common.held_out) };
 		}),
 		latents: samples.latents.map((targets) => ({

@@ -129,6 +129,8 @@ function requireKnownNames(file: string, evaluation: EvaluationFile): void {
 	for (const [i, { model }] of evaluation.rollout.entries()) requireModel(`rollout.${i}.model`, model);
 	for (const [i, { model }] of evaluation.timeToEvent?.results.entries() ?? [])
 		requireModel(`timeToEvent.results.${i}.model`, model);
+	for (const [i, { model }] of evaluation.classes?.results.entries() ?? [])
+		requireModel(`classes.results.${i}.model`, model);
 	for (const [i, { a, b }] of evaluation.differences.entries()) {
 		requireModel(`differences.${i}.a`, a);
 		requireModel(`differences.${i}.b`, b);

@@ -6,6 +6,7 @@ import { Html, html } from './html.js';
 import { type ReportData, type ReportInput, readReportData } from './report-data.js';
 import type { Section } from './section.js';
 import { calibrationSection } from './sections/calibration.js';
+import { classesSection } from './sections/classes.js';
 import { cohortFlowSection } from './sections/cohort-flow.js';
 import { collapseSection } from './sections/collapse.js';
 import { configurationSection } from './sections/configuration.js';
@@ -33,6 +34,7 @@ const sections: readonly ((data: ReportData) => Section | undefined)[] = [
 	probesSection,
 	differencesSection,
 	timeToEventSection,
+	classesSection,
 	trainingSizesSection,
 	anchorSection,
 	ageSection,

@@ -47,6 +47,11 @@ export function count(value: number): Html {
 	return exact(value, formatCount(value));
 }
 
+/** A share of samples, such as a prevalence; a dash without samples. */
+export function share(value: number | null): HtmlValue {
+	return value === null ? '–' : exact(value, value.toFixed(3));
+}
+
 /** `0.712 [0.640, 0.781]`, or why there is no number. */
 export function estimate(value: Estimate): Html {
 	return estimateWith(value, formatMetric);

@@ -18,6 +18,7 @@ import { writeHorizonLabels } from './horizon-labels.js';
 import { addIndexDays, createIndexTables } from './index-days.js';
 import { describeIndexRule, IndexRule, indexRuleName } from './index-rules.js';
 import {
+	type ClassTaskEntry,
 	indexDatesFingerprint,
 	readIndexDates,
 	type TaskList,
@@ -116,6 +117,7 @@ export async function buildTasks(
 			const subjectsWithoutIndexDates = await countWithout(database, dataset);
 			const entries: TaskListEntry[] = [];
 			const timeToEvent: TimeToEventEntry[] = [];
+			const classes: ClassTaskEntry[] = [];
 			for (const [i, task] of config.tasks.entries()) {
 				if (task.kind === 'time-to-event')
 					timeToEvent.push(await writeTimeToEvent(database, folder, task, config.bufferDays, lifeCodes));
@@ -130,6 +132,7 @@ export async function buildTasks(
 				const shards = dataset.files.map((file) => relative(join(meds, 'data'), file).split(sep).join('/'));
 				const ready = await addReadyLabels(database, folder, config.externalLabels, shards);
 				entries.push(...ready.entries);
+				classes.push(...ready.classes);
 				if (ready.note !== undefined) notes.push(ready.note);
 			}
 			await database.run(
@@ -145,7 +148,7 @@ export async function buildTasks(
 					join(folder, 'index_rules.parquet'),
 				),
 			);
-			const answered = [...entries, ...timeToEvent.map((entry) => ({ ...entry, horizonDays: null }))];
+			const answered = [...entries, ...[...timeToEvent, ...classes].map((entry) => ({ ...entry, horizonDays: null }))];
 			const hiddenCodes = await codesToHide(database, config, answered);
 			notes.push(...ruleNotes(indexRules), ...answerNotes(answered, hiddenCodes));
 			for (const note of notes) operation.onWarning?.(note);
@@ -165,6 +168,7 @@ export async function buildTasks(
 				hiddenCodes,
 				tasks: entries.map(withNamedCodes),
 				timeToEvent: timeToEvent.map(withNamedCodes),
+				classes: classes.map(withNamedCodes),
 				notes,
 			};
 			await writeWhole(join(folder, 'tasks.json'), `${JSON.stringify(list, undefined, '\t')}\n`);
@@ -173,7 +177,7 @@ export async function buildTasks(
 	});
 }
 
-function withNamedCodes<T extends Pick<TaskListEntry, 'decidingCodes'>>(entry: T): T {
+function withNamedCodes<T extends Pick<TaskListEntry | ClassTaskEntry, 'decidingCodes'>>(entry: T): T {
 	return { ...entry, decidingCodes: entry.decidingCodes.slice(0, namedCodes) };
 }
 
@@ -256,7 +260,7 @@ function ruleNotes(rules: TaskList['indexRules']): string[] {
 async function codesToHide(
 	database: Database,
 	{ hideCodes, hideDecidingCodes }: z.output<typeof BuildTasksOptions>,
-	entries: readonly Pick<TaskListEntry, 'decidingCodes'>[],
+	entries: readonly Pick<TaskListEntry | ClassTaskEntry, 'decidingCodes'>[],
 ): Promise<string[]> {
 	const named = await database.rows(`SELECT DISTINCT code FROM all_events WHERE ${codeSetSql(hideCodes)}`);
 	const deciding = hideDecidingCodes
@@ -267,7 +271,8 @@ async function codesToHide(
 
 /** What of the history may hold the answer, and what of that is hidden. */
 function answerNotes(
-	entries: readonly Pick<TaskListEntry, 'label' | 'horizonDays' | 'decidingCodes'>[],
+	entries: readonly (Pick<TaskListEntry, 'label' | 'horizonDays'> &
+		Pick<TaskListEntry | ClassTaskEntry, 'decidingCodes'>)[],
 	hiddenCodes: readonly string[],
 ): string[] {
 	const hidden = new Set(hiddenCodes);

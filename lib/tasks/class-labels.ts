@@ -1,7 +1,8 @@
 import { columnNames } from '../data/column-names.js';
 import { parquetColumns } from '../data/parquet-columns.js';
-import { queryFile } from '../data/query.js';
+import { queryFile, reading } from '../data/query.js';
 import { DataError } from '../errors.js';
+import { parquetFiles } from '../files/duckdb-files.js';
 import type { IndexDate } from '../types.js';
 import type { LabelCounts } from './load-labels.js';
 import { readValueLabels } from './value-labels.js';
@@ -20,14 +21,14 @@ const mostClasses = 1000;
 /**
  * Labels of several classes, by subject and prediction time; rows with a null are left out and counted.
  *
- * @param column - Of the classes; absent: that of the MEDS label schema which the files have.
+ * @param column - Of the classes; absent: that of the MEDS label schema which holds labels.
  * @throws {DataError} Neither column or both, more than 1,000 classes, and as {@link readValueLabels}.
  */
 export async function readClassLabels(
 	files: readonly string[],
 	column?: string,
 ): Promise<{ readonly labels: ClassLabelRow[]; readonly counts: LabelCounts; readonly column: string }> {
-	const name = column ?? (await columnOf(files[0]!));
+	const name = column ?? (await columnOf(files));
 	const { labels: rows, counts } = await readValueLabels(files, [
 		{
 			name,
@@ -54,22 +55,42 @@ export async function readClassLabels(
 
 /** The classes of some labels: whole numbers by size, others as texts. */
 export function sortedClasses(labels: readonly ClassLabelRow[]): string[] {
-	const names = [...new Set(labels.map(({ value }) => value))];
+	return sortedNames(labels.map(({ value }) => value));
+}
+
+/** Different names of classes in their order. */
+export function sortedNames(values: Iterable<string>): string[] {
+	const names = [...new Set(values)];
 	return names.every((name) => /^-?\d+$/.test(name))
-		? names.sort((a, b) => Number(a) - Number(b))
+		? names.sort((a, b) => (BigInt(a) < BigInt(b) ? -1 : 1))
 		: names.sort((a, b) => (a < b ? -1 : 1));
 }
 
-async function columnOf(file: string): Promise<string> {
-	const columns = await queryFile('labels', file, {}, (database) => parquetColumns(database, 'labels', file, file));
-	const names = columns.map(({ name }) => name);
-	const found = classColumns.filter((name) => names.includes(name));
-	if (found.length === 1) return found[0]!;
+/** The column of classes in which there are labels; one of two that are there without any. */
+async function columnOf(files: readonly string[]): Promise<string> {
+	const there = new Set<string>();
+	const filled = new Set<string>();
+	let names = '';
+	for (const file of files) {
+		await queryFile('labels', file, {}, async (database) => {
+			const columns = await parquetColumns(database, 'labels', file, file);
+			names ||= columnNames(columns.map(({ name }) => name));
+			for (const name of classColumns.filter((one) => columns.some((column) => column.name === one))) {
+				there.add(name);
+				const [row] = await reading('labels', file, () =>
+					database.rows(`SELECT count(${name})::DOUBLE AS n FROM ${parquetFiles(file)}`),
+				);
+				if (Number(row?.n) > 0) filled.add(name);
+			}
+		});
+	}
+	const [found, ...more] = filled.size > 0 ? filled : there;
+	if (found !== undefined && (more.length === 0 || filled.size === 0)) return found;
 	throw new DataError('labels', {
-		file,
+		file: files[0]!,
 		column: classColumns.join(', '),
 		rule: 'must be one of both, or the column must be named',
-		value: found.length === 0 ? `columns ${columnNames(names)}` : 'both',
+		value: found === undefined ? `columns ${names}` : 'labels in both',
 		fix: 'name the column of the classes: labelColumn, --label-column',
 	});
 }

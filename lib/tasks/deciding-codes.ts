@@ -16,6 +16,13 @@ export const DecidingCode = z.strictObject({
 });
 export type DecidingCode = z.infer<typeof DecidingCode>;
 
+/** The same for labels of several classes. */
+export const ClassDecidingCode = DecidingCode.extend({
+	/** The class of the samples with the code. */
+	label: z.string(),
+});
+export type ClassDecidingCode = z.infer<typeof ClassDecidingCode>;
+
 /** Of the samples with a code, so many have one label. */
 const decidedShare = 0.95;
 /** Codes that may be found by luck, of all that are looked at. */
@@ -40,25 +47,33 @@ export const namedCodes = 5;
  * surprise most first.
  */
 export async function decidingCodes(database: Database): Promise<DecidingCode[]> {
-	const [all] = await database.rows(
-		'SELECT count(*)::DOUBLE AS n, (count(*) FILTER (value))::DOUBLE AS positives FROM labels',
-	);
-	const [n, positives] = [Number(all?.n), Number(all?.positives)];
-	if (positives === 0 || positives === n) return [];
+	return (await classDecidingCodes(database)).map((code) => ({ ...code, label: code.label === 'true' }));
+}
+
+/** The same where the values are names of classes. */
+export async function classDecidingCodes(database: Database): Promise<ClassDecidingCode[]> {
+	const all = await database.rows('SELECT value::VARCHAR AS value, count(*)::DOUBLE AS n FROM labels GROUP BY ALL');
+	const counts = new Map(all.map(({ value, n }) => [String(value), Number(n)]));
+	if (counts.size < 2) return [];
+	const n = [...counts.values()].reduce((sum, count) => sum + count, 0);
 	const every = Math.ceil(n / sampleSize);
 	const rows = await database.rows(
-		`SELECT code, count(*)::DOUBLE AS samples, (count(*) FILTER (value))::DOUBLE AS positives, count(DISTINCT subject_id)::DOUBLE AS patients
-		FROM (SELECT * FROM labels WHERE hash(subject_id) % ${every} = 0) l JOIN first_seen f USING (subject_id)
-		WHERE f.first IS NULL OR f.first <= l.t GROUP BY code
-		HAVING count(DISTINCT subject_id) >= ${minPatients}`,
+		`WITH seen AS (SELECT code, value::VARCHAR AS value, subject_id
+				FROM (SELECT * FROM labels WHERE hash(subject_id) % ${every} = 0) l JOIN first_seen f USING (subject_id)
+				WHERE f.first IS NULL OR f.first <= l.t),
+			codes AS (SELECT code, count(*)::DOUBLE AS samples, count(DISTINCT subject_id)::DOUBLE AS patients FROM seen
+				GROUP BY code HAVING count(DISTINCT subject_id) >= ${minPatients}),
+			labelled AS (SELECT code, value, count(*)::DOUBLE AS agreeing FROM seen GROUP BY code, value)
+		SELECT code, any_value(samples) AS samples, any_value(patients) AS patients,
+			arg_max(value, (agreeing, value)) AS value, max(agreeing) AS agreeing
+		FROM codes JOIN labelled USING (code) GROUP BY code`,
 	);
-	const found: { readonly code: DecidingCode; readonly chance: number }[] = [];
+	const found: { readonly code: ClassDecidingCode; readonly chance: number }[] = [];
 	for (const row of rows) {
-		const [samples, patients] = [Number(row.samples), Number(row.patients)];
-		const label = Number(row.positives) * 2 > samples;
-		const agreeing = label ? Number(row.positives) : samples - Number(row.positives);
+		const [samples, patients, agreeing] = [Number(row.samples), Number(row.patients), Number(row.agreeing)];
 		if (agreeing < decidedShare * samples) continue;
-		const share = (label ? positives : n - positives) / n;
+		const label = String(row.value);
+		const share = counts.get(label)! / n;
 		// Samples of one patient are not independent: as many draws as there are patients.
 		const chance = binomialTail(Math.floor((agreeing / samples) * patients), patients, share);
 		if (chance * rows.length < luck)
@@ -80,6 +95,13 @@ export function binomialTail(k: number, n: number, p: number): number {
 }
 
 /** One line for people. */
-export function describeDecidingCode({ code, label, samples, agreeing, share }: DecidingCode): string {
-	return `${agreeing} of ${samples} samples with ${code} in their history are ${label ? 'positive' : 'negative'} (${(100 * share).toFixed(0)} % of all)`;
+export function describeDecidingCode({
+	code,
+	label,
+	samples,
+	agreeing,
+	share,
+}: DecidingCode | ClassDecidingCode): string {
+	const what = typeof label === 'string' ? `of class ${label}` : label ? 'positive' : 'negative';
+	return `${agreeing} of ${samples} samples with ${code} in their history are ${what} (${(100 * share).toFixed(0)} % of all)`;
 }

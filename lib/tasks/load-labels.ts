@@ -33,9 +33,9 @@ const fixes: Partial<Record<Column, string>> = {
 	prediction_time: 'write a timestamp',
 };
 
-/** Where labels of other kinds are read; `evaluate` compares models on yes and no, and on times. */
+/** Where labels of other kinds are read. */
 const otherKinds =
-	'classes (categorical_value, integer_value) are read by `probe --kind multinomial`, one set of features at a time; for `tasks` and `evaluate` write a set of labels for each class against all others';
+	'classes (categorical_value, integer_value) are read by `probe --kind multinomial`, and by `tasks --labels` from a set in which boolean_value is missing or null throughout';
 
 /** The fix for a column that is not as it must be. @param names - Of the file's columns. */
 function fixOf(column: Column, names: readonly string[]): { readonly fix?: string } {
@@ -69,7 +69,7 @@ export async function loadLabels(
 	);
 	const named = new Set<string>();
 	for (const [i, file] of files.entries()) {
-		for (const name of await checkColumns(database, file)) named.add(name);
+		for (const name of await requireLabelSchema(database, file, 'boolean')) named.add(name);
 		await reading('labels', file, () =>
 			database.run(
 				`INSERT INTO label_rows SELECT ${i}, file_row_number, subject_id::BIGINT,
@@ -112,14 +112,27 @@ export async function loadLabels(
 	return { rows, unlabelled, repeated: rows - unlabelled - labels };
 }
 
-/** @returns The columns that the file has. */
-async function checkColumns(database: Database, file: string): Promise<readonly string[]> {
+/** What the labels of a set are. */
+export type LabelKind = 'boolean' | 'classes';
+
+/**
+ * Checks that a file has the columns of the MEDS label schema and no others.
+ *
+ * @param kind - Classes need no `boolean_value`.
+ * @returns The columns that the file has.
+ * @throws {DataError}
+ */
+export async function requireLabelSchema(
+	database: Database,
+	file: string,
+	kind: LabelKind,
+): Promise<readonly string[]> {
 	const types = await arrowTypes(database, 'labels', file, file);
 	const names = columnNames(types.keys());
 	for (const [column, { type, accepted, required }] of Object.entries(columns)) {
 		const found = types.get(column);
 		if (found === undefined) {
-			if (!required) continue;
+			if (!required || (kind === 'classes' && column === 'boolean_value')) continue;
 			throw new DataError('labels', {
 				file,
 				column,
@@ -128,7 +141,7 @@ async function checkColumns(database: Database, file: string): Promise<readonly 
 				...fixOf(column as Column, [...types.keys()]),
 			});
 		}
-		if (found === type || accepted.test(found)) continue;
+		if (found === type || accepted.test(found) || (kind === 'classes' && column === 'boolean_value')) continue;
 		throw new DataError('labels', {
 			file,
 			column,

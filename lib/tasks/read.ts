@@ -12,7 +12,7 @@ import { parquetFiles } from '../files/duckdb-files.js';
 import { readJson } from '../files/json.js';
 import { requirePath } from '../files/path.js';
 import { type IndexDate, type Split, splits } from '../types.js';
-import { DecidingCode } from './deciding-codes.js';
+import { ClassDecidingCode, DecidingCode } from './deciding-codes.js';
 import { labelFiles } from './label-sets.js';
 import { type LabelCounts, loadLabels } from './load-labels.js';
 
@@ -82,6 +82,29 @@ const TimeToEventEntry = z.strictObject({
 });
 export type TimeToEventEntry = z.infer<typeof TimeToEventEntry>;
 
+/** Labels of several classes, of a set that came with the data. */
+const ClassTaskEntry = z.strictObject({
+	name: z.string(),
+	label: z.string(),
+	definition: z.string(),
+	/** Folder of the labels, relative to the task folder. */
+	directory: z.string(),
+	samples: z.int(),
+	patients: z.int(),
+	/** Samples of each class: whole numbers by size, others as texts. */
+	classes: z.array(z.strictObject({ name: z.string(), samples: z.int() })),
+	/** Rows that were left out, by reason. */
+	excluded: TaskListEntry.shape.excluded.pick({
+		unlabelled: true,
+		repeated: true,
+		withoutSplit: true,
+		withoutEvents: true,
+	}),
+	/** Codes of the history whose presence nearly decides the class. */
+	decidingCodes: z.array(ClassDecidingCode),
+});
+export type ClassTaskEntry = z.infer<typeof ClassTaskEntry>;
+
 const splitCounts = z.strictObject({ train: z.int(), tuning: z.int(), held_out: z.int() });
 
 /** `tasks.json` of a task folder. */
@@ -121,6 +144,8 @@ export const TaskList = z.strictObject({
 	tasks: z.array(TaskListEntry),
 	/** Times to events. Empty in folders of before there were any. */
 	timeToEvent: z.array(TimeToEventEntry).default([]),
+	/** Labels of several classes. Empty in folders of before there were any. */
+	classes: z.array(ClassTaskEntry).default([]),
 	/** What to know about the data and the tasks. */
 	notes: z.array(z.string()),
 });

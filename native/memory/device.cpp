@@ -25,7 +25,10 @@ std::optional<std::int64_t> index_of(const std::string& name) {
 
 }  // namespace
 
-void set_accelerator(const Accelerator& found) { accelerator() = found; }
+void set_accelerator(const Accelerator& found) {
+  // The pretend devices of the tests stand before a card, whichever was named first.
+  if (!accelerator() || accelerator()->type != at::kPrivateUse1) accelerator() = found;
+}
 
 Devices devices() { return accelerator() ? accelerator()->devices() : Devices{}; }
 

@@ -21,8 +21,10 @@ at::Tensor upload(const at::Tensor& host, at::Device device) {
   return host.pin_memory().to(device, /*non_blocking=*/true);
 }
 
+at::Tensor host_vector(const std::vector<std::int64_t>& values) { return at::tensor(values, on_host(at::kLong)); }
+
 at::Tensor upload(const std::vector<std::int64_t>& values, at::Device device) {
-  return upload(at::tensor(values, on_host(at::kLong)), device);
+  return upload(host_vector(values), device);
 }
 
 at::Tensor host_copy(const at::Tensor& tensor) {

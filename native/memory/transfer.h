@@ -13,6 +13,9 @@ inline at::TensorOptions on_host(at::ScalarType dtype) { return at::TensorOption
 /// A tensor of the host on a device; the same tensor where that is the host. Does not wait for the device.
 at::Tensor upload(const at::Tensor& host, at::Device device);
 
+/// (values) int64 on the host.
+at::Tensor host_vector(const std::vector<std::int64_t>& values);
+
 /// (values) int64 on a device: what indexes a tensor.
 at::Tensor upload(const std::vector<std::int64_t>& values, at::Device device);
 

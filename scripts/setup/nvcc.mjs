@@ -52,3 +52,8 @@ export function findNvcc() {
 	const first = [...homes, ...inPath('nvcc')].find(answers);
 	return withoutLinks(first ?? [...wheelCompilers(), '/usr/local/cuda/bin/nvcc'].find(answers));
 }
+
+/** "13.0"; empty when it does not say. @param {string} nvcc */
+export function nvccVersion(nvcc) {
+	return /release (\S+),/.exec(spawnSync(nvcc, ['--version'], { encoding: 'utf8' }).stdout)?.[1] ?? '';
+}

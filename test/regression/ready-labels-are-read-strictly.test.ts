@@ -5,6 +5,7 @@ import t from 'tap';
 import { withDatabase } from '../../lib/data/query.js';
 import { copyToParquet } from '../../lib/files/duckdb-files.js';
 import { buildTasks, readLabels } from '../../lib/index.js';
+import { readClassLabels } from '../../lib/tasks/class-labels.js';
 import { temporaryFolder } from '../fixtures/temporary-folder.js';
 import { tinyPatient, writeTinyMeds } from '../fixtures/tiny-meds.js';
 
@@ -43,7 +44,7 @@ async function built(files: Record<string, string>) {
 	});
 	const out = join(folder, `tasks-${sets}`);
 	const list = await buildTasks(meds, out, { tasks, externalLabels: root });
-	return { out, root, ready: list.tasks.filter(({ horizonDays }) => horizonDays === null) };
+	return { out, root, classes: list.classes, ready: list.tasks.filter(({ horizonDays }) => horizonDays === null) };
 }
 const yes = rows(label(1, 5, 'true'), label(2, 5, 'false'));
 const no = rows(label(1, 5, 'false'), label(2, 5, 'true'));
@@ -107,12 +108,6 @@ t.test('other schemas, contradictions and empty sets are refused, with file and 
 			/a\/0\.parquet: column boolean_value must have type bool/,
 		);
 	await refused({ 'a/0.parquet': rows(label(1, 5, 'NULL::BOOLEAN')) }, /at least one label.*1 rows, each null/);
-	for (const column of ['categorical_value', 'integer_value'])
-		for (const select of [
-			`SELECT * EXCLUDE boolean_value, ${column === 'integer_value' ? '2' : "'stage 2'"} AS ${column} FROM (${yes})`,
-			`SELECT * REPLACE (NULL::BOOLEAN AS boolean_value), 2::VARCHAR AS ${column} FROM (${yes})`,
-		])
-			await refused({ 'a/0.parquet': select }, /column boolean_value must .*read by `probe --kind multinomial`/);
 	await refused({ 'a/0.parquet': `${yes} WHERE false` }, /at least one label.*no rows/);
 	await refused(
 		{ 'a/0.parquet': rows(label(1, 5, 'true')), 'a/1.parquet': rows(label(1, 5, 'false')) },
@@ -139,4 +134,51 @@ t.test('other schemas, contradictions and empty sets are refused, with file and 
 	await t.rejects(buildTasks(meds, join(folder, 'none'), { tasks, externalLabels: join(folder, 'absent') }), {
 		message: /must be a folder of label sets/,
 	});
+});
+
+t.test('classes are read where no file of a set says yes or no, as strictly', async (t) => {
+	const stages = (more = '') => `SELECT * EXCLUDE boolean_value, subject_id + 8 AS integer_value${more} FROM (${yes})`;
+	for (const select of [
+		stages(),
+		stages(', NULL::BOOLEAN AS boolean_value, NULL::VARCHAR AS categorical_value'),
+		`SELECT * EXCLUDE boolean_value, (subject_id + 8)::VARCHAR AS categorical_value FROM (${yes})`,
+	]) {
+		const { ready, classes, out } = await built({
+			'stage/train/0.parquet': select,
+			'stage/train/1.parquet': `SELECT * FROM (${select}) UNION ALL SELECT * REPLACE (9 + subject_id AS subject_id) FROM (${select})`,
+		});
+		t.same(ready, []);
+		t.match(classes, [
+			{
+				name: 'external/stage',
+				samples: 2,
+				patients: 2,
+				classes: [
+					{ name: '9', samples: 1 },
+					{ name: '10', samples: 1 },
+				],
+				excluded: { unlabelled: 0, repeated: 2, withoutSplit: 0, withoutEvents: 2 },
+			},
+		]);
+		t.equal((await readClassLabels([join(out, 'external/stage/0.parquet')])).labels.length, 2);
+	}
+	const refused = (files: Record<string, string>, message: RegExp) =>
+		t.rejects(built(files), { code: 'EHR_JEPA_DATA', message }, String(message));
+	const other = `SELECT * REPLACE (integer_value + 1 AS integer_value) FROM (${stages()})`;
+	await refused({ 'a/0.parquet': stages(), 'a/1.parquet': other }, /one thing about a subject at a time/);
+	await refused(
+		{ 'a/0.parquet': stages(), 'a/1.parquet': yes },
+		/column boolean_value must be there.*from a set in which/,
+	);
+	await refused({ 'a/0.parquet': stages(", 'x' AS categorical_value") }, /must be one of both.*labels in both/);
+	await refused({ 'a/0.parquet': stages(', 3 AS note') }, /column note must not be there/);
+	await refused(
+		{ 'a/0.parquet': `SELECT * REPLACE (0.5 AS integer_value) FROM (${stages()})` },
+		/a text or a whole number/,
+	);
+	const many = Array.from({ length: 101 }, (_, n) => `(1::BIGINT, ${day(5)} + to_days(${n}), ${n}::BIGINT)`);
+	await refused(
+		{ 'a/0.parquet': `SELECT * FROM (VALUES ${many.join(', ')}) AS l(subject_id, prediction_time, integer_value)` },
+		/at most 100 classes.*101/,
+	);
 });

@@ -116,6 +116,12 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 					}`,
 			);
 		}
+		for (const { name, samples, patients, classes, excluded } of list.classes) {
+			lines.push(
+				`${name.padEnd(32)} classes`.padEnd(42) +
+					`${samples} samples of ${patients} patients: ${classes.map((one) => `${one.name} ${one.samples}`).join(', ')}${leftOut(excluded)}`,
+			);
+		}
 		const { train, tuning, held_out } = list.subjectsWithoutIndexDates;
 		context.result(
 			[

@@ -1,9 +1,10 @@
 import { NativeError } from '../../errors.js';
 import { nativeAddon, nativeCall } from '../../native.js';
 import type { ClassLabelRow } from '../../tasks/class-labels.js';
-import { sampleKey } from '../../tasks/read.js';
 import type { Split } from '../../types.js';
 import { type FeatureTable, linear, Standardiser, selectRows } from '../features.js';
+import { rowsOf } from '../samples.js';
+import type { ClassSamples } from './class-samples.js';
 
 /** Strengths that are tried; the one with the least log-loss on tuning is taken. */
 const l2Grid = [1e-4, 1e-3, 1e-2, 1e-1, 1, 10] as const;
@@ -19,6 +20,35 @@ export interface FittedClassProbe {
 	readonly standardiser: Standardiser;
 }
 
+/** What a model says of the held-out samples. */
+export interface ClassScores {
+	/** Null where no linear probe was fitted. */
+	readonly l2: number | null;
+	/** (held-out samples x classes) logarithms of probabilities. */
+	readonly logs: Float64Array;
+}
+
+export type ClassReading = ClassScores | { readonly undefinedReason: string };
+
+/** Why classes cannot be read; undefined when they can. */
+export function tooFewClasses({ labels, classes }: Pick<ClassSamples, 'labels' | 'classes'>): string | undefined {
+	if (labels.train.length === 0) return 'no samples in train';
+	if (classes.length < 2) return `one class only in train (${classes[0]} in all ${labels.train.length} samples)`;
+	return labels.held_out.length === 0 ? 'no samples in held-out' : undefined;
+}
+
+/** The probe of one model for some samples. @throws {NativeError} */
+export async function readClasses(
+	table: FeatureTable,
+	rowOf: ReadonlyMap<string, number>,
+	samples: ClassSamples,
+): Promise<ClassReading> {
+	const undefinedReason = tooFewClasses(samples);
+	if (undefinedReason !== undefined) return { undefinedReason };
+	const probe = await fitClassProbe(table, rowOf, samples.labels, samples.classes);
+	return { l2: probe.l2, logs: classLogProbabilities(probe, table, rowsOf(rowOf, samples.labels.held_out)) };
+}
+
 /**
  * Multinomial logistic probe on frozen features: standardised on train, L2 chosen on tuning.
  *
@@ -32,8 +62,7 @@ export async function fitClassProbe(
 	labels: Readonly<Record<Split, readonly ClassLabelRow[]>>,
 	classes: readonly string[],
 ): Promise<FittedClassProbe> {
-	const rowsOf = (split: Split) => labels[split].map((label) => rowOf.get(sampleKey(label))!);
-	const train = selectRows(table, rowsOf('train'));
+	const train = selectRows(table, rowsOf(rowOf, labels.train));
 	const standardiser = new Standardiser(train, table.columns);
 	const { weights, converged } = await nativeCall(() =>
 		nativeAddon().fitMultinomial({
@@ -63,7 +92,7 @@ export async function fitClassProbe(
 	let bestLoss = Number.POSITIVE_INFINITY;
 	// From the strongest penalty down, so that a tie goes to the simpler probe.
 	for (let i = truth.length === 0 ? -1 : l2Grid.length - 1; i >= 0; i--) {
-		const logs = classLogProbabilities(probeOf(i), table, rowsOf('tuning'));
+		const logs = classLogProbabilities(probeOf(i), table, rowsOf(rowOf, labels.tuning));
 		const loss = -truth.reduce((sum, one, row) => sum + logs[row * classes.length + one]!, 0) / truth.length;
 		if (loss >= bestLoss) continue;
 		bestLoss = loss;

@@ -3,12 +3,11 @@ import { z } from 'zod';
 import { parseConfig } from '../../config.js';
 import { DataError } from '../../errors.js';
 import { writeWhole, writeWholeFolder } from '../../files/whole.js';
-import { type ClassLabelRow, readClassLabels, sortedClasses } from '../../tasks/class-labels.js';
+import { type ClassLabelRow, readClassLabels } from '../../tasks/class-labels.js';
 import { sampleKey } from '../../tasks/read.js';
 import { type LongOperation, splits } from '../../types.js';
 import { Estimate } from '../estimate.js';
 import { largestStandardised } from '../features.js';
-import { writePredictionColumns } from '../predictions-file.js';
 import {
 	ExcludedLabels,
 	eachSplit,
@@ -20,8 +19,10 @@ import {
 	readProbeInput,
 	splitCounts,
 } from '../probe-input.js';
-import { classEstimates } from './class-metrics.js';
+import { type ClassEstimates, classEstimates } from './class-metrics.js';
+import { writeClassPredictions } from './class-predictions.js';
 import { classLogProbabilities, type FittedClassProbe, fitClassProbe } from './class-probe.js';
+import { knownClasses } from './class-samples.js';
 
 export const ProbeClassesOptions = z.strictObject({
 	...probeInputOptions,
@@ -95,10 +96,8 @@ export async function probeClasses(
 		);
 		finished(1);
 		const { table, rowOf } = input;
-		const classes = sortedClasses(input.labels.train);
+		const { labels, classes, unknownClass } = knownClasses(input.labels);
 		if (classes.length < 2) throw tooFewClasses(config.labels, labelColumn, classes.length, input);
-		const known = new Set(classes);
-		const labels = eachSplit((split) => input.labels[split].filter(({ value }) => known.has(value)));
 		const probe = await fitClassProbe(table, rowOf, labels, classes);
 		finished(2);
 		const logsOf = (rows: readonly ClassLabelRow[]) =>
@@ -107,28 +106,22 @@ export async function probeClasses(
 				table,
 				rows.map((label) => rowOf.get(sampleKey(label))!),
 			);
-		const estimates = await classEstimates(
-			labels.held_out.map(({ subjectId }) => subjectId),
-			labels.held_out.map(({ value }) => classes.indexOf(value)),
-			logsOf(labels.held_out),
-			classes,
+		const { models } = await classEstimates(
+			{
+				patients: labels.held_out.map(({ subjectId }) => subjectId),
+				truth: labels.held_out.map(({ value }) => classes.indexOf(value)),
+				classes,
+			},
+			[logsOf(labels.held_out)],
+			[],
 			{ draws: config.draws, level: probeLevel, seed: config.seed, signal: operation.signal },
 		);
 		finished(3);
 		for (const split of splits) {
-			const logs = logsOf(labels[split]);
-			const own = (row: number) => logs.subarray(row * classes.length, (row + 1) * classes.length);
-			await writePredictionColumns(join(folder, `predictions-${split}.parquet`), labels[split], [
-				{ name: 'label', type: 'VARCHAR', value: (row) => labels[split][row]!.value },
-				{ name: 'predicted_class', type: 'VARCHAR', value: (row) => classes[own(row).indexOf(Math.max(...own(row)))]! },
-				...classes.map((name, k) => ({
-					name: `probability_${name}`,
-					type: 'FLOAT' as const,
-					value: (row: number) => Math.exp(own(row)[k]!),
-				})),
-			]);
+			const path = join(folder, `predictions-${split}.parquet`);
+			await writeClassPredictions(path, labels[split], classes, logsOf(labels[split]));
 		}
-		const file = describe(config, labelColumn, { ...input, labels }, input, probe, estimates);
+		const file = describe(config, labelColumn, { ...input, labels }, unknownClass, probe, models[0]!);
 		await writeWhole(join(folder, 'probe.json'), `${JSON.stringify(file, undefined, '\t')}\n`);
 		finished(4);
 		return file;
@@ -149,12 +142,11 @@ function describe(
 	{ column, draws, seed }: z.output<typeof ProbeClassesOptions>,
 	labelColumn: string,
 	{ table, labels, excluded, featuresWithoutLabel }: ProbeInput<ClassLabelRow>,
-	all: ProbeInput<ClassLabelRow>,
+	unknownClass: number,
 	{ l2, classes, weights, standardiser }: FittedClassProbe,
-	{ accuracy, logLoss, macroAuroc, classes: estimates }: Awaited<ReturnType<typeof classEstimates>>,
+	{ accuracy, logLoss, macroAuroc, classes: estimates }: ClassEstimates,
 ): ClassProbeFile {
 	const width = table.columns + 1;
-	const unknownClass = splits.reduce((sum, split) => sum + all.labels[split].length - labels[split].length, 0);
 	const heldOut = labels.held_out.length;
 	return ClassProbeFile.parse({
 		format: 'ehr-jepa/multinomial-probe',

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
-import { sampleKey, type TimeToEventEntry } from '../../tasks/read.js';
+import type { TimeToEventEntry } from '../../tasks/read.js';
 import { readTimeToEvent, type SurvivalLabelRow } from '../../tasks/survival-labels.js';
 import type { Split } from '../../types.js';
-import { type EvaluationSamples, labelsBySplit } from '../samples.js';
+import { commonLabels, type EvaluationSamples, labelsBySplit } from '../samples.js';
 
 /** Samples of one task of kind `time-to-event`. */
 export interface SurvivalSamples {
@@ -33,9 +33,5 @@ export function commonSurvivalSamples(
 	samples: readonly SurvivalSamples[],
 	models: readonly ReadonlyMap<string, unknown>[],
 ): SurvivalSamples[] {
-	return samples.map(({ task, labels }) => {
-		const kept = (split: Split) =>
-			labels[split].filter((label) => models.every((rowOf) => rowOf.has(sampleKey(label))));
-		return { task, labels: { train: kept('train'), tuning: kept('tuning'), held_out: kept('held_out') } };
-	});
+	return samples.map(({ task, labels }) => ({ task, labels: commonLabels(labels, models) }));
 }

@@ -4,7 +4,7 @@ import { type Html, html, nothing } from '../html.js';
 import { horizonLabel } from '../numbers.js';
 import type { ReportData } from '../report-data.js';
 import { details, type Section } from '../section.js';
-import { count, estimate, exact, type Row, table } from '../table.js';
+import { count, estimate, type Row, share, table } from '../table.js';
 
 /** Curves that are drawn; the table holds every task. */
 const drawnCurves = 6;
@@ -63,9 +63,7 @@ function scores(data: ReportData, questions: readonly (readonly [name: string, r
 					count(row.nSamples),
 					count(row.nPatients),
 					count(row.nPositives),
-					row.prevalence === null || row.prevalence === undefined
-						? '–'
-						: exact(row.prevalence, row.prevalence.toFixed(3)),
+					share(row.prevalence ?? null),
 				];
 				return i === 0 ? { cells, group } : { cells };
 			}),

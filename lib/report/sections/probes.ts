@@ -11,7 +11,8 @@ import { count, estimate, type Row, table } from '../table.js';
 export function probesSection(data: ReportData): Section {
 	const { probes, tasks, bootstrap } = data.evaluation;
 	const title = 'Prediction by horizon';
-	if (probes.length === 0) return { id: 'probes', title, body: html`<p>The evaluation holds no probe results.</p>` };
+	if (probes.length === 0)
+		return { id: 'probes', title, body: html`<p>The evaluation holds no results of yes-or-no tasks.</p>` };
 	const lowest = Math.min(
 		0.4,
 		...probes.flatMap(({ auroc }) => [auroc.value, auroc.low].filter((value) => value !== null)),

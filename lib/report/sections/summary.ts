@@ -20,10 +20,12 @@ ${list}<p class="lead">${[...rule, ...nullModels(data), caution(data)].join(' ')
 }
 
 function heldOutPatients({ evaluation }: ReportData): number {
-	return [...evaluation.probes, ...evaluation.latentState].reduce(
-		(most, { nPatients }) => Math.max(most, nPatients),
-		0,
-	);
+	return results(evaluation).reduce((most, { nPatients }) => Math.max(most, nPatients), 0);
+}
+
+/** Of every kind of task. */
+function results({ probes, latentState, timeToEvent, classes }: ReportData['evaluation']) {
+	return [...probes, ...latentState, ...(timeToEvent?.results ?? []), ...(classes?.results ?? [])];
 }
 
 /** Patients whose records trained the models, when the cohort flow says so; else those of the data set. */
@@ -43,7 +45,7 @@ function whatWasDone(data: ReportData): string {
 	const { held_out } = evaluation.indexDates;
 	const simulated = evaluation.dataset.simulated ? 'the simulated data set' : 'the data set';
 	const read =
-		evaluation.probes.length + evaluation.latentState.length === 0
+		results(evaluation).length === 0
 			? 'No probe has been fitted yet.'
 			: `The frozen models were read by linear probes at ${formatCount(held_out)} index dates of up to ${formatCount(heldOutPatients(data))} held-out patients.`;
 	const subject =
@@ -138,7 +140,8 @@ function caution({ evaluation }: ReportData): string {
 function keyFigures(data: ReportData): [term: string, value: string][] {
 	const { evaluation, runs } = data;
 	const trained = runs.map(({ steps }) => steps.reduce((sum, { tokens }) => sum + tokens, 0));
-	const readings = new Set(evaluation.probes.map(({ task, horizonDays }) => JSON.stringify([task, horizonDays]))).size;
+	const horizons = new Set(evaluation.probes.map(({ task, horizonDays }) => JSON.stringify([task, horizonDays]))).size;
+	const readings = horizons + (evaluation.timeToEvent?.tasks.length ?? 0) + (evaluation.classes?.tasks.length ?? 0);
 	const patients = heldOutPatients(data);
 	return [
 		...(patients === 0 ? [] : [['Held-out patients', formatCount(patients)] as [string, string]]),

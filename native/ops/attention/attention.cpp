@@ -6,8 +6,8 @@
 
 #include <algorithm>
 
-#include "ops/attention/choice.h"
-#include "ops/kernels_of.h"
+#include "ops/attention/ways.h"
+#include "ops/references.h"
 
 namespace ehrjepa::ops {
 
@@ -43,6 +43,14 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> attention_backward(const at::Tens
   return op.call(grad_out, q, k, v, out, log_sum, cu_seqlens, branches, isolated, softmax_scale, rows);
 }
 
+std::vector<std::int64_t> integers_of(const std::vector<Branch>& branches) {
+  std::vector<std::int64_t> integers;
+  for (const Branch& branch : branches) {
+    integers.insert(integers.end(), {branch.context_begin, branch.context_end, branch.begin, branch.end});
+  }
+  return integers;
+}
+
 AttentionLayout attention_layout(at::IntArrayRef cu_seqlens, at::IntArrayRef branches, bool isolated) {
   AttentionLayout layout{cu_seqlens.vec(), {}, isolated};
   for (std::size_t i = 0; i < branches.size(); i += 4) {
@@ -72,11 +80,6 @@ void check_layout(const AttentionLayout& layout, std::int64_t rows) {
   }
   TORCH_CHECK_VALUE(layout.rows() == rows, "[attention] the layout must end at total_tokens (", rows, ") but ends at ",
                     layout.rows());
-}
-
-AttentionChoice choice_for(const at::Tensor& q) {
-  if (q.is_cuda()) return attention_choice_on_cuda(q.scalar_type(), q.size(2));
-  return attention_choice(q.scalar_type(), best_isa(), multiplies_bfloat16());
 }
 
 class Attention : public torch::autograd::Function<Attention> {
@@ -116,6 +119,13 @@ class Attention : public torch::autograd::Function<Attention> {
 
 }  // namespace
 
+at::Tensor attention_kernels(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                             const AttentionLayout& layout, double softmax_scale,
+                             const std::optional<std::vector<std::int64_t>>& rows) {
+  return Attention::apply(q.contiguous(), k.contiguous(), v.contiguous(), layout.cu_seqlens,
+                          integers_of(layout.branches), layout.isolated, softmax_scale, rows);
+}
+
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionLayout& layout,
                      double softmax_scale, const std::optional<std::vector<std::int64_t>>& rows) {
   TORCH_CHECK_VALUE(q.dim() == 3 && k.dim() == 3 && k.sizes() == v.sizes() && q.size(2) == k.size(2) && q.size(2) >= 1,
@@ -138,17 +148,9 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
                       "[attention] rows must ascend within the trunk (", layout.trunk_rows(), " rows)");
   }
   if (references_in_use()) return attention_reference(q, k, v, layout, softmax_scale, rows);
-  static const c10::OperatorHandle function = function_named("ehrjepa::attention_forward");
-  // Without a query there is nothing to choose for, and SDPA wants one.
-  if (q.numel() > 0 && (!has_kernels(function, q) || choice_for(q) == AttentionChoice::kSdpa)) {
-    return attention_sdpa(q, k, v, layout, softmax_scale, rows);
-  }
-  std::vector<std::int64_t> branches;
-  for (const Branch& branch : layout.branches) {
-    branches.insert(branches.end(), {branch.context_begin, branch.context_end, branch.begin, branch.end});
-  }
-  return Attention::apply(q.contiguous(), k.contiguous(), v.contiguous(), layout.cu_seqlens, branches, layout.isolated,
-                          softmax_scale, rows);
+  // Without a query there is nothing to choose for, and libraries want one.
+  if (q.numel() == 0) return attention_kernels(q, k, v, layout, softmax_scale, rows);
+  return attention_by(attention_way(q, k, v, layout, softmax_scale, rows), q, k, v, layout, softmax_scale, rows);
 }
 
 }  // namespace ehrjepa::ops

@@ -56,6 +56,11 @@ at::Tensor attention_reference(const at::Tensor& q, const at::Tensor& k, const a
 at::Tensor attention_sdpa(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionLayout& layout,
                           double softmax_scale, const std::optional<std::vector<std::int64_t>>& rows = std::nullopt);
 
+/// The same by our own kernels, where there are some for the device.
+at::Tensor attention_kernels(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                             const AttentionLayout& layout, double softmax_scale,
+                             const std::optional<std::vector<std::int64_t>>& rows = std::nullopt);
+
 /// Dispatched by device; no gradient of its own. Tensors are contiguous; `branches` holds context_begin, context_end,
 /// begin and end of each branch.
 /// @return out (Q, N, H), and the base-2 logarithm of each row's sum of 2^(score softmax_scale log2 e), (N, Q) in the
@@ -72,6 +77,9 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> attention_backward(const at::Tens
                                                                   at::IntArrayRef cu_seqlens, at::IntArrayRef branches,
                                                                   bool isolated, double softmax_scale,
                                                                   at::OptionalIntArrayRef rows);
+
+/// context_begin, context_end, begin and end of each branch.
+std::vector<std::int64_t> integers_of(const std::vector<Branch>& branches);
 
 /// The layout that the integers of the dispatched functions stand for.
 AttentionLayout attention_layout(at::IntArrayRef cu_seqlens, at::IntArrayRef branches, bool isolated);

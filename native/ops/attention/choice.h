@@ -2,6 +2,10 @@
 #include <c10/core/ScalarType.h>
 
 #include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "ops/isa.h"
 
@@ -10,17 +14,46 @@ namespace ehrjepa::ops {
 /// What computes attention.
 enum class AttentionChoice {
   kKernels,  ///< ours (cpu.cpp, where everything is computed in float32 or float64; cuda.cpp)
+  kFlash,    ///< libtorch's FlashAttention, two calls merged by log-sum-exp (flash.cpp, merged.cpp)
+  kCudnn,    ///< cuDNN's attention, merged as that (cudnn.cpp)
   kSdpa,     ///< libtorch's scaled_dot_product_attention (sdpa.cpp)
 };
 
-/// On a CPU, the faster of the two: ours where it was measured to be (docs/performance.md), else what was there before
-/// it.
+/// "kernels", "flash", "cudnn", "sdpa"
+const char* name_of(AttentionChoice choice);
+std::optional<AttentionChoice> attention_choice_named(std::string_view name);
+
+/// On a CPU, the faster of ours and SDPA: ours where it was measured to be (docs/performance.md), else what was there
+/// before it.
 ///
 /// @param isa                 the best that runs.
 /// @param multiplies_bfloat16 the processor has products of bfloat16, which ours does not use.
 AttentionChoice attention_choice(at::ScalarType dtype, Isa isa, bool multiplies_bfloat16);
 
-/// Ours where it has kernels: bfloat16, heads of 64 and 128. It has not been measured on any card.
-AttentionChoice attention_choice_on_cuda(at::ScalarType dtype, std::int64_t head_dim);
+/// What has to be known of a call on a card to say which ways there are.
+struct AttentionCall {
+  at::ScalarType dtype = at::kFloat;
+  std::int64_t head_dim = 0;
+  bool chosen_rows = false;  ///< libraries have no such thing
+  bool kernels = true;       ///< ours are there
+  bool flash = false;        ///< libtorch's are there
+  bool cudnn = false;
+  bool deterministic = true;  ///< the same bits every time are wanted
+};
+
+/// The ways of computing it on a card, ours first. cuDNN's gradient of queries is summed in any order, and so is
+/// that of SDPA with a mask; FlashAttention's is not when it is told so. Without bfloat16 there is SDPA alone.
+std::vector<AttentionChoice> attention_ways_on_card(const AttentionCall& call);
+
+/// EHR_JEPA_ATTENTION: the way that somebody wants, whatever was measured; EHR_JEPA_DETERMINISTIC: 0 admits ways whose
+/// bits differ from run to run.
+struct AttentionWishes {
+  std::optional<AttentionChoice> way;
+  bool deterministic = true;
+};
+/// @throws c10::ValueError for a value that is none. @param way, deterministic  may be null.
+AttentionWishes attention_wishes(const char* way, const char* deterministic);
+/// Of the environment, as it was when it was first asked.
+const AttentionWishes& attention_wishes();
 
 }  // namespace ehrjepa::ops

@@ -30,31 +30,25 @@ __global__ void __launch_bounds__(attention_threads, 2) attention_forward_kernel
   auto* const memory = reinterpret_cast<__nv_bfloat16*>(dynamic_shared());
   const Tile<size> queries{memory}, keys{memory + query_tile_rows * size},
       values{memory + (query_tile_rows + key_tile_rows) * size};
-  const std::int64_t query_stride = p.heads * size, key_stride = p.key_heads * size;
-  const std::int64_t key_offset = head / (heads / static_cast<int>(p.key_heads)) * size;
-  const auto bring = [&](const Tile<size>& to, const void* from, int i) {
-    to.template bring<key_tile_rows>(
-        static_cast<const __nv_bfloat16*>(from) + walk.first_key(i) * key_stride + key_offset, key_stride,
-        walk.keys(i));
-    commit_copies();
-  };
+  const std::int64_t query_stride = p.heads * size;
+  const KeyRows<size> of_keys(p.k, p.heads, p.key_heads, head), of_values(p.v, p.heads, p.key_heads, head);
   const int lane = static_cast<int>(threadIdx.x) % 32, row = static_cast<int>(threadIdx.x) / 32 * 16;
   const int positions[2] = {walk.position(p.positions, row + lane / 4), walk.position(p.positions, row + lane / 4 + 8)};
   const float scale = p.softmax_scale * log2_e;
 
   queries.template bring<query_tile_rows>(
       static_cast<const __nv_bfloat16*>(p.q) + walk.of.begin * query_stride + head * size, query_stride, walk.of.count);
-  bring(keys, p.k, 0);
+  of_keys.bring(keys, walk, 0);
   float sums[size / 8][4] = {}, largest[2] = {-INFINITY, -INFINITY}, total[2] = {};
   for (int i = 0; i < walk.tiles; ++i) {
     wait_for_copies<0>();
     __syncthreads();  // keys are there, and nobody reads the last values any more
-    bring(values, p.v, i);
+    of_values.bring(values, walk, i);
     float scores[scores_n][4] = {};
     rows_by_rows<size / 16>(scores, queries, row, keys);
     wait_for_copies<0>();
     __syncthreads();  // values are there, and nobody reads the keys any more
-    if (i + 1 < walk.tiles) bring(keys, p.k, i + 1);
+    if (i + 1 < walk.tiles) of_keys.bring(keys, walk, i + 1);
 
 #pragma unroll
     for (int half = 0; half < 2; ++half) {

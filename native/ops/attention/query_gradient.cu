@@ -40,15 +40,9 @@ __global__ void __launch_bounds__(attention_threads, 2) attention_query_gradient
   auto* const memory = reinterpret_cast<__nv_bfloat16*>(dynamic_shared());
   const Tile<size> queries{memory}, upstream{memory + query_tile_rows * size},
       keys{memory + 2 * query_tile_rows * size}, values{memory + (2 * query_tile_rows + key_tile_rows) * size};
-  const std::int64_t query_stride = p.heads * size, key_stride = p.key_heads * size;
+  const std::int64_t query_stride = p.heads * size;
   const std::int64_t query_offset = walk.of.begin * query_stride + head * size;
-  const std::int64_t key_offset = head / (heads / static_cast<int>(p.key_heads)) * size;
-  const auto bring = [&](const Tile<size>& to, const void* from, int i) {
-    to.template bring<key_tile_rows>(
-        static_cast<const __nv_bfloat16*>(from) + walk.first_key(i) * key_stride + key_offset, key_stride,
-        walk.keys(i));
-    commit_copies();
-  };
+  const KeyRows<size> of_keys(p.k, p.heads, p.key_heads, head), of_values(p.v, p.heads, p.key_heads, head);
   const int lane = static_cast<int>(threadIdx.x) % 32, row = static_cast<int>(threadIdx.x) / 32 * 16;
   int positions[2];
   float log_sum[2] = {}, delta[2] = {};
@@ -66,8 +60,8 @@ __global__ void __launch_bounds__(attention_threads, 2) attention_query_gradient
                                           walk.of.count);
   upstream.template bring<query_tile_rows>(static_cast<const __nv_bfloat16*>(p.grad_out) + query_offset, query_stride,
                                            walk.of.count);
-  bring(values, p.v, 0);
-  bring(keys, p.k, 0);
+  of_values.bring(values, walk, 0);
+  of_keys.bring(keys, walk, 0);
   float sums[size / 8][4] = {};
   for (int i = 0; i < walk.tiles; ++i) {
     wait_for_copies<0>();
@@ -76,7 +70,7 @@ __global__ void __launch_bounds__(attention_threads, 2) attention_query_gradient
     rows_by_rows<size / 16>(scores, queries, row, keys);
     rows_by_rows<size / 16>(products, upstream, row, values);
     __syncthreads();  // nobody reads the values any more
-    if (i + 1 < walk.tiles) bring(values, p.v, i + 1);
+    if (i + 1 < walk.tiles) of_values.bring(values, walk, i + 1);
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const Seen seen = walk.seen(i, positions[half]);
@@ -93,7 +87,7 @@ __global__ void __launch_bounds__(attention_threads, 2) attention_query_gradient
     }
     weights_by_rows(sums, scores, keys);
     __syncthreads();  // nobody reads the keys any more
-    if (i + 1 < walk.tiles) bring(keys, p.k, i + 1);
+    if (i + 1 < walk.tiles) of_keys.bring(keys, walk, i + 1);
   }
   store_rows<size>(static_cast<__nv_bfloat16*>(p.grad_q) + query_offset, query_stride, sums, row, walk.of.count,
                    p.softmax_scale, p.softmax_scale);

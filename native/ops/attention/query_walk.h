@@ -1,5 +1,6 @@
-// What the kernels that hold a tile of queries share: which keys it sees, tile by tile.
+// What the kernels that hold a tile of queries share: which keys it sees, tile by tile, and how they come.
 #pragma once
+#include <cuda_bf16.h>
 #include <cuda_runtime.h>
 
 #include <cstdint>
@@ -36,6 +37,25 @@ struct QueryWalk {
   __device__ int position(const std::int32_t* positions, int row) const {
     if (row >= of.count) return -1;
     return positions == nullptr ? of.begin + row : positions[of.begin + row];
+  }
+};
+
+/// The keys or the values of the group that a query head belongs to.
+template <int size>
+struct KeyRows {
+  const __nv_bfloat16* rows;
+  std::int64_t stride;
+
+  /// @param all  (keys, key_heads, size)
+  __device__ KeyRows(const void* all, std::int64_t heads, std::int64_t key_heads, int head)
+      : rows(static_cast<const __nv_bfloat16*>(all) +
+             head / (static_cast<int>(heads) / static_cast<int>(key_heads)) * size),
+        stride(key_heads * size) {}
+
+  /// Issues copies of tile `i` of a walk, a group of their own.
+  __device__ void bring(const Tile<size>& to, const QueryWalk& walk, int i) const {
+    to.template bring<key_tile_rows>(rows + walk.first_key(i) * stride, stride, walk.keys(i));
+    commit_copies();
   }
 };
 

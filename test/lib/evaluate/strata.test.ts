@@ -1,8 +1,9 @@
-import { readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { probeTable } from '../../../lib/cli/probe-table.js';
-import { parquetFiles } from '../../../lib/files/duckdb-files.js';
+import { withDatabase } from '../../../lib/data/query.js';
+import { copyToParquet, parquetFiles } from '../../../lib/files/duckdb-files.js';
 import {
 	buildTasks,
 	type EvaluationFile,
@@ -14,7 +15,7 @@ import {
 	writeEmbeddings,
 } from '../../../lib/index.js';
 import { RandomStream } from '../../../lib/random.js';
-import { readTasks, sampleKey } from '../../../lib/tasks/read.js';
+import { type IndexDateRow, readTasks, sampleKey } from '../../../lib/tasks/read.js';
 import { parquetRows } from '../../fixtures/meds-rows.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
 
@@ -35,6 +36,27 @@ const anchor = {
 let file: EvaluationFile;
 const warnings: string[] = [];
 
+/** Classes that the first of three features tells, but for some noise; held-out has one that train does not. */
+async function writeStages(dates: readonly IndexDateRow[], values: Float32Array): Promise<void> {
+	const random = new RandomStream(2, 'probe');
+	const isStrange = (row: number) => row === dates.findIndex(({ split }) => split === 'held_out');
+	const rows = dates.map(({ subjectId, predictionTime }, row) => {
+		const place = values[row * 3]! + 0.3 * random.normal();
+		const stage = isStrange(row) ? 9 : place < -0.5 ? 1 : place < 0.5 ? 2 : 10;
+		return `(${subjectId}::BIGINT, make_timestamp(${predictionTime}), ${stage}::BIGINT)`;
+	});
+	mkdirSync(at('labels/stage'), { recursive: true });
+	await withDatabase({ threads: 1 }, (database) =>
+		database.run(
+			copyToParquet(
+				`SELECT subject_id, prediction_time, NULL::BOOLEAN AS boolean_value, integer_value, NULL::VARCHAR AS categorical_value
+				FROM (VALUES ${rows.join(', ')}) AS l(subject_id, prediction_time, integer_value)`,
+				at('labels/stage/0.parquet'),
+			),
+		),
+	);
+}
+
 t.before(async () => {
 	await simulateCohort(at('cohort'), { patients: 130, seed: 3 });
 	// Records alone: nothing of the true state is read here.
@@ -42,10 +64,14 @@ t.before(async () => {
 	const manifest = await prepareStore(at('cohort'), at('store'), { threads: 1 });
 	const indexRules = [{ kind: 'random' as const }, { kind: 'discharge' as const }, anchor];
 	const timeToEvent = { ...task, name: 'time-to-admission', kind: 'time-to-event' as const, horizonsDays: [90, 365] };
-	await buildTasks(at('cohort'), at('tasks'), { tasks: [task, timeToEvent], indexRules, minHistoryDays: 1 });
-	const { list, indexDates } = await readTasks(at('tasks'));
+	const options = { tasks: [task, timeToEvent], indexRules, minHistoryDays: 1 };
+	await buildTasks(at('cohort'), at('dates'), options);
+	const { indexDates } = await readTasks(at('dates'));
 	const random = new RandomStream(1, 'probe');
 	const values = Float32Array.from({ length: indexDates.length * 3 }, () => random.normal());
+	await writeStages(indexDates, values);
+	await buildTasks(at('cohort'), at('tasks'), { ...options, externalLabels: at('labels') });
+	const { list } = await readTasks(at('tasks'));
 	await writeEmbeddings(
 		at('m.parquet'),
 		{ values, rows: indexDates.length, columns: 3, samples: indexDates },
@@ -87,7 +113,7 @@ t.test('parts of the samples: rule, days since the anchor, sex, age, codes', asy
 	]);
 	const groups = (by: string) => [...new Set(file.strata.filter((row) => row.by === by).map(({ group }) => group))];
 	t.same(groups('days since anchor'), ['0', '180', '365'], 'in the order of time');
-	t.same(groups('rule'), ['anchor', 'discharge', 'random']);
+	t.same(groups('rule'), ['anchor', 'discharge', 'random', 'ready-labels']);
 	t.same(groups('sex'), ['F', 'M']);
 
 	// Counts of a part are those of its labels.
@@ -196,6 +222,60 @@ t.test('times to events are read on the same samples by every model, whole and b
 	t.ok(strata.some(({ by }) => by === 'year') && differences.some(({ by }) => by === 'sex'));
 	t.ok(file.cohortFlow.some(({ stage }) => stage === 'Hospital admission, time to event'));
 	t.match(probeTable(file), /time-to-admission, C-index .*\n.*time-to-admission, AUROC at 90 d/);
+});
+
+t.test('classes are read on the same samples by every model, whole, by class and by part', async (t) => {
+	const { tasks, results, strata, differences } = file.classes!;
+	t.match(tasks, [{ name: 'external/stage', classes: ['1', '2', '10'], unknownClass: 1 }]);
+	t.same(
+		results.map(({ model }) => model),
+		file.models.map(({ name }) => name),
+	);
+	for (const { model, accuracy, logLoss, macroAuroc, classes, nSamples, l2 } of results) {
+		t.equal(l2 === null, model === 'boosting', model);
+		for (const { value, low, high } of [accuracy, logLoss, macroAuroc])
+			t.ok(low! <= value! && value! <= high!, `${model} ${low} ${value} ${high}`);
+		const mean = classes.reduce((sum, { auroc }) => sum + auroc.value!, 0) / 3;
+		t.ok(Math.abs(macroAuroc.value! - mean) < 1e-12);
+		t.equal(
+			classes.reduce((sum, { nPositives }) => sum + nPositives, 0),
+			nSamples,
+		);
+		// What was written down gives the same numbers.
+		const path = at(`predictions/${model}/external/stage/held_out.parquet`);
+		const rows = await parquetRows(`SELECT * FROM ${parquetFiles(path)}`);
+		t.equal(rows.length, nSamples);
+		const right = rows.filter(({ label, predicted_class }) => label === predicted_class).length;
+		t.equal(accuracy.value, right / nSamples);
+		const loss = rows.reduce((sum, row) => sum - Math.log(Number(row[`probability_${row.label}`])), 0) / nSamples;
+		t.ok(Math.abs(logLoss.value! - loss) < 1e-4, `${model} ${logLoss.value} ${loss}`);
+	}
+	const of = (name: string) => results.find(({ model }) => model === name)!;
+	t.ok(of('m').macroAuroc.value! > 0.85 && of('counts').macroAuroc.value! < 0.65, 'only the states know the class');
+	const found = differences.filter(({ a, b, by }) => a === 'm' && b === 'boosting' && by === null);
+	t.same(
+		found.map((row) => `${row.metric} ${row.class}`),
+		[
+			...['accuracy null', 'logLoss null', 'macroAuroc null'],
+			...['1', '2', '10'].flatMap((name) => [`auroc ${name}`, `averagePrecision ${name}`]),
+		],
+	);
+	for (const { metric, class: name, difference } of found) {
+		const value = (model: string) =>
+			metric === 'auroc' || metric === 'averagePrecision'
+				? of(model).classes.find((one) => one.name === name)![metric].value!
+				: of(model)[metric].value!;
+		t.ok(Math.abs(difference.value! - (value('m') - value('boosting'))) < 1e-12, `${metric} ${name}`);
+		t.ok(difference.low! <= difference.value! && difference.value! <= difference.high!);
+	}
+	const sexes = strata.filter(({ by, model }) => by === 'sex' && model === 'm');
+	t.equal(
+		sexes.reduce((sum, { nSamples }) => sum + nSamples, 0),
+		of('m').nSamples,
+	);
+	t.ok(differences.some(({ by, metric }) => by === 'sex' && metric === 'logLoss'));
+	t.ok(file.cohortFlow.some(({ stage }) => stage === 'stage, classes'));
+	t.match(probeTable(file), /external\/stage, macro AUROC/);
 });
 
 t.test('predictions of every model, as meds-evaluation reads them', async (t) => {

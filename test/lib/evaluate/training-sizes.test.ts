@@ -60,6 +60,9 @@ class Watched implements Reader {
 	survival(given: Parameters<Reader['survival']>[0], kind: Parameters<Reader['survival']>[1]) {
 		return this.#of.survival(given, kind);
 	}
+	classes(given: Parameters<Reader['classes']>[0]) {
+		return this.#of.classes(given);
+	}
 	latentState(given: Parameters<Reader['latentState']>[0]) {
 		return this.#of.latentState(given);
 	}

@@ -360,6 +360,30 @@ t.test(
 	},
 );
 
+t.test('sizes are thinned in charts of many models, never in tables', async (t) => {
+	const { input, evaluation, out } = await generated(t, { trainingSizes: true, steps: 7 });
+	const more = Array.from({ length: 12 }, (_, i) => `other ${i}`);
+	const of = evaluation.trainingSizes.filter(({ model }) => model === 'sft');
+	await writeFile(
+		input.evaluation,
+		JSON.stringify({
+			...evaluation,
+			models: [...evaluation.models, ...more.map((name) => ({ ...evaluation.models[0]!, name, label: name }))],
+			trainingSizes: [...evaluation.trainingSizes, ...more.flatMap((model) => of.map((row) => ({ ...row, model })))],
+		}),
+	);
+	await writeReport(out, input);
+	const page = await readFile(out, 'utf8');
+	const shots = new Set(evaluation.trainingSizes.filter(({ kind }) => kind === 'shots').map(({ size }) => size));
+	t.match(textOf(page), `3 of ${shots.size} steps are drawn, so that 16 models can be told apart`);
+	const words = /id="training-size-shots-0-desc">([^<]*)/.exec(page)![1]!;
+	const drawn = [...shots].filter((size) => new RegExp(`(^|[^0-9.])${size}, SFT: `).test(words));
+	t.equal(drawn.length, 3);
+	t.same([drawn[0], drawn.at(-1)], [Math.min(...shots), Math.max(...shots)], 'both ends are there');
+	const rows = tableRows(page, `${/([^<>]*), by samples of each class/.exec(page)![1]!}, by samples of each class`);
+	t.ok(rows.length > shots.size * 16);
+});
+
 t.test('times to events: concordance, AUROC by horizon with its events, differences, parts', async (t) => {
 	const { page, evaluation } = await report(t, { strata: true, steps: 7 });
 	const { results } = evaluation.timeToEvent!;
@@ -375,6 +399,27 @@ t.test('times to events: concordance, AUROC by horizon with its events, differen
 	t.match(textOf(tableRows(page, 'Time to death: parts of the samples').flat().join(' ')), /year: 2014/);
 	const { page: without } = await report(t, { steps: 7 });
 	t.notMatch(without, /time-to-event/);
+});
+
+t.test('several classes: together, each against all others, differences, parts', async (t) => {
+	const { page, evaluation } = await report(t, { strata: true, steps: 7 });
+	const { results } = evaluation.classes!;
+	const rows = tableRows(page, 'stage: all classes together').slice(1);
+	t.same(
+		rows.map((row) => numbersOf(row[3]!)[0]!.value),
+		results.map(({ logLoss }) => logLoss.value),
+	);
+	t.match(textOf(rows[0]!.join(' ')), /not defined: no samples of class stage 9 in held-out/);
+	const each = tableRows(page, 'stage: each class against all others').filter((cells) => cells.length > 1);
+	t.equal(each.length - 1, 9 * results.length);
+	t.equal(numbersOf(each[1]![1]!)[0]!.value, results[0]!.classes[0]!.auroc.value);
+	const text = textOf(page);
+	t.match(text, '3 samples of tuning and held-out are of classes that train does not have');
+	t.match(text, 'The 8 most frequent of 9 classes are drawn');
+	const differences = textOf(tableRows(page, 'stage: paired differences').flat().join(' '));
+	t.match(differences, /Log-loss \(lower is better\) −0\.035.*AUROC of stage 2 \+0\.012/);
+	t.match(textOf(tableRows(page, 'stage: parts of the samples').flat().join(' ')), /sex: F/);
+	t.notMatch((await report(t, { steps: 7 })).page, 'id="classes"');
 });
 
 t.test('single patients, the map of states and scaling say what their files say', async (t) => {
