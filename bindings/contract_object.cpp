@@ -12,6 +12,7 @@
 #include "contract/reading.h"
 #include "contract/resample.h"
 #include "contract/state.h"
+#include "contract/traffic.h"
 #include "convert.h"
 
 namespace ehrjepa::bindings {
@@ -30,6 +31,7 @@ Napi::Value contract_object(const Napi::CallbackInfo& info) {
   const Napi::Object result = Napi::Object::New(env);
   result.Set("NativeEngineOptions", describe<EngineOptions>(env));
   result.Set("NativeGroupOptions", describe<GroupOptions>(env));
+  result.Set("NativeTraffic", describe<Traffic>(env));
   result.Set("NativeShardRange", describe<ShardRange>(env));
   result.Set("PackedBatch", describe<PackedBatch>(env));
   result.Set("NativeTrainingBatch", describe<TrainingBatch>(env));

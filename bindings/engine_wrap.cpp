@@ -29,8 +29,8 @@ Napi::Function EngineWrap::constructor(Napi::Env env) {
   return DefineClass(env, "Engine",
                      {
                          InstanceMethod<&EngineWrap::join>("join"),
-                         InstanceMethod<&EngineWrap::gather_target>("gatherTarget"),
-                         InstanceMethod<&EngineWrap::release_target>("releaseTarget"),
+                         InstanceMethod<&EngineWrap::gather_model>("gatherModel"),
+                         InstanceMethod<&EngineWrap::release_model>("releaseModel"),
                          InstanceMethod<&EngineWrap::step>("step"),
                          InstanceMethod<&EngineWrap::losses>("losses"),
                          InstanceMethod<&EngineWrap::embed>("embed"),
@@ -79,12 +79,12 @@ Napi::Value EngineWrap::join(const Napi::CallbackInfo& info) {
                           api::Engine& engine, const std::atomic<bool>&) { engine.join(group, kind); });
 }
 
-Napi::Value EngineWrap::gather_target(const Napi::CallbackInfo& info) {
-  return submit(info, [](api::Engine& engine, const std::atomic<bool>& cancelled) { engine.gather_target(cancelled); });
+Napi::Value EngineWrap::gather_model(const Napi::CallbackInfo& info) {
+  return submit(info, [](api::Engine& engine, const std::atomic<bool>& cancelled) { engine.gather_model(cancelled); });
 }
 
-Napi::Value EngineWrap::release_target(const Napi::CallbackInfo& info) {
-  return submit(info, [](api::Engine& engine, const std::atomic<bool>&) { engine.release_target(); });
+Napi::Value EngineWrap::release_model(const Napi::CallbackInfo& info) {
+  return submit(info, [](api::Engine& engine, const std::atomic<bool>&) { engine.release_model(); });
 }
 
 Napi::Value EngineWrap::step(const Napi::CallbackInfo& info) {

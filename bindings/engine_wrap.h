@@ -16,8 +16,8 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
 
  private:
   Napi::Value join(const Napi::CallbackInfo& info);
-  Napi::Value gather_target(const Napi::CallbackInfo& info);
-  Napi::Value release_target(const Napi::CallbackInfo& info);
+  Napi::Value gather_model(const Napi::CallbackInfo& info);
+  Napi::Value release_model(const Napi::CallbackInfo& info);
   Napi::Value step(const Napi::CallbackInfo& info);
   Napi::Value losses(const Napi::CallbackInfo& info);
   Napi::Value embed(const Napi::CallbackInfo& info);

@@ -19,6 +19,7 @@ Napi::Function ProcessGroupWrap::constructor(Napi::Env env) {
                      {
                          InstanceMethod<&ProcessGroupWrap::join>("join"),
                          InstanceMethod<&ProcessGroupWrap::exchange>("exchange"),
+                         InstanceMethod<&ProcessGroupWrap::traffic>("traffic"),
                          InstanceMethod<&ProcessGroupWrap::failure>("failure"),
                          InstanceMethod<&ProcessGroupWrap::fail>("fail"),
                          InstanceMethod<&ProcessGroupWrap::cancel>("cancel"),
@@ -69,6 +70,10 @@ Napi::Value ProcessGroupWrap::exchange(const Napi::CallbackInfo& info) {
                     const std::atomic<bool>& cancelled) -> Worker::ToJs {
                   return [texts = group->exchange(text, cancelled)](Napi::Env env) { return write(env, texts); };
                 });
+}
+
+Napi::Value ProcessGroupWrap::traffic(const Napi::CallbackInfo& info) {
+  return write(info.Env(), of(info.This())->traffic());
 }
 
 Napi::Value ProcessGroupWrap::failure(const Napi::CallbackInfo& info) {

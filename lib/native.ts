@@ -144,7 +144,7 @@ export interface NativeShardRange {
 }
 
 /** What of the training state each rank has: all, all but moments and EMA of others' parameters, or not their gradients either. */
-export type ParallelKind = 'ddp' | 'zero1' | 'zero2';
+export type ParallelKind = 'ddp' | 'zero1' | 'zero2' | 'zero3';
 
 export interface NativeStepOptions extends NativeLossOptions {
 	/** AdamW; matrices decay, norms and biases do not. */
@@ -233,6 +233,22 @@ export interface NativeSnapshot {
  */
 export type NativeStateKind = 'encoder' | 'target_encoder' | 'adapters' | 'target_adapters' | 'predictor' | 'optimizer';
 
+/** Bytes of one rank, without the headers of messages. */
+export interface NativeBytes {
+	readonly sent: number;
+	readonly received: number;
+}
+
+/** Bytes by the collective of gloo's that they travelled in. */
+export interface NativeTraffic {
+	/** All-gather: a ring. */
+	readonly gather: NativeBytes;
+	/** All-to-all: straight to each rank. */
+	readonly swap: NativeBytes;
+	/** Broadcast: a binomial tree from the rank that has it. */
+	readonly spread: NativeBytes;
+}
+
 /**
  * The processes that train one model. Every rank makes the same calls in the same order, those of its engine's steps among
  * them, one at a time.
@@ -242,6 +258,8 @@ export interface NativeProcessGroup {
 	join(jobId: number): Promise<void>;
 	/** A text of every rank, in their order. */
 	exchange(jobId: number, text: string): Promise<string[]>;
+	/** What this rank has sent and got since the ranks met. */
+	traffic(): NativeTraffic;
 	/** What ended the group for all; null while it lives. */
 	failure(): string | null;
 	/** Ends it for all. @param message - What this rank did: `was stopped`. */
@@ -258,9 +276,9 @@ export interface NativeProcessGroup {
 export interface NativeEngine {
 	/** Steps are those of all ranks of a group that has met, each with a share of every update. */
 	join(jobId: number, group: NativeProcessGroup, kind: ParallelKind): Promise<void>;
-	/** Makes the target encoder whole on every rank, for `losses` and `embed`: a call of all ranks. */
-	gatherTarget(jobId: number): Promise<void>;
-	releaseTarget(jobId: number): Promise<void>;
+	/** Makes the encoders of which ranks keep parts whole on every rank, for `losses`, `embed` and `score`: a call of all ranks. */
+	gatherModel(jobId: number): Promise<void>;
+	releaseModel(jobId: number): Promise<void>;
 	/** One update from micro-batches: each loss is the mean over all of them together. */
 	step(jobId: number, batches: readonly NativeTrainingBatch[], options: NativeStepOptions): Promise<NativeStepResult>;
 	losses(jobId: number, batch: NativeTrainingBatch, options: NativeLossOptions): Promise<NativeLosses>;

@@ -215,21 +215,21 @@ export class WorldModel {
 	 * Makes the steps of this model those of all ranks of a group: each gives its shards of every update, and all get the same
 	 * parameters to the bit. The models must be the same to begin with.
 	 *
-	 * @param kind - With `zero1` and `zero2` each rank keeps moments and EMA of a part of the parameters alone. The model must not have
-	 * been trained, and its state not loaded, before; `load` then reads this rank's part, and `save` writes it into a file that all
-	 * ranks are given.
+	 * @param kind - With `zero1` and `zero2` each rank keeps moments and EMA of a part of the parameters alone, with `zero3` those
+	 * parameters of the encoder too. The model must not have been trained, and its state not loaded, before; `load` then reads this
+	 * rank's part, and `save` writes it into a file that all ranks are given.
 	 */
 	joinGroup(group: ProcessGroup, kind: ParallelKind = 'ddp'): Promise<void> {
 		return this.#call(undefined, (job) => this.#engine.join(job, group.native, kind));
 	}
 
-	/** Runs an act with the target encoder whole on every rank, where ranks keep parts of it: a call of all of them. */
-	async withWholeTarget<T>(signal: AbortSignal | undefined, act: () => Promise<T>): Promise<T> {
-		await this.#call(signal, (job) => this.#engine.gatherTarget(job));
+	/** Runs an act with both encoders whole on every rank, where ranks keep parts of them: a call of all of them. */
+	async withWholeModel<T>(signal: AbortSignal | undefined, act: () => Promise<T>): Promise<T> {
+		await this.#call(signal, (job) => this.#engine.gatherModel(job));
 		try {
 			return await act();
 		} finally {
-			await this.#call(undefined, (job) => this.#engine.releaseTarget(job));
+			await this.#call(undefined, (job) => this.#engine.releaseModel(job));
 		}
 	}
 

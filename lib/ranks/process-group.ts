@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { parseConfig } from '../config.js';
 import { AbortedError, RankError } from '../errors.js';
-import { type NativeProcessGroup, nativeAddon, nativeCall } from '../native.js';
+import { type NativeProcessGroup, type NativeTraffic, nativeAddon, nativeCall } from '../native.js';
 import { requireEqual } from './agreement.js';
 import { type Place, placeInEnvironment } from './environment.js';
 import { waitForPort } from './wait-for-port.js';
@@ -110,6 +110,11 @@ export class ProcessGroup {
 	/** The core's own, for an engine that joins it. */
 	get native(): NativeProcessGroup {
 		return this.#native;
+	}
+
+	/** Bytes that this rank has sent and got since the ranks met, by collective. */
+	get traffic(): NativeTraffic {
+		return this.#native.traffic();
 	}
 
 	/** A JSON value of every rank, in the order of the ranks. */

@@ -19,6 +19,7 @@ export interface Saving {
 
 const steps: readonly (readonly [readonly string[], (config: TrainConfig) => TrainConfigInput])[] = [
 	[['parallel.kind=zero2'], (config) => ({ ...config, parallel: { ...config.parallel, kind: 'zero2' } })],
+	[['parallel.kind=zero3'], (config) => ({ ...config, parallel: { ...config.parallel, kind: 'zero3' } })],
 	[['checkpointCopy=false'], (config) => ({ ...config, checkpointCopy: false })],
 	[['activationCheckpointing=block'], (config) => ({ ...config, activationCheckpointing: 'block' })],
 	[['computeDtype=bfloat16'], (config) => ({ ...config, computeDtype: 'bfloat16' })],

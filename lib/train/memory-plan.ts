@@ -40,7 +40,7 @@ const chunkLogits = 64 * 2 ** 20;
 /** Gradients that are on their way together: native/distributed/sections.h. */
 const bucketNumbers = 2 ** 22;
 
-/** Trained scalars and those of the largest parts. */
+/** Trained scalars and those of the largest parts; `blocks` has those of each block. */
 export function counts(config: TrainConfig, vocabSize: number) {
 	const { model, trainable } = config;
 	const size = (shape: readonly number[]) => shape.reduce((product, length) => product * length, 1);
@@ -55,13 +55,17 @@ export function counts(config: TrainConfig, vocabSize: number) {
 			.filter(({ name }) => trainable.targets.some((target) => name.endsWith(`.${target}.weight`)))
 			.reduce((total, { shape: [out = 0, inner = 0] }) => total + trainable.rank * (out + inner), 0);
 		const block = adapters / model.numHiddenLayers;
-		return { encoder, block, embedding, trained: adapters, largest: block, trainsEmbedding: false };
+		const blocks = Array.from({ length: model.numHiddenLayers }, () => block);
+		return { encoder, block, embedding, trained: adapters, largest: block, trainsEmbedding: false, blocks };
 	}
 	const frozen = new Set(frozenWeights(trainable, model));
 	const free = weights.filter(({ name }) => !frozen.has(name));
 	const trained = sum(free);
 	const head = model.tieWordEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight';
-	return { encoder, block, embedding, trained, largest: largestOf(free), trainsEmbedding: !frozen.has(head) };
+	const blocks = Array.from({ length: model.numHiddenLayers }, (_, i) =>
+		sum(free.filter(({ name }) => name.startsWith(`model.layers.${i}.`))),
+	);
+	return { encoder, block, embedding, trained, largest: largestOf(free), trainsEmbedding: !frozen.has(head), blocks };
 }
 
 export function predictorCount({ kind, width, layers, fromState }: NativePredictorOptions, hidden: number): number {
@@ -111,15 +115,17 @@ export function planMemory(config: TrainConfig, vocabSize: number, ranks = 1): M
 	const lora = trainable.kind === 'lora';
 	const compute = bytesOf[config.computeDtype];
 	const own = lora ? 4 : bytesOf[config.parameterDtype];
-	const { encoder, block, embedding, trained, largest, trainsEmbedding } = counts(config, vocabSize);
+	const { encoder, block, embedding, trained, largest, trainsEmbedding, blocks } = counts(config, vocabSize);
 	const spreads = ranks > 1 && parallel.kind !== 'ddp';
+	const sharesEncoder = ranks > 1 && parallel.kind === 'zero3';
 	// Parameters are dealt whole.
 	const owned = spreads ? Math.max(trained / ranks, largest) : trained;
 	const kept = lora ? owned : encoder - trained + owned;
 	const rows = batchRows(config);
 	const all = rows.trunk + rows.branch;
 
-	const weights = lora ? encoder * compute + trained * own : encoder * own;
+	const here = sharesEncoder ? owned : trained;
+	const weights = lora ? encoder * compute + here * own : (encoder - trained + here) * own;
 	const target = kept * own;
 	const moments = 2 * owned * own;
 	const predictorSize = predictorCount(predictorOptions(config), model.hiddenSize);
@@ -128,9 +134,14 @@ export function planMemory(config: TrainConfig, vocabSize: number, ranks = 1): M
 	const held = weights + target + moments + predictor;
 
 	const differs = own !== compute;
-	const casts = differs ? (lora ? trained : encoder) * compute : 0;
+	const copied = lora ? trained : encoder;
+	// Of what ranks share out: the block that is computed, the one that is on its way, and what belongs to none.
+	const outside = trained - blocks.reduce((sum, count) => sum + count, 0);
+	const gathered = (outside + 2 * Math.max(...blocks)) * compute;
+	const replicated = differs && !lora ? (encoder - trained) * compute : 0;
+	const casts = sharesEncoder ? replicated + gathered : differs ? copied * compute : 0;
 	// Ranks that keep parts of the EMA gather a copy in the compute dtype for its pass.
-	const targetCopy = differs ? casts : spreads ? (lora ? trained : encoder) * compute : 0;
+	const targetCopy = sharesEncoder ? replicated + gathered : differs || spreads ? copied * compute : 0;
 	const targetCasts = objective.latent?.target.kind === 'ema' ? targetCopy : 0;
 
 	const elements = blockElements(config);
@@ -164,6 +175,8 @@ export function planMemory(config: TrainConfig, vocabSize: number, ranks = 1): M
 	// A copy is taken between two steps and written during the next ones; that of the last step has the memory of a step.
 	const { checkpointEvery, steps } = config;
 	const beside = checkpointEvery > 0 && checkpointEvery < steps;
+	// Losses on tuning patients and the instruments read both encoders whole.
+	if (sharesEncoder) stages.push(copied * compute * (objective.latent?.target.kind === 'ema' ? 2 : 1));
 	const live = held + (beside ? Math.max(...stages) + checkpoint : Math.max(...stages, checkpoint));
 	return {
 		weights,

@@ -4,10 +4,11 @@ import { positiveInteger } from '../config.js';
 /** How the processes of a run (docs/cluster.md) share its training. */
 export const ParallelOptions = z.strictObject({
 	/**
-	 * What each rank keeps: everything (`ddp`); moments and EMA of its own part of the parameters alone (`zero1`); and gradients of that
-	 * part alone (`zero2`), where it computes one batch of an update. The results are the same to the bit.
+	 * What each rank keeps: everything (`ddp`); moments and EMA of its own part of the parameters alone (`zero1`); gradients of that
+	 * part alone too (`zero2`), where it computes one batch of an update; and the encoder's parameters themselves (`zero3`), of which a
+	 * step gathers each block while it needs it. The results are the same to the bit.
 	 */
-	kind: z.enum(['ddp', 'zero1', 'zero2']).default('ddp'),
+	kind: z.enum(['ddp', 'zero1', 'zero2', 'zero3']).default('ddp'),
 	/**
 	 * Shards into which each batch is split, at least as many as there will ever be ranks: results are then the same to the
 	 * bit for any number of ranks. Null: as many as there are ranks, and results of other numbers of ranks differ by rounding.

@@ -73,7 +73,8 @@ export async function planTraining(
 
 /**
  * Arithmetic at a share of the vendor's figure, and what of the traffic is not hidden: gradients travel behind the backward pass,
- * two thirds of the arithmetic, where a rank computes one batch of an update; everything else is waited for.
+ * two thirds of the arithmetic, where a rank computes one batch of an update; weights that ranks share out travel while the block
+ * before is computed; everything else is waited for.
  */
 function secondsOnGpus(
 	{ parallel, microBatches, objective }: TrainConfig,
@@ -88,6 +89,10 @@ function secondsOnGpus(
 	const oneEach = (parallel.virtualShards ?? devices) === devices && microBatches === 1;
 	const streams = oneEach && parallel.kind !== 'zero1' && (objective.latent?.interferenceEvery ?? 0) === 0;
 	const hidden = streams ? (2 / 3) * computing : 0;
+	if (parallel.kind === 'zero3') {
+		const waited = Math.max(0, gradients / bandwidth - hidden);
+		return Math.max(computing, (parameters + target) / bandwidth) + waited;
+	}
 	return computing + Math.max(0, gradients / bandwidth - hidden) + (parameters + target) / bandwidth;
 }
 

@@ -10,6 +10,8 @@ export class RunShare {
 	readonly group: ProcessGroup | undefined;
 	/** Whether each rank keeps a part of the training state: then all save together, and stop together. */
 	readonly spreads: boolean;
+	/** Whether each keeps a part of the encoder itself: then all gather it before one reads it. */
+	readonly sharesEncoder: boolean;
 	/** Those of this process. */
 	readonly shards: NativeShardRange;
 
@@ -29,6 +31,7 @@ export class RunShare {
 		}
 		this.group = group;
 		this.spreads = group !== undefined && parallel.kind !== 'ddp';
+		this.sharesEncoder = group !== undefined && parallel.kind === 'zero3';
 		// As native/distributed/shard_sum.cpp deals them.
 		const first = Math.floor((rank * total) / size);
 		this.shards = { first, count: Math.floor(((rank + 1) * total) / size) - first, total };

@@ -192,7 +192,7 @@ export class Trainer {
 	async *#run(store: TokenStore, operation: LongOperation): AsyncGenerator<StepMetrics> {
 		requireSameData(this.folder.config, store);
 		const { config, steps } = this;
-		const { leads, spreads, group } = this.#share;
+		const { leads, spreads, sharesEncoder, group } = this.#share;
 		// What a caller stops ends between two steps there, on all ranks: none has all of the state to save.
 		const signal = spreads ? group?.signal : operation.signal;
 		const { writer: metrics, kept } = leads
@@ -202,11 +202,13 @@ export class Trainer {
 		const watch = new CollapseWatch(operation.onWarning ?? (() => {}));
 		for (const line of kept) if (line.kind === 'train' && line.collapse !== undefined) watch.recall(line.collapse);
 		const instruments = leads ? await this.#openInstruments(store) : undefined;
-		const read = async () => {
+		const gathers = sharesEncoder && readingTokens(config) > 0;
+		const readHere = async () => {
 			if (instruments === undefined) return;
 			this.#lastInstruments = await instruments.read(this.model, this.#step, signal);
 			await metrics?.write(this.#lastInstruments);
 		};
+		const read = () => (gathers ? this.model.withWholeModel(signal, readHere) : readHere());
 		let savedAt = this.#step;
 		const save = async () => {
 			if (!(leads || spreads) || savedAt === this.#step) return undefined;
@@ -217,7 +219,9 @@ export class Trainer {
 		let whole = false;
 		let isTogether = !spreads;
 		try {
-			if (this.#step === 0 && !kept.some(({ kind }) => kind === 'instruments')) await read();
+			const isUnread = this.#step === 0 && !kept.some(({ kind }) => kind === 'instruments');
+			// Rank 0 alone knows what was read.
+			if (gathers ? await group!.fromFirst(async () => isUnread) : isUnread) await read();
 			let waiting = performance.now();
 			for await (const batches of microBatches(store, { first: this.#step + 1, last: steps }, config, signal)) {
 				const stops = operation.signal?.aborted ?? false;
@@ -281,7 +285,9 @@ export class Trainer {
 		const read = async () => {
 			for await (const losses of batchLosses(this.model, store, this.config, options)) own.push(losses);
 		};
-		if (this.#share.spreads && this.config.objective.latent !== null) await this.model.withWholeTarget(signal, read);
+		const { spreads, sharesEncoder } = this.#share;
+		if (sharesEncoder || (spreads && this.config.objective.latent !== null))
+			await this.model.withWholeModel(signal, read);
 		else await read();
 		const ofRanks = await group.exchange(own, signal);
 		// In the order of the batches: the same sums for any number of ranks.

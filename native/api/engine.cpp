@@ -68,11 +68,11 @@ class Engine::Implementation {
     model_.share({.kind = kind, .rank = group->group().rank(), .ranks = group->group().size()});
     group_ = std::move(group);
   }
-  void gather_target(const std::atomic<bool>& cancelled) {
-    whole_target_.reset();
-    whole_target_.emplace(model_.training(), group(), std::nullopt, cancelled);
+  void gather_model(const std::atomic<bool>& cancelled) {
+    whole_model_.reset();
+    whole_model_.emplace(model_, group(), cancelled);
   }
-  void release_target() { whole_target_.reset(); }
+  void release_model() { whole_model_.reset(); }
   distributed::Group* group() const { return group_ ? &group_->group() : nullptr; }
 
   train::WorldModelBatch batch(const TrainingBatch& batch, const LossOptions& options) const {
@@ -129,7 +129,7 @@ class Engine::Implementation {
   }
   train::WorldModel model_;
   std::shared_ptr<ProcessGroup> group_;
-  std::optional<train::WholeTarget> whole_target_;
+  std::optional<train::WholeModel> whole_model_;
 };
 
 class Snapshot::Implementation {
@@ -163,8 +163,8 @@ void Engine::join(std::shared_ptr<ProcessGroup> group, ParallelKind kind) {
   implementation_->join(std::move(group), kind);
 }
 
-void Engine::gather_target(const std::atomic<bool>& cancelled) { implementation_->gather_target(cancelled); }
-void Engine::release_target() { implementation_->release_target(); }
+void Engine::gather_model(const std::atomic<bool>& cancelled) { implementation_->gather_model(cancelled); }
+void Engine::release_model() { implementation_->release_model(); }
 
 StepResult Engine::step(const std::vector<TrainingBatch>& batches, const StepOptions& options,
                         const std::atomic<bool>& cancelled) {
@@ -187,7 +187,7 @@ std::vector<float> Engine::embed(const PackedBatch& batch, const std::vector<std
                                  const std::atomic<bool>& cancelled) {
   train::WorldModel& model = implementation_->model();
   const model::Qwen3Weights& weights =
-      encoder == EncoderChoice::kEncoder ? model.encoder() : model.training().target_weights();
+      encoder == EncoderChoice::kEncoder ? model.whole_encoder() : model.training().target_weights();
   return floats("embed", "states",
                 infer::embed(weights, model.config(), model.compute_dtype(), implementation_->packed(batch), ends,
                              pooling, layers, cancelled));
@@ -217,7 +217,7 @@ std::vector<float> Engine::predict_latent(const std::vector<float>& states, cons
 
 Scores Engine::score(const PackedBatch& batch, bool with_hidden, const std::atomic<bool>& cancelled) {
   const train::WorldModel& model = implementation_->model();
-  const infer::ScoreTensors scores = infer::score(model.encoder(), model.config(), model.compute_dtype(),
+  const infer::ScoreTensors scores = infer::score(model.whole_encoder(), model.config(), model.compute_dtype(),
                                                   implementation_->packed(batch), with_hidden, cancelled);
   return {floats("score", "log-probabilities", scores.log_probabilities),
           with_hidden ? floats("score", "hidden states", scores.hidden) : std::vector<float>()};
@@ -229,7 +229,7 @@ void Engine::trace(const TrainingBatch& batch, const LossOptions& options, const
   const train::WorldModelBatch tensors = implementation_->batch(batch, options);
   const train::Gradients gradients = train::gradients(model, {&tensors, 1}, options, cancelled);
   const at::NoGradGuard no_grad;
-  const model::Qwen3Weights weights = model::cast_weights(model.encoder(), model.compute_dtype());
+  const model::Qwen3Weights weights = model::cast_weights(model.whole_encoder(), model.compute_dtype());
   const at::Tensor hidden_TD = model::qwen3_forward(weights, model.config(), tensors.packed.trunk(), cancelled);
   std::vector<model::NamedTensor> result{
       {"hidden", hidden_TD},
@@ -246,7 +246,7 @@ void Engine::save(StateKind kind, const std::string& path, const SaveOptions& op
   std::vector<model::NamedTensor> tensors = implementation_->written(kind);
   if (options.names) tensors = chosen(tensors, *options.names);
   train::WorldModel& model = implementation_->model();
-  if (kind == StateKind::kEncoder) tensors = model::merge_lora(std::move(tensors), model.encoder().adapters);
+  if (kind == StateKind::kEncoder) tensors = model::merge_lora(std::move(tensors), model.whole_encoder().adapters);
   if (kind == StateKind::kTargetEncoder) {
     tensors = model::merge_lora(std::move(tensors), model.training().target_weights().adapters);
   }
@@ -259,8 +259,9 @@ void Engine::load(StateKind kind, const std::vector<TensorEntry>& entries, Place
     io::copy_safetensors(entries, implementation_->state(kind));
     return;
   }
-  model.assign_encoder(
-      io::read_safetensors(entries, model.encoder_tensors(), model.parameter_dtype(), placement, model.device()));
+  const auto is_read = [&](const std::string& name) { return model.keeps(name); };
+  model.assign_encoder(io::read_safetensors(entries, model.encoder_tensors(), model.parameter_dtype(), placement,
+                                            model.device(), is_read));
 }
 
 std::shared_ptr<Snapshot> Engine::snapshot(const std::vector<StateKind>& kinds) {

@@ -46,10 +46,10 @@ class Engine {
   /// is loaded, where ranks share that out: `load` then reads a rank's part of a file, `save` and `Snapshot::write`
   /// write it into the file that all ranks are given, and rank 0 writes the header.
   void join(std::shared_ptr<ProcessGroup> group, ParallelKind kind);
-  /// Makes the target encoder whole on every rank until `release_target`, for `losses` and `embed`: a call of all
-  /// ranks.
-  void gather_target(const std::atomic<bool>& cancelled);
-  void release_target();
+  /// Makes the encoders of which ranks keep parts whole on every rank until `release_model`, for `losses`, `embed` and
+  /// `score`: a call of all ranks.
+  void gather_model(const std::atomic<bool>& cancelled);
+  void release_model();
   /// @param batches  micro-batches of one update; one of a shard may be empty.
   StepResult step(const std::vector<TrainingBatch>& batches, const StepOptions& options,
                   const std::atomic<bool>& cancelled);

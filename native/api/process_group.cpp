@@ -28,6 +28,8 @@ std::vector<std::string> ProcessGroup::exchange(const std::string& text, const s
   return implementation_->group.gather_texts(text, cancelled);
 }
 
+Traffic ProcessGroup::traffic() const { return implementation_->group.traffic(); }
+
 std::optional<std::string> ProcessGroup::failure() const { return implementation_->group.failure(); }
 
 void ProcessGroup::fail(const std::string& message) { implementation_->group.fail(message); }

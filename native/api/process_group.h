@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "contract/ranks.h"
+#include "contract/traffic.h"
 
 namespace ehrjepa::distributed {
 class Group;
@@ -25,6 +26,8 @@ class ProcessGroup {
 
   /// A text of every rank, in their order.
   std::vector<std::string> exchange(const std::string& text, const std::atomic<bool>& cancelled);
+  /// What this rank has sent and got since it began. May be called by any thread.
+  Traffic traffic() const;
   /// What ended the group for all; absent while it lives. May be called by any thread.
   std::optional<std::string> failure() const;
   /// Ends it for all. May be called by any thread. @param message  what this rank did: "was stopped".

@@ -35,11 +35,14 @@ enum class ParallelKind {
   kDdp,    ///< all of it
   kZero1,  ///< moments and EMA of its own parameters alone
   kZero2,  ///< and their gradients alone, where a rank computes one batch of an update
+  kZero3,  ///< and the parameters themselves, those of the encoder; a step gathers each block while it needs it
 };
 template <>
 struct Names<ParallelKind> {
-  static constexpr Named<ParallelKind> table[] = {
-      {"ddp", ParallelKind::kDdp}, {"zero1", ParallelKind::kZero1}, {"zero2", ParallelKind::kZero2}};
+  static constexpr Named<ParallelKind> table[] = {{"ddp", ParallelKind::kDdp},
+                                                  {"zero1", ParallelKind::kZero1},
+                                                  {"zero2", ParallelKind::kZero2},
+                                                  {"zero3", ParallelKind::kZero3}};
 };
 
 /// An update is the sum over `total` shards of its batch; a process computes `count` of them, from `first` on.

@@ -20,6 +20,7 @@
 #include "distributed/gloo.h"
 #include "distributed/local_address.h"
 #include "distributed/store.h"
+#include "distributed/traffic.h"
 #include "memory/transfer.h"
 
 namespace ehrjepa::distributed {
@@ -195,6 +196,7 @@ at::Tensor Group::gather(const at::Tensor& own, const std::atomic<bool>& cancell
   at::Tensor input = own.contiguous().flatten().view(at::kByte), bytes = output.view(at::kByte);
   c10d::AllgatherOptions options;
   options.timeout = milliseconds(options_.collective_timeout) + 60s;
+  count(&Traffic::gather, bytes_of_gather(input.numel(), size()));
   wait(begin([&] { return backend_->_allgather_base(bytes, input, options); }), cancelled);
   return output.view(sizes);
 }
@@ -237,6 +239,10 @@ Group::Swap Group::start_swap(const at::Tensor& own, std::vector<std::int64_t> p
   Swap swap{own.contiguous(), at::empty({total}, own.options()), {}};
   c10d::AllToAllOptions options;
   options.timeout = milliseconds(options_.collective_timeout) + 60s;
+  const auto bytes_to_others = [&](const std::vector<std::int64_t>& parts, std::int64_t all) {
+    return (all - parts[static_cast<std::size_t>(rank())]) * static_cast<std::int64_t>(own.element_size());
+  };
+  count(&Traffic::swap, {bytes_to_others(parts_out, own.numel()), bytes_to_others(parts_in, total)});
   swap.work = begin([&] { return backend_->alltoall_base(swap.all, swap.own, parts_in, parts_out, options); });
   return swap;
 }
@@ -244,6 +250,16 @@ Group::Swap Group::start_swap(const at::Tensor& own, std::vector<std::int64_t> p
 at::Tensor Group::finish(const Swap& swap, const std::atomic<bool>& cancelled) {
   wait(swap.work, cancelled);
   return swap.all;
+}
+
+c10::intrusive_ptr<c10d::Work> Group::start_spread(const at::Tensor& tensor, std::int64_t from) {
+  const at::NoGradGuard no_grad;
+  std::vector<at::Tensor> bytes{tensor.view({-1}).view(at::kByte)};
+  c10d::BroadcastOptions options;
+  options.rootRank = from;
+  options.timeout = milliseconds(options_.collective_timeout) + 60s;
+  count(&Traffic::spread, bytes_of_spread(bytes[0].numel(), from, rank(), size()));
+  return begin([&] { return backend_->broadcast(bytes, options); });
 }
 
 }  // namespace ehrjepa::distributed

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <torch/csrc/distributed/c10d/Backend.hpp>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "contract/ranks.h"
+#include "contract/traffic.h"
 #include "distributed/watch.h"
 
 namespace ehrjepa::distributed {
@@ -53,6 +55,18 @@ class Group {
   /// The same in two calls, between which this rank computes. Started in one order on all ranks.
   Swap start_swap(const at::Tensor& own, std::vector<std::int64_t> parts_out, std::vector<std::int64_t> parts_in);
   at::Tensor finish(const Swap& swap, const std::atomic<bool>& cancelled);
+  /// Gives all ranks the tensor of one of them; on its way until it is finished. Started in one order on all ranks.
+  /// @param tensor  contiguous, of the same shape and dtype everywhere; it must not be touched meanwhile.
+  c10::intrusive_ptr<c10d::Work> start_spread(const at::Tensor& tensor, std::int64_t from);
+  void finish(const c10::intrusive_ptr<c10d::Work>& spread, const std::atomic<bool>& cancelled) {
+    wait(spread, cancelled);
+  }
+
+  /// Of this rank, since the group began. May be called by any thread.
+  Traffic traffic() const {
+    const std::lock_guard lock(counting_);
+    return traffic_;
+  }
 
   /// What ended the group for all; absent while it lives.
   std::optional<std::string> failure() const { return watch_->failure(); }
@@ -76,6 +90,12 @@ class Group {
   std::shared_ptr<Watch> watch_;
   c10::intrusive_ptr<c10d::Backend> backend_;
   bool broken_ = false, left_ = false, quiet_ = false;
+  void count(Bytes Traffic::* collective, const Bytes& bytes) {
+    const std::lock_guard lock(counting_);
+    traffic_.*collective += bytes;
+  }
+  mutable std::mutex counting_;
+  Traffic traffic_;
 };
 
 }  // namespace ehrjepa::distributed

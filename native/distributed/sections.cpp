@@ -1,6 +1,6 @@
 #include "distributed/sections.h"
 
-#include <ATen/ops/zeros.h>
+#include <ATen/ops/empty.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
@@ -9,6 +9,34 @@
 #include "memory/transfer.h"
 
 namespace ehrjepa::distributed {
+
+namespace {
+
+/// A piece of the section of each rank, all of one length.
+std::vector<at::Tensor> gathered(Group& group, const FlatTensors& own, std::int64_t begin, std::int64_t count,
+                                 at::ScalarType dtype, const std::atomic<bool>& cancelled) {
+  const at::Tensor sent = at::empty({count}, memory::on_host(dtype));
+  own.read(begin, sent);
+  return group.gather(sent, cancelled).unbind();
+}
+
+/// The same of any lengths: each from the rank that has it, all at once.
+std::vector<at::Tensor> spread(Group& group, const FlatTensors& own, std::int64_t begin,
+                               const std::vector<std::int64_t>& counts, at::ScalarType dtype,
+                               const std::atomic<bool>& cancelled) {
+  std::vector<at::Tensor> result;
+  std::vector<c10::intrusive_ptr<c10d::Work>> under_way;
+  for (std::size_t rank = 0; rank < counts.size(); ++rank) {
+    result.push_back(at::empty({counts[rank]}, memory::on_host(dtype)));
+    if (counts[rank] == 0) continue;
+    if (static_cast<std::int64_t>(rank) == group.rank()) own.read(begin, result.back());
+    under_way.push_back(group.start_spread(result.back(), static_cast<std::int64_t>(rank)));
+  }
+  for (const auto& work : under_way) group.finish(work, cancelled);
+  return result;
+}
+
+}  // namespace
 
 FlatTensors::FlatTensors(const std::vector<at::Tensor>& tensors) {
   for (const at::Tensor& tensor : tensors) {
@@ -48,17 +76,14 @@ void gather_sections(Group& group, const FlatTensors& own, const std::vector<Fla
   for (const FlatTensors& section : sections) longest = std::max(longest, section.numel());
   const std::int64_t piece = std::max<std::int64_t>(1, kBucket / group.size());
   for (std::int64_t begin = 0; begin < longest; begin += piece) {
-    const std::int64_t length = std::min(piece, longest - begin);
-    const auto count_of = [&](const FlatTensors& section) {
-      return std::clamp<std::int64_t>(section.numel() - begin, 0, length);
-    };
-    const at::Tensor sent = at::zeros({length}, memory::on_host(dtype));
-    own.read(begin, sent.narrow(0, 0, count_of(own)));
-    const at::Tensor all = group.gather(sent, cancelled);
-    for (std::int64_t rank = 0; rank < group.size(); ++rank) {
-      const FlatTensors& section = sections[static_cast<std::size_t>(rank)];
-      section.write(begin, all[rank].narrow(0, 0, count_of(section)));
+    std::vector<std::int64_t> counts;
+    for (const FlatTensors& section : sections) {
+      counts.push_back(std::clamp<std::int64_t>(section.numel() - begin, 0, std::min(piece, longest - begin)));
     }
+    const bool equal = std::ranges::all_of(counts, [&](std::int64_t count) { return count == counts[0]; });
+    const std::vector<at::Tensor> pieces = equal ? gathered(group, own, begin, counts[0], dtype, cancelled)
+                                                 : spread(group, own, begin, counts, dtype, cancelled);
+    for (std::size_t rank = 0; rank < sections.size(); ++rank) sections[rank].write(begin, pieces[rank]);
   }
 }
 

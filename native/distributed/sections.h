@@ -32,7 +32,8 @@ class FlatTensors {
   std::int64_t numel_ = 0;
 };
 
-/// Every rank gets the section of each, in pieces. Its traffic is (W - 1) times the longest section.
+/// Every rank gets the section of each, in pieces: a rank sends (W - 1) / W of all of them together, on the average
+/// over ranks.
 /// @param own       this rank's section.
 /// @param sections  where those of all ranks go, this one's among them.
 /// @param dtype     in which they travel.

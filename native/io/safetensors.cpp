@@ -278,11 +278,16 @@ void copy_safetensors(const std::vector<TensorEntry>& entries, const std::vector
 
 std::vector<at::Tensor> read_safetensors(const std::vector<TensorEntry>& entries,
                                          const std::vector<NamedTensor>& wanted, at::ScalarType dtype,
-                                         Placement placement, at::Device device) {
+                                         Placement placement, at::Device device,
+                                         const std::function<bool(const std::string& name)>& is_read) {
   Files files;
   std::vector<at::Tensor> result;
   const at::NoGradGuard no_grad;
   for (const TensorEntry* const entry : locate(entries, wanted, files)) {
+    if (is_read && !is_read(entry->name)) {
+      result.push_back(at::empty(entry->shape, at::TensorOptions().dtype(dtype).device(at::kMeta)));
+      continue;
+    }
     if (placement == Placement::kMapped && memory::scalar_type(entry->dtype) == dtype && is_aligned(*entry)) {
       result.push_back(mapped_tensor(*entry, files));
     } else {

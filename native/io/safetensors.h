@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -35,9 +36,11 @@ void copy_safetensors(const std::vector<TensorEntry>& entries, const std::vector
 /// @param placement  kMapped falls back to kOwned for a tensor of another dtype or one that is not aligned to it, and
 /// on
 ///                   any device but the host.
+/// @param is_read    absent: all; what is not read is on the meta device.
 /// @throws Error as `copy_safetensors`.
 std::vector<at::Tensor> read_safetensors(const std::vector<TensorEntry>& entries,
                                          const std::vector<NamedTensor>& wanted, at::ScalarType dtype,
-                                         Placement placement, at::Device device = at::kCPU);
+                                         Placement placement, at::Device device = at::kCPU,
+                                         const std::function<bool(const std::string& name)>& is_read = {});
 
 }  // namespace ehrjepa::io

@@ -107,6 +107,9 @@ std::int64_t Weight::count(const Qwen3Config& config) const {
 
 Initial Weight::initial() const { return row_->initial; }
 std::optional<LinearMap> Weight::map() const { return row_->map; }
+std::optional<std::size_t> Weight::block() const {
+  return row_->in_block == nullptr ? std::nullopt : std::optional(layer_);
+}
 
 at::Tensor& Weight::of(Qwen3Weights& weights) const {
   return row_->in_block == nullptr ? weights.*row_->outside : weights.layers.at(layer_).*row_->in_block;

@@ -38,6 +38,8 @@ class Weight {
   std::optional<LinearMap> map() const;
   /// The block it belongs to; 0 outside of one.
   std::size_t layer() const { return layer_; }
+  /// The same; absent outside of one.
+  std::optional<std::size_t> block() const;
 
   at::Tensor& of(Qwen3Weights& weights) const;
   const at::Tensor& of(const Qwen3Weights& weights) const;

@@ -190,7 +190,8 @@ at::Tensor decoder_block_of(const Pass& pass, std::size_t index, const at::Tenso
 template <typename Visit>
 at::Tensor decoder(const Qwen3Weights& weights, const Qwen3Config& config, const PackedTokens& batch,
                    const WantedRows* wanted, const std::optional<DropoutKey>& dropout,
-                   ActivationCheckpointing checkpointing, const std::atomic<bool>& cancelled, const Visit& visit) {
+                   ActivationCheckpointing checkpointing, const std::atomic<bool>& cancelled, BlockWatch* watch,
+                   const Visit& visit) {
   at::Tensor x_TD = at::embedding(weights.embed_tokens, batch.tokens);
   visit(0, x_TD);
   const Pass pass{weights,
@@ -201,7 +202,12 @@ at::Tensor decoder(const Qwen3Weights& weights, const Qwen3Config& config, const
                   checkpointing};
   for (std::size_t i = 0; i < weights.layers.size(); ++i) {
     if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
+    if (watch != nullptr) watch->before(i);
     x_TD = decoder_block_of(pass, i, x_TD, i + 1 == weights.layers.size() ? wanted : nullptr);
+    if (watch != nullptr) {
+      watch->after(i);
+      if (x_TD.requires_grad()) x_TD.register_hook([watch, i](const at::Tensor&) { watch->before_backward(i); });
+    }
     visit(i + 1, x_TD);
   }
   return x_TD;
@@ -211,9 +217,9 @@ at::Tensor decoder(const Qwen3Weights& weights, const Qwen3Config& config, const
 
 at::Tensor qwen3_forward(const Qwen3Weights& weights, const Qwen3Config& config, const PackedTokens& batch,
                          const std::atomic<bool>& cancelled, const std::optional<DropoutKey>& dropout,
-                         ActivationCheckpointing checkpointing) {
+                         ActivationCheckpointing checkpointing, BlockWatch* watch) {
   const auto keep_none = [](std::size_t, const at::Tensor&) {};
-  const at::Tensor x_TD = decoder(weights, config, batch, nullptr, dropout, checkpointing, cancelled, keep_none);
+  const at::Tensor x_TD = decoder(weights, config, batch, nullptr, dropout, checkpointing, cancelled, watch, keep_none);
   return ops::rms_norm(x_TD, weights.norm, config.rms_norm_eps);
 }
 
@@ -224,14 +230,14 @@ void visit_hidden_states(const Qwen3Weights& weights, const Qwen3Config& config,
   const auto visit_inner = [&](std::size_t number, const at::Tensor& x_TD) {
     if (number < depth) visit(number, x_TD);
   };
-  const at::Tensor x_TD =
-      decoder(weights, config, batch, nullptr, std::nullopt, ActivationCheckpointing::kNone, cancelled, visit_inner);
+  const at::Tensor x_TD = decoder(weights, config, batch, nullptr, std::nullopt, ActivationCheckpointing::kNone,
+                                  cancelled, nullptr, visit_inner);
   visit(depth, ops::rms_norm(x_TD, weights.norm, config.rms_norm_eps));
 }
 
 at::Tensor qwen3_forward_rows(const Qwen3Weights& weights, const Qwen3Config& config, const PackedTokens& batch,
                               const std::vector<std::int64_t>& rows, std::int64_t layers,
-                              const std::atomic<bool>& cancelled) {
+                              const std::atomic<bool>& cancelled, BlockWatch* watch) {
   const auto depth = static_cast<std::int64_t>(weights.layers.size());
   if (layers < 1 || layers > depth) {
     throw Error("[qwen3] target layers must lie in [1, " + std::to_string(depth) + "] but it is " +
@@ -248,7 +254,7 @@ at::Tensor qwen3_forward_rows(const Qwen3Weights& weights, const Qwen3Config& co
   };
   // A target carries no noise: nothing is dropped.
   const at::Tensor x_QD = decoder(weights, config, batch, &wanted, std::nullopt, ActivationCheckpointing::kNone,
-                                  cancelled, add_last_blocks);
+                                  cancelled, watch, add_last_blocks);
   if (layers > 1) return sum_QD / static_cast<double>(layers);
   return ops::rms_norm(x_QD, weights.norm, config.rms_norm_eps);
 }

@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "model/block_watch.h"
 #include "model/config.h"
 #include "model/lora.h"
 #include "model/packed.h"
@@ -20,12 +21,14 @@ namespace ehrjepa::model {
 /// @param weights  in the compute dtype.
 /// @param dropout  of the adapters' inputs; given in training alone.
 /// @param checkpointing  what the backward pass computes again; results and gradients are the same to the bit.
+/// @param watch    of this pass and its backward pass; null: all weights are there.
 /// @return (T + R, D)
 /// @throws Cancelled between blocks.
 /// Source: transformers modeling_qwen3.py.
 at::Tensor qwen3_forward(const Qwen3Weights& weights, const Qwen3Config& config, const PackedTokens& batch,
                          const std::atomic<bool>& cancelled, const std::optional<DropoutKey>& dropout = std::nullopt,
-                         ActivationCheckpointing checkpointing = ActivationCheckpointing::kNone);
+                         ActivationCheckpointing checkpointing = ActivationCheckpointing::kNone,
+                         BlockWatch* watch = nullptr);
 
 /// Calls `visit` with each of the hidden states of a pass and its number: 0 the embedding, k the output of block k, and
 /// the last block's after the final norm; HuggingFace's `hidden_states`. Each (T + R, D).
@@ -41,6 +44,6 @@ void visit_hidden_states(const Qwen3Weights& weights, const Qwen3Config& config,
 /// @return (Q, D)
 at::Tensor qwen3_forward_rows(const Qwen3Weights& weights, const Qwen3Config& config, const PackedTokens& batch,
                               const std::vector<std::int64_t>& rows, std::int64_t layers,
-                              const std::atomic<bool>& cancelled);
+                              const std::atomic<bool>& cancelled, BlockWatch* watch = nullptr);
 
 }  // namespace ehrjepa::model

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "memory/transfer.h"
 #include "ops/adamw/adamw.h"
 
 namespace ehrjepa::model {
@@ -19,12 +20,16 @@ std::vector<at::Tensor> tensors(const Qwen3Weights& weights, const Qwen3Config& 
   return result;
 }
 
-at::Tensor zero_beside(const at::Tensor& tensor) { return at::zeros({}, tensor.options().dtype(at::kDouble)); }
+/// Beside a tensor, or on the host where that has no memory.
+at::Tensor zero_beside(const at::Tensor& tensor) {
+  return at::zeros({}, tensor.is_meta() ? memory::on_host(at::kDouble) : tensor.options().dtype(at::kDouble));
+}
 
-at::Tensor global_norm(const std::vector<at::Tensor>& list) {
-  at::Tensor squares = zero_beside(list.front());
-  for (const at::Tensor& tensor : list) squares += ops::sum_of_squares(tensor);
-  return squares.sqrt();
+/// The square root of a sum in this order.
+at::Tensor norm_of(const at::Tensor& squares) {
+  at::Tensor sum = zero_beside(squares);
+  for (const at::Tensor& square : squares.unbind()) sum += square;
+  return sum.sqrt();
 }
 
 }  // namespace
@@ -38,21 +43,7 @@ TargetEncoder::TargetEncoder(const Qwen3Weights& encoder, const Qwen3Config& con
     own.push_back(elsewhere ? at::empty_like(values, at::TensorOptions().device(at::kMeta)) : values.clone());
   }
   // Under LoRA it shares the base, which never moves.
-  weights_ = with(own);
-}
-
-Qwen3Weights TargetEncoder::with(const std::vector<at::Tensor>& tensors) const {
-  Qwen3Weights result = weights_;
-  if (weights_.adapters.empty()) {
-    result.assign(config_, tensors);
-    return result;
-  }
-  const std::vector<NamedTensor> named = weights_.adapters.named();
-  result.adapters = weights_.adapters.map([&](const at::Tensor& tensor) {
-    const auto found = std::ranges::find_if(named, [&](const NamedTensor& one) { return one.tensor.is_same(tensor); });
-    return tensors.at(static_cast<std::size_t>(found - named.begin()));
-  });
-  return result;
+  weights_ = weights_.with(config, own);
 }
 
 void TargetEncoder::restart_from(const Qwen3Weights& encoder) {
@@ -63,9 +54,8 @@ void TargetEncoder::restart_from(const Qwen3Weights& encoder) {
   }
 }
 
-at::Tensor TargetEncoder::squared_distances(const Qwen3Weights& of, const Qwen3Weights& encoder) const {
-  const std::vector<at::Tensor> online = tensors(encoder, config_);
-  const std::vector<at::Tensor> target = tensors(of, config_);
+at::Tensor TargetEncoder::squared_distances(const Qwen3Weights& encoder) const {
+  const std::vector<at::Tensor> online = tensors(encoder, config_), target = tensors(weights_, config_);
   // Piece by piece: the difference of two whole models would take memory of their size at every reading.
   constexpr std::int64_t piece = 1 << 20;
   std::vector<at::Tensor> squares;
@@ -86,11 +76,16 @@ at::Tensor TargetEncoder::squared_distances(const Qwen3Weights& of, const Qwen3W
   return at::stack(squares);
 }
 
-at::Tensor TargetEncoder::relative_distance(const Qwen3Weights& encoder, const at::Tensor& squares) const {
-  const std::vector<at::Tensor> online = tensors(encoder, config_);
-  at::Tensor sum = zero_beside(online.front());
-  for (const at::Tensor& square : squares.unbind()) sum += square;
-  return sum.sqrt() / global_norm(online);
+at::Tensor TargetEncoder::squares(const Qwen3Weights& encoder) const {
+  std::vector<at::Tensor> result;
+  for (const at::Tensor& weight : tensors(encoder, config_)) {
+    result.push_back(weight.is_meta() ? zero_beside(weight) : ops::sum_of_squares(weight));
+  }
+  return at::stack(result);
+}
+
+at::Tensor TargetEncoder::relative_distance(const at::Tensor& squared_distances, const at::Tensor& squares) {
+  return norm_of(squared_distances) / norm_of(squares);
 }
 
 }  // namespace ehrjepa::model

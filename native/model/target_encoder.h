@@ -24,21 +24,20 @@ class TargetEncoder {
   void restart_from(const Qwen3Weights& encoder);
 
   /// |target - encoder|^2 of pieces of the weights, (pieces) float64, in a fixed order; 0 for what is elsewhere.
-  at::Tensor squared_distances(const Qwen3Weights& encoder) const { return squared_distances(weights_, encoder); }
-  /// The same of another target encoder of this shape.
-  at::Tensor squared_distances(const Qwen3Weights& target, const Qwen3Weights& encoder) const;
+  at::Tensor squared_distances(const Qwen3Weights& encoder) const;
+  /// |encoder|^2 of each weight that training may change, (weights) float64; 0 for what is elsewhere.
+  at::Tensor squares(const Qwen3Weights& encoder) const;
   /// |target - encoder| / |encoder|, L2 over all weights, or over the adapters under LoRA. () float64.
-  /// @param squares  `squared_distances`, of all that are somewhere.
-  at::Tensor relative_distance(const Qwen3Weights& encoder, const at::Tensor& squares) const;
   at::Tensor relative_distance(const Qwen3Weights& encoder) const {
-    return relative_distance(encoder, squared_distances(encoder));
+    return relative_distance(squared_distances(encoder), squares(encoder));
   }
+  /// The same from `squared_distances` and `squares`, of all that are somewhere.
+  static at::Tensor relative_distance(const at::Tensor& squared_distances, const at::Tensor& squares);
 
   const Qwen3Weights& weights() const { return weights_; }
+  const Qwen3Config& config() const { return config_; }
   /// What training may change of them.
   std::vector<NamedTensor> trainable() const { return weights_.trainable(config_); }
-  /// The same with other tensors, in the order of `weights().trainable`.
-  Qwen3Weights with(const std::vector<at::Tensor>& tensors) const;
 
  private:
   Qwen3Config config_;

@@ -3,6 +3,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/ones.h>
 
+#include <algorithm>
 #include <string>
 
 #include "core/error.h"
@@ -70,6 +71,30 @@ void Qwen3Weights::assign(const Qwen3Config& config, const std::vector<at::Tenso
   layers.resize(static_cast<std::size_t>(config.num_hidden_layers));
   for (std::size_t i = 0; i < rows.size(); ++i) rows[i].of(*this) = tensors[i];
   if (config.tie_word_embeddings) lm_head = embed_tokens;
+}
+
+Qwen3Weights Qwen3Weights::with(const Qwen3Config& config, const std::vector<at::Tensor>& tensors) const {
+  Qwen3Weights result = *this;
+  if (adapters.empty()) {
+    result.assign(config, tensors);
+    return result;
+  }
+  const std::vector<NamedTensor> named = adapters.named();
+  result.adapters = adapters.map([&](const at::Tensor& tensor) {
+    const auto found = std::ranges::find_if(named, [&](const NamedTensor& one) { return one.tensor.is_same(tensor); });
+    return tensors.at(static_cast<std::size_t>(found - named.begin()));
+  });
+  return result;
+}
+
+std::vector<std::optional<std::size_t>> Qwen3Weights::blocks(const Qwen3Config& config) const {
+  std::vector<std::optional<std::size_t>> result;
+  for (const Weight& weight : qwen3_layout(config)) {
+    // An adapter has two tensors.
+    const std::size_t count = adapters.empty() ? 1 : adapters.of(weight) == nullptr ? 0 : 2;
+    result.insert(result.end(), count, weight.block());
+  }
+  return result;
 }
 
 Qwen3Weights initialise_qwen3(const Qwen3Config& config, std::uint64_t seed, at::ScalarType dtype, at::Device device) {

@@ -1,7 +1,9 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "model/config.h"
@@ -42,6 +44,10 @@ struct Qwen3Weights {
   /// Replaces the tensors but not the adapters; they come in the order of `named`.
   /// @throws Error unless there is one for each weight, of its shape; nothing is replaced then.
   void assign(const Qwen3Config& config, const std::vector<at::Tensor>& tensors);
+  /// The same with other tensors for what training may change, in the order of `trainable`.
+  Qwen3Weights with(const Qwen3Config& config, const std::vector<at::Tensor>& tensors) const;
+  /// Of each of `trainable`, the block it belongs to; absent for what belongs to none.
+  std::vector<std::optional<std::size_t>> blocks(const Qwen3Config& config) const;
 };
 
 /// Names and shapes without memory (meta device), to be assigned from files.

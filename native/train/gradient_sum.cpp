@@ -17,12 +17,17 @@ void require_trained(const at::Tensor& loss) {
 
 void GradientSum::add(const at::Tensor& loss, bool keep_graph) {
   require_trained(loss);
-  merge(torch::autograd::grad({loss}, parameters_, {}, keep_graph, false, /*allow_unused=*/true));
+  std::vector<at::Tensor> found =
+      torch::autograd::grad({loss}, leaves_.tensors, {}, keep_graph, false, /*allow_unused=*/true);
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    if (found[i].defined()) found[i] = found[i].to(leaves_.dtypes[i]);
+  }
+  merge(found);
 }
 
 at::Tensor GradientSum::products(const GradientSum& other, std::size_t count) const {
   const at::Tensor result = at::zeros({3, static_cast<std::int64_t>(count)},
-                                      parameters_.front().options().dtype(at::kDouble).requires_grad(false));
+                                      leaves_.tensors.front().options().dtype(at::kDouble).requires_grad(false));
   const auto is_here = [](const at::Tensor& values) { return values.defined() && !values.is_meta(); };
   for (std::size_t i = 0; i < count; ++i) {
     const at::Tensor column = result.select(1, static_cast<std::int64_t>(i));

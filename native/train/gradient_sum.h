@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "train/leaves.h"
+
 namespace ehrjepa::train {
 
 /// @throws Error for a loss that nothing that is trained leads to.
@@ -16,9 +18,8 @@ at::Tensor cosine(const at::Tensor& products);
 /// Gradients of several losses, added up; undefined where no loss reached a parameter.
 class GradientSum {
  public:
-  /// @param parameters  must outlive the sum.
-  explicit GradientSum(const std::vector<at::Tensor>& parameters)
-      : parameters_(parameters), values_(parameters.size()) {}
+  /// @param leaves  must outlive the sum.
+  explicit GradientSum(const Leaves& leaves) : leaves_(leaves), values_(leaves.size()) {}
 
   /// Backward pass of a loss.
   /// @param keep_graph  when another loss of the same forward pass comes after it.
@@ -30,11 +31,11 @@ class GradientSum {
   /// count); 0 where there are none or another rank has them.
   at::Tensor products(const GradientSum& other, std::size_t count) const;
   /// The sum; empty afterwards.
-  std::vector<at::Tensor> take() { return std::exchange(values_, std::vector<at::Tensor>(parameters_.size())); }
+  std::vector<at::Tensor> take() { return std::exchange(values_, std::vector<at::Tensor>(leaves_.size())); }
 
  private:
   void merge(const std::vector<at::Tensor>& gradients);
-  const std::vector<at::Tensor>& parameters_;
+  const Leaves& leaves_;
   std::vector<at::Tensor> values_;
 };
 

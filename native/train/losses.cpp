@@ -17,7 +17,9 @@
 #include "objective/collapse/monitors.h"
 #include "objective/latent.h"
 #include "objective/next_token.h"
+#include "train/gathered_model.h"
 #include "train/row_set.h"
+#include "train/shared_state.h"
 
 namespace ehrjepa::train {
 namespace {
@@ -56,10 +58,13 @@ at::Tensor predict(WorldModel& model, const WorldModelBatch& batch, const at::Te
 
 ContextStates encode_context(WorldModel& model, const WorldModelBatch& batch, const LossOptions& options,
                              const std::optional<model::DropoutKey>& dropout, const std::atomic<bool>& cancelled) {
-  const model::Qwen3Weights weights = model::cast_weights(model.encoder(), model.compute_dtype());
+  GatheredWeights* const gathered = model.gathered() == nullptr ? nullptr : &model.gathered()->encoder();
+  if (gathered != nullptr) gathered->begin_forward();
+  const model::Qwen3Weights weights =
+      gathered == nullptr ? model::cast_weights(model.whole_encoder(), model.compute_dtype()) : gathered->weights();
   const bool with_branches = options.latent_weight > 0.0;
   return {model::qwen3_forward(weights, model.config(), with_branches ? batch.packed : batch.packed.trunk(), cancelled,
-                               dropout, model.activation_checkpointing()),
+                               dropout, model.activation_checkpointing(), gathered),
           weights.lm_head};
 }
 
@@ -82,9 +87,14 @@ Targets encode_targets(WorldModel& model, const WorldModelBatch& batch, const at
       break;
     case TargetKind::kEma: {
       const at::NoGradGuard no_grad;
-      const model::Qwen3Weights weights = model::cast_weights(model.training().target_weights(), model.compute_dtype());
+      GatheredWeights* const gathered = model.gathered() == nullptr ? nullptr : model.gathered()->target();
+      if (gathered != nullptr) gathered->begin_forward();
+      const model::Qwen3Weights weights =
+          gathered == nullptr ? model::cast_weights(model.training().target_weights(), model.compute_dtype())
+                              : gathered->weights();
       state_QD = objective::normalise_target(model::qwen3_forward_rows(
-          weights, model.config(), batch.packed.trunk(), rows.ascending(), latent.target_layers, cancelled));
+          weights, model.config(), batch.packed.trunk(), rows.ascending(), latent.target_layers, cancelled, gathered));
+      if (gathered != nullptr) gathered->end_forward();
       break;
     }
   }
@@ -218,25 +228,15 @@ std::vector<at::Tensor> LossSum::measure_monitors(WorldModel& model, const std::
     parts.push_back(at::empty({0, model.config().hidden_size}, memory::on_host(at::kFloat)));
     return share_.group->gather_rows(at::cat(parts).to(at::kFloat), cancelled);
   };
-  const TrainingState& training = model.training();
-  at::Tensor squares;
-  if (!training.ownership) {
-    squares = training.target_encoder.squared_distances(model.encoder());
-  } else if (share_.group != nullptr) {
-    squares = share_.group->merge(training.target_encoder.squared_distances(model.encoder()), cancelled);
-  } else {
-    squares = training.target_encoder.squared_distances(training.target_weights(), model.encoder());
-  }
   const at::Tensor prediction_MD = all(&LatentRows::prediction_MD);
   const at::Tensor target_MD = all(&LatentRows::target_MD);
-  return objective::measure_collapse(
-      {.prediction_MD = prediction_MD.to(at::kDouble),
-       .target_MD = target_MD.to(at::kDouble),
-       .loss_target_MD = target_MD,
-       .context_state_MD = all(&LatentRows::context_state_MD),
-       .loss = options_.latent.loss,
-       .beta = options_.latent.beta,
-       .target_encoder_distance = training.target_encoder.relative_distance(model.encoder(), squares)});
+  return objective::measure_collapse({.prediction_MD = prediction_MD.to(at::kDouble),
+                                      .target_MD = target_MD.to(at::kDouble),
+                                      .loss_target_MD = target_MD,
+                                      .context_state_MD = all(&LatentRows::context_state_MD),
+                                      .loss = options_.latent.loss,
+                                      .beta = options_.latent.beta,
+                                      .target_encoder_distance = target_distance(model, share_.group, cancelled)});
 }
 
 }  // namespace ehrjepa::train

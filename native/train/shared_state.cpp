@@ -5,6 +5,7 @@
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <utility>
 
@@ -30,20 +31,17 @@ std::vector<FlatTensors> sections_of(const Ownership& ownership, const std::vect
   return result;
 }
 
-}  // namespace
-
-WholeTarget::WholeTarget(TrainingState& training, distributed::Group* group, std::optional<at::ScalarType> dtype,
-                         const std::atomic<bool>& cancelled)
-    : training_(training) {
-  if (!training.ownership || group == nullptr) return;
+/// An encoder of which ranks keep parts, whole. @param dtype  absent: its own.
+model::Qwen3Weights whole(const model::Qwen3Weights& weights, const Qwen3Config& config, const TrainingState& training,
+                          distributed::Group& group, std::optional<at::ScalarType> dtype,
+                          const std::atomic<bool>& cancelled) {
   const at::NoGradGuard no_grad;
   const Ownership& ownership = *training.ownership;
   // Its tensors, by parameter of the model: the predictor has none, and what is frozen is nobody's.
   std::vector<at::Tensor> kept(training.trainable.size()), whole(training.trainable.size()), all;
-  for (const io::NamedTensor& weight : training.target_encoder.trainable()) {
+  for (const io::NamedTensor& weight : weights.trainable(config)) {
     const at::ScalarType to = dtype.value_or(weight.tensor.scalar_type());
-    std::size_t place = 0;
-    while (place < training.trainable.size() && training.trainable[place].name != weight.name) ++place;
+    const std::size_t place = training.place_of(weight.name);
     if (place == training.trainable.size()) {
       all.push_back(weight.tensor.to(to));
       continue;
@@ -54,16 +52,68 @@ WholeTarget::WholeTarget(TrainingState& training, distributed::Group* group, std
   }
   const at::ScalarType on_the_way = dtype.value_or(all.front().scalar_type());
   const auto own = static_cast<std::size_t>(ownership.rank());
-  gather_sections(*group, sections_of(ownership, kept)[own], sections_of(ownership, whole), on_the_way, cancelled);
-  training.whole_target = training.target_encoder.with(all);
+  gather_sections(group, sections_of(ownership, kept)[own], sections_of(ownership, whole), on_the_way, cancelled);
+  return weights.with(config, all);
 }
 
-void gather_parameters(TrainingState& training, distributed::Group& group, const std::atomic<bool>& cancelled) {
+}  // namespace
+
+WholeTarget::WholeTarget(TrainingState& training, distributed::Group* group, std::optional<at::ScalarType> dtype,
+                         const std::atomic<bool>& cancelled)
+    : training_(training) {
+  if (!training.ownership || group == nullptr) return;
+  training.whole_target =
+      whole(training.target_encoder.weights(), training.target_encoder.config(), training, *group, dtype, cancelled);
+}
+
+WholeModel::WholeModel(WorldModel& model, distributed::Group* group, const std::atomic<bool>& cancelled)
+    : training_(model.training()), target_(training_, group, model.compute_dtype(), cancelled) {
+  if (!training_.ownership || group == nullptr) return;
+  training_.whole_distance = target_distance(model, group, cancelled);
+  if (model.shares_encoder()) {
+    training_.whole_encoder =
+        whole(model.encoder(), model.config(), training_, *group, model.compute_dtype(), cancelled);
+  }
+}
+
+WholeModel::~WholeModel() {
+  training_.whole_encoder.reset();
+  training_.whole_distance.reset();
+}
+
+void gather_parameters(WorldModel& model, distributed::Group& group, const std::atomic<bool>& cancelled) {
+  const TrainingState& training = model.training();
   std::vector<at::Tensor> parameters;
   for (const io::NamedTensor& parameter : training.trainable) parameters.push_back(parameter.tensor.detach());
+  if (model.shares_encoder()) {
+    // Its weights stay with their owners.
+    std::fill_n(parameters.begin(), training.trainable_of_encoder, at::Tensor());
+    if (training.trainable_of_encoder == parameters.size()) return;
+  }
   const std::vector<FlatTensors> sections = sections_of(*training.ownership, parameters);
-  gather_sections(group, sections[static_cast<std::size_t>(group.rank())], sections, parameters.front().scalar_type(),
+  gather_sections(group, sections[static_cast<std::size_t>(group.rank())], sections, parameters.back().scalar_type(),
                   cancelled);
+}
+
+at::Tensor target_distance(WorldModel& model, distributed::Group* group, const std::atomic<bool>& cancelled) {
+  const at::NoGradGuard no_grad;
+  const TrainingState& training = model.training();
+  const model::TargetEncoder& target = training.target_encoder;
+  if (!training.ownership) return target.relative_distance(model.encoder());
+  if (group == nullptr) {
+    (void)training.target_weights();
+    return training.whole_distance;
+  }
+  at::Tensor squares = target.squares(model.encoder());
+  if (model.shares_encoder()) {
+    // What every rank has counts once.
+    const std::vector<model::NamedTensor> weights = target.trainable();
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      if (!training.is_own(weights[i].name)) squares[static_cast<std::int64_t>(i)].zero_();
+    }
+    squares = group->merge(squares, cancelled);
+  }
+  return target.relative_distance(group->merge(target.squared_distances(model.encoder()), cancelled), squares);
 }
 
 at::Tensor global_norm(const std::vector<at::Tensor>& gradients, const TrainingState& training,

@@ -25,8 +25,26 @@ class WholeTarget {
   TrainingState& training_;
 };
 
-/// Gives all ranks the parameters that each has updated.
-void gather_parameters(TrainingState& training, distributed::Group& group, const std::atomic<bool>& cancelled);
+/// Both encoders whole on every rank between two steps, in the compute dtype, as long as it lives; nothing where every
+/// rank has them anyway.
+class WholeModel {
+ public:
+  WholeModel(WorldModel& model, distributed::Group* group, const std::atomic<bool>& cancelled);
+  ~WholeModel();
+  WholeModel(const WholeModel&) = delete;
+  WholeModel& operator=(const WholeModel&) = delete;
+
+ private:
+  TrainingState& training_;
+  WholeTarget target_;
+};
+
+/// Gives all ranks the parameters that each has updated, but for those that stay with their owners.
+void gather_parameters(WorldModel& model, distributed::Group& group, const std::atomic<bool>& cancelled);
+
+/// |target - encoder| / |encoder| over what training may change, () float64: the same bits as of one process.
+/// @param group  null: of a model whose state is here, or was gathered.
+at::Tensor target_distance(WorldModel& model, distributed::Group* group, const std::atomic<bool>& cancelled);
 
 /// Global L2 norm of the gradients of all ranks, () float64: the same bits as of one process that has all.
 at::Tensor global_norm(const std::vector<at::Tensor>& gradients, const TrainingState& training,

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/error.h"
 #include "distributed/ownership.h"
 #include "distributed/sections.h"
 #include "distributed/shard_sum.h"
@@ -22,58 +23,79 @@ constexpr std::size_t kUnderWay = 1;
 
 }  // namespace
 
-StreamedGradients::StreamedGradients(const std::vector<at::Tensor>& parameters, const UpdateShare& share,
+StreamedGradients::StreamedGradients(const Leaves& leaves, const UpdateShare& share, const Units& units,
                                      const std::atomic<bool>& cancelled)
-    : parameters_(parameters),
+    : leaves_(leaves),
       share_(share),
       cancelled_(cancelled),
-      bucket_of_(parameters.size()),
-      waiting_(parameters.size()),
-      sums_(parameters.size()),
-      reached_(parameters.size()) {
+      bucket_of_(leaves.size()),
+      in_units_(!units.empty()),
+      waiting_(leaves.size()),
+      sums_(leaves.size()),
+      reached_(leaves.size()) {
+  for (const std::vector<std::size_t>& unit : units) {
+    fill_buckets(unit);
+    ends_.push_back(buckets_.size());
+  }
+  if (!in_units_) {
+    std::vector<std::size_t> backwards;
+    for (std::size_t i = leaves.size(); i-- > 0;) backwards.push_back(i);
+    fill_buckets(backwards);
+  }
+  for (Bucket& bucket : buckets_) divide(bucket);
+}
+
+void StreamedGradients::fill_buckets(const std::vector<std::size_t>& parameters) {
   std::int64_t numbers = distributed::kBucket;
-  for (std::size_t i = parameters.size(); i-- > 0;) {
+  for (const std::size_t i : parameters) {
     if (numbers >= distributed::kBucket) {
       buckets_.emplace_back();
       numbers = 0;
     }
-    numbers += parameters[i].numel();
+    numbers += leaves_.tensors[i].numel();
     buckets_.back().parameters.push_back(i);
+    ++buckets_.back().missing;
     bucket_of_[i] = buckets_.size() - 1;
   }
-  const std::int64_t ranks = share.group->size();
-  for (Bucket& bucket : buckets_) {
-    bucket.missing = bucket.parameters.size();
-    bucket.lengths.assign(static_cast<std::size_t>(ranks), 0);
-    if (share.ownership != nullptr) {
-      // One rank's behind another's.
-      std::ranges::stable_sort(bucket.parameters, {}, [&](std::size_t i) { return share.ownership->owner(i); });
-      for (const std::size_t i : bucket.parameters) {
-        bucket.lengths[static_cast<std::size_t>(share.ownership->owner(i))] += parameters[i].numel();
-      }
-      continue;
+}
+
+void StreamedGradients::divide(Bucket& bucket) const {
+  const std::int64_t ranks = share_.group->size();
+  bucket.lengths.assign(static_cast<std::size_t>(ranks), 0);
+  if (share_.ownership != nullptr) {
+    // One rank's behind another's.
+    std::ranges::stable_sort(bucket.parameters, {}, [&](std::size_t i) { return share_.ownership->owner(i); });
+    for (const std::size_t i : bucket.parameters) {
+      bucket.lengths[static_cast<std::size_t>(share_.ownership->owner(i))] += leaves_.tensors[i].numel();
     }
-    std::int64_t all = 0;
-    for (const std::size_t i : bucket.parameters) all += parameters[i].numel();
-    for (std::int64_t rank = 0; rank < ranks; ++rank) {
-      bucket.lengths[static_cast<std::size_t>(rank)] = (rank + 1) * all / ranks - rank * all / ranks;
-    }
+    return;
+  }
+  std::int64_t all = 0;
+  for (const std::size_t i : bucket.parameters) all += leaves_.tensors[i].numel();
+  for (std::int64_t rank = 0; rank < ranks; ++rank) {
+    bucket.lengths[static_cast<std::size_t>(rank)] = (rank + 1) * all / ranks - rank * all / ranks;
   }
 }
 
 void StreamedGradients::backward(const at::Tensor& loss) {
   require_trained(loss);
   const GradientHooks hooks(
-      parameters_, [this](std::size_t parameter, const at::Tensor& gradient) { receive(parameter, gradient); });
+      leaves_.tensors, [this](std::size_t parameter, const at::Tensor& gradient) { receive(parameter, gradient); });
   torch::autograd::backward({loss});
 }
 
 void StreamedGradients::receive(std::size_t parameter, const at::Tensor& gradient) {
-  waiting_[parameter] = gradient;
+  if (bucket_of_[parameter] < next_) throw Error("[step] the gradient of a parameter came after its sum was made");
+  waiting_[parameter] = gradient.to(leaves_.dtypes[parameter]);
   reached_[parameter] = 1;
   --buckets_[bucket_of_[parameter]].missing;
   // In one order on all ranks, whatever each computes.
-  while (next_ < buckets_.size() && buckets_[next_].missing == 0) send(next_++);
+  while (!in_units_ && next_ < buckets_.size() && buckets_[next_].missing == 0) send(next_++);
+}
+
+void StreamedGradients::send_unit() {
+  while (next_ < ends_.front()) send(next_++);
+  ends_.pop_front();
 }
 
 void StreamedGradients::send(std::size_t bucket) {
@@ -85,7 +107,7 @@ void StreamedGradients::send(std::size_t bucket) {
   const at::Tensor flat = at::zeros({numbers}, memory::on_host(at::kFloat));
   std::int64_t place = 0;
   for (const std::size_t i : own.parameters) {
-    const std::int64_t count = parameters_[i].numel();
+    const std::int64_t count = leaves_.tensors[i].numel();
     if (waiting_[i].defined()) flat.narrow(0, place, count).copy_(waiting_[i].flatten());
     waiting_[i].reset();
     place += count;
@@ -106,9 +128,9 @@ void StreamedGradients::finish_first() {
     std::int64_t place = 0;
     for (const std::size_t i : bucket.parameters) {
       if (!is_given(i)) continue;
-      const at::Tensor& parameter = parameters_[i];
-      sums_[i] = flat.narrow(0, place, parameter.numel()).view(parameter.sizes()).to(parameter.scalar_type());
-      place += parameter.numel();
+      const at::Tensor& leaf = leaves_.tensors[i];
+      sums_[i] = flat.narrow(0, place, leaf.numel()).view(leaf.sizes()).to(leaves_.dtypes[i]);
+      place += leaf.numel();
     }
   };
   if (share_.ownership != nullptr) {
@@ -136,10 +158,10 @@ GradientSum StreamedGradients::total() {
     if (reached[static_cast<std::int64_t>(i)].item<std::uint8_t>() == 0) {
       sums_[i].reset();
     } else if (!sums_[i].defined()) {
-      sums_[i] = at::empty_like(parameters_[i], at::TensorOptions().device(at::kMeta));
+      sums_[i] = at::empty_like(leaves_.tensors[i], at::TensorOptions().dtype(leaves_.dtypes[i]).device(at::kMeta));
     }
   }
-  GradientSum result(parameters_);
+  GradientSum result(leaves_);
   result.add_values(sums_);
   return result;
 }

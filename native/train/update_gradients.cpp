@@ -13,13 +13,13 @@
 namespace ehrjepa::train {
 
 void UpdateGradients::place_parameters() {
-  places_.resize(parameters_.size());
+  places_.resize(leaves_.size());
   const auto place = [&](std::size_t parameter) {
     places_[parameter] = numbers_;
-    numbers_ += parameters_[parameter].numel();
+    numbers_ += leaves_.tensors[parameter].numel();
   };
   if (share_.ownership == nullptr) {
-    for (std::size_t i = 0; i < parameters_.size(); ++i) place(i);
+    for (std::size_t i = 0; i < leaves_.size(); ++i) place(i);
     return;
   }
   for (std::int64_t rank = 0; rank < share_.ownership->ranks(); ++rank) {
@@ -31,7 +31,7 @@ void UpdateGradients::end_shard() {
   if (share_.is_whole()) return;
   const at::NoGradGuard no_grad;
   // Zeros where no loss came: adding nothing and adding zero are not the same bits, so it is always the latter.
-  at::Tensor flat = at::zeros({numbers_}, parameters_[0].options().dtype(at::kFloat).requires_grad(false));
+  at::Tensor flat = at::zeros({numbers_}, leaves_.tensors[0].options().dtype(at::kFloat).requires_grad(false));
   const std::vector<at::Tensor> values = shard_.take();
   for (std::size_t i = 0; i < values.size(); ++i) {
     if (!values[i].defined()) continue;
@@ -55,17 +55,16 @@ GradientSum UpdateGradients::total(const std::atomic<bool>& cancelled) {
     start = places_[ownership->of(ownership->rank()).front()];
   }
   sum_ = distributed::ShardSum(share_.shards);
-  GradientSum result(parameters_);
+  GradientSum result(leaves_);
   std::vector<at::Tensor> values;
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    const at::Tensor& parameter = parameters_[i];
+  for (std::size_t i = 0; i < leaves_.size(); ++i) {
+    const at::Tensor& leaf = leaves_.tensors[i];
     if (reached[static_cast<std::int64_t>(i)].item<std::uint8_t>() == 0) {
       values.emplace_back();
     } else if (ownership != nullptr && !ownership->is_own(i)) {
-      values.push_back(at::empty_like(parameter, at::TensorOptions().device(at::kMeta)));
+      values.push_back(at::empty_like(leaf, at::TensorOptions().dtype(leaves_.dtypes[i]).device(at::kMeta)));
     } else {
-      values.push_back(
-          flat.narrow(0, places_[i] - start, parameter.numel()).view(parameter.sizes()).to(parameter.scalar_type()));
+      values.push_back(flat.narrow(0, places_[i] - start, leaf.numel()).view(leaf.sizes()).to(leaves_.dtypes[i]));
     }
   }
   result.add_values(values);

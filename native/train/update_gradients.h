@@ -15,9 +15,9 @@ namespace ehrjepa::train {
 /// owned on the meta device for all but their owner.
 class UpdateGradients {
  public:
-  /// @param parameters  must outlive it.
-  UpdateGradients(const std::vector<at::Tensor>& parameters, const UpdateShare& share)
-      : parameters_(parameters), share_(share), shard_(parameters), sum_(share.shards), reached_(parameters.size()) {
+  /// @param leaves  must outlive it.
+  UpdateGradients(const Leaves& leaves, const UpdateShare& share)
+      : leaves_(leaves), share_(share), shard_(leaves), sum_(share.shards), reached_(leaves.size()) {
     place_parameters();
   }
 
@@ -31,7 +31,7 @@ class UpdateGradients {
   /// Decides where each parameter lies in the flat vector: by owner.
   void place_parameters();
 
-  const std::vector<at::Tensor>& parameters_;
+  const Leaves& leaves_;
   UpdateShare share_;
   std::vector<std::int64_t> places_;
   std::int64_t numbers_ = 0;

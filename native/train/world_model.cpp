@@ -1,6 +1,7 @@
 #include "train/world_model.h"
 
 #include <ATen/ops/arange.h>
+#include <ATen/ops/empty_like.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
@@ -96,7 +97,8 @@ WorldModel::WorldModel(const EngineOptions& options)
       encoder_(options.encoder_from_files
                    ? model::shapes_of_qwen3(options.config)
                    : model::initialise_qwen3(options.config, options.seed, memory::scalar_type(options.parameter_dtype),
-                                             device_)) {
+                                             device_)),
+      has_encoder_(!options.encoder_from_files) {
   if (!options.lora) return;
   encoder_.adapters =
       model::initialise_lora(options.config, *options.lora, options.seed).map([&](const at::Tensor& tensor) {
@@ -121,6 +123,30 @@ void WorldModel::require_whole() const {
 void WorldModel::assign_encoder(const std::vector<at::Tensor>& tensors) {
   if (training_) throw Error("[world_model] the encoder's tensors must not be replaced once training has begun");
   encoder_.assign(options_.config, tensors);
+  has_encoder_ = true;
+  keep_own_part();
+}
+
+const model::Qwen3Weights& WorldModel::whole_encoder() const {
+  const model::Qwen3Weights& own = encoder();
+  if (!shares_encoder()) return own;
+  if (training_ && training_->whole_encoder) return *training_->whole_encoder;
+  throw Error(
+      "[encoder] its weights must be here to be computed with but are spread over the ranks; read them from a "
+      "checkpoint");
+}
+
+bool WorldModel::keeps(const std::string& name) const { return !elsewhere_.contains(name); }
+
+void WorldModel::keep_own_part() {
+  if (!shares_encoder()) return;
+  const at::NoGradGuard no_grad;
+  std::vector<at::Tensor> kept;
+  for (const io::NamedTensor& weight : encoder_.trainable(options_.config)) {
+    kept.push_back(keeps(weight.name) ? weight.tensor
+                                      : at::empty_like(weight.tensor.detach(), at::TensorOptions().device(at::kMeta)));
+  }
+  encoder_ = encoder_.with(options_.config, kept);
 }
 
 TrainingState& WorldModel::training() {
@@ -139,6 +165,17 @@ void WorldModel::share(const StateShare& share) {
     throw Error("[ranks] ranks must join before training begins, or its state is loaded, to share the state out");
   }
   share_ = share;
+  if (!shares_encoder()) return;
+  // As the training state will deal them.
+  std::vector<io::NamedTensor> trained = trained_weights(encoder_, options_);
+  const std::size_t of_encoder = trained.size();
+  const auto predictor = model::initialise_predictor(options_.config.hidden_size, options_.predictor, options_.seed);
+  for (io::NamedTensor& parameter : predictor.named()) trained.push_back(std::move(parameter));
+  const auto ownership = ownership_of(trained, share_);
+  for (std::size_t i = 0; i < of_encoder; ++i) {
+    if (!ownership->is_own(i)) elsewhere_.insert(trained[i].name);
+  }
+  keep_own_part();
 }
 
 at::Tensor WorldModel::predict_latent(const at::Tensor& state_MD, const at::Tensor& days_M) {

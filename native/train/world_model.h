@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "contract/model.h"
@@ -14,6 +15,8 @@
 #include "train/optimizer.h"
 
 namespace ehrjepa::train {
+
+class GatheredModel;
 
 /// What of the training state this process keeps, among `ranks`.
 struct StateShare {
@@ -35,15 +38,16 @@ struct TrainingState {
   std::optional<distributed::Ownership> ownership;
   model::TargetEncoder target_encoder;  ///< starts as a copy of the encoder
   Optimizer optimizer;
-  /// The target encoder in the memory of every rank, while it is needed.
-  std::optional<model::Qwen3Weights> whole_target;
+  /// Both encoders in the memory of every rank, while they are needed.
+  std::optional<model::Qwen3Weights> whole_encoder, whole_target;
+  /// Their relative distance, () float64, where they are whole between two steps.
+  at::Tensor whole_distance;
 
   /// To be computed with. @throws Error when it is spread over ranks and was not gathered.
   const model::Qwen3Weights& target_weights() const;
   /// Whether this rank owns a parameter; what is nobody's is rank 0's.
   bool is_own(const std::string& name) const;
 
- private:
   /// Number of a parameter; that of all where there is none of the name.
   std::size_t place_of(const std::string& name) const;
 };
@@ -65,13 +69,18 @@ class WorldModel {
   at::Device device() const { return device_; }
   ActivationCheckpointing activation_checkpointing() const { return options_.activation_checkpointing; }
   /// @throws Error when the encoder waits for its files, or the model was abandoned.
+  /// Where ranks share it out, what others keep is on the meta device.
   const model::Qwen3Weights& encoder() const;
+  /// To be computed with between two steps. @throws Error when ranks share it out and it was not gathered.
+  const model::Qwen3Weights& whole_encoder() const;
   /// Names and shapes, whether there is memory or not.
   std::vector<io::NamedTensor> encoder_tensors() const { return encoder_.named(options_.config); }
   /// Gives the encoder its tensors, in the order of `encoder_tensors`, in the parameter dtype and on the
   /// device. Only before training.
   void assign_encoder(const std::vector<at::Tensor>& tensors);
-  bool has_encoder() const { return !encoder_.embed_tokens.is_meta(); }
+  bool has_encoder() const { return has_encoder_; }
+  /// Whether this process keeps a weight of the encoder.
+  bool keeps(const std::string& name) const;
   bool has_training_state() const { return training_ != nullptr; }
   /// @throws Error when the parameters are bfloat16, without stochastic rounding or adapters, or the model was
   /// abandoned.
@@ -80,6 +89,11 @@ class WorldModel {
   void share(const StateShare& share);
   /// Whether ranks own parts of the training state.
   bool is_shared() const { return share_.kind != ParallelKind::kDdp && share_.ranks > 1; }
+  /// Whether they own parts of the encoder itself.
+  bool shares_encoder() const { return share_.kind == ParallelKind::kZero3 && share_.ranks > 1; }
+  /// What the passes of a step compute with where they do; null between two steps.
+  GatheredModel* gathered() const { return gathered_; }
+  void compute_with(GatheredModel* gathered) { gathered_ = gathered; }
   ParallelKind parallel_kind() const { return share_.kind; }
   /// An update broke off half made: nobody is to read, train or save what there is.
   void abandon() { abandoned_ = true; }
@@ -93,9 +107,15 @@ class WorldModel {
   model::Qwen3Weights encoder_;
   std::unique_ptr<TrainingState> training_;
   StateShare share_;
+  /// Of the encoder's weights that are trained, those of other ranks.
+  std::unordered_set<std::string> elsewhere_;
+  GatheredModel* gathered_ = nullptr;
+  bool has_encoder_;
   bool abandoned_ = false;
 
   void require_whole() const;
+  /// Leaves the weights of other ranks to them.
+  void keep_own_part();
 };
 
 }  // namespace ehrjepa::train

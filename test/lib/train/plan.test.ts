@@ -121,13 +121,14 @@ t.test('Trainer.create refuses before it writes or allocates; plan on the comman
 
 t.test('GPUs: analytic, and more of them share moments, EMA and gradients', async (t) => {
 	const config: TrainConfigInput = { ...large, tokensPerStep: 65_536, computeDtype: 'bfloat16' };
-	const planOn = (devices: number, kind: 'ddp' | 'zero1' | 'zero2') =>
+	const planOn = (devices: number, kind: 'ddp' | 'zero1' | 'zero2' | 'zero3') =>
 		planTraining({ ...config, parallel: { kind } }, vocabSize, { device: 'h100', devices });
-	const [one, ddp, zero1, zero2] = [
+	const [one, ddp, zero1, zero2, zero3] = [
 		await planOn(1, 'ddp'),
 		await planOn(4, 'ddp'),
 		await planOn(4, 'zero1'),
 		await planOn(4, 'zero2'),
+		await planOn(4, 'zero3'),
 	];
 	t.equal(one.basis, 'analytic');
 	t.equal(one.traffic.gradients, 0);
@@ -143,6 +144,11 @@ t.test('GPUs: analytic, and more of them share moments, EMA and gradients', asyn
 	}
 	t.ok(zero1.memory.peak < ddp.memory.peak && zero2.memory.peak <= zero1.memory.peak);
 	t.ok(zero2.memory.gradients < 0.3 * zero1.memory.gradients);
+	t.equal(zero3.memory.weights, parameters);
+	t.equal(zero3.memory.gradients, zero2.memory.gradients);
+	t.ok(zero3.memory.casts < 0.4 * zero2.memory.casts, 'blocks come and go');
+	t.ok(zero3.memory.peak < zero2.memory.peak);
+	t.ok(zero3.traffic.target === zero2.traffic.target && zero3.traffic.gradients === zero2.traffic.gradients);
 	t.ok(ddp.secondsPerStep < one.secondsPerStep && ddp.secondsPerStep > one.secondsPerStep / 4.001);
 	const [few, many] = [await planOn(8, 'zero2'), await planOn(512, 'zero2')];
 	t.equal(many.memory.moments, 8 * 311_164_928, 'no less than the largest parameter has: they are dealt whole');
