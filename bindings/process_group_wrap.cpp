@@ -10,7 +10,7 @@
 namespace ehrjepa::bindings {
 namespace {
 
-std::uint32_t job_id(const Napi::CallbackInfo& info) { return read<std::uint32_t>({"ranks", "jobId"}, info[0]); }
+std::uint32_t group_job_id(const Napi::CallbackInfo& info) { return read<std::uint32_t>({"ranks", "jobId"}, info[0]); }
 
 }  // namespace
 
@@ -49,7 +49,7 @@ template <typename Run>
 Napi::Promise ProcessGroupWrap::submit(const Napi::CallbackInfo& info, Run run) {
   // The JavaScript object stays alive until the call is settled.
   auto self = std::make_shared<Napi::ObjectReference>(Napi::Persistent(info.This().As<Napi::Object>()));
-  return worker_->submit(info.Env(), job_id(info), std::move(run), [self] { self->Reset(); });
+  return worker_->submit(info.Env(), group_job_id(info), std::move(run), [self] { self->Reset(); });
 }
 
 Napi::Value ProcessGroupWrap::join(const Napi::CallbackInfo& info) {
@@ -80,7 +80,7 @@ void ProcessGroupWrap::fail(const Napi::CallbackInfo& info) {
   if (const auto group = held_->get()) group->fail(read<std::string>({"ranks", "message"}, info[0]));
 }
 
-void ProcessGroupWrap::cancel(const Napi::CallbackInfo& info) { worker_->cancel(job_id(info)); }
+void ProcessGroupWrap::cancel(const Napi::CallbackInfo& info) { worker_->cancel(group_job_id(info)); }
 
 Napi::Value ProcessGroupWrap::close(const Napi::CallbackInfo& info) { return worker_->close(info.Env()); }
 

@@ -35,7 +35,7 @@ export {
 	type StatesDtype,
 	writeEmbeddings,
 } from './evaluate/embeddings.js';
-export { type EvaluateOptions, evaluate } from './evaluate/evaluate.js';
+export { type EvaluateOptions, evaluate, evaluateTogether } from './evaluate/evaluate.js';
 export type {
 	Estimate,
 	EvaluatedModel,
@@ -87,7 +87,9 @@ export type { CollapseMonitors } from './objective/collapse-monitors.js';
 export { type Objective, type ObjectivePreset, objectivePresets } from './objective/objective.js';
 export { assembleStoreOfShards, type PrepareShard, prepareShard, prepareStore } from './prepare/prepare.js';
 export type { PrepareOptions } from './prepare/prepare-options.js';
+export { type DivideOptions, divideWork } from './ranks/divide-work.js';
 export { type GroupTimeouts, ProcessGroup } from './ranks/process-group.js';
+export type { Shard, WorkDivision } from './ranks/work-division.js';
 export { writeReport } from './report/report.js';
 export type { ReportInput } from './report/report-data.js';
 export { Sampler, type SamplerOptions } from './sample/sampler.js';

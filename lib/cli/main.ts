@@ -25,7 +25,7 @@ import * as train from './commands/train.js';
 import * as validate from './commands/validate.js';
 import * as view from './commands/view.js';
 import { exitCodeOf, exitCodes } from './exit-codes.js';
-import { withFlags } from './flag-names.js';
+import { withFlags, withNearestFlags } from './flag-names.js';
 import { isSilentRank, isToldByAnother } from './rank-output.js';
 
 class UsageError extends Error {}
@@ -92,17 +92,21 @@ export async function main(argv: readonly string[]): Promise<number> {
 		return Number(process.exitCode ?? exitCodes.ok);
 	} catch (thrown) {
 		if (thrown instanceof UsageError) {
-			process.stderr.write(`${thrown.message}\nSee: ehr-jepa --help\n`);
+			process.stderr.write(`${withNearestFlags(thrown.message, flagsOf(argv))}\n${whereToLook(argv)}\n`);
 			return exitCodes.usage;
 		}
 		const error = systemError(thrown);
 		// Rank 0 alone prints results, errors among them.
-		const ofRun = argv[0] === 'train';
+		const ofRun = launch.launchable.includes(argv[0] ?? '');
 		if (ofRun && isToldByAnother(error)) return exitCodeOf(error);
 		const silent = ofRun && isSilentRank();
 		printError(error, json && !silent, flagsOf(argv));
 		return exitCodeOf(error);
 	}
+}
+
+function whereToLook(argv: readonly string[]): string {
+	return `See: ehr-jepa ${names.has(argv[0] ?? '') ? `${argv[0]} ` : ''}--help`;
 }
 
 /** `launch` takes the options before the command that its ranks run, and leaves that one's to it. */

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { editDistance } from '../data/edit-distance.js';
 import { ConfigError } from '../errors.js';
 import { parseJson, readJson } from '../files/json.js';
 import { isObject, kindOf } from '../found.js';
@@ -148,18 +149,6 @@ function optionPaths(schema: z.ZodType): Set<string> {
 function nearest(path: string, known: ReadonlySet<string>): string {
 	const last = (text: string) => text.slice(text.lastIndexOf('.') + 1);
 	// A name without its path is the likeliest slip.
-	const distance = (other: string) => Math.min(edits(path, other), edits(last(path), last(other)) + 0.5);
+	const distance = (other: string) => Math.min(editDistance(path, other), editDistance(last(path), last(other)) + 0.5);
 	return [...known].reduce((best, other) => (distance(other) < distance(best) ? other : best));
-}
-
-/** Letters to insert, remove or change (Levenshtein). */
-function edits(a: string, b: string): number {
-	let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-	for (const [i, letter] of [...a].entries()) {
-		const next = [i + 1];
-		for (let j = 0; j < b.length; j++)
-			next.push(Math.min(next[j]! + 1, row[j + 1]! + 1, row[j]! + (letter === b[j] ? 0 : 1)));
-		row = next;
-	}
-	return row[b.length]!;
 }

@@ -17,11 +17,13 @@ export const groupOptions = {
 /**
  * Runs a command with the other processes that the environment tells of, or on its own. The others are told when it fails
  * here, and the process ends with its launcher.
+ *
+ * @param run - Its context is aborted when another rank has failed, too.
  */
 export async function withGroup(
 	context: CommandContext,
 	{ rendezvousTimeout, collectiveTimeout }: { [Name in keyof GroupTimeouts]?: number | undefined },
-	run: (group: ProcessGroup | undefined) => Promise<void>,
+	run: (group: ProcessGroup | undefined, context: CommandContext) => Promise<void>,
 ): Promise<void> {
 	// `launch` holds a channel to its ranks, which closes when it is gone.
 	process.once('disconnect', () => process.exit(1));
@@ -32,8 +34,9 @@ export async function withGroup(
 		signal: context.signal,
 	});
 	try {
-		await run(group);
-	} catch (cause) {
+		await run(group, group === undefined ? context : abortedWith(context, group.signal));
+	} catch (thrown) {
+		const cause = causeOf(thrown, context, group);
 		// All ranks of a launcher get its Ctrl-C; one may hear of another's end before.
 		if (context.signal.aborted && cause instanceof RankError) throw new AbortedError('[ranks] aborted', { cause });
 		if (!(cause instanceof RankError)) {
@@ -42,4 +45,15 @@ export async function withGroup(
 		}
 		throw cause;
 	}
+}
+
+/** A wait that another rank's failure ended is that failure. */
+function causeOf(thrown: unknown, context: CommandContext, group: ProcessGroup | undefined): unknown {
+	const ended = thrown instanceof AbortedError && !context.signal.aborted && group?.signal.aborted;
+	return ended ? group.signal.reason : thrown;
+}
+
+function abortedWith(context: CommandContext, other: AbortSignal): CommandContext {
+	const signal = AbortSignal.any([context.signal, other]);
+	return { ...context, signal, operation: (stage) => ({ ...context.operation(stage), signal }) };
 }

@@ -1,3 +1,5 @@
+import { editDistance } from './edit-distance.js';
+
 /**
  * Names of columns that are not read though they are nearly those of columns that are: by a letter or two, by blanks or
  * underscores, or by a word at either end (`unit_source`, `value`). A user may expect them to be read.
@@ -17,7 +19,7 @@ function isNear(found: string, wanted: string, all: readonly string[]): boolean 
 	const [plainA, plainB] = [a.replaceAll('_', ''), b.replaceAll('_', '')];
 	if (plainA === plainB) return true;
 	// Beside the known one it is another column: visit_id, visit_id2.
-	return !all.includes(wanted) && Math.min(plainA.length, plainB.length) > 5 && distance(plainA, plainB) <= 2;
+	return !all.includes(wanted) && Math.min(plainA.length, plainB.length) > 5 && editDistance(plainA, plainB) <= 2;
 }
 
 /** What other schemas call the columns of MEDS. */
@@ -45,18 +47,4 @@ function words(name: string): string {
 		.trim()
 		.toLowerCase()
 		.replaceAll(/[^a-z0-9]+/g, '_');
-}
-
-/** Levenshtein's. */
-function distance(a: string, b: string): number {
-	let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-	for (let i = 1; i <= a.length; i++) {
-		const next = [i];
-		for (let j = 1; j <= b.length; j++) {
-			const changed = a[i - 1] === b[j - 1] ? 0 : 1;
-			next.push(Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + changed));
-		}
-		row = next;
-	}
-	return row[b.length]!;
 }

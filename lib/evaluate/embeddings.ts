@@ -7,7 +7,14 @@ import { requirePath } from '../files/path.js';
 import { writeWholeFile } from '../files/whole.js';
 import { type HiddenStates, hiddenStateNumbers } from '../model/hidden-states.js';
 import type { EncoderChoice, Pooling, WorldModel } from '../model/world-model.js';
-import { type ContextCounts, indexBatches, noContexts, type TimelineStore } from '../sample/index-windows.js';
+import { alone, type WorkDivision } from '../ranks/work-division.js';
+import {
+	type ContextCounts,
+	type IndexBatch,
+	indexBatches,
+	noContexts,
+	type TimelineStore,
+} from '../sample/index-windows.js';
 import { type IndexDate, type LongOperation, splits } from '../types.js';
 import type { FeatureTable } from './features.js';
 import { writeFloat16States } from './float16-file.js';
@@ -28,6 +35,8 @@ export interface EmbedOptions extends LongOperation {
 	readonly encoder?: EncoderChoice | undefined;
 	/** Which hidden states, one after another; absent: `last`. */
 	readonly layers?: HiddenStates | undefined;
+	/** Among processes that compute the states together; absent: this one alone. */
+	readonly division?: WorkDivision | undefined;
 }
 
 /** States, and what became of the index dates that were asked for. */
@@ -39,7 +48,7 @@ export interface EmbeddedStates extends FeatureTable {
  * Frozen states of patients at index dates: what is known up to and including the prediction time goes through the
  * encoder, and one vector comes out. Index dates of a patient whose contexts begin alike share one pass of the causal encoder:
  * each has the state that a pass of its own would give, but for rounding. Index dates without any token (unknown subject) are
- * left out of the table and counted.
+ * left out of the table and counted. In a process that does not write the result, states of others are zeros.
  *
  * @throws {AbortedError} {NativeError}
  */
@@ -49,18 +58,21 @@ export async function embed(
 	indexDates: readonly IndexDate[],
 	options: EmbedOptions,
 ): Promise<EmbeddedStates> {
-	const { layers = 'last' } = options;
+	const { layers = 'last', division = alone } = options;
 	const columns = model.hiddenSize * hiddenStateNumbers(layers, model.depth).length;
 	const states = new Float32Array(indexDates.length * columns);
 	const filled = new Uint8Array(indexDates.length);
-	const counts = noContexts();
+	let counts = noContexts();
 	let done = 0;
-	const batches = indexBatches(splits.map(store.split), store.vocabulary, indexDates, {
-		contextTokens: options.contextTokens,
-		tokensPerBatch: options.tokensPerBatch ?? 8192,
-		counts,
-	});
-	for await (const { batch, ends, rows } of batches) {
+	const batches = () => {
+		counts = noContexts();
+		return indexBatches(splits.map(store.split), store.vocabulary, indexDates, {
+			contextTokens: options.contextTokens,
+			tokensPerBatch: options.tokensPerBatch ?? 8192,
+			counts,
+		});
+	};
+	const compute = async ({ batch, ends, rows }: IndexBatch) => {
 		const values = await model.embed(batch, {
 			ends,
 			layers,
@@ -68,14 +80,17 @@ export async function embed(
 			...(options.encoder === undefined ? {} : { encoder: options.encoder }),
 			signal: options.signal,
 		});
+		done += rows.reduce((sum, dates) => sum + dates.length, 0);
+		options.onProgress?.({ stage: 'embed', done, total: indexDates.length, unit: 'index dates' });
+		return values;
+	};
+	for await (const [{ rows }, values] of division.each(batches, compute)) {
 		for (const [i, dates] of rows.entries()) {
 			for (const row of dates) {
-				states.set(values.subarray(i * columns, (i + 1) * columns), row * columns);
+				if (values !== undefined) states.set(values.subarray(i * columns, (i + 1) * columns), row * columns);
 				filled[row] = 1;
 			}
-			done += dates.length;
 		}
-		options.onProgress?.({ stage: 'embed', done, total: indexDates.length, unit: 'index dates' });
 	}
 	const kept = [...indexDates.keys()].filter((row) => filled[row] === 1);
 	for (const [i, row] of kept.entries()) states.copyWithin(i * columns, row * columns, (row + 1) * columns);

@@ -8,6 +8,7 @@ import { type MedsDataset, openMeds } from '../data/meds.js';
 import { AbortedError, ConfigError, DataError } from '../errors.js';
 import { exists } from '../files/exists.js';
 import { writeWhole, writeWholeFolder } from '../files/whole.js';
+import { alone, type WorkDivision } from '../ranks/work-division.js';
 import { readStoreManifest, type StoreManifest, storeSummary } from '../store/manifest.js';
 import { describeDecidingCode } from '../tasks/deciding-codes.js';
 import { readTasks, type TaskListEntry } from '../tasks/read.js';
@@ -16,15 +17,17 @@ import type { CohortFlowRow, LongOperation } from '../types.js';
 import { ahead } from './ahead.js';
 import type { BaselineInput } from './baseline-tables.js';
 import { type Baseline, baselines, boostedBaseline } from './baselines.js';
-import type { ClassEvaluation } from './classes/class-file.js';
+
 import { writeTaskClassPredictions } from './classes/class-predictions.js';
 import type { ClassReading } from './classes/class-probe.js';
 import { classFlow, classResults, emptyClassEvaluation } from './classes/class-results.js';
 import { type ClassSamples, readClassSamples } from './classes/class-samples.js';
 import { readEmbeddings } from './embeddings.js';
 import { EvaluatedModel, EvaluationFile } from './evaluation-file.js';
+import { evaluationKey } from './evaluation-key.js';
 import type { FeatureTable } from './features.js';
 import { smallestDraws } from './intervals.js';
+import type { LatentTargets } from './latent-state.js';
 import { requireFolderName, writeTaskPredictions } from './predictions.js';
 import { readProvenance, requireProvenance, requireSameSource } from './provenance.js';
 import { type LatentReading, ModelReader, type Reader, type TaskReading } from './reading.js';
@@ -36,7 +39,7 @@ import { commonSamples, type EvaluationSamples, readSamples, type TaskSamples } 
 import { ceilingModel, ceilingReadings } from './simulator-ceiling.js';
 import { coverageNote, stateCoverage } from './state-coverage.js';
 import { divide } from './subgroups.js';
-import { survivalProbeKinds, type TimeToEvent } from './survival/survival-file.js';
+import { survivalProbeKinds } from './survival/survival-file.js';
 import { writeTimeToEventPredictions } from './survival/survival-predictions.js';
 import type { SurvivalReading } from './survival/survival-probe.js';
 import { emptyTimeToEvent, survivalResults, timeToEventFlow } from './survival/survival-results.js';
@@ -91,6 +94,19 @@ const drawnPatients = 3;
  * @throws {DataError} {ConfigError} {OutputError} {AbortedError} {NativeError}
  */
 export async function evaluate(options: EvaluateOptions, operation: LongOperation = {}): Promise<EvaluationFile> {
+	return (await evaluateTogether(options, operation, alone))!;
+}
+
+/**
+ * As {@link evaluate}, by processes that share the tasks among themselves.
+ *
+ * @returns Undefined in one that does not write the file.
+ */
+export async function evaluateTogether(
+	options: EvaluateOptions,
+	operation: LongOperation,
+	division: WorkDivision,
+): Promise<EvaluationFile | undefined> {
 	const config = parseConfig('evaluate', EvaluateOptions, options);
 	requireNames(config.models.map(({ name }) => name));
 	if (config.patients.length > 0 && config.trajectories === undefined)
@@ -111,6 +127,7 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 	const latents = join(config.meds, latentsFolder);
 	const simulated = dataset.name === cohortName && (await exists(latents));
 	const all = await readSamples(config.tasks, simulated ? latents : undefined, operation.onWarning);
+	await division.begin(await evaluationKey(config, dataset, manifest, taskList));
 	const models: { readonly about: EvaluatedModel; readonly reader: Reader }[] = [];
 	for (const { embeddings, rollout: _, ...about } of config.models) {
 		const table = await readEmbeddings(embeddings);
@@ -164,7 +181,7 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 	if (simulated) file.models.push(ceilingModel);
 	// First, since a patient who is named may not be there.
 	const courses =
-		config.trajectories === undefined
+		config.trajectories === undefined || !division.writes
 			? undefined
 			: await trajectories(
 					input,
@@ -183,68 +200,100 @@ export async function evaluate(options: EvaluateOptions, operation: LongOperatio
 		}
 		return read;
 	};
-	const taskRead = async (task: TaskSamples, read: readonly Read<TaskReading>[], folder: string | undefined) => {
-		if (folder !== undefined) await writeTaskPredictions(folder, task, read);
-		const { probes, strata, strataDifferences, differences } = await taskResults(task, read, divisions, bootstrap);
-		file.probes.push(...probes);
-		file.strata.push(...strata);
-		file.strataDifferences.push(...strataDifferences);
-		file.differences.push(...differences);
+	const taskRead = async (task: TaskSamples, read: readonly Read<TaskReading>[]) => {
+		const results = await taskResults(task, read, divisions, bootstrap);
 		report();
-		if (config.trainingSizes !== undefined)
-			file.trainingSizes.push(...(await trainingSizeResults(task, models, config.trainingSizes, bootstrap, report)));
+		const sizes =
+			config.trainingSizes === undefined
+				? []
+				: await trainingSizeResults(task, models, config.trainingSizes, bootstrap, report);
+		return { ...results, sizes, read: config.predictions === undefined ? [] : read };
 	};
-	const readTimeToEvent = async (task: SurvivalSamples, into: TimeToEvent, folder: string | undefined) => {
+	const timeToEventRead = async (task: SurvivalSamples) => {
 		const read: Read<SurvivalReading>[] = [];
 		for (const { about, reader } of models)
 			read.push({ about, reading: await reader.survival(task, config.timeToEventProbe) });
-		if (folder !== undefined) await writeTimeToEventPredictions(folder, task, read);
-		const { results, strata, differences } = await survivalResults(task, read, divisions, bootstrap);
-		into.results.push(...results);
-		into.strata.push(...strata);
-		into.differences.push(...differences);
+		const results = await survivalResults(task, read, divisions, bootstrap);
 		report();
+		return { ...results, read: config.predictions === undefined ? [] : read };
 	};
-	const readTaskClasses = async (task: ClassSamples, into: ClassEvaluation, folder: string | undefined) => {
+	const readTaskClasses = async (task: ClassSamples) => {
 		const read: Read<ClassReading>[] = [];
 		for (const { about, reader } of models) {
 			if (operation.signal?.aborted) throw new AbortedError('[evaluate] aborted', { cause: operation.signal.reason });
 			read.push({ about, reading: await reader.classes(task) });
 		}
-		if (folder !== undefined) await writeTaskClassPredictions(folder, task, read);
-		const { results, strata, differences } = await classResults(task, read, divisions, bootstrap);
-		into.results.push(...results);
-		into.strata.push(...strata);
-		into.differences.push(...differences);
+		const results = await classResults(task, read, divisions, bootstrap);
 		report();
+		return { ...results, read: config.predictions === undefined ? [] : read };
+	};
+	const classesRead = async (folder: string | undefined) => {
+		if (classTasks.length === 0) return;
+		const into = emptyClassEvaluation(classTasks);
+		file.classes = into;
+		for await (const [task, found] of division.each(() => classTasks, readTaskClasses)) {
+			if (found === undefined) continue;
+			if (folder !== undefined) await writeTaskClassPredictions(folder, task, found.read);
+			into.results.push(...found.results);
+			into.strata.push(...found.strata);
+			into.differences.push(...found.differences);
+		}
 	};
 	const readEach = async (folder?: string) => {
 		// Probes are fitted in the core while resamples are read here.
-		for await (const [task, read] of ahead(samples.tasks, readModels)) await taskRead(task, read, folder);
-		if (classTasks.length > 0) file.classes = emptyClassEvaluation(classTasks);
-		for (const task of classTasks) await readTaskClasses(task, file.classes!, folder);
+		const fitted = ahead(division.own(samples.tasks), readModels);
+		const compute = async (task: TaskSamples) => taskRead(task, ((await fitted.next()).value as [unknown, []])[1]);
+		for await (const [task, found] of division.each(() => samples.tasks, compute)) {
+			if (found === undefined) continue;
+			if (folder !== undefined) await writeTaskPredictions(folder, task, found.read);
+			file.probes.push(...found.probes);
+			file.strata.push(...found.strata);
+			file.strataDifferences.push(...found.strataDifferences);
+			file.differences.push(...found.differences);
+			file.trainingSizes.push(...found.sizes);
+		}
+		await classesRead(folder);
 		if (survival.length === 0) return;
-		file.timeToEvent = emptyTimeToEvent(config.timeToEventProbe, survival);
-		for (const task of survival) await readTimeToEvent(task, file.timeToEvent, folder);
+		const into = emptyTimeToEvent(config.timeToEventProbe, survival);
+		file.timeToEvent = into;
+		for await (const [task, found] of division.each(() => survival, timeToEventRead)) {
+			if (found === undefined) continue;
+			if (folder !== undefined) await writeTimeToEventPredictions(folder, task, found.read);
+			into.results.push(...found.results);
+			into.strata.push(...found.strata);
+			into.differences.push(...found.differences);
+		}
 	};
-	if (config.predictions === undefined) await readEach();
+	if (config.predictions === undefined || !division.writes) await readEach();
 	else await writeWholeFolder(config.predictions, readEach);
-	const ceiling = simulated ? await ceilingReadings(dataset, samples.latents, config.seed, operation.signal) : [];
-	for (const [i, targets] of samples.latents.entries()) {
-		const read: { about: EvaluatedModel; reading: LatentReading }[] = [];
-		for (const { about, reader } of models) read.push({ about, reading: await reader.latentState(targets) });
-		read.push({ about: ceilingModel, reading: ceiling[i]! });
-		const { latentState, differences } = await latentStateResults(targets, read, bootstrap);
-		file.latentState.push(...latentState);
-		file.differences.push(...differences);
-		report();
+	// The filter goes through all horizons at once: they are one piece.
+	const latentsRead = async (all: readonly LatentTargets[]) => {
+		const ceiling = simulated ? await ceilingReadings(dataset, all, config.seed, operation.signal) : [];
+		const results: Awaited<ReturnType<typeof latentStateResults>>[] = [];
+		for (const [i, targets] of all.entries()) {
+			const read: Read<LatentReading>[] = [];
+			for (const { about, reader } of models) read.push({ about, reading: await reader.latentState(targets) });
+			read.push({ about: ceilingModel, reading: ceiling[i]! });
+			results.push(await latentStateResults(targets, read, bootstrap));
+			report();
+		}
+		return results;
+	};
+	for await (const [, results] of division.each(() => [samples.latents], latentsRead)) {
+		for (const { latentState, differences } of results ?? []) {
+			file.latentState.push(...latentState);
+			file.differences.push(...differences);
+		}
 	}
-	for (const { name, rollout, embeddings } of rolledOut) {
+	const rolloutRead = async ({ name, rollout, embeddings }: (typeof rolledOut)[number]) => {
 		const table = await readRollout(rollout!);
 		await checkRollout(rollout!, table, embeddings, all, manifest);
-		file.rollout.push(...(await evaluateRollout(name, table, all.indexDates, all.latents, bootstrap)));
+		const results = await evaluateRollout(name, table, all.indexDates, all.latents, bootstrap);
 		report();
-	}
+		return results;
+	};
+	for await (const [, results] of division.each(() => rolledOut, rolloutRead)) file.rollout.push(...(results ?? []));
+	if (!division.writes) return undefined;
 	if (courses !== undefined) await writeTrajectories(config.trajectories!, courses);
 	const checked = EvaluationFile.parse(file);
 	await writeWhole(config.out, `${JSON.stringify(checked, undefined, '\t')}\n`);

@@ -1,6 +1,7 @@
 import { ConfigError } from '../errors.js';
 import type { EncoderChoice, WorldModel } from '../model/world-model.js';
 import type { Objective } from '../objective/objective.js';
+import type { WorkDivision } from '../ranks/work-division.js';
 import { type TimelineStore, timelineOf } from '../sample/index-windows.js';
 import { newestDayAt } from '../sample/window.js';
 import type { IndexDateRow } from '../tasks/read.js';
@@ -45,6 +46,8 @@ export interface RolloutOptions extends LongOperation {
 	readonly tokensPerBatch?: number | undefined;
 	/** Whose states training predicts: `target_encoder`, or `encoder` for an online target. */
 	readonly target?: EncoderChoice | undefined;
+	/** As of `embed`. */
+	readonly division?: WorkDivision | undefined;
 }
 
 /**
@@ -81,11 +84,12 @@ export async function rollout(
 		);
 	}
 	const columns = model.hiddenSize;
-	const { contextTokens, tokensPerBatch, target = 'target_encoder', signal, onProgress } = options;
+	const { contextTokens, tokensPerBatch, target = 'target_encoder', signal, onProgress, division } = options;
 	const total = 2 + rolloutHorizons.length;
 	let done = 0;
 	const states = async (dates: readonly IndexDate[], encoder: EncoderChoice) => {
-		const table = await embed(model, store, dates, { contextTokens, tokensPerBatch, encoder, pooling: 'last', signal });
+		const budget = { contextTokens, tokensPerBatch };
+		const table = await embed(model, store, dates, { ...budget, encoder, pooling: 'last', signal, division });
 		onProgress?.({ stage: 'rollout', done: ++done, total, unit: 'passes' });
 		return new Map(
 			table.samples.map((sample, row) => [

@@ -2,11 +2,12 @@ import { z } from 'zod';
 import { parseConfig, positiveInteger } from '../config.js';
 import { ConfigError } from '../errors.js';
 import type { WorldModel } from '../model/world-model.js';
+import { alone, type WorkDivision } from '../ranks/work-division.js';
 import { pack } from '../sample/packing.js';
 import { demographicsAt } from '../sample/window.js';
 import type { StoreSplit } from '../store/token-store.js';
 import type { TokenVocabulary } from '../tokenizer/token-vocabulary.js';
-import { type EpochDay, type LongOperation, microsecondsPerDay, type Timeline } from '../types.js';
+import { type EpochDay, type LongOperation, microsecondsPerDay, type Timeline, type TokenCount } from '../types.js';
 
 const Budget = z.object({ tokensPerBatch: positiveInteger.default(4096) });
 
@@ -18,6 +19,8 @@ export interface ScoreOptions extends LongOperation {
 	readonly tokensPerBatch?: number | undefined;
 	/** Also the hidden states after the final norm. */
 	readonly withHidden?: boolean | undefined;
+	/** Among processes that score them together; absent: this one alone. */
+	readonly division?: WorkDivision | undefined;
 }
 
 export interface ScoredSequence {
@@ -28,42 +31,57 @@ export interface ScoredSequence {
 	readonly hidden: Float32Array;
 }
 
-/** Log-probability of every token given those before it, in the order of the sequences. */
+/**
+ * Log-probability of every token given those before it, in the order of the sequences.
+ *
+ * @param sequences - Gone through twice with a division. Of processes that share them, the one that writes gets the scores.
+ */
 export async function* scoreSequences(
 	model: ScoringModel,
 	sequences: AsyncIterable<Int32Array> | Iterable<Int32Array>,
 	options: ScoreOptions = {},
 ): AsyncGenerator<ScoredSequence> {
 	const { tokensPerBatch: limit } = parseConfig('score', Budget, { tokensPerBatch: options.tokensPerBatch });
-	let waiting: Int32Array[] = [];
-	let size = 0;
+	const { withHidden = false, signal, division = alone } = options;
 	let done = 0;
-	const flush = async function* (): AsyncGenerator<ScoredSequence> {
-		if (waiting.length === 0) return;
-		const batch = pack(waiting);
-		const scores = await model.score(batch, { withHidden: options.withHidden ?? false, signal: options.signal });
+	const compute = async (waiting: readonly Int32Array[]) => {
+		const scores = await model.score(pack(waiting), { withHidden, signal });
+		done += waiting.length;
+		options.onProgress?.({ stage: 'score', done, unit: 'sequences' });
+		return scores;
+	};
+	for await (const [waiting, scores] of division.each(() => packsOf(sequences, limit), compute)) {
+		if (scores === undefined) continue;
+		let begin = 0;
 		for (const [i, tokens] of waiting.entries()) {
-			const begin = batch.cuSeqlens[i]!;
-			const end = batch.cuSeqlens[i + 1]!;
+			const end = begin + tokens.length;
 			yield {
 				tokens,
 				logProbabilities: scores.logProbabilities.slice(begin - i, end - i - 1),
-				hidden: options.withHidden
-					? scores.hidden.slice(begin * model.hiddenSize, end * model.hiddenSize)
-					: scores.hidden,
+				hidden: withHidden ? scores.hidden.slice(begin * model.hiddenSize, end * model.hiddenSize) : scores.hidden,
 			};
+			begin = end;
 		}
-		done += waiting.length;
-		waiting = [];
-		size = 0;
-		options.onProgress?.({ stage: 'score', done, unit: 'sequences' });
-	};
+	}
+}
+
+/** Sequences in their order, as many together as fit; a longer one stands alone. */
+async function* packsOf(
+	sequences: AsyncIterable<Int32Array> | Iterable<Int32Array>,
+	limit: TokenCount,
+): AsyncGenerator<readonly Int32Array[]> {
+	let waiting: Int32Array[] = [];
+	let size = 0;
 	for await (const sequence of sequences) {
-		if (size + sequence.length > limit) yield* flush();
+		if (size + sequence.length > limit && waiting.length > 0) {
+			yield waiting;
+			waiting = [];
+			size = 0;
+		}
 		waiting.push(sequence);
 		size += sequence.length;
 	}
-	yield* flush();
+	if (waiting.length > 0) yield waiting;
 }
 
 /** One day of a patient's record, as the model saw it coming. */
@@ -89,9 +107,9 @@ export async function* surpriseByDay(
 	split: Pick<StoreSplit, 'name' | 'size' | 'timeline'>,
 	vocabulary: TokenVocabulary,
 	windowTokens: number,
-	options: LongOperation = {},
+	options: LongOperation & { readonly division?: WorkDivision | undefined } = {},
 ): AsyncGenerator<DaySurprise[]> {
-	for (let index = 0; index < split.size; index++) {
+	const compute = async (index: number) => {
 		const timeline = await split.timeline(index);
 		const pieces = windowsOf(timeline, vocabulary, windowTokens);
 		const logProbabilities = new Float32Array(timeline.tokens.length);
@@ -109,8 +127,10 @@ export async function* surpriseByDay(
 			if (begin === 0) unscored = end - known;
 		}
 		options.onProgress?.({ stage: `score ${split.name}`, done: index + 1, total: split.size, unit: 'patients' });
-		yield daysOf(timeline, logProbabilities, unscored);
-	}
+		return daysOf(timeline, logProbabilities, unscored);
+	};
+	const patients = () => Array.from({ length: split.size }, (_, index) => index);
+	for await (const [, days] of (options.division ?? alone).each(patients, compute)) if (days !== undefined) yield days;
 }
 
 interface Piece {

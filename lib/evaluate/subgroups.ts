@@ -78,7 +78,7 @@ export async function divide(
 		);
 		const found = new Set([...ages.values()].flat());
 		divisions.push({ by: 'age', groups: ageBands.map(([, name]) => name).filter((name) => found.has(name)), of: ages });
-		for (const prefix of codePrefixes)
+		for (const prefix of new Set(codePrefixes))
 			await codes(prefix, `starts_with(code, ${quoted(prefix)})`, (code) => code.slice(prefix.length) || code);
 	});
 	return divisions.filter(({ groups }) => groups.length > 1);

@@ -7,6 +7,7 @@ import type { OnDevice } from '../model/device.js';
 import type { HiddenStates } from '../model/hidden-states.js';
 import { beyondPositions } from '../model/positions.js';
 import type { EncoderChoice, Pooling } from '../model/world-model.js';
+import { alone, type WorkDivision } from '../ranks/work-division.js';
 import { hideCodes } from '../sample/hidden-codes.js';
 import type { TokenStore } from '../store/token-store.js';
 import { hiddenCodesFingerprint, type TaskFolder } from '../tasks/read.js';
@@ -26,6 +27,8 @@ export interface EmbedRunOptions extends LongOperation, OnDevice {
 	readonly contextTokens?: number | undefined;
 	/** Also write the predicted states of a run whose predictor maps (state, time ahead): path of that file. */
 	readonly rollout?: string | undefined;
+	/** Among processes that make the file together; absent: this one alone. */
+	readonly division?: WorkDivision | undefined;
 }
 
 export interface EmbeddedRun {
@@ -49,7 +52,7 @@ export async function embedRun(
 	options: EmbedRunOptions,
 ): Promise<EmbeddedRun> {
 	requireSameSource(store.directory, store.manifest, list, 'embed');
-	const { pooling, encoder = 'encoder', layers = 'last', signal, onProgress, onWarning } = options;
+	const { pooling, encoder = 'encoder', layers = 'last', signal, onProgress, onWarning, division = alone } = options;
 	const { model, run: opened, step } = await openModel(run, { weights: options.weights, device: options.device });
 	try {
 		const { config } = opened;
@@ -70,7 +73,8 @@ export async function embedRun(
 			hidden_codes: hiddenCodesFingerprint(list.hiddenCodes),
 		};
 		const seen = hideCodes(store, list.hiddenCodes);
-		const operation = { signal, onProgress, contextTokens };
+		await division.begin({ ...about, pooling, encoder, layers, rollout: options.rollout !== undefined });
+		const operation = { signal, onProgress, contextTokens, division };
 		const states =
 			options.rollout === undefined
 				? undefined
@@ -90,6 +94,7 @@ export async function embedRun(
 			index_dates_without_tokens: String(withoutTokens),
 			later_runs_left_out: String(laterRuns),
 		};
+		if (!division.writes) return { table, metadata };
 		await writeEmbeddings(file, table, metadata, options.dtype);
 		if (options.rollout !== undefined && states !== undefined)
 			await writeRollout(options.rollout, states, {

@@ -16,7 +16,8 @@ function firstDifference(
 	return undefined;
 }
 
-function differenceAt(
+/** The first field in which two JSON values differ; undefined where they are the same. */
+export function differenceAt(
 	found: unknown,
 	first: unknown,
 	path: string,

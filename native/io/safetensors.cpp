@@ -21,7 +21,7 @@
 namespace ehrjepa::io {
 namespace {
 
-[[noreturn]] void fail(const std::string& path, const std::string& message) {
+[[noreturn]] void refuse(const std::string& path, const std::string& message) {
   throw Error("[safetensors] " + path + ": " + message);
 }
 
@@ -48,7 +48,7 @@ const char* dtype_name(const std::string& path, const std::string& tensor, at::S
   if (dtype == at::kFloat) return "F32";
   if (dtype == at::kHalf) return "F16";
   if (dtype == at::kBFloat16) return "BF16";
-  fail(path, "tensor " + tensor + " must be float32, float16 or bfloat16");
+  refuse(path, "tensor " + tensor + " must be float32, float16 or bfloat16");
 }
 
 at::ScalarType stored_dtype(const NamedTensor& entry, std::optional<Dtype> dtype) {
@@ -112,30 +112,31 @@ std::vector<const TensorEntry*> locate(const std::vector<TensorEntry>& entries, 
                                        Files& files) {
   std::unordered_map<std::string, const TensorEntry*> by_name;
   for (const TensorEntry& entry : entries) {
-    if (!by_name.emplace(entry.name, &entry).second) fail(entry.path, "tensor " + entry.name + " is listed twice");
+    if (!by_name.emplace(entry.name, &entry).second) refuse(entry.path, "tensor " + entry.name + " is listed twice");
   }
   std::unordered_map<std::string, bool> wanted_names;
   for (const NamedTensor& target : wanted) wanted_names.emplace(target.name, true);
   for (const TensorEntry& entry : entries) {
-    if (!wanted_names.contains(entry.name)) fail(entry.path, "tensor " + entry.name + " does not belong to this model");
+    if (!wanted_names.contains(entry.name))
+      refuse(entry.path, "tensor " + entry.name + " does not belong to this model");
   }
   const std::string first_path = entries.empty() ? "the list of tensors" : entries.front().path;
   std::vector<const TensorEntry*> located;
   for (const NamedTensor& target : wanted) {
     const auto found = by_name.find(target.name);
-    if (found == by_name.end()) fail(first_path, "tensor " + target.name + " is missing");
+    if (found == by_name.end()) refuse(first_path, "tensor " + target.name + " is missing");
     const TensorEntry& entry = *found->second;
     if (at::IntArrayRef(entry.shape) != target.tensor.sizes()) {
-      fail(entry.path, "tensor " + entry.name + " must have shape " + shape_text(target.tensor.sizes()) + " but has " +
-                           shape_text(entry.shape));
+      refuse(entry.path, "tensor " + entry.name + " must have shape " + shape_text(target.tensor.sizes()) +
+                             " but has " + shape_text(entry.shape));
     }
     const std::uint64_t bytes =
         static_cast<std::uint64_t>(target.tensor.numel()) * c10::elementSize(memory::scalar_type(entry.dtype));
     const std::uint64_t size = files.open(entry.path).size();
     if (entry.end < entry.begin || entry.end > size || entry.end - entry.begin != bytes) {
-      fail(entry.path, "tensor " + entry.name + " must span " + std::to_string(bytes) + " bytes inside the file of " +
-                           std::to_string(size) + " bytes but spans " + std::to_string(entry.begin) + " to " +
-                           std::to_string(entry.end));
+      refuse(entry.path, "tensor " + entry.name + " must span " + std::to_string(bytes) + " bytes inside the file of " +
+                             std::to_string(size) + " bytes but spans " + std::to_string(entry.begin) + " to " +
+                             std::to_string(entry.end));
     }
     located.push_back(&entry);
   }
@@ -216,8 +217,8 @@ std::string number_at(const at::Tensor& tensor, std::int64_t place) {
 void require_finite(const TensorEntry& entry, const at::Tensor& values) {
   const std::int64_t place = first_not_finite(values);
   if (place == values.numel()) return;
-  fail(entry.path, "tensor " + entry.name + " must hold finite numbers but holds " + number_at(values, place) +
-                       "; the weights are damaged, or were saved by a run that diverged");
+  refuse(entry.path, "tensor " + entry.name + " must hold finite numbers but holds " + number_at(values, place) +
+                         "; the weights are damaged, or were saved by a run that diverged");
 }
 
 /// A tensor in the dtype it is written in. @throws Error when a number does not fit it.
@@ -227,8 +228,8 @@ at::Tensor as_written(const std::string& path, const NamedTensor& entry, at::Sca
   if (own.scalar_type() == dtype) return values;
   const std::int64_t place = first_not_finite(values);
   if (place == values.numel()) return values;
-  fail(path, "tensor " + entry.name + " must fit " + dtype_name(path, entry.name, dtype) + " but holds " +
-                 number_at(own.contiguous(), place) + "; choose a wider dtype");
+  refuse(path, "tensor " + entry.name + " must fit " + dtype_name(path, entry.name, dtype) + " but holds " +
+                   number_at(own.contiguous(), place) + "; choose a wider dtype");
 }
 
 }  // namespace

@@ -4,10 +4,8 @@
 #include <array>
 
 namespace ehrjepa::model {
-namespace {
-
 /// A size of the decoder.
-enum class Size {
+enum class RowSize {
   kOne,  ///< a vector has no second size
   kVocabulary,
   kHidden,
@@ -17,21 +15,23 @@ enum class Size {
   kIntermediate,
 };
 
-std::int64_t size_of(Size size, const Qwen3Config& config) {
+namespace {
+
+std::int64_t size_of(RowSize size, const Qwen3Config& config) {
   switch (size) {
-    case Size::kOne:
+    case RowSize::kOne:
       return 1;
-    case Size::kVocabulary:
+    case RowSize::kVocabulary:
       return config.vocab_size;
-    case Size::kHidden:
+    case RowSize::kHidden:
       return config.hidden_size;
-    case Size::kQuery:
+    case RowSize::kQuery:
       return config.num_attention_heads * config.head_dim;
-    case Size::kKeyValue:
+    case RowSize::kKeyValue:
       return config.num_key_value_heads * config.head_dim;
-    case Size::kHead:
+    case RowSize::kHead:
       return config.head_dim;
-    case Size::kIntermediate:
+    case RowSize::kIntermediate:
       return config.intermediate_size;
   }
   return 0;
@@ -43,7 +43,7 @@ struct LayoutRow {
   std::string_view module;  ///< in files; inside a block what follows `model.layers.N.`
   at::Tensor Qwen3Weights::* outside;
   at::Tensor Qwen3Layer::* in_block;  ///< exactly one of the two is set
-  Size out, in;
+  RowSize out, in;
   Initial initial;
   std::optional<LinearMap> map;
 };
@@ -53,35 +53,35 @@ namespace {
 using Outside = at::Tensor Qwen3Weights::*;
 using InBlock = at::Tensor Qwen3Layer::*;
 
-constexpr LayoutRow matrix(std::string_view module, Outside field, Size out, Size in) {
+constexpr LayoutRow matrix(std::string_view module, Outside field, RowSize out, RowSize in) {
   return {module, field, nullptr, out, in, Initial::kNormal, std::nullopt};
 }
-constexpr LayoutRow linear(std::string_view module, InBlock field, Size out, Size in, LinearMap map) {
+constexpr LayoutRow linear(std::string_view module, InBlock field, RowSize out, RowSize in, LinearMap map) {
   return {module, nullptr, field, out, in, Initial::kNormal, map};
 }
-constexpr LayoutRow norm(std::string_view module, Outside field, Size size) {
-  return {module, field, nullptr, size, Size::kOne, Initial::kOnes, std::nullopt};
+constexpr LayoutRow norm(std::string_view module, Outside field, RowSize size) {
+  return {module, field, nullptr, size, RowSize::kOne, Initial::kOnes, std::nullopt};
 }
-constexpr LayoutRow norm(std::string_view module, InBlock field, Size size) {
-  return {module, nullptr, field, size, Size::kOne, Initial::kOnes, std::nullopt};
+constexpr LayoutRow norm(std::string_view module, InBlock field, RowSize size) {
+  return {module, nullptr, field, size, RowSize::kOne, Initial::kOnes, std::nullopt};
 }
 
 /// The layout of Qwen3, in the order of the files. Source: transformers modeling_qwen3.py.
 constexpr std::array rows = {
-    matrix("model.embed_tokens", &Qwen3Weights::embed_tokens, Size::kVocabulary, Size::kHidden),
-    norm("input_layernorm", &Qwen3Layer::input_layernorm, Size::kHidden),
-    linear("self_attn.q_proj", &Qwen3Layer::q_proj, Size::kQuery, Size::kHidden, LinearMap::kQ),
-    linear("self_attn.k_proj", &Qwen3Layer::k_proj, Size::kKeyValue, Size::kHidden, LinearMap::kK),
-    linear("self_attn.v_proj", &Qwen3Layer::v_proj, Size::kKeyValue, Size::kHidden, LinearMap::kV),
-    linear("self_attn.o_proj", &Qwen3Layer::o_proj, Size::kHidden, Size::kQuery, LinearMap::kO),
-    norm("self_attn.q_norm", &Qwen3Layer::q_norm, Size::kHead),
-    norm("self_attn.k_norm", &Qwen3Layer::k_norm, Size::kHead),
-    norm("post_attention_layernorm", &Qwen3Layer::post_attention_layernorm, Size::kHidden),
-    linear("mlp.gate_proj", &Qwen3Layer::gate_proj, Size::kIntermediate, Size::kHidden, LinearMap::kGate),
-    linear("mlp.up_proj", &Qwen3Layer::up_proj, Size::kIntermediate, Size::kHidden, LinearMap::kUp),
-    linear("mlp.down_proj", &Qwen3Layer::down_proj, Size::kHidden, Size::kIntermediate, LinearMap::kDown),
-    norm("model.norm", &Qwen3Weights::norm, Size::kHidden),
-    matrix("lm_head", &Qwen3Weights::lm_head, Size::kVocabulary, Size::kHidden),
+    matrix("model.embed_tokens", &Qwen3Weights::embed_tokens, RowSize::kVocabulary, RowSize::kHidden),
+    norm("input_layernorm", &Qwen3Layer::input_layernorm, RowSize::kHidden),
+    linear("self_attn.q_proj", &Qwen3Layer::q_proj, RowSize::kQuery, RowSize::kHidden, LinearMap::kQ),
+    linear("self_attn.k_proj", &Qwen3Layer::k_proj, RowSize::kKeyValue, RowSize::kHidden, LinearMap::kK),
+    linear("self_attn.v_proj", &Qwen3Layer::v_proj, RowSize::kKeyValue, RowSize::kHidden, LinearMap::kV),
+    linear("self_attn.o_proj", &Qwen3Layer::o_proj, RowSize::kHidden, RowSize::kQuery, LinearMap::kO),
+    norm("self_attn.q_norm", &Qwen3Layer::q_norm, RowSize::kHead),
+    norm("self_attn.k_norm", &Qwen3Layer::k_norm, RowSize::kHead),
+    norm("post_attention_layernorm", &Qwen3Layer::post_attention_layernorm, RowSize::kHidden),
+    linear("mlp.gate_proj", &Qwen3Layer::gate_proj, RowSize::kIntermediate, RowSize::kHidden, LinearMap::kGate),
+    linear("mlp.up_proj", &Qwen3Layer::up_proj, RowSize::kIntermediate, RowSize::kHidden, LinearMap::kUp),
+    linear("mlp.down_proj", &Qwen3Layer::down_proj, RowSize::kHidden, RowSize::kIntermediate, LinearMap::kDown),
+    norm("model.norm", &Qwen3Weights::norm, RowSize::kHidden),
+    matrix("lm_head", &Qwen3Weights::lm_head, RowSize::kVocabulary, RowSize::kHidden),
 };
 
 const LayoutRow& row_of(LinearMap map) {
@@ -97,7 +97,7 @@ std::string Weight::module() const {
 
 std::vector<std::int64_t> Weight::shape(const Qwen3Config& config) const {
   const std::int64_t out = size_of(row_->out, config);
-  if (row_->in == Size::kOne) return {out};
+  if (row_->in == RowSize::kOne) return {out};
   return {out, size_of(row_->in, config)};
 }
 

@@ -21,7 +21,7 @@ namespace ehrjepa::model {
 namespace {
 
 // Far above the streams of the decoder and the predictor, so that neither changes the adapters' draws.
-constexpr std::uint32_t first_stream = 2'000'000;
+constexpr std::uint32_t first_adapter_stream = 2'000'000;
 
 /// Which maps have an adapter.
 std::array<bool, linear_maps> checked_targets(const LoraOptions& options) {
@@ -129,7 +129,7 @@ LoraAdapters initialise_lora(const Qwen3Config& config, const LoraOptions& optio
     const std::vector<std::int64_t> shape = weight.shape(config);
     const std::int64_t out = shape[0], in = shape[1];
     const auto map = static_cast<std::size_t>(*weight.map());
-    const auto stream = first_stream + static_cast<std::uint32_t>(weight.layer() * linear_maps + map);
+    const auto stream = first_adapter_stream + static_cast<std::uint32_t>(weight.layer() * linear_maps + map);
     result.layers[weight.layer()][map] = {
         uniform_parameter({options.rank, in}, 1.0 / std::sqrt(static_cast<double>(in)), seed, stream),
         at::zeros({out, options.rank}, memory::on_host(at::kFloat))};

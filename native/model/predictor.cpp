@@ -14,9 +14,9 @@ namespace ehrjepa::model {
 namespace {
 
 // Far above any decoder's parameter index, so that the predictor's draws do not change with the number of layers.
-constexpr std::uint32_t first_stream = 1'000'000;
+constexpr std::uint32_t first_predictor_stream = 1'000'000;
 
-void require(bool holds, const std::string& rule, std::int64_t found) {
+void require_predictor(bool holds, const std::string& rule, std::int64_t found) {
   if (!holds) throw Error("[predictor] " + rule + " but is " + std::to_string(found));
 }
 
@@ -44,13 +44,14 @@ TransformerPredictorShape transformer_shape(const PredictorOptions& options, std
 
 void check(const PredictorOptions& options) {
   if (options.kind == PredictorKind::kIdentity) return;
-  require(options.width > 0, "width must be positive", options.width);
+  require_predictor(options.width > 0, "width must be positive", options.width);
   if (options.kind == PredictorKind::kMlp) return;
-  require(options.layers > 0, "layers must be positive", options.layers);
-  require(options.heads > 0, "heads must be positive", options.heads);
-  require(options.width % 2 == 0, "width must be even, for the sines and cosines of the time,", options.width);
-  require(options.width % options.heads == 0, "heads must divide width (" + std::to_string(options.width) + ")",
-          options.heads);
+  require_predictor(options.layers > 0, "layers must be positive", options.layers);
+  require_predictor(options.heads > 0, "heads must be positive", options.heads);
+  require_predictor(options.width % 2 == 0, "width must be even, for the sines and cosines of the time,",
+                    options.width);
+  require_predictor(options.width % options.heads == 0,
+                    "heads must divide width (" + std::to_string(options.width) + ")", options.heads);
 }
 
 std::int64_t parameter_count(const PredictorOptions& options, std::int64_t hidden_size) {
@@ -109,7 +110,7 @@ at::Tensor Predictor::forward(const PredictedRows& rows) const {
 
 Predictor initialise_predictor(std::int64_t hidden_size, const PredictorOptions& options, std::uint64_t seed) {
   check(options);
-  std::uint32_t stream = first_stream;
+  std::uint32_t stream = first_predictor_stream;
   switch (options.kind) {
     case PredictorKind::kIdentity:
       return {};

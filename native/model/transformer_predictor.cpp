@@ -22,38 +22,41 @@ constexpr double norm_eps = 1e-6;
 using Outer = PredictorRow<TransformerPredictor>;
 using Layer = PredictorRow<TransformerPredictorLayer>;
 using Size = PredictorSize;
-using Initial = PredictorInitial;
 using Start = PredictorStart;
 
 // The layout, in the order in which the initial values are drawn: rows before the layers, of each layer, behind them.
 constexpr std::array rows_before = {
-    Outer{"context_proj.weight", &TransformerPredictor::context_weight, Size::kWidth, Size::kHidden, Initial::kMatrix},
-    Outer{"context_proj.bias", &TransformerPredictor::context_bias, Size::kWidth, Size::kOne, Initial::kZeros},
-    Outer{"branch_proj.weight", &TransformerPredictor::branch_weight, Size::kWidth, Size::kHidden, Initial::kMatrix,
+    Outer{"context_proj.weight", &TransformerPredictor::context_weight, Size::kWidth, Size::kHidden,
+          PredictorInitial::kMatrix},
+    Outer{"context_proj.bias", &TransformerPredictor::context_bias, Size::kWidth, Size::kOne, PredictorInitial::kZeros},
+    Outer{"branch_proj.weight", &TransformerPredictor::branch_weight, Size::kWidth, Size::kHidden,
+          PredictorInitial::kMatrix, Start::kBranch},
+    Outer{"branch_proj.bias", &TransformerPredictor::branch_bias, Size::kWidth, Size::kOne, PredictorInitial::kZeros,
           Start::kBranch},
-    Outer{"branch_proj.bias", &TransformerPredictor::branch_bias, Size::kWidth, Size::kOne, Initial::kZeros,
-          Start::kBranch},
-    Outer{"query_token", &TransformerPredictor::query_token, Size::kWidth, Size::kOne, Initial::kToken, Start::kState},
-    Outer{"time_proj.weight", &TransformerPredictor::time_weight, Size::kWidth, Size::kWidth, Initial::kMatrix},
-    Outer{"time_proj.bias", &TransformerPredictor::time_bias, Size::kWidth, Size::kOne, Initial::kZeros},
+    Outer{"query_token", &TransformerPredictor::query_token, Size::kWidth, Size::kOne, PredictorInitial::kToken,
+          Start::kState},
+    Outer{"time_proj.weight", &TransformerPredictor::time_weight, Size::kWidth, Size::kWidth,
+          PredictorInitial::kMatrix},
+    Outer{"time_proj.bias", &TransformerPredictor::time_bias, Size::kWidth, Size::kOne, PredictorInitial::kZeros},
 };
 constexpr std::array rows_of_layer = {
     Layer{"attention_norm.weight", &TransformerPredictorLayer::attention_norm, Size::kWidth, Size::kOne,
-          Initial::kOnes},
-    Layer{"q_proj.weight", &TransformerPredictorLayer::q_proj, Size::kWidth, Size::kWidth, Initial::kMatrix},
-    Layer{"k_proj.weight", &TransformerPredictorLayer::k_proj, Size::kWidth, Size::kWidth, Initial::kMatrix},
-    Layer{"v_proj.weight", &TransformerPredictorLayer::v_proj, Size::kWidth, Size::kWidth, Initial::kMatrix},
-    Layer{"o_proj.weight", &TransformerPredictorLayer::o_proj, Size::kWidth, Size::kWidth, Initial::kMatrix},
-    Layer{"mlp_norm.weight", &TransformerPredictorLayer::mlp_norm, Size::kWidth, Size::kOne, Initial::kOnes},
-    Layer{"fc1.weight", &TransformerPredictorLayer::fc1_weight, Size::kInner, Size::kWidth, Initial::kMatrix},
-    Layer{"fc1.bias", &TransformerPredictorLayer::fc1_bias, Size::kInner, Size::kOne, Initial::kZeros},
-    Layer{"fc2.weight", &TransformerPredictorLayer::fc2_weight, Size::kWidth, Size::kInner, Initial::kMatrix},
-    Layer{"fc2.bias", &TransformerPredictorLayer::fc2_bias, Size::kWidth, Size::kOne, Initial::kZeros},
+          PredictorInitial::kOnes},
+    Layer{"q_proj.weight", &TransformerPredictorLayer::q_proj, Size::kWidth, Size::kWidth, PredictorInitial::kMatrix},
+    Layer{"k_proj.weight", &TransformerPredictorLayer::k_proj, Size::kWidth, Size::kWidth, PredictorInitial::kMatrix},
+    Layer{"v_proj.weight", &TransformerPredictorLayer::v_proj, Size::kWidth, Size::kWidth, PredictorInitial::kMatrix},
+    Layer{"o_proj.weight", &TransformerPredictorLayer::o_proj, Size::kWidth, Size::kWidth, PredictorInitial::kMatrix},
+    Layer{"mlp_norm.weight", &TransformerPredictorLayer::mlp_norm, Size::kWidth, Size::kOne, PredictorInitial::kOnes},
+    Layer{"fc1.weight", &TransformerPredictorLayer::fc1_weight, Size::kInner, Size::kWidth, PredictorInitial::kMatrix},
+    Layer{"fc1.bias", &TransformerPredictorLayer::fc1_bias, Size::kInner, Size::kOne, PredictorInitial::kZeros},
+    Layer{"fc2.weight", &TransformerPredictorLayer::fc2_weight, Size::kWidth, Size::kInner, PredictorInitial::kMatrix},
+    Layer{"fc2.bias", &TransformerPredictorLayer::fc2_bias, Size::kWidth, Size::kOne, PredictorInitial::kZeros},
 };
 constexpr std::array rows_behind = {
-    Outer{"norm.weight", &TransformerPredictor::norm, Size::kWidth, Size::kOne, Initial::kOnes},
-    Outer{"output_proj.weight", &TransformerPredictor::output_weight, Size::kHidden, Size::kWidth, Initial::kMatrix},
-    Outer{"output_proj.bias", &TransformerPredictor::output_bias, Size::kHidden, Size::kOne, Initial::kZeros},
+    Outer{"norm.weight", &TransformerPredictor::norm, Size::kWidth, Size::kOne, PredictorInitial::kOnes},
+    Outer{"output_proj.weight", &TransformerPredictor::output_weight, Size::kHidden, Size::kWidth,
+          PredictorInitial::kMatrix},
+    Outer{"output_proj.bias", &TransformerPredictor::output_bias, Size::kHidden, Size::kOne, PredictorInitial::kZeros},
 };
 
 Start start_of(const TransformerPredictorShape& shape) { return shape.from_state ? Start::kState : Start::kBranch; }

@@ -69,8 +69,8 @@ t.test('launch refuses what it cannot run', async (t) => {
 		t.equal(code, 2, stderr);
 		t.match(stderr, message);
 	};
-	await fails(/the command must be one of train but is info/, '-n', '2', 'info');
-	await fails(/the command must be one of train but is missing/, '-n', '2');
+	await fails(/the command must be one of train, embed, score, evaluate but is info/, '-n', '2', 'info');
+	await fails(/the command must be one of train, embed, score, evaluate but is missing/, '-n', '2');
 	await fails(/--processes must be a whole number from 1 to 1024 but is 0/, '-n', '0', ...train('x'));
 	await fails(/--master-addr and --master-port must be given/, '-n', '2', '--nodes', '2', ...train('x'));
 	await fails(/Unknown argument.*stpes|stpes/, '-n', '1', ...train('x'), '--stpes', '3');

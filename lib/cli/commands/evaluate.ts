@@ -1,8 +1,8 @@
 import type { Argv } from 'yargs';
 import { ConfigError } from '../../errors.js';
-import { evaluate } from '../../evaluate/evaluate.js';
+import { evaluateTogether } from '../../evaluate/evaluate.js';
 import { survivalProbeKinds } from '../../evaluate/survival/survival-file.js';
-import { withContext } from '../context.js';
+import { divided, divisionOptions } from '../divided.js';
 import { namedFile } from '../named-file.js';
 import { probeTable } from '../probe-table.js';
 
@@ -61,6 +61,7 @@ export const builder = (yargs: Argv) =>
 			default: 'cox' as const,
 			describe: 'How times to events are read: Cox regression, or hazards of discrete periods',
 		})
+		.options(divisionOptions)
 		.option('draws', { type: 'number', default: 1000, describe: 'Bootstrap resamples of patients' })
 		.option('seed', { type: 'number', default: 1, describe: 'Draws the resamples' })
 		.example(
@@ -69,7 +70,7 @@ export const builder = (yargs: Argv) =>
 		);
 
 export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>): Promise<void> {
-	await withContext(Boolean(args.json), async (context) => {
+	await divided('evaluate', args, async (context, division) => {
 		const rollouts = new Map<string, string>();
 		for (const text of args.rollout) {
 			const [name, file] = namedFile('evaluate', 'rollout', text, 'rollout.parquet');
@@ -94,7 +95,8 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 			throw new ConfigError(`[evaluate] --rollout must name a --model but names ${name}`);
 		}
 		const { meds, tasks, out, draws, seed, store, predictions, subgroup, trajectories, patient } = args;
-		const file = await evaluate(
+		using _lock = await division.claim(out, { replace: true });
+		const file = await evaluateTogether(
 			{
 				meds,
 				tasks,
@@ -111,7 +113,9 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 				patients: patient,
 			},
 			context.operation(),
+			division,
 		);
+		if (file === undefined) return;
 		context.result(probeTable(file), file);
 	});
 }

@@ -4,10 +4,10 @@ import { ConfigError } from '../../errors.js';
 import { launchRanks } from '../../ranks/launcher.js';
 
 export const command = 'launch';
-export const describe = 'Train in several processes: launch -n 2 train <store> <run> ...';
+export const describe = 'Train, embed, score or evaluate in several processes: launch -n 2 train <store> <run> ...';
 
 /** The commands that several processes can run together. */
-export const launchable: readonly string[] = ['train'];
+export const launchable: readonly string[] = ['train', 'embed', 'score', 'evaluate'];
 
 export const builder = (yargs: Argv) =>
 	yargs

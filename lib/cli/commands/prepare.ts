@@ -1,11 +1,12 @@
 import type { Argv } from 'yargs';
 import { ConfigError } from '../../errors.js';
 import { readJson } from '../../files/json.js';
-import { assembleStoreOfShards, type PrepareShard, prepareShard, prepareStore } from '../../prepare/prepare.js';
+import { assembleStoreOfShards, prepareShard, prepareStore } from '../../prepare/prepare.js';
 import type { PrepareOptions } from '../../prepare/prepare-options.js';
 import type { StoreManifest } from '../../store/manifest.js';
 import type { SerialiserOptionsInput } from '../../text/serialiser.js';
 import { withContext } from '../context.js';
+import { shardOf } from '../divided.js';
 import { lifeCodesOf, withLifeCodes } from '../life-code-options.js';
 
 export const command = 'prepare <meds> <out>';
@@ -64,7 +65,7 @@ export async function handler(args: Arguments): Promise<void> {
 			...(threads === undefined ? {} : { threads }),
 		};
 		if (args.shard !== undefined) {
-			const shard = shardOf(args.shard);
+			const shard = shardOf('prepare', args.shard);
 			const { parts, ofParts } = await prepareShard(meds, out, shard, options, context.operation());
 			context.result(
 				`${out}: shard ${args.shard} is done, ${parts} of ${ofParts} parts; --assemble makes the store when all shards are`,
@@ -83,12 +84,6 @@ export async function handler(args: Arguments): Promise<void> {
 		];
 		context.result(lines.join('\n'), manifest);
 	});
-}
-
-function shardOf(text: string): PrepareShard {
-	const found = /^(\d+)\/(\d+)$/.exec(text);
-	if (found !== null) return { index: Number(found[1]), of: Number(found[2]) };
-	throw new ConfigError(`[prepare] --shard must be i/n, such as 2/8, but is ${text}`);
 }
 
 /** What became of the events, in words. */

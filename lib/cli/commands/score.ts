@@ -3,14 +3,16 @@ import { ConfigError, VocabularyError } from '../../errors.js';
 import { scoreSequences, surpriseByDay } from '../../evaluate/score.js';
 import { writeDaySurprise, writeTokenScores } from '../../evaluate/score-file.js';
 import { readTokenSequences } from '../../evaluate/token-sequences.js';
-import { lockNewFile } from '../../files/lock.js';
 import { beyondPositions } from '../../model/positions.js';
+import type { WorkDivision } from '../../ranks/work-division.js';
 import { openTokenStore } from '../../store/token-store.js';
 import { splits } from '../../types.js';
 import { checkpointOf, checkpointOption } from '../checkpoint-option.js';
-import { type CommandContext, withContext } from '../context.js';
+import type { CommandContext } from '../context.js';
 import { deviceOf, deviceOption } from '../device-option.js';
+import { divided, divisionOptions } from '../divided.js';
 import { type OpenedModel, openAnyModel } from '../open-any-model.js';
+import { scoreKey } from '../score-key.js';
 
 export const command = 'score <model> <out>';
 export const describe = 'Log-probability of every token, or how surprising each day of each patient is, as Arrow';
@@ -41,6 +43,7 @@ export const builder = (yargs: Argv) =>
 		})
 		.option('checkpoint', checkpointOption)
 		.option('device', deviceOption)
+		.options(divisionOptions)
 		.conflicts('tokens', 'store')
 		.example('$0 score Qwen3-1.7B scores.arrow --tokens ids.jsonl --dtype bfloat16', '[1, 2, 3] on each line')
 		.example('$0 score runs/both surprise.arrow --store store', 'subject_id, day, tokens, surprise, rank');
@@ -48,13 +51,13 @@ export const builder = (yargs: Argv) =>
 type Arguments = Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>;
 
 export async function handler(args: Arguments): Promise<void> {
-	await withContext(Boolean(args.json), async (context) => {
+	await divided('score', args, async (context, division) => {
 		if (args.tokens === undefined && args.store === undefined) {
 			throw new ConfigError('[score] one of --tokens and --store must be given but neither is');
 		}
 		const weights = checkpointOf('score', args.checkpoint);
 		const device = deviceOf(context, args.device);
-		using _lock = await lockNewFile(args.out);
+		using _lock = await division.claim(args.out);
 		const opened = await openAnyModel(args.model, {
 			parameterDtype: args.dtype,
 			computeDtype: args.dtype,
@@ -63,8 +66,9 @@ export async function handler(args: Arguments): Promise<void> {
 			weights,
 		});
 		try {
-			if (args.tokens !== undefined) await scoreTokens(context, opened, args, args.tokens);
-			else await scoreStore(context, opened, args, args.store!);
+			await division.begin(await scoreKey(args, opened));
+			if (args.tokens !== undefined) await scoreTokens(context, division, opened, args, args.tokens);
+			else await scoreStore(context, division, opened, args, args.store!);
 		} finally {
 			await opened.model.close();
 		}
@@ -73,19 +77,22 @@ export async function handler(args: Arguments): Promise<void> {
 
 async function scoreTokens(
 	context: CommandContext,
+	division: WorkDivision,
 	{ model, run }: OpenedModel,
 	args: Arguments,
 	file: string,
 ): Promise<void> {
-	const sequences = readTokenSequences(file, model.options.vocabSize);
 	let longest = 0;
-	const measured = (async function* () {
-		for await (const sequence of sequences) {
-			longest = Math.max(longest, sequence.length);
-			yield sequence;
-		}
-	})();
-	const scored = scoreSequences(model, measured, { ...context.operation(), withHidden: args.hidden });
+	const measured = {
+		async *[Symbol.asyncIterator]() {
+			for await (const sequence of readTokenSequences(file, model.options.vocabSize)) {
+				longest = Math.max(longest, sequence.length);
+				yield sequence;
+			}
+		},
+	};
+	const scored = scoreSequences(model, measured, { ...context.operation(), withHidden: args.hidden, division });
+	if (!division.writes) return drain(scored);
 	const result = await writeTokenScores(args.out, scored, args.hidden ? model.hiddenSize : undefined);
 	await warnBeyond(context, run, args.model, longest);
 	const mean = result.meanLogProbability;
@@ -93,6 +100,11 @@ async function scoreTokens(
 		`${args.out}: ${result.tokens} tokens of ${result.sequences} sequences, mean log-probability ${mean === null ? 'undefined (no token has a predecessor)' : mean.toFixed(4)}`,
 		{ out: args.out, ...result },
 	);
+}
+
+/** What a process that does not write has nothing to do with. */
+async function drain(results: AsyncIterable<unknown>): Promise<void> {
+	for await (const _ of results);
 }
 
 /** A run has no positions of its own: those of the folder it started from count. */
@@ -109,6 +121,7 @@ async function warnBeyond(
 
 async function scoreStore(
 	context: CommandContext,
+	division: WorkDivision,
 	{ model, run }: OpenedModel,
 	args: Arguments,
 	path: string,
@@ -134,7 +147,11 @@ async function scoreStore(
 		if (!Number.isInteger(window) || window < 8)
 			throw new ConfigError(`[score] --window must be a whole number from 8 but is ${window}`);
 		await warnBeyond(context, run, args.model, window);
-		const patients = surpriseByDay(model, store.split(args.split), store.vocabulary, window, context.operation());
+		const patients = surpriseByDay(model, store.split(args.split), store.vocabulary, window, {
+			...context.operation(),
+			division,
+		});
+		if (!division.writes) return await drain(patients);
 		const result = await writeDaySurprise(args.out, patients);
 		context.result(`${args.out}: ${result.days} days of ${result.patients} ${args.split} patients`, {
 			out: args.out,

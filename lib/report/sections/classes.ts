@@ -1,6 +1,7 @@
 import type { ClassDifference, ClassResult } from '../../evaluate/classes/class-file.js';
 import { type Html, html, nothing } from '../html.js';
 import { intervalChart } from '../interval-chart.js';
+import { modelLegend } from '../model-legend.js';
 import { formatCount } from '../numbers.js';
 import type { ReportData } from '../report-data.js';
 import { details, type Section } from '../section.js';
@@ -14,6 +15,7 @@ export function classesSection(data: ReportData): Section | undefined {
 	const { classes } = data.evaluation;
 	if (classes === undefined || classes.results.length === 0) return undefined;
 	const body = html`<p>A multinomial logistic regression on the frozen state, on held-out patients; boosted trees are fitted for each class against all others. Accuracy is the share of samples whose likeliest class is theirs, log-loss the mean of −log of the probability of the true class (lower is better), AUROC that of one class against all others, 0.5 by chance, and macro AUROC the mean of these.</p>
+${modelLegend(data, classes.results)}
 ${classes.tasks.map(({ name, label, definition, unknownClass }, i) => {
 	const rows = classes.results.filter(({ task }) => task === name);
 	return html`<section class="task"><h3>${label}</h3><p class="note">${definition}</p>

@@ -1,13 +1,11 @@
 import type { StratumResult } from '../../evaluate/evaluation-file.js';
-import { type Html, html, nothing } from '../html.js';
-import { intervalChart } from '../interval-chart.js';
-import { horizonLabel } from '../numbers.js';
+import { type Html, html } from '../html.js';
+import { modelLegend } from '../model-legend.js';
+import { questionCharts, questionsOf } from '../question-charts.js';
 import type { ReportData } from '../report-data.js';
 import { details, type Section } from '../section.js';
 import { count, estimate, type Row, share, table } from '../table.js';
 
-/** Charts drawn of one division; the table has every task and horizon. */
-const drawnTasks = 4;
 const anchored = 'days since ';
 const age = 'age';
 
@@ -50,47 +48,28 @@ ${body}`,
 function divisions(data: ReportData, isShown: (by: string) => boolean): Html | undefined {
 	const rows = data.evaluation.strata.filter(({ by }) => isShown(by));
 	if (rows.length === 0) return undefined;
-	return html`${[...new Set(rows.map(({ by }) => by))].map((by, i) =>
-		division(
-			data,
-			by,
-			rows.filter((row) => row.by === by),
-			i,
-		),
-	)}`;
+	return html`${modelLegend(data, rows)}
+${[...new Set(rows.map(({ by }) => by))].map((by, i) =>
+	division(
+		data,
+		by,
+		rows.filter((row) => row.by === by),
+		i,
+	),
+)}`;
 }
 
 function division(data: ReportData, by: string, rows: readonly StratumResult[], number: number): Html {
-	const questions = [...new Map(rows.map((row) => [JSON.stringify([row.task, row.horizonDays]), row])).values()];
-	const of = (question: StratumResult) =>
-		rows.filter(({ task, horizonDays }) => task === question.task && horizonDays === question.horizonDays);
-	const defined = (question: StratumResult) => of(question).filter(({ auroc }) => auroc.value !== null).length;
-	// Those of which most can be said.
-	const drawn = questions
-		.filter((question) => defined(question) > 0)
-		.sort((a, b) => defined(b) - defined(a))
-		.slice(0, drawnTasks);
-	const name = (question: StratumResult) => `${data.taskLabel(question.task)}, ${horizonLabel(question.horizonDays)}`;
-	const id = by.replaceAll(/[^a-z0-9]+/gi, '-');
+	const questions = questionsOf(data, rows);
 	return html`<h3>By ${by}</h3>
-<div class="charts">${drawn.map((question, i) =>
-		intervalChart({
-			id: `stratum-${number}-${id}-${i}`,
-			title: `${name(question)}: AUROC by ${by}`,
-			valueName: 'AUROC',
-			categoryName: by,
-			points: of(question).map(({ model, group, auroc }) => ({
-				category: group,
-				name: data.labelOf(model),
-				style: data.styleOf(model),
-				estimate: auroc,
-			})),
-			range: [0, 1],
-			reference: { value: 0.5, label: 'chance' },
-		}),
-	)}</div>
-${drawn.length === 0 ? html`<p class="note">No part has enough held-out patients of both outcomes.</p>` : nothing}
-${details(`Table: every task by ${by}`, html`${questions.map((question) => scores(data, `${name(question)}, by ${by}`, of(question)))}`)}`;
+${questionCharts(data, questions, {
+	id: `stratum-${number}-${by.replaceAll(/[^a-z0-9]+/gi, '-')}`,
+	axis: by,
+	categoryOf: ({ group }) => group,
+	isScale: false,
+	none: 'No part has enough held-out patients of both outcomes.',
+})}
+${details(`Table: every task by ${by}`, html`${questions.map((question) => scores(data, `${question.name}, by ${by}`, question.rows))}`)}`;
 }
 
 function scores(data: ReportData, caption: string, rows: readonly StratumResult[]): Html {

@@ -1,6 +1,7 @@
 import type { SurvivalResult } from '../../evaluate/survival/survival-file.js';
 import { type Html, html } from '../html.js';
 import { intervalChart } from '../interval-chart.js';
+import { modelLegend } from '../model-legend.js';
 import { horizonLabel } from '../numbers.js';
 import type { ReportData } from '../report-data.js';
 import { details, type Section } from '../section.js';
@@ -12,6 +13,7 @@ export function timeToEventSection(data: ReportData): Section | undefined {
 	if (timeToEvent === undefined || timeToEvent.results.length === 0) return undefined;
 	const { tasks, results, probe } = timeToEvent;
 	const body = html`<p>${probe === 'cox' ? 'A Cox regression' : 'A regression of discrete hazards'} on the frozen state, on held-out patients. C is the share of comparable pairs in which the sample with the earlier event had the higher risk: Harrell's over all pairs, Uno's weighted by the inverse of the share still followed. AUROC at a horizon sets samples with the event by then against samples followed beyond it. 0.5 is chance. Patients who die of something else are censored at death.</p>
+${modelLegend(data, results)}
 ${tasks.map(({ name, label, definition }, i) => {
 	const rows = results.filter(({ task }) => task === name);
 	return html`<section class="task"><h3>${label}</h3><p class="note">${definition}</p>

@@ -1,14 +1,11 @@
 import type { TrainingSizeResult } from '../../evaluate/evaluation-file.js';
-import { type Html, html, nothing } from '../html.js';
-import { intervalChart } from '../interval-chart.js';
-import { legend } from '../marks.js';
-import { formatCount, formatMetric, formatPercent, formatSignificant, horizonLabel } from '../numbers.js';
+import { type Html, html } from '../html.js';
+import { modelLegend } from '../model-legend.js';
+import { formatCount, formatMetric, formatPercent, formatSignificant } from '../numbers.js';
+import { questionCharts, questionsOf } from '../question-charts.js';
 import type { ReportData } from '../report-data.js';
 import { details, type Section } from '../section.js';
 import { estimate, exact, type Row, table } from '../table.js';
-
-/** Charts drawn of one kind of size; the table has every task and horizon. */
-const drawnTasks = 4;
 
 const kinds: Readonly<
 	Record<
@@ -28,9 +25,8 @@ const kinds: Readonly<
 export function trainingSizesSection(data: ReportData): Section | undefined {
 	const rows = data.evaluation.trainingSizes;
 	if (rows.length === 0) return undefined;
-	const models = data.evaluation.models.filter(({ name }) => rows.some(({ model }) => model === name));
 	const body = html`<p>Every model fitted again on few labels and read on all held-out patients. A model whose features hold what matters is good with few; where curves of two models cross, the one needs labels that the other does not. Numbers are means over the draws of a size, and intervals resample patients and draws together. A size that train does not hold is not defined.</p>
-${legend(models.map(({ name, label }) => ({ label, style: data.styleOf(name), kind: 'mark' })))}
+${modelLegend(data, rows)}
 ${(['shots', 'share'] as const).flatMap((kind) => {
 	const own = rows.filter((row) => row.kind === kind);
 	return own.length === 0 ? [] : [ofKind(data, kind, own)];
@@ -40,37 +36,15 @@ ${(['shots', 'share'] as const).flatMap((kind) => {
 
 function ofKind(data: ReportData, kind: TrainingSizeResult['kind'], rows: readonly TrainingSizeResult[]): Html {
 	const { title, axis, of } = kinds[kind];
-	const questions = [...new Map(rows.map((row) => [JSON.stringify([row.task, row.horizonDays]), row])).values()].map(
-		({ task, horizonDays }) => ({
-			name: `${data.taskLabel(task)}, ${horizonLabel(horizonDays)}`,
-			rows: rows.filter((row) => row.task === task && row.horizonDays === horizonDays),
-		}),
-	);
-	const defined = (question: (typeof questions)[number]) =>
-		question.rows.filter(({ auroc }) => auroc.value !== null).length;
-	// Those of which most can be said.
-	const drawn = questions
-		.filter((question) => defined(question) > 0)
-		.sort((a, b) => defined(b) - defined(a))
-		.slice(0, drawnTasks);
+	const questions = questionsOf(data, rows);
 	return html`<h3>${title}</h3>
-<div class="charts">${drawn.map((question, i) =>
-		intervalChart({
-			id: `training-size-${kind}-${i}`,
-			title: `${question.name}: AUROC by ${axis}`,
-			valueName: 'AUROC',
-			categoryName: axis,
-			points: question.rows.map(({ model, size, auroc }) => ({
-				category: of(size),
-				name: data.labelOf(model),
-				style: data.styleOf(model),
-				estimate: auroc,
-			})),
-			range: [0, 1],
-			reference: { value: 0.5, label: 'chance' },
-		}),
-	)}</div>
-${drawn.length === 0 ? html`<p class="note">No size has enough patients of both outcomes.</p>` : nothing}
+${questionCharts(data, questions, {
+	id: `training-size-${kind}`,
+	axis,
+	categoryOf: ({ size }) => of(size),
+	isScale: true,
+	none: 'No size has enough patients of both outcomes.',
+})}
 ${details(
 	`Table: every task by ${axis}`,
 	html`${questions.map((question) => scores(`${question.name}, by ${axis}; ${heldOut(question.rows[0]!)}`, data, of, question.rows))}`,

@@ -119,7 +119,14 @@ t.test('what is wrong is said in one message, with its exit code', async (t) => 
 	writeFileSync(join(folder, 'wrong.json'), '{"step":3}');
 	await fails(2, /Name a command/);
 	await fails(2, /Did you mean train/, 'trian');
-	await fails(2, /Unknown argument: patient/, 'simulate', 'x', '--patient', '3');
+	await fails(
+		2,
+		/Unknown argument: patient\nDid you mean --patients\?\nSee: ehr-jepa simulate --help/,
+		'simulate',
+		'x',
+		'--patient',
+		'3',
+	);
 	await fails(2, /patients: .* but it is -1/, 'simulate', 'x', '--patients', '-1');
 	await fails(2, /options has no option "step"/, 'study', '--out', 'x', '--config', 'wrong.json');
 	await fails(2, /Unknown argument: seed/, 'study', '--out', 'x', '--seed', '3');
@@ -263,7 +270,9 @@ t.test('the options of every command are frozen: a knob that changes results bel
 			'task',
 		],
 		'embed <run> <store> <tasks> <out>': [
+			'assemble',
 			'checkpoint',
+			'collective-timeout',
 			'context-tokens',
 			'device',
 			'dtype',
@@ -271,22 +280,28 @@ t.test('the options of every command are frozen: a knob that changes results bel
 			'layers',
 			'out',
 			'pooling',
+			'rendezvous-timeout',
 			'rollout',
 			'run',
+			'shard',
 			'store',
 			'tasks',
 			'weights',
 		],
 		'evaluate <meds> <tasks> <out>': [
+			'assemble',
+			'collective-timeout',
 			'draws',
 			'meds',
 			'model',
 			'out',
 			'patient',
 			'predictions',
+			'rendezvous-timeout',
 			'replicates',
 			'rollout',
 			'seed',
+			'shard',
 			'store',
 			'subgroup',
 			'tasks',
@@ -312,12 +327,16 @@ t.test('the options of every command are frozen: a knob that changes results bel
 		'view <directory>': ['directory', 'port'],
 		'report <evaluation> <out>': ['earlier', 'evaluation', 'out', 'run', 'title', 'trajectories'],
 		'score <model> <out>': [
+			'assemble',
 			'checkpoint',
+			'collective-timeout',
 			'device',
 			'dtype',
 			'hidden',
 			'model',
 			'out',
+			'rendezvous-timeout',
+			'shard',
 			'split',
 			'store',
 			'tokens',

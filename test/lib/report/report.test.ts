@@ -360,6 +360,30 @@ t.test(
 	},
 );
 
+t.test('sizes are thinned in charts of many models, never in tables', async (t) => {
+	const { input, evaluation, out } = await generated(t, { trainingSizes: true, steps: 7 });
+	const more = Array.from({ length: 12 }, (_, i) => `other ${i}`);
+	const of = evaluation.trainingSizes.filter(({ model }) => model === 'sft');
+	await writeFile(
+		input.evaluation,
+		JSON.stringify({
+			...evaluation,
+			models: [...evaluation.models, ...more.map((name) => ({ ...evaluation.models[0]!, name, label: name }))],
+			trainingSizes: [...evaluation.trainingSizes, ...more.flatMap((model) => of.map((row) => ({ ...row, model })))],
+		}),
+	);
+	await writeReport(out, input);
+	const page = await readFile(out, 'utf8');
+	const shots = new Set(evaluation.trainingSizes.filter(({ kind }) => kind === 'shots').map(({ size }) => size));
+	t.match(textOf(page), `3 of ${shots.size} steps are drawn, so that 16 models can be told apart`);
+	const words = /id="training-size-shots-0-desc">([^<]*)/.exec(page)![1]!;
+	const drawn = [...shots].filter((size) => new RegExp(`(^|[^0-9.])${size}, SFT: `).test(words));
+	t.equal(drawn.length, 3);
+	t.same([drawn[0], drawn.at(-1)], [Math.min(...shots), Math.max(...shots)], 'both ends are there');
+	const rows = tableRows(page, `${/([^<>]*), by samples of each class/.exec(page)![1]!}, by samples of each class`);
+	t.ok(rows.length > shots.size * 16);
+});
+
 t.test('times to events: concordance, AUROC by horizon with its events, differences, parts', async (t) => {
 	const { page, evaluation } = await report(t, { strata: true, steps: 7 });
 	const { results } = evaluation.timeToEvent!;

@@ -129,19 +129,19 @@ at::Scalar local_scalar(const at::Tensor& self) {
 }
 
 /// Ops of libtorch that are not the CPU's kernel on the same memory.
-constexpr std::array<std::string_view, 13> own = {"aten::empty",
-                                                  "aten::empty_strided",
-                                                  "aten::resize_",
-                                                  "aten::copy_",
-                                                  "aten::as_strided",
-                                                  "aten::view",
-                                                  "aten::_reshape_alias",
-                                                  "aten::_local_scalar_dense",
-                                                  "aten::set_",
-                                                  "aten::_copy_from",
-                                                  "aten::_copy_from_and_resize",
-                                                  "aten::empty_quantized",
-                                                  "aten::_efficientzerotensor"};
+constexpr std::array<std::string_view, 13> own_ops = {"aten::empty",
+                                                      "aten::empty_strided",
+                                                      "aten::resize_",
+                                                      "aten::copy_",
+                                                      "aten::as_strided",
+                                                      "aten::view",
+                                                      "aten::_reshape_alias",
+                                                      "aten::_local_scalar_dense",
+                                                      "aten::set_",
+                                                      "aten::_copy_from",
+                                                      "aten::_copy_from_and_resize",
+                                                      "aten::empty_quantized",
+                                                      "aten::_efficientzerotensor"};
 
 at::Tensor reshape_alias(const at::Tensor& self, at::IntArrayRef size, at::IntArrayRef stride) {
   return at::native::as_strided_tensorimpl(self, size, stride, self.storage_offset());
@@ -159,7 +159,8 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
   // Every op that has a kernel for the CPU, and not the plain form that libtorch would choose for an unknown device:
   // the results are to have the CPU's bits.
   for (const c10::OperatorName& name : c10::Dispatcher::singleton().getAllOpNames()) {
-    if (name.getNamespace() != "aten" || std::find(own.begin(), own.end(), name.name) != own.end()) continue;
+    if (name.getNamespace() != "aten" || std::find(own_ops.begin(), own_ops.end(), name.name) != own_ops.end())
+      continue;
     const auto op = c10::Dispatcher::singleton().findSchema(name);
     if (!op || !op->hasKernelForDispatchKey(c10::DispatchKey::CPU)) continue;
     const std::string whole = name.name + (name.overload_name.empty() ? "" : "." + name.overload_name);
