@@ -11,6 +11,13 @@ namespace {
 // As lib/errors.ts has them.
 constexpr const char* kAborted = "ABORT_ERR";
 constexpr const char* kRanks = "EHR_JEPA_RANKS";
+constexpr const char* kMemory = "EHR_JEPA_MEMORY";
+
+const char* code_of(const std::exception& error) {
+  if (api::is_cancellation(error)) return kAborted;
+  if (api::is_of_ranks(error)) return kRanks;
+  return api::is_out_of_memory(error) ? kMemory : "";
+}
 
 }  // namespace
 
@@ -115,7 +122,7 @@ void Worker::run(Pending& pending) {
     }
     pending.to_js = pending.call(pending.cancelled);
   } catch (const std::exception& error) {
-    pending.code = api::is_cancellation(error) ? kAborted : api::is_of_ranks(error) ? kRanks : "";
+    pending.code = code_of(error);
     pending.error = api::message_of(error);
   } catch (...) {
     pending.error = "[engine] an unknown exception was thrown";

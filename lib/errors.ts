@@ -68,6 +68,11 @@ export class DeviceError extends EhrJepaError {
 	readonly code = 'EHR_JEPA_DEVICE';
 }
 
+/** A device has less memory than the call needs. The process, the model and the run are as before the call. */
+export class OutOfMemoryError extends EhrJepaError {
+	readonly code = 'EHR_JEPA_MEMORY';
+}
+
 /** The native core refused its arguments or failed. The stack is that of the JavaScript caller. */
 export class NativeError extends EhrJepaError {
 	readonly code = 'EHR_JEPA_NATIVE';

@@ -19,6 +19,7 @@ export {
 	DeviceError,
 	EhrJepaError,
 	NativeError,
+	OutOfMemoryError,
 	OutputError,
 	RankError,
 	SetupError,

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { isMainThread } from 'node:worker_threads';
-import { AbortedError, NativeError, RankError, SetupError } from './errors.js';
+import { AbortedError, NativeError, OutOfMemoryError, RankError, SetupError } from './errors.js';
 import type {
 	NativeBoostingOptions,
 	NativeBoostingResult,
@@ -364,7 +364,7 @@ export interface NativeOpCheck {
 	readonly name: string;
 	/** The op's own; else its reference, in plain ATen, computes there. */
 	readonly kernels: boolean;
-	/** |found - expected| / |expected|, L2, the largest over results and gradients. */
+	/** |found - expected| / |expected|, L2, the largest over results and gradients; -1: not computed in float32. */
 	readonly float32Error: number;
 	readonly float32Limit: number;
 	readonly bfloat16Error: number;
@@ -388,6 +388,10 @@ export interface NativeDeviceInfo {
 	readonly minor: number;
 	/** Bytes. */
 	readonly memory: number;
+	/** Bytes that this process's tensors hold there now. */
+	readonly held: number;
+	/** The most that they held at one time. */
+	readonly peak: number;
 }
 export interface NativeDevices {
 	/** The build can compute on CUDA. */
@@ -455,6 +459,7 @@ export async function nativeCall<T>(call: () => Promise<T> | T): Promise<T> {
 		const message = (cause as Error).message;
 		if ((cause as { code?: string }).code === 'ABORT_ERR') throw new AbortedError(message, { cause });
 		if ((cause as { code?: string }).code === 'EHR_JEPA_RANKS') throw new RankError(message, { cause });
+		if ((cause as { code?: string }).code === 'EHR_JEPA_MEMORY') throw new OutOfMemoryError(message, { cause });
 		callSite.message = message;
 		callSite.cause = cause;
 		callSite.stack = `${callSite.name}: ${message}\n${(callSite.stack ?? '').split('\n').slice(1).join('\n')}`;

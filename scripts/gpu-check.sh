@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Checks the native core on the machine it is run on, without Node: configures with CMake against the torch of Python, builds
-# the native tests and benchmarks (with CUDA where torch and nvcc have it), runs them and writes one JSON.
+# the native tests, the doctor's checks of ops and the benchmarks (with CUDA where torch and nvcc have it), runs them and
+# writes one JSON.
 #
 #   scripts/gpu-check.sh [OUT.json]          default: gpu-check.json
 #   PYTHON   the Python whose torch is used  (python3)
 #   BUILD    folder of the build             (build/gpu-check)
 #   JOBS     compilers at a time             (one per 1.5 GiB of free memory, at most the number of cores)
-#   BENCH    --quick for three rounds of each benchmark, nothing for at least 0.3 s of each
+#   BENCH    --quick for three rounds of each benchmark and of the doctor's ops, nothing for longer ones
 #
 # Exit code: 0 when everything ran and every test passed; 2 when the machine lacks something; else 1.
 set -uo pipefail
@@ -48,11 +49,13 @@ run() {
   [ $rc -eq 0 ] || { echo "gpu-check: $name ended with $rc:" >&2; tail -n 25 "$build/$name.log" "$build/$name.err" >&2; }
   return $rc
 }
-rm -f "$build"/{configure,build,tests,bench}.{log,err,rc}
+rm -f "$build"/{configure,build,tests,doctor,bench}.{log,err,rc}
 run configure cmake -S "$root" -B "$build/cmake" -G "${generator[0]}" -DCMAKE_BUILD_TYPE=Release \
   -DEHR_JEPA_LIBTORCH="$libtorch" -DEHR_JEPA_CUDA="$GPU_CHECK_CUDA" &&
-  run build cmake --build "$build/cmake" --target ehrjepa_test ehrjepa_bench --parallel "$JOBS" && {
+  run build cmake --build "$build/cmake" --target ehrjepa_test ehrjepa_doctor ehrjepa_bench --parallel "$JOBS" && {
   run tests "$build/cmake/ehrjepa_test"
+  # shellcheck disable=SC2086 # a list of options
+  run doctor "$build/cmake/ehrjepa_doctor" ${BENCH-}
   # shellcheck disable=SC2086 # BENCH is a list of options
   run bench "$build/cmake/ehrjepa_bench" --json ${BENCH-}
 }

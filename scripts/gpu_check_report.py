@@ -10,7 +10,7 @@ import time
 
 import torch
 
-stages = ("configure", "build", "tests", "bench")
+stages = ("configure", "build", "tests", "doctor", "bench")
 
 
 def said(*command):
@@ -60,16 +60,21 @@ def tests(text):
     return {**count, "complete": plan is not None and int(plan[1]) == len(results), "results": results}
 
 
+def parsed(text):
+    """JSON, or None for text that is none."""
+    try:
+        return json.loads(text) if text else None
+    except ValueError:
+        return None
+
+
 def main(root, build, out):
     exits = {}
     for stage in stages:
         code = read(build, f"{stage}.rc").split()
         exits[stage] = {"code": int(code[0]), "seconds": int(code[1])} if code else None
-    bench = read(build, "bench.log")
-    try:
-        rows = json.loads(bench) if bench else None
-    except ValueError:
-        rows = None
+    rows = parsed(read(build, "bench.log"))
+    doctor = parsed(read(build, "doctor.log"))
     cache = read(os.path.join(build, "cmake"), "CMakeCache.txt")
     nvcc = re.search(r"^EHR_JEPA_NVCC:\w+=(.+)$", cache, re.M)
     with_cuda = os.environ["GPU_CHECK_CUDA"] == "ON"
@@ -98,13 +103,14 @@ def main(root, build, out):
         "devices": devices(),
         "stages": exits,
         "tests": result,
+        "doctor": doctor,
         "bench": rows,
     }
     with open(out, "w") as file:
         json.dump(report, file, indent="\t")
         file.write("\n")
     whole = all(exits[stage] is not None and exits[stage]["code"] == 0 for stage in stages)
-    good = whole and result["complete"] and result["failed"] == 0 and result["passed"] > 0 and rows is not None
+    good = whole and result["complete"] and result["failed"] == 0 and result["passed"] > 0 and rows is not None and doctor is not None
     where = ", ".join(device["name"] for device in report["devices"]) or "no CUDA device"
     print(
         f"gpu-check: {where}; built {'with' if with_cuda else 'without'} CUDA; tests: {result['passed']} passed, "

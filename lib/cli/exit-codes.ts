@@ -5,6 +5,7 @@ import {
 	DataError,
 	DeviceError,
 	NativeError,
+	OutOfMemoryError,
 	OutputError,
 	RankError,
 	SetupError,
@@ -31,7 +32,7 @@ export function exitCodeOf(error: unknown): number {
 	if (error instanceof OutputError) return exitCodes.output;
 	if (error instanceof SetupError || error instanceof DeviceError) return exitCodes.setup;
 	if (error instanceof CheckpointError) return exitCodes.checkpoint;
-	if (error instanceof NativeError) return exitCodes.native;
+	if (error instanceof NativeError || error instanceof OutOfMemoryError) return exitCodes.native;
 	if (error instanceof RankError) return exitCodes.ranks;
 	if (error instanceof AbortedError) return exitCodes.aborted;
 	return exitCodes.internal;

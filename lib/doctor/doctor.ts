@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { simulateCohort } from '../cohort/simulate.js';
-import { chooseDevice, type DeviceChoice, type OnDevice } from '../model/device.js';
+import { cardOf, chooseDevice, type DeviceChoice, type OnDevice } from '../model/device.js';
 import { nativeAddon, nativeCall } from '../native.js';
 import { type ObjectivePreset, objectivePresets } from '../objective/objective.js';
 import { packageVersion } from '../package-version.js';
@@ -14,7 +14,8 @@ import { RunFolder } from '../train/run-folder.js';
 import type { TrainConfigInput } from '../train/train-config.js';
 import { Trainer } from '../train/trainer.js';
 import type { LongOperation } from '../types.js';
-import { type Comparison, type DoctorReport, problemsOf, type ShortRun } from './report.js';
+import { cardLimits } from './card-limits.js';
+import { type Comparison, type DoctorReport, problemsOf, type ShortRun, shareOf, wishNames } from './report.js';
 
 export interface DoctorOptions extends LongOperation, OnDevice {
 	/** Small tensors and a few seconds of training, in place of a minute. */
@@ -58,7 +59,10 @@ export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport>
 	const folder = await mkdtemp(join(tmpdir(), 'ehr-jepa-doctor-'));
 	try {
 		progress('ops', 0, 1);
-		const ops = await nativeCall(() => addon.checkOps({ device, quick }));
+		const checks = await nativeCall(() => addon.checkOps({ device, quick }));
+		const card = cardOf(device);
+		const limits = card === undefined ? null : cardLimits(card);
+		const ops = checks.map((check) => ({ ...check, share: limits === null ? null : shareOf(check, limits) }));
 		const cohort = join(folder, 'cohort');
 		await simulateCohort(cohort, { patients: 60, seed: 1 }, { signal });
 		await prepareStore(cohort, join(folder, 'store'), {}, { signal });
@@ -80,6 +84,13 @@ export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport>
 			device,
 			why,
 			devices: addon.devices(),
+			limits,
+			wishes: {
+				EHR_JEPA_CUDA_KERNELS: null,
+				EHR_JEPA_ATTENTION: null,
+				EHR_JEPA_DETERMINISTIC: null,
+				...Object.fromEntries(wishNames.map((name) => [name, process.env[name] || null])),
+			},
 			ops,
 			objectives,
 			resumes,
@@ -170,7 +181,7 @@ async function shortRun(
 		firstLoss: mean(lines.slice(0, quarter)),
 		lastLoss: mean(lines.slice(-quarter)),
 		tokensPerSecond: lines.map(({ tokensPerSecond }) => tokensPerSecond).sort((a, b) => a - b)[lines.length >> 1]!,
-		plannedBytes: memory.peak,
-		peakBytes: Math.max(...lines.map(({ peakRssBytes }) => peakRssBytes)),
+		plannedBytes: device === 'cpu' ? memory.peak : memory.peak - memory.process,
+		peakBytes: cardOf(device)?.peak ?? Math.max(...lines.map(({ peakRssBytes }) => peakRssBytes)),
 	};
 }

@@ -1,5 +1,6 @@
 import type { DeviceChoice } from '../model/device.js';
 import type { NativeDevices, NativeOpCheck } from '../native.js';
+import type { CardLimits } from './card-limits.js';
 
 /** One comparison: what was found, and the most that it may differ. */
 export interface Comparison {
@@ -15,11 +16,26 @@ export interface ShortRun {
 	readonly firstLoss: number;
 	readonly lastLoss: number;
 	readonly tokensPerSecond: number;
-	/** Largest memory of the process by the plan (`plan`), for the CPU. */
+	/** By the plan (`plan`): largest memory of the process, or of the card without what CUDA itself takes. */
 	readonly plannedBytes: number;
-	/** Largest memory of the process as it was. What a card held is not read. */
+	/** As it was: of the process, or of the tensors on the card, those of the checks before it among them. */
 	readonly peakBytes: number;
 }
+
+/** How far an op's time is from what a card can do by its vendor: 1 would be all of it. */
+export interface Share {
+	/** Of bfloat16 products; null where products do not count, or were timed in another dtype. */
+	readonly flops: number | null;
+	/** Of the bandwidth of memory. */
+	readonly bandwidth: number;
+}
+
+export function shareOf({ dtype, seconds, flops, bytes }: NativeOpCheck, limits: CardLimits): Share {
+	const products = dtype === 'bfloat16' && flops > 0 ? flops / seconds / limits.flops : null;
+	return { flops: products, bandwidth: bytes / seconds / limits.bandwidth };
+}
+
+export const wishNames = ['EHR_JEPA_CUDA_KERNELS', 'EHR_JEPA_ATTENTION', 'EHR_JEPA_DETERMINISTIC'] as const;
 
 /** What `doctor` found; `agrees` when everything is within its limit. */
 export interface DoctorReport {
@@ -35,7 +51,12 @@ export interface DoctorReport {
 	readonly device: DeviceChoice['device'];
 	readonly why: string;
 	readonly devices: NativeDevices;
-	readonly ops: readonly NativeOpCheck[];
+	/** What the card can do by its vendor; null on the CPU, and for a card that is not in the table. */
+	readonly limits: CardLimits | null;
+	/** What the environment asks for: EHR_JEPA_CUDA_KERNELS, EHR_JEPA_ATTENTION, EHR_JEPA_DETERMINISTIC; null: nothing. */
+	readonly wishes: Readonly<Record<(typeof wishNames)[number], string | null>>;
+	/** `share` is null without limits. `attention by ...` is one way of computing it, whichever the op takes. */
+	readonly ops: readonly (NativeOpCheck & { readonly share: Share | null })[];
 	/** A step of each objective on the device against the CPU, in float32. */
 	readonly objectives: readonly Comparison[];
 	/** Whether a run that was interrupted has the bytes of one that was not. */

@@ -74,6 +74,11 @@ function remedy({ built, driver, list }: NativeDevices): string {
 	return `give a number below ${list.length}, auto or cpu`;
 }
 
+/** A device's card as it is now; undefined for the CPU. */
+export function cardOf(device: DeviceChoice['device']): Card | undefined {
+	return device === 'cpu' ? undefined : nativeAddon().devices().list[Number(device.slice('cuda:'.length))];
+}
+
 /** For the first line of a command. */
 export function deviceNote(asked: Device): string {
 	const { device, why } = chooseDevice(asked);

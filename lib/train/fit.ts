@@ -73,6 +73,31 @@ export function whatWouldFit(config: TrainConfig, vocabSize: number, limit: numb
 	return peak <= limit ? { settings: names, peak } : undefined;
 }
 
+/** Smaller batches cost no accuracy where micro-batches make up for them. */
+const halfTheTokens = (config: TrainConfig): readonly [readonly string[], TrainConfigInput] => [
+	[`tokensPerStep=${Math.ceil(config.tokensPerStep / 2)}`, `microBatches=${config.microBatches * 2}`],
+	{ ...config, tokensPerStep: Math.ceil(config.tokensPerStep / 2), microBatches: config.microBatches * 2 },
+];
+
+/** Each of the options alone that lowers the peak on a card, and by how many bytes. */
+export function savings(
+	config: TrainConfig,
+	vocabSize: number,
+	ranks: number,
+): readonly { readonly settings: readonly string[]; readonly saved: number }[] {
+	// On a card no copy of the state is made for a checkpoint.
+	const onCard = { ...config, checkpointCopy: false };
+	const peakOf = (input: TrainConfigInput) => {
+		const changed = TrainConfig.safeParse({ ...input, checkpointCopy: false });
+		return changed.success ? planMemory(changed.data, vocabSize, ranks).peak : Infinity;
+	};
+	const now = peakOf(onCard);
+	const open = steps.filter(([[name]]) => ranks > 1 || name !== 'parallel.kind=zero2');
+	return [halfTheTokens(onCard), ...open.map(([names, change]) => [names, change(onCard)] as const)]
+		.map(([settings, changed]) => ({ settings, saved: now - peakOf(changed) }))
+		.filter(({ saved }) => saved > 0);
+}
+
 export const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(bytes < 10 * 2 ** 30 ? 2 : 1)} GiB`;
 
 /**

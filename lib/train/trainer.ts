@@ -17,6 +17,7 @@ import { isReadingDue, readingTokens } from './instruments/options.js';
 import { lossOptionsAt, samplerOptions, updateOptions } from './loss-options.js';
 import type { StepMetrics, TuningMetrics } from './metrics.js';
 import { requireSameData } from './open-model.js';
+import { explainOutOfMemory } from './out-of-memory.js';
 import { RunConfig, updatesOf } from './run-config.js';
 import { RunFolder } from './run-folder.js';
 import { RunShare, telling } from './run-share.js';
@@ -166,6 +167,7 @@ export class Trainer {
 	 * are stopped by their signals; after a failure, or a break, the newest checkpoint is the last one.
 	 *
 	 * @throws {AbortedError} {NativeError} {OutputError} {CheckpointError}
+	 * @throws {OutOfMemoryError} When a card has too little memory: says what takes it and which options lower it.
 	 * @throws {RankError} When another rank fails, dies or falls silent; rank 0 has then saved the last whole step.
 	 */
 	async *run(store: TokenStore, operation: LongOperation = {}): AsyncGenerator<StepMetrics> {
@@ -320,19 +322,21 @@ export class Trainer {
 		const { latent } = config.objective;
 		const { momentum } = weightsAt(config.objective, step, config.steps);
 		const started = performance.now();
-		const result = await this.model.step(
-			this.#share.partsOf(batches),
-			{
-				// The last step of an extended run's first part has its reading in any case: more target rows may round otherwise.
-				...lossOptionsAt(config, step, {
-					collapse: step === config.steps || isDue(step, config.collapseEvery, this.steps),
-				}),
-				interference: latent !== null && latent.interferenceEvery > 0 && step % latent.interferenceEvery === 0,
-				...updateOptions(config.optimizer),
-				learningRate,
-				shards: this.#share.shards,
-			},
-			signal,
+		const result = await this.#explained(step, () =>
+			this.model.step(
+				this.#share.partsOf(batches),
+				{
+					// The last step of an extended run's first part has its reading in any case: more target rows may round otherwise.
+					...lossOptionsAt(config, step, {
+						collapse: step === config.steps || isDue(step, config.collapseEvery, this.steps),
+					}),
+					interference: latent !== null && latent.interferenceEvery > 0 && step % latent.interferenceEvery === 0,
+					...updateOptions(config.optimizer),
+					learningRate,
+					shards: this.#share.shards,
+				},
+				signal,
+			),
 		);
 		const stepMs = performance.now() - started;
 		const tokens = batches.reduce((sum, batch) => sum + batch.tokens.length, 0);
@@ -354,6 +358,19 @@ export class Trainer {
 			peakRssBytes: process.resourceUsage().maxRSS * 1024,
 			...(result.collapse === null ? {} : { collapse: result.collapse }),
 		};
+	}
+
+	/** Memory that runs out in a step is told by kind. */
+	async #explained<T>(step: number, run: () => Promise<T>): Promise<T> {
+		try {
+			return await run();
+		} catch (cause) {
+			const { config } = this;
+			const part = { ...config, tokensPerStep: Math.ceil(config.tokensPerStep / this.#share.shards.total) };
+			const { vocabSize } = this.folder.config.data;
+			const ranks = this.#share.group?.size ?? 1;
+			throw explainOutOfMemory(cause, this.model.device, part, { vocabSize, ranks, step });
+		}
 	}
 
 	async #openInstruments(store: TokenStore): Promise<Instruments | undefined> {

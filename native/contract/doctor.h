@@ -20,7 +20,8 @@ struct Fields<OpCheckOptions> {
 struct OpCheck {
   std::string name;
   bool kernels = false;        ///< the op's own; else its reference, in plain ATen, computes there
-  double float32_error = 0.0;  ///< |found - expected| / |expected|, L2, the largest over results and gradients
+  double float32_error = 0.0;  ///< |found - expected| / |expected|, L2, the largest over results and gradients; -1:
+                               ///< there is no such thing in float32
   double float32_limit = 0.0;
   double bfloat16_error = 0.0;
   double bfloat16_limit = 0.0;

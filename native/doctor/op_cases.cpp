@@ -51,18 +51,20 @@ double pairs_of(const ops::AttentionLayout& layout) {
 }
 
 OpCase attention_case(const OpSizes& s) {
-  constexpr std::int64_t head = 64;
-  const std::int64_t heads = s.hidden / head, key_heads = heads / 2;
-  const ops::AttentionLayout layout = layout_of(s.tokens);
-  const double scale = 1.0 / std::sqrt(static_cast<double>(head));
+  const AttentionOp attention = attention_op(s);
   return {.name = "attention",
           .function = "ehrjepa::attention_forward",
-          .shapes = {{s.tokens, heads, head}, {s.tokens, key_heads, head}, {s.tokens, key_heads, head}},
-          .op = [=](const Inputs& in) { return ops::attention(in[0], in[1], in[2], layout, scale); },
-          .reference = [=](const Inputs& in) { return ops::attention_reference(in[0], in[1], in[2], layout, scale); },
-          // Two products forward, five backward, of `head` products and sums each.
-          .flops = 14.0 * pairs_of(layout) * static_cast<double>(heads * head),
-          .elements = 8.0 * static_cast<double>(s.tokens * (heads + key_heads) * head)};
+          .shapes = attention.shapes,
+          .op =
+              [=](const Inputs& in) {
+                return ops::attention(in[0], in[1], in[2], attention.layout, attention.softmax_scale);
+              },
+          .reference =
+              [=](const Inputs& in) {
+                return ops::attention_reference(in[0], in[1], in[2], attention.layout, attention.softmax_scale);
+              },
+          .flops = attention.flops,
+          .elements = attention.elements};
 }
 
 OpCase norm_rotary_case(const OpSizes& s) {
@@ -89,6 +91,18 @@ OpCase cross_entropy_case(const OpSizes& s) {
 }
 
 }  // namespace
+
+AttentionOp attention_op(const OpSizes& s) {
+  constexpr std::int64_t head = 64;
+  const std::int64_t heads = s.hidden / head, key_heads = heads / 2;
+  const ops::AttentionLayout layout = layout_of(s.tokens);
+  return {.layout = layout,
+          .softmax_scale = 1.0 / std::sqrt(static_cast<double>(head)),
+          .shapes = {{s.tokens, heads, head}, {s.tokens, key_heads, head}, {s.tokens, key_heads, head}},
+          // Two products forward, five backward, of `head` products and sums each.
+          .flops = 14.0 * pairs_of(layout) * static_cast<double>(heads * head),
+          .elements = 8.0 * static_cast<double>(s.tokens * (heads + key_heads) * head)};
+}
 
 std::vector<OpCase> op_cases(const OpSizes& s) {
   const auto rows = static_cast<double>(s.tokens), features = static_cast<double>(s.hidden);

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "ops/attention/attention.h"
+
 namespace ehrjepa::doctor {
 
 /// Sizes of a step: T tokens, hidden size D, vocabulary V.
@@ -25,6 +27,15 @@ struct OpCase {
   double flops = 0.0;     ///< of forward and backward
   double elements = 0.0;  ///< least number that forward and backward read and write
 };
+
+/// What attention is checked and timed with.
+struct AttentionOp {
+  ops::AttentionLayout layout;
+  double softmax_scale;
+  std::vector<std::vector<std::int64_t>> shapes;  ///< of q, k and v
+  double flops, elements;
+};
+AttentionOp attention_op(const OpSizes& sizes);
 
 /// Every op with a gradient; AdamW has none, and is a case of its own.
 std::vector<OpCase> op_cases(const OpSizes& sizes);

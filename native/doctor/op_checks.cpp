@@ -17,6 +17,7 @@
 #include "memory/device.h"
 #include "memory/transfer.h"
 #include "ops/adamw/adamw.h"
+#include "ops/attention/ways.h"
 #include "ops/isa.h"
 #include "ops/kernels_of.h"
 
@@ -100,11 +101,11 @@ at::ScalarType timed_dtype(at::Device device) {
   return device.is_cpu() && !ops::multiplies_bfloat16() ? at::kFloat : at::kBFloat16;
 }
 
-OpCheck checked(const OpCase& op, const OpCase& timed, at::Device device, bool quick) {
+OpCheck timed_check(const OpCase& op, const OpCase& timed, at::Device device, at::ScalarType dtype, bool quick,
+                    double float32_error, double bfloat16_error) {
   OpCheck result{.name = op.name, .float32_limit = float32_limit, .bfloat16_limit = bfloat16_limit};
-  result.float32_error = error_of(op, device, at::kFloat);
-  result.bfloat16_error = error_of(op, device, at::kBFloat16);
-  const at::ScalarType dtype = timed_dtype(device);
+  result.float32_error = float32_error;
+  result.bfloat16_error = bfloat16_error;
   const std::vector<at::Tensor> inputs = placed(inputs_of(timed), device, dtype, dtype);
   result.kernels = !op.function.empty() && ops::has_kernels(ops::function_named(op.function.c_str()), inputs.front());
   result.seconds = seconds_of(quick, [&] { return results_of(timed.op, inputs).back(); });
@@ -112,6 +113,11 @@ OpCheck checked(const OpCase& op, const OpCase& timed, at::Device device, bool q
   result.flops = timed.flops;
   result.bytes = timed.elements * static_cast<double>(c10::elementSize(dtype));
   return result;
+}
+
+OpCheck checked(const OpCase& op, const OpCase& timed, at::Device device, bool quick) {
+  return timed_check(op, timed, device, timed_dtype(device), quick, error_of(op, device, at::kFloat),
+                     error_of(op, device, at::kBFloat16));
 }
 
 /// Parameter, moments, target and gradient after an update that has a scale and a target.
@@ -153,6 +159,38 @@ OpCheck checked_adamw(const OpSizes& timed, at::Device device, bool quick) {
   return result;
 }
 
+/// Attention once more by each way that there is, whichever the op takes.
+void check_ways(const OpSizes& timed_sizes, at::Device device, bool quick, std::vector<OpCheck>& result) {
+  const AttentionOp small = attention_op(checked_sizes), timed = attention_op(timed_sizes);
+  const at::ScalarType dtype = timed_dtype(device);
+  const auto ways_in = [&](at::ScalarType type) {
+    return ops::attention_ways(at::empty(small.shapes[0], at::TensorOptions(device).dtype(type)), false, false);
+  };
+  const std::vector<ops::AttentionChoice> wide = ways_in(at::kFloat), narrow = ways_in(at::kBFloat16);
+  for (const ops::AttentionChoice way : narrow) {
+    const auto as_op = [&](const AttentionOp& op) {
+      return OpCase{.name = std::string("attention by ") + ops::name_of(way),
+                    .function = way == ops::AttentionChoice::kKernels ? "ehrjepa::attention_forward" : "",
+                    .shapes = op.shapes,
+                    .op =
+                        [way, layout = op.layout, scale = op.softmax_scale](const std::vector<at::Tensor>& in) {
+                          return ops::attention_by(way, in[0], in[1], in[2], layout, scale, std::nullopt);
+                        },
+                    .reference =
+                        [layout = op.layout, scale = op.softmax_scale](const std::vector<at::Tensor>& in) {
+                          return ops::attention_reference(in[0], in[1], in[2], layout, scale);
+                        },
+                    .flops = op.flops,
+                    .elements = op.elements};
+    };
+    const OpCase checked = as_op(small);
+    const bool in_float32 = std::find(wide.begin(), wide.end(), way) != wide.end();
+    result.push_back(timed_check(checked, as_op(timed), device, dtype, quick,
+                                 in_float32 ? error_of(checked, device, at::kFloat) : -1.0,
+                                 error_of(checked, device, at::kBFloat16)));
+  }
+}
+
 }  // namespace
 
 std::vector<OpCheck> check_ops(const OpCheckOptions& options, const std::atomic<bool>& cancelled) {
@@ -167,6 +205,8 @@ std::vector<OpCheck> check_ops(const OpCheckOptions& options, const std::atomic<
   }
   if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
   result.push_back(checked_adamw(timed_sizes, device, options.quick));
+  if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
+  check_ways(timed_sizes, device, options.quick, result);
   return result;
 }
 

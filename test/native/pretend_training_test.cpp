@@ -1,4 +1,5 @@
 #include <ATen/ATen.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cmath>
@@ -218,6 +219,42 @@ TEST("pretend device: an update that is not finite is not made, and the host hea
     EXPECT_THROWS(train::step(model, batch, options, running), "must be finite but is");
     const std::vector<at::Tensor> after = state_of(model);
     for (std::size_t i = 0; i < after.size(); ++i) EXPECT(after[i].to(at::kCPU).equal(before[i]));
+  }
+}
+
+TEST("pretend device: a step for which memory runs out throws, leaves all as it was, and the next one is the CPU's") {
+  const pretend::OwnKernels kernels;
+  for (const std::size_t which : {std::size_t{2}, std::size_t{14}, std::size_t{15}}) {
+    const Case c = cases()[which];
+    train::WorldModel host = model_on(c.engine, "cpu"), device = model_on(c.engine, "cuda:1");
+    const std::vector<train::WorldModelBatch> on_host = batches_of(c, at::kCPU),
+                                              on_device = batches_of(c, device.device());
+    StepOptions options = c.step;
+    pretend::forget_peak(1);
+    same_bits(train::step(device, on_device, options, running), train::step(host, on_host, options, running));
+    options.step = 1;
+    std::vector<at::Tensor> before;
+    for (const at::Tensor& tensor : state_of(device)) before.push_back(tensor.to(at::kCPU).clone());
+    const pretend::Held held = pretend::held_on(1);
+    EXPECT(held.peak > held.now);
+    constexpr std::size_t places = 6, page = 4096;
+    for (std::size_t i = 0; i < places; ++i) {
+      pretend::limit_memory(held.now + (held.peak - held.now - page) * i / (places - 1));
+      std::string type;
+      try {
+        train::step(device, on_device, options, running);
+      } catch (const c10::OutOfMemoryError&) {
+        type = "out of memory";
+      }
+      pretend::limit_memory(std::nullopt);
+      EXPECT(type == "out of memory");
+      // The thread of the backward pass may still be letting go of it.
+      for (int tries = 0; tries < 5000 && pretend::held_on(1).now != held.now; ++tries) usleep(1000);
+      EXPECT(pretend::held_on(1).now == held.now);
+      const std::vector<at::Tensor> after = state_of(device);
+      for (std::size_t k = 0; k < after.size(); ++k) EXPECT(after[k].to(at::kCPU).equal(before[k]));
+    }
+    same_bits(train::step(device, on_device, options, running), train::step(host, on_host, options, running));
   }
 }
 

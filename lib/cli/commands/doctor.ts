@@ -24,18 +24,28 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 	});
 }
 
-function text({ versions, device, why, devices, ops, objectives, resumes, run, problems }: DoctorReport): string {
-	const off = (error: number) => error.toExponential(1);
+function text(report: DoctorReport): string {
+	const { versions, device, why, devices, limits, wishes, ops, objectives, resumes, run, problems } = report;
+	const off = (error: number) => (error < 0 ? '-' : error.toExponential(1));
+	const percent = (share: number | null | undefined) =>
+		limits === null ? '' : (share === null || share === undefined ? '' : `${Math.round(share * 100)} %`).padStart(6);
+	const set = Object.entries(wishes).flatMap(([name, value]) => (value === null ? [] : [`${name}=${value}`]));
 	const rate = (amount: number, seconds: number) => (amount / seconds / 1e9).toFixed(1);
 	const mib = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`;
 	return [
 		`ehr-jepa ${versions.package}, torch ${versions.torch}, node ${versions.node}, ${versions.cpuCapability}`,
 		`${device}: ${why}; driver ${devices.driver === '' ? 'none' : devices.driver}, ${devices.list.length} cards`,
+		...(set.length === 0 ? [] : [`set: ${set.join(' ')}`]),
+		...(limits === null
+			? []
+			: [
+					`shares are of ${limits.flops / 1e12} TF/s and ${limits.bandwidth / 1e9} GB/s, the vendor's figures of ${limits.card}${limits.by === 'name' ? '' : ', which this card is only like'}`,
+				]),
 		'',
-		`${'op'.padEnd(30)} ${'float32'.padStart(8)} ${'bfloat16'.padStart(8)} ${'ms'.padStart(9)} ${'GF/s'.padStart(9)} ${'GB/s'.padStart(8)}`,
+		`${'op'.padEnd(30)} ${'float32'.padStart(8)} ${'bfloat16'.padStart(8)} ${'ms'.padStart(9)} ${'GF/s'.padStart(9)}${percent(null)} ${'GB/s'.padStart(8)}`,
 		...ops.map(
 			(op) =>
-				`${op.name.padEnd(30)} ${off(op.float32Error).padStart(8)} ${off(op.bfloat16Error).padStart(8)} ${(op.seconds * 1000).toFixed(3).padStart(9)} ${(op.flops === 0 ? '' : rate(op.flops, op.seconds)).padStart(9)} ${rate(op.bytes, op.seconds).padStart(8)}  ${op.dtype}, ${op.kernels ? 'own kernels' : "libtorch's"}`,
+				`${op.name.padEnd(30)} ${off(op.float32Error).padStart(8)} ${off(op.bfloat16Error).padStart(8)} ${(op.seconds * 1000).toFixed(3).padStart(9)} ${(op.flops === 0 ? '' : rate(op.flops, op.seconds)).padStart(9)}${percent(op.share?.flops)} ${rate(op.bytes, op.seconds).padStart(8)}${percent(op.share?.bandwidth)}  ${op.dtype}, ${op.kernels ? 'own kernels' : "libtorch's"}`,
 		),
 		'errors are those against the reference in float64; times are of forward and backward together',
 		'',

@@ -30,7 +30,7 @@ at::Tensor rows_first(const at::Tensor& x) { return x.squeeze(0).transpose(0, 1)
 /// comes first.
 std::atomic<std::int64_t> log_sum_dimensions = 3;
 
-std::tuple<at::Tensor, at::Tensor> forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+std::tuple<at::Tensor, at::Tensor> cudnn_forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                            const Ranges& ranges, double softmax_scale) {
   std::vector<at::Tensor> outs, log_sums;
   for (std::size_t i = 0; i + 1 < ranges.cu_queries.size(); ++i) {
@@ -48,7 +48,7 @@ std::tuple<at::Tensor, at::Tensor> forward(const at::Tensor& q, const at::Tensor
   return {at::cat(outs), at::cat(log_sums, 1)};
 }
 
-std::tuple<at::Tensor, at::Tensor, at::Tensor> backward(const at::Tensor& grad_out, const at::Tensor& q,
+std::tuple<at::Tensor, at::Tensor, at::Tensor> cudnn_backward(const at::Tensor& grad_out, const at::Tensor& q,
                                                         const at::Tensor& k, const at::Tensor& v, const at::Tensor& out,
                                                         const at::Tensor& log_sum, const Ranges& ranges,
                                                         double softmax_scale) {
@@ -71,8 +71,8 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> backward(const at::Tensor& grad_o
   return {at::cat(grad_q), at::cat(grad_k), at::cat(grad_v)};
 }
 
-const RangeAttention cudnn_ranges{&forward, &backward};
-const bool is_set = (set_attention_ranges(at::kCUDA, AttentionChoice::kCudnn, &cudnn_ranges), true);
+const RangeAttention cudnn_ranges{&cudnn_forward, &cudnn_backward};
+const bool cudnn_is_set = (set_attention_ranges(at::kCUDA, AttentionChoice::kCudnn, &cudnn_ranges), true);
 
 }  // namespace
 }  // namespace ehrjepa::ops

@@ -39,14 +39,14 @@ class InFixedOrder {
 };
 
 /// (segments + 1) int32 on the card.
-at::Tensor on_card(const std::vector<std::int64_t>& cumulative, at::Device device) {
+at::Tensor lengths_on_card(const std::vector<std::int64_t>& cumulative, at::Device device) {
   return memory::upload(memory::host_vector(cumulative).to(at::kInt), device);
 }
 
-std::tuple<at::Tensor, at::Tensor> forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+std::tuple<at::Tensor, at::Tensor> flash_forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                            const Ranges& ranges, double softmax_scale) {
   const auto result = at::_flash_attention_forward(
-      q, k, v, on_card(ranges.cu_queries, q.device()), on_card(ranges.cu_keys, q.device()), ranges.longest_queries(),
+      q, k, v, lengths_on_card(ranges.cu_queries, q.device()), lengths_on_card(ranges.cu_keys, q.device()), ranges.longest_queries(),
       ranges.longest_keys(), /*dropout_p=*/0.0, ranges.causal, /*return_debug_mask=*/false, softmax_scale);
   const at::Tensor log_sum_NQ = std::get<1>(result);
   TORCH_CHECK(log_sum_NQ.dim() == 2 && log_sum_NQ.size(0) == q.size(1) && log_sum_NQ.size(1) == q.size(0),
@@ -54,7 +54,7 @@ std::tuple<at::Tensor, at::Tensor> forward(const at::Tensor& q, const at::Tensor
   return {std::get<0>(result), log_sum_NQ};
 }
 
-std::tuple<at::Tensor, at::Tensor, at::Tensor> backward(const at::Tensor& grad_out, const at::Tensor& q,
+std::tuple<at::Tensor, at::Tensor, at::Tensor> flash_backward(const at::Tensor& grad_out, const at::Tensor& q,
                                                         const at::Tensor& k, const at::Tensor& v, const at::Tensor& out,
                                                         const at::Tensor& log_sum, const Ranges& ranges,
                                                         double softmax_scale) {
@@ -62,14 +62,14 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> backward(const at::Tensor& grad_o
   // Of dropout, which there is none of.
   const at::Tensor random_state = at::empty({2}, q.options().dtype(at::kUInt64));
   const at::Tensor unused = at::empty({}, q.options().dtype(at::kUInt64));
-  return at::_flash_attention_backward(grad_out, q, k, v, out, log_sum, on_card(ranges.cu_queries, q.device()),
-                                       on_card(ranges.cu_keys, q.device()), ranges.longest_queries(),
+  return at::_flash_attention_backward(grad_out, q, k, v, out, log_sum, lengths_on_card(ranges.cu_queries, q.device()),
+                                       lengths_on_card(ranges.cu_keys, q.device()), ranges.longest_queries(),
                                        ranges.longest_keys(), /*dropout_p=*/0.0, ranges.causal, random_state, unused,
                                        softmax_scale);
 }
 
-const RangeAttention flash_ranges{&forward, &backward};
-const bool is_set = (set_attention_ranges(at::kCUDA, AttentionChoice::kFlash, &flash_ranges), true);
+const RangeAttention flash_ranges{&flash_forward, &flash_backward};
+const bool flash_is_set = (set_attention_ranges(at::kCUDA, AttentionChoice::kFlash, &flash_ranges), true);
 
 }  // namespace
 }  // namespace ehrjepa::ops

@@ -12,21 +12,21 @@
 namespace ehrjepa::ops {
 namespace {
 
-at::Tensor wide(const at::Tensor& x) { return x.to(x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat); }
+at::Tensor widened(const at::Tensor& x) { return x.to(x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat); }
 
 /// One segment, key/value heads repeated for the query heads of their group.
-struct Segment {
+struct RangeSegment {
   at::Tensor q, k, v;
   std::int64_t query, queries;
 
-  Segment(const at::Tensor& all_q, const at::Tensor& all_k, const at::Tensor& all_v, const Ranges& ranges,
+  RangeSegment(const at::Tensor& all_q, const at::Tensor& all_k, const at::Tensor& all_v, const Ranges& ranges,
           std::size_t i)
       : query(ranges.cu_queries[i]), queries(ranges.cu_queries[i + 1] - query) {
     const std::int64_t key = ranges.cu_keys[i], keys = ranges.cu_keys[i + 1] - key;
     const std::int64_t group = all_q.size(1) / all_k.size(1);
-    q = wide(all_q.narrow(0, query, queries));
-    k = wide(all_k.narrow(0, key, keys)).repeat_interleave(group, 1);
-    v = wide(all_v.narrow(0, key, keys)).repeat_interleave(group, 1);
+    q = widened(all_q.narrow(0, query, queries));
+    k = widened(all_k.narrow(0, key, keys)).repeat_interleave(group, 1);
+    v = widened(all_v.narrow(0, key, keys)).repeat_interleave(group, 1);
   }
 
   /// (N, queries, keys)
@@ -38,11 +38,11 @@ struct Segment {
   }
 };
 
-std::tuple<at::Tensor, at::Tensor> forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+std::tuple<at::Tensor, at::Tensor> reference_forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                            const Ranges& ranges, double softmax_scale) {
   std::vector<at::Tensor> outs, log_sums;
   for (std::size_t i = 0; i + 1 < ranges.cu_queries.size(); ++i) {
-    const Segment segment(q, k, v, ranges, i);
+    const RangeSegment segment(q, k, v, ranges, i);
     const at::Tensor scores = segment.scores(ranges.causal, softmax_scale);
     const at::Tensor log_sum = at::logsumexp(scores, {-1});
     outs.push_back(at::einsum("nqk,knh->qnh", {at::exp(scores - log_sum.unsqueeze(-1)), segment.v}));
@@ -56,14 +56,14 @@ at::Tensor of_groups(const at::Tensor& x, std::int64_t key_heads) {
   return x.view({x.size(0), key_heads, x.size(1) / key_heads, x.size(2)}).sum(2);
 }
 
-std::tuple<at::Tensor, at::Tensor, at::Tensor> backward(const at::Tensor& grad_out, const at::Tensor& q,
+std::tuple<at::Tensor, at::Tensor, at::Tensor> reference_backward(const at::Tensor& grad_out, const at::Tensor& q,
                                                         const at::Tensor& k, const at::Tensor& v, const at::Tensor& out,
                                                         const at::Tensor& log_sum, const Ranges& ranges,
                                                         double softmax_scale) {
   std::vector<at::Tensor> grad_q, grad_k, grad_v;
   for (std::size_t i = 0; i + 1 < ranges.cu_queries.size(); ++i) {
-    const Segment segment(q, k, v, ranges, i);
-    const auto rows = [&](const at::Tensor& x) { return wide(x.narrow(0, segment.query, segment.queries)); };
+    const RangeSegment segment(q, k, v, ranges, i);
+    const auto rows = [&](const at::Tensor& x) { return widened(x.narrow(0, segment.query, segment.queries)); };
     const at::Tensor scores = segment.scores(ranges.causal, softmax_scale);
     const at::Tensor weights = at::exp(scores - log_sum.narrow(1, segment.query, segment.queries).unsqueeze(-1));
     const at::Tensor delta = (rows(out) * rows(grad_out)).sum(-1).t().unsqueeze(-1);
@@ -79,6 +79,6 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> backward(const at::Tensor& grad_o
 
 }  // namespace
 
-const RangeAttention reference_ranges{&forward, &backward};
+const RangeAttention reference_ranges{&reference_forward, &reference_backward};
 
 }  // namespace ehrjepa::ops

@@ -9,7 +9,14 @@ import { temporaryFolder } from '../../fixtures/temporary-folder.js';
 import { prepareTinyStore, tinyModel } from '../../fixtures/tiny-model.js';
 
 const shape = { ...tinyModel, numHiddenLayers: 1 };
-const card = (name: string, major: number, minor: number) => ({ name, major, minor, memory: 80 * 2 ** 30 });
+const card = (name: string, major: number, minor: number) => ({
+	name,
+	major,
+	minor,
+	memory: 80 * 2 ** 30,
+	held: 0,
+	peak: 0,
+});
 const cpuBuild = { built: false, driver: '', list: [] };
 const noDriver = { built: true, driver: '', list: [] };
 const noCard = { built: true, driver: '13.0', list: [] };

@@ -16,7 +16,10 @@ const skip = addon === undefined && 'build/*/ehr_jepa_pretend.node is not built:
 // Before anything loads another one.
 if (addon !== undefined) process.env.EHR_JEPA_ADDON = addon;
 const { openTokenStore, objectivePresets, Sampler, Trainer, WorldModel } = await import('../../../lib/index.js');
-const { deviceNote } = await import('../../../lib/model/device.js');
+const { cardOf, deviceNote } = await import('../../../lib/model/device.js');
+const { cardLimits } = await import('../../../lib/doctor/card-limits.js');
+const { shareOf } = await import('../../../lib/doctor/report.js');
+const { nativeAddon } = await import('../../../lib/native.js');
 const { main } = await import('../../../lib/cli/main.js');
 const { prepareTinyStore, tinyModel } = await import('../../fixtures/tiny-model.js');
 
@@ -154,4 +157,54 @@ t.test('--device of a command reaches the engine', { skip }, async (t) => {
 		await bytesOf(join(folder, 'cuda-1', 'checkpoints', 'step-00000004')),
 		await bytesOf(join(folder, 'cpu', 'checkpoints', 'step-00000004')),
 	);
+});
+
+t.test('memory that runs out is told by kind, and the run goes on where it stood', { skip }, async (t) => {
+	const { folder, store } = await storeOf(t);
+	const objective = objectivePresets['smb-structure'];
+	const config = { ...training, objective };
+	const whole = join(folder, 'whole');
+	{
+		await using trainer = await Trainer.create(whole, store, config, { device: 'cuda:1' });
+		for await (const _ of trainer.run(store));
+	}
+	const run = join(folder, 'run');
+	t.teardown(() => delete process.env.EHR_JEPA_PRETEND_MEMORY);
+	{
+		await using trainer = await Trainer.create(run, store, config, { device: 'cuda:1' });
+		const train = async () => {
+			for await (const { step } of trainer.run(store)) {
+				if (step === 3) process.env.EHR_JEPA_PRETEND_MEMORY = String(cardOf('cuda:1')!.held + 8192);
+			}
+		};
+		const error = await train().catch((cause: unknown) => cause as Error);
+		t.match(error, { name: 'OutOfMemoryError', code: 'EHR_JEPA_MEMORY' });
+		const { message } = error as Error;
+		t.match(message, /^\[train\] step 4 must fit the memory of cuda:1 of .* MiB, of which tensors hold .* MiB between/);
+		for (const kind of ['weights', 'target', 'moments', 'predictor', 'gradients', 'activations', 'head'])
+			t.match(message, new RegExp(`${kind} [\\d.]+ MiB`));
+		t.match(message, /--set tokensPerStep=64 --set microBatches=2 \([\d.]+ MiB less\)/);
+		t.match(message, /--set activationCheckpointing=block \([\d.]+ MiB less\)/);
+		t.match(message, /The run stands at step 3, and --resume goes on/);
+		t.equal(trainer.step, 3);
+		delete process.env.EHR_JEPA_PRETEND_MEMORY;
+		// The same process, the same state.
+		await train();
+	}
+	const last = ['checkpoints', 'step-00000004'] as const;
+	t.strictSame(await bytesOf(join(run, ...last)), await bytesOf(join(whole, ...last)));
+	await store.close();
+});
+
+t.test('ops on a card: their shares of its limits, and what its tensors hold', { skip }, async (t) => {
+	const card = cardOf('cuda:0')!;
+	t.equal(cardOf('cpu'), undefined);
+	t.ok(card.peak > 0 && card.peak >= card.held && card.peak < card.memory);
+	const limits = cardLimits(card)!;
+	t.match(limits, { card: 'H100 SXM', by: 'capability' });
+	for (const op of await nativeAddon().checkOps({ device: 'cuda:0', quick: true })) {
+		t.ok(op.float32Error <= op.float32Limit && op.bfloat16Error <= op.bfloat16Limit, op.name);
+		const { flops, bandwidth } = shareOf(op, limits);
+		t.ok(bandwidth > 0 && (flops === null) === (op.flops === 0), `${op.name}: its share`);
+	}
 });

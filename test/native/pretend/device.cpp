@@ -169,9 +169,16 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
 }
 
 ehrjepa::Devices devices() {
-  const std::int64_t memory =
+  const std::int64_t machine =
       static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::int64_t>(sysconf(_SC_PAGESIZE));
-  return {true, "13.0", {device_count, ehrjepa::DeviceInfo{"Pretend", 9, 0, memory}}};
+  const auto memory = static_cast<std::int64_t>(memory_limit().value_or(static_cast<std::size_t>(machine)));
+  ehrjepa::Devices all{true, "13.0", {}};
+  for (c10::DeviceIndex i = 0; i < device_count; ++i) {
+    const Held held = held_on(i);
+    all.list.push_back(
+        {"Pretend", 9, 0, memory, static_cast<std::int64_t>(held.now), static_cast<std::int64_t>(held.peak)});
+  }
+  return all;
 }
 
 const bool registered = [] {

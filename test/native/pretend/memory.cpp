@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cstdlib>
 #include <map>
 #include <mutex>
 
@@ -15,12 +17,14 @@ namespace {
 struct Block {
   std::size_t size;
   int openings;
+  c10::DeviceIndex device;
 };
 
 struct Blocks {
   std::mutex mutex;
   std::map<const char*, Block> by_address;
-  std::size_t held = 0;
+  std::array<Held, device_count> held = {};
+  std::optional<std::size_t> limit;
 };
 /// Never destroyed: tensors may be freed after static destructors.
 Blocks& blocks() {
@@ -35,13 +39,19 @@ std::size_t whole_pages(std::size_t bytes) {
   return (bytes + page - 1) / page * page;
 }
 
+std::optional<std::size_t> limit_of(const Blocks& all) {
+  if (all.limit) return all.limit;
+  const char* const bytes = std::getenv("EHR_JEPA_PRETEND_MEMORY");
+  return bytes == nullptr ? std::nullopt : std::optional<std::size_t>(std::strtoull(bytes, nullptr, 10));
+}
+
 void give_back(void* data) {
   if (data == nullptr) return;
   Blocks& all = blocks();
   const std::lock_guard lock(all.mutex);
   const auto found = all.by_address.find(static_cast<char*>(data));
   munmap(data, found->second.size);
-  all.held -= found->second.size;
+  all.held[static_cast<std::size_t>(found->second.device)].now -= found->second.size;
   all.by_address.erase(found);
 }
 
@@ -51,12 +61,17 @@ class Allocator final : public c10::Allocator {
     const c10::Device device(c10::DeviceType::PrivateUse1, current);
     if (bytes == 0) return {nullptr, nullptr, &give_back, device};
     const std::size_t size = whole_pages(bytes);
-    void* const data = mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    TORCH_CHECK_WITH(OutOfMemoryError, data != MAP_FAILED, "[pretend] out of memory: ", bytes, " bytes");
     Blocks& all = blocks();
     const std::lock_guard lock(all.mutex);
-    all.by_address.emplace(static_cast<char*>(data), Block{size, 0});
-    all.held += size;
+    Held& held = all.held.at(static_cast<std::size_t>(current));
+    const std::optional<std::size_t> limit = limit_of(all);
+    TORCH_CHECK_WITH(OutOfMemoryError, !limit || held.now + size <= *limit, "[pretend] out of memory: ", bytes,
+                     " bytes are wanted where ", held.now, " of ", limit.value_or(0), " are held");
+    void* const data = mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    TORCH_CHECK_WITH(OutOfMemoryError, data != MAP_FAILED, "[pretend] out of memory: ", bytes, " bytes");
+    all.by_address.emplace(static_cast<char*>(data), Block{size, 0, current});
+    held.now += size;
+    held.peak = std::max(held.peak, held.now);
     return {data, data, &give_back, device};
   }
   c10::DeleterFnPtr raw_deleter() const override { return &give_back; }
@@ -78,7 +93,34 @@ c10::Allocator& allocator() {
 std::size_t held_bytes() {
   Blocks& all = blocks();
   const std::lock_guard lock(all.mutex);
-  return all.held;
+  std::size_t sum = 0;
+  for (const Held& held : all.held) sum += held.now;
+  return sum;
+}
+
+Held held_on(c10::DeviceIndex device) {
+  Blocks& all = blocks();
+  const std::lock_guard lock(all.mutex);
+  return all.held.at(static_cast<std::size_t>(device));
+}
+
+void forget_peak(c10::DeviceIndex device) {
+  Blocks& all = blocks();
+  const std::lock_guard lock(all.mutex);
+  Held& held = all.held.at(static_cast<std::size_t>(device));
+  held.peak = held.now;
+}
+
+void limit_memory(std::optional<std::size_t> bytes) {
+  Blocks& all = blocks();
+  const std::lock_guard lock(all.mutex);
+  all.limit = bytes;
+}
+
+std::optional<std::size_t> memory_limit() {
+  Blocks& all = blocks();
+  const std::lock_guard lock(all.mutex);
+  return limit_of(all);
 }
 
 Opened::~Opened() {

@@ -3,6 +3,7 @@
 #include <c10/core/Allocator.h>
 
 #include <cstddef>
+#include <optional>
 #include <vector>
 
 /// Memory of the pretend devices: ordinary memory that nobody can read or write but an op while it runs. A stray access
@@ -35,5 +36,18 @@ class Opened {
 
 /// Bytes that are held now, both devices together.
 std::size_t held_bytes();
+
+/// Of one device: now, and the most at one time.
+struct Held {
+  std::size_t now = 0, peak = 0;
+};
+Held held_on(c10::DeviceIndex device);
+/// The most is from now on that of later times.
+void forget_peak(c10::DeviceIndex device);
+
+/// Bytes that each device has, from now on; none: as much as there is. Without it that of EHR_JEPA_PRETEND_MEMORY,
+/// which is read again at each allocation.
+void limit_memory(std::optional<std::size_t> bytes);
+std::optional<std::size_t> memory_limit();
 
 }  // namespace pretend
