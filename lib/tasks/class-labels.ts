@@ -22,7 +22,7 @@ const mostClasses = 1000;
  * Labels of several classes, by subject and prediction time; rows with a null are left out and counted.
  *
  * @param column - Of the classes; absent: that of the MEDS label schema which holds labels.
- * @throws {DataError} Neither column or both, more than 1,000 classes, and as {@link readValueLabels}.
+ * @throws {DataError} Neither column or both, more than 1,000 classes, two that differ in capitals alone, and as {@link readValueLabels}.
  */
 export async function readClassLabels(
 	files: readonly string[],
@@ -40,16 +40,20 @@ export async function readClassLabels(
 	const labels = rows.map(
 		({ subjectId, predictionTime, values }): ClassLabelRow => ({ subjectId, predictionTime, value: String(values[0]) }),
 	);
-	const classes = new Set(labels.map(({ value }) => value)).size;
-	if (classes > mostClasses) {
-		throw new DataError('labels', {
-			file: files[0]!,
-			column: name,
-			rule: `must hold at most ${mostClasses} classes`,
-			value: `${classes}`,
-			fix: 'name a column of classes',
-		});
-	}
+	const classes = new Set(labels.map(({ value }) => value));
+	const refuse = (rule: string, value: string, fix: string) => {
+		throw new DataError('labels', { file: files[0]!, column: name, rule, value, fix });
+	};
+	if (classes.size > mostClasses)
+		refuse(`must hold at most ${mostClasses} classes`, `${classes.size}`, 'name a column of classes');
+	// Each class is a column of the predictions, and parquet readers do not tell capitals in names of columns.
+	const alike = new Set([...classes].map((one) => one.toLowerCase())).size;
+	if (alike < classes.size)
+		refuse(
+			'must name classes by more than their capitals',
+			`${classes.size} names, ${alike} without capitals`,
+			'give them other names',
+		);
 	return { labels, counts, column: name };
 }
 

@@ -176,6 +176,9 @@ t.test('classes are read where no file of a set says yes or no, as strictly', as
 		{ 'a/0.parquet': `SELECT * REPLACE (0.5 AS integer_value) FROM (${stages()})` },
 		/a text or a whole number/,
 	);
+	const capitals =
+		"SELECT * REPLACE (NULL::BIGINT AS integer_value), 'a' || CASE WHEN subject_id % 2 = 0 THEN 'X' ELSE 'x' END AS categorical_value";
+	await refused({ 'a/0.parquet': `${capitals} FROM (${stages()})` }, /by more than their capitals.*2 names, 1 without/);
 	const many = Array.from({ length: 101 }, (_, n) => `(1::BIGINT, ${day(5)} + to_days(${n}), ${n}::BIGINT)`);
 	await refused(
 		{ 'a/0.parquet': `SELECT * FROM (VALUES ${many.join(', ')}) AS l(subject_id, prediction_time, integer_value)` },

@@ -31,7 +31,7 @@ at::Tensor rows_first(const at::Tensor& x) { return x.squeeze(0).transpose(0, 1)
 std::atomic<std::int64_t> log_sum_dimensions = 3;
 
 std::tuple<at::Tensor, at::Tensor> cudnn_forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                           const Ranges& ranges, double softmax_scale) {
+                                                 const Ranges& ranges, double softmax_scale) {
   std::vector<at::Tensor> outs, log_sums;
   for (std::size_t i = 0; i + 1 < ranges.cu_queries.size(); ++i) {
     const std::int64_t query = ranges.cu_queries[i], query_end = ranges.cu_queries[i + 1];
@@ -49,9 +49,9 @@ std::tuple<at::Tensor, at::Tensor> cudnn_forward(const at::Tensor& q, const at::
 }
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor> cudnn_backward(const at::Tensor& grad_out, const at::Tensor& q,
-                                                        const at::Tensor& k, const at::Tensor& v, const at::Tensor& out,
-                                                        const at::Tensor& log_sum, const Ranges& ranges,
-                                                        double softmax_scale) {
+                                                              const at::Tensor& k, const at::Tensor& v,
+                                                              const at::Tensor& out, const at::Tensor& log_sum,
+                                                              const Ranges& ranges, double softmax_scale) {
   const at::Tensor no_dropout = at::empty({}, q.options().dtype(at::kLong));
   std::vector<at::Tensor> grad_q, grad_k, grad_v;
   for (std::size_t i = 0; i + 1 < ranges.cu_queries.size(); ++i) {

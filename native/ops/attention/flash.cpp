@@ -44,10 +44,11 @@ at::Tensor lengths_on_card(const std::vector<std::int64_t>& cumulative, at::Devi
 }
 
 std::tuple<at::Tensor, at::Tensor> flash_forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                           const Ranges& ranges, double softmax_scale) {
-  const auto result = at::_flash_attention_forward(
-      q, k, v, lengths_on_card(ranges.cu_queries, q.device()), lengths_on_card(ranges.cu_keys, q.device()), ranges.longest_queries(),
-      ranges.longest_keys(), /*dropout_p=*/0.0, ranges.causal, /*return_debug_mask=*/false, softmax_scale);
+                                                 const Ranges& ranges, double softmax_scale) {
+  const auto result = at::_flash_attention_forward(q, k, v, lengths_on_card(ranges.cu_queries, q.device()),
+                                                   lengths_on_card(ranges.cu_keys, q.device()),
+                                                   ranges.longest_queries(), ranges.longest_keys(), /*dropout_p=*/0.0,
+                                                   ranges.causal, /*return_debug_mask=*/false, softmax_scale);
   const at::Tensor log_sum_NQ = std::get<1>(result);
   TORCH_CHECK(log_sum_NQ.dim() == 2 && log_sum_NQ.size(0) == q.size(1) && log_sum_NQ.size(1) == q.size(0),
               "[attention] FlashAttention must give log-sums of shape (heads, rows) but gives ", log_sum_NQ.sizes());
@@ -55,9 +56,9 @@ std::tuple<at::Tensor, at::Tensor> flash_forward(const at::Tensor& q, const at::
 }
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor> flash_backward(const at::Tensor& grad_out, const at::Tensor& q,
-                                                        const at::Tensor& k, const at::Tensor& v, const at::Tensor& out,
-                                                        const at::Tensor& log_sum, const Ranges& ranges,
-                                                        double softmax_scale) {
+                                                              const at::Tensor& k, const at::Tensor& v,
+                                                              const at::Tensor& out, const at::Tensor& log_sum,
+                                                              const Ranges& ranges, double softmax_scale) {
   const InFixedOrder order;
   // Of dropout, which there is none of.
   const at::Tensor random_state = at::empty({2}, q.options().dtype(at::kUInt64));

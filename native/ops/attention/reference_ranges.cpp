@@ -20,7 +20,7 @@ struct RangeSegment {
   std::int64_t query, queries;
 
   RangeSegment(const at::Tensor& all_q, const at::Tensor& all_k, const at::Tensor& all_v, const Ranges& ranges,
-          std::size_t i)
+               std::size_t i)
       : query(ranges.cu_queries[i]), queries(ranges.cu_queries[i + 1] - query) {
     const std::int64_t key = ranges.cu_keys[i], keys = ranges.cu_keys[i + 1] - key;
     const std::int64_t group = all_q.size(1) / all_k.size(1);
@@ -39,7 +39,7 @@ struct RangeSegment {
 };
 
 std::tuple<at::Tensor, at::Tensor> reference_forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                           const Ranges& ranges, double softmax_scale) {
+                                                     const Ranges& ranges, double softmax_scale) {
   std::vector<at::Tensor> outs, log_sums;
   for (std::size_t i = 0; i + 1 < ranges.cu_queries.size(); ++i) {
     const RangeSegment segment(q, k, v, ranges, i);
@@ -57,9 +57,9 @@ at::Tensor of_groups(const at::Tensor& x, std::int64_t key_heads) {
 }
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor> reference_backward(const at::Tensor& grad_out, const at::Tensor& q,
-                                                        const at::Tensor& k, const at::Tensor& v, const at::Tensor& out,
-                                                        const at::Tensor& log_sum, const Ranges& ranges,
-                                                        double softmax_scale) {
+                                                                  const at::Tensor& k, const at::Tensor& v,
+                                                                  const at::Tensor& out, const at::Tensor& log_sum,
+                                                                  const Ranges& ranges, double softmax_scale) {
   std::vector<at::Tensor> grad_q, grad_k, grad_v;
   for (std::size_t i = 0; i + 1 < ranges.cu_queries.size(); ++i) {
     const RangeSegment segment(q, k, v, ranges, i);
