@@ -92,7 +92,7 @@ export function savings(
 		return changed.success ? planMemory(changed.data, vocabSize, ranks).peak : Infinity;
 	};
 	const now = peakOf(onCard);
-	const open = steps.filter(([[name]]) => ranks > 1 || name !== 'parallel.kind=zero2');
+	const open = steps.filter(([[name]]) => ranks > 1 || !name?.startsWith('parallel.'));
 	return [halfTheTokens(onCard), ...open.map(([names, change]) => [names, change(onCard)] as const)]
 		.map(([settings, changed]) => ({ settings, saved: now - peakOf(changed) }))
 		.filter(({ saved }) => saved > 0);

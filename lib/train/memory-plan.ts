@@ -62,9 +62,11 @@ export function counts(config: TrainConfig, vocabSize: number) {
 	const free = weights.filter(({ name }) => !frozen.has(name));
 	const trained = sum(free);
 	const head = model.tieWordEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight';
-	const blocks = Array.from({ length: model.numHiddenLayers }, (_, i) =>
-		sum(free.filter(({ name }) => name.startsWith(`model.layers.${i}.`))),
-	);
+	const blocks = new Array<number>(model.numHiddenLayers).fill(0);
+	for (const { name, count } of free) {
+		const number = /^model\.layers\.(\d+)\./.exec(name)?.[1];
+		if (number !== undefined) blocks[Number(number)]! += count;
+	}
 	return { encoder, block, embedding, trained, largest: largestOf(free), trainsEmbedding: !frozen.has(head), blocks };
 }
 
