@@ -1,5 +1,4 @@
 /** What ranks send in an update, counted where it is handed to gloo, against what a plan says. */
-import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
@@ -8,7 +7,7 @@ import { planTraffic } from '../../lib/train/traffic.js';
 import { TrainConfig } from '../../lib/train/train-config.js';
 import { simulatedStore } from '../fixtures/simulated-store.js';
 import { temporaryFolder } from '../fixtures/temporary-folder.js';
-import { freePort, rankEnvironments, tinyRun } from './launched.js';
+import { freePort, rankEnvironments, startProgram, tinyRun } from './launched.js';
 
 const folder = temporaryFolder(t);
 const script = fileURLToPath(new URL('traffic-of-rank.js', import.meta.url));
@@ -30,23 +29,11 @@ const runs: readonly TrainConfigInput[] = [
 ];
 
 /** Of one rank, in a step of each run. */
-function sentBytes(env: Readonly<Record<string, string>>): Promise<number[]> {
-	const child = spawn(process.execPath, [script, join(folder, 'store'), folder, JSON.stringify(runs)], {
-		env: { ...process.env, OMP_NUM_THREADS: '1', ...env },
-		stdio: ['ignore', 'pipe', 'pipe'],
-	});
-	let [stdout, stderr] = ['', ''];
-	child.stdout.on('data', (text: Buffer) => {
-		stdout += text.toString();
-	});
-	child.stderr.on('data', (text: Buffer) => {
-		stderr += text.toString();
-	});
-	return new Promise((resolve, reject) =>
-		child.once('close', (code) =>
-			code === 0 ? resolve(JSON.parse(stdout) as number[]) : reject(new Error(`a rank ended with ${code}: ${stderr}`)),
-		),
-	);
+async function sentBytes(env: Readonly<Record<string, string>>): Promise<number[]> {
+	const args = [script, join(folder, 'store'), folder, JSON.stringify(runs)];
+	const { code, stdout, stderr } = await startProgram(process.execPath, args, env).ended;
+	if (code !== 0) throw new Error(`a rank ended with ${code}: ${stderr}`);
+	return JSON.parse(stdout) as number[];
 }
 
 t.test('bytes of an update are those of the plan within 2 %, for every kind', async (t) => {
