@@ -19,9 +19,8 @@ import type { BaselineInput } from './baseline-tables.js';
 import { type Baseline, baselines, boostedBaseline } from './baselines.js';
 
 import { writeTaskClassPredictions } from './classes/class-predictions.js';
-import type { ClassReading } from './classes/class-probe.js';
 import { classFlow, classResults, emptyClassEvaluation } from './classes/class-results.js';
-import { type ClassSamples, readClassSamples } from './classes/class-samples.js';
+import { readClassSamples } from './classes/class-samples.js';
 import { readEmbeddings } from './embeddings.js';
 import { EvaluatedModel, EvaluationFile } from './evaluation-file.js';
 import { evaluationKey } from './evaluation-key.js';
@@ -41,12 +40,18 @@ import { coverageNote, stateCoverage } from './state-coverage.js';
 import { divide } from './subgroups.js';
 import { survivalProbeKinds } from './survival/survival-file.js';
 import { writeTimeToEventPredictions } from './survival/survival-predictions.js';
-import type { SurvivalReading } from './survival/survival-probe.js';
 import { emptyTimeToEvent, survivalResults, timeToEventFlow } from './survival/survival-results.js';
-import { commonSurvivalSamples, readSurvivalSamples, type SurvivalSamples } from './survival/survival-samples.js';
+import { commonSurvivalSamples, readSurvivalSamples } from './survival/survival-samples.js';
 import { fitsOf, TrainingSizes, trainingSizeResults } from './training-sizes.js';
 import { trajectories, writeTrajectories } from './trajectories.js';
 import { windowBaselines, windowCountsName } from './window-counts.js';
+
+/** What the file has of each kind of task. */
+interface PartOfFile {
+	readonly results: unknown[];
+	readonly strata: unknown[];
+	readonly differences: unknown[];
+}
 
 export const EvaluateOptions = z.strictObject({
 	/** MEDS folder: labels' history, count features, true latent states. */
@@ -192,14 +197,17 @@ export async function evaluateTogether(
 	let done = 0;
 	const report = () =>
 		operation.onProgress?.({ stage: 'probe', done: ++done, total, unit: fits > 0 ? 'fits' : 'tasks' });
-	const readModels = async (task: TaskSamples) => {
-		const read: Read<TaskReading>[] = [];
+	const readAll = async <Reading>(read: (reader: Reader) => Promise<Reading>): Promise<Read<Reading>[]> => {
+		const readings: Read<Reading>[] = [];
 		for (const { about, reader } of models) {
 			if (operation.signal?.aborted) throw new AbortedError('[evaluate] aborted', { cause: operation.signal.reason });
-			read.push({ about, reading: await reader.task(task) });
+			readings.push({ about, reading: await read(reader) });
 		}
-		return read;
+		return readings;
 	};
+	const readModels = (task: TaskSamples) => readAll((reader) => reader.task(task));
+	// Readings travel between processes only where somebody writes them.
+	const forPredictions = <Reading>(read: readonly Read<Reading>[]) => (config.predictions === undefined ? [] : read);
 	const taskRead = async (task: TaskSamples, read: readonly Read<TaskReading>[]) => {
 		const results = await taskResults(task, read, divisions, bootstrap);
 		report();
@@ -207,33 +215,25 @@ export async function evaluateTogether(
 			config.trainingSizes === undefined
 				? []
 				: await trainingSizeResults(task, models, config.trainingSizes, bootstrap, report);
-		return { ...results, sizes, read: config.predictions === undefined ? [] : read };
+		return { ...results, sizes, read: forPredictions(read) };
 	};
-	const timeToEventRead = async (task: SurvivalSamples) => {
-		const read: Read<SurvivalReading>[] = [];
-		for (const { about, reader } of models)
-			read.push({ about, reading: await reader.survival(task, config.timeToEventProbe) });
-		const results = await survivalResults(task, read, divisions, bootstrap);
-		report();
-		return { ...results, read: config.predictions === undefined ? [] : read };
-	};
-	const readTaskClasses = async (task: ClassSamples) => {
-		const read: Read<ClassReading>[] = [];
-		for (const { about, reader } of models) {
-			if (operation.signal?.aborted) throw new AbortedError('[evaluate] aborted', { cause: operation.signal.reason });
-			read.push({ about, reading: await reader.classes(task) });
-		}
-		const results = await classResults(task, read, divisions, bootstrap);
-		report();
-		return { ...results, read: config.predictions === undefined ? [] : read };
-	};
-	const classesRead = async (folder: string | undefined) => {
-		if (classTasks.length === 0) return;
-		const into = emptyClassEvaluation(classTasks);
-		file.classes = into;
-		for await (const [task, found] of division.each(() => classTasks, readTaskClasses)) {
+	/** Tasks of another kind than yes and no, into their part of the file. */
+	const readPart = async <Task, Reading, Part extends PartOfFile>(
+		tasks: readonly Task[],
+		into: Part,
+		read: (reader: Reader, task: Task) => Promise<Reading>,
+		results: (task: Task, read: readonly Read<Reading>[]) => Promise<Pick<Part, keyof PartOfFile>>,
+		write: (task: Task, read: readonly Read<Reading>[]) => Promise<void>,
+	) => {
+		const compute = async (task: Task) => {
+			const readings = await readAll((reader) => read(reader, task));
+			const found = await results(task, readings);
+			report();
+			return { ...found, read: forPredictions(readings) };
+		};
+		for await (const [task, found] of division.each(() => tasks, compute)) {
 			if (found === undefined) continue;
-			if (folder !== undefined) await writeTaskClassPredictions(folder, task, found.read);
+			await write(task, found.read);
 			into.results.push(...found.results);
 			into.strata.push(...found.strata);
 			into.differences.push(...found.differences);
@@ -252,16 +252,29 @@ export async function evaluateTogether(
 			file.differences.push(...found.differences);
 			file.trainingSizes.push(...found.sizes);
 		}
-		await classesRead(folder);
-		if (survival.length === 0) return;
-		const into = emptyTimeToEvent(config.timeToEventProbe, survival);
-		file.timeToEvent = into;
-		for await (const [task, found] of division.each(() => survival, timeToEventRead)) {
-			if (found === undefined) continue;
-			if (folder !== undefined) await writeTimeToEventPredictions(folder, task, found.read);
-			into.results.push(...found.results);
-			into.strata.push(...found.strata);
-			into.differences.push(...found.differences);
+		if (classTasks.length > 0) {
+			file.classes = emptyClassEvaluation(classTasks);
+			await readPart(
+				classTasks,
+				file.classes,
+				(reader, task) => reader.classes(task),
+				(task, read) => classResults(task, read, divisions, bootstrap),
+				async (task, read) => {
+					if (folder !== undefined) await writeTaskClassPredictions(folder, task, read);
+				},
+			);
+		}
+		if (survival.length > 0) {
+			file.timeToEvent = emptyTimeToEvent(config.timeToEventProbe, survival);
+			await readPart(
+				survival,
+				file.timeToEvent,
+				(reader, task) => reader.survival(task, config.timeToEventProbe),
+				(task, read) => survivalResults(task, read, divisions, bootstrap),
+				async (task, read) => {
+					if (folder !== undefined) await writeTimeToEventPredictions(folder, task, read);
+				},
+			);
 		}
 	};
 	if (config.predictions === undefined || !division.writes) await readEach();
@@ -271,8 +284,7 @@ export async function evaluateTogether(
 		const ceiling = simulated ? await ceilingReadings(dataset, all, config.seed, operation.signal) : [];
 		const results: Awaited<ReturnType<typeof latentStateResults>>[] = [];
 		for (const [i, targets] of all.entries()) {
-			const read: Read<LatentReading>[] = [];
-			for (const { about, reader } of models) read.push({ about, reading: await reader.latentState(targets) });
+			const read = await readAll<LatentReading>((reader) => reader.latentState(targets));
 			read.push({ about: ceilingModel, reading: ceiling[i]! });
 			results.push(await latentStateResults(targets, read, bootstrap));
 			report();

@@ -1,7 +1,10 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { withDatabase } from '../data/query.js';
 import { copyToParquet } from '../files/duckdb-files.js';
 import { identifier } from '../files/sql-text.js';
 import type { IndexDate } from '../types.js';
+import type { Read } from './results.js';
 
 /** A column of predictions: its name, its type in DuckDB and a value a sample. */
 export interface PredictionColumn {
@@ -43,4 +46,23 @@ export async function writePredictionColumns(
 			),
 		);
 	});
+}
+
+/**
+ * A file of the held-out samples of a task for each model that has a probe: `<model>/<task>/held_out.parquet`.
+ *
+ * @param directory - Of the task.
+ */
+export async function writeHeldOut<Reading extends object>(
+	folder: string,
+	directory: string,
+	models: readonly Read<Reading>[],
+	write: (path: string, scores: Exclude<Reading, { readonly undefinedReason: string }>) => Promise<void>,
+): Promise<void> {
+	for (const { about, reading } of models) {
+		if ('undefinedReason' in reading) continue;
+		const own = join(folder, about.name, directory);
+		await mkdir(own, { recursive: true });
+		await write(join(own, 'held_out.parquet'), reading as Parameters<typeof write>[1]);
+	}
 }

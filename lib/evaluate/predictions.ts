@@ -1,11 +1,10 @@
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import { withDatabase } from '../data/query.js';
 import { ConfigError } from '../errors.js';
 import { copyToParquet } from '../files/duckdb-files.js';
 import type { LabelRow } from '../tasks/read.js';
 import type { EvaluatedModel } from './evaluation-file.js';
 import { decisionThreshold } from './meds-evaluation.js';
+import { writeHeldOut } from './predictions-file.js';
 import type { TaskReading } from './reading.js';
 import type { TaskSamples } from './samples.js';
 
@@ -51,16 +50,9 @@ export async function writeTaskPredictions(
 	{ task, labels }: TaskSamples,
 	models: readonly { readonly about: EvaluatedModel; readonly reading: TaskReading }[],
 ): Promise<void> {
-	for (const { about, reading } of models) {
-		if ('undefinedReason' in reading) continue;
-		const directory = join(folder, about.name, task.directory);
-		await mkdir(directory, { recursive: true });
-		await writePredictions(
-			join(directory, 'held_out.parquet'),
-			labels.held_out,
-			Float64Array.from(reading.probabilities),
-		);
-	}
+	await writeHeldOut(folder, task.directory, models, (path, { probabilities }) =>
+		writePredictions(path, labels.held_out, Float64Array.from(probabilities)),
+	);
 }
 
 /** @throws {ConfigError} For a model's name that is no name of a folder. */

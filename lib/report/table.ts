@@ -8,6 +8,12 @@ export interface Column {
 	readonly numeric?: boolean;
 }
 
+/** The model, and figures. */
+export const modelAnd = (...titles: readonly string[]): Column[] => [
+	{ title: 'Model' },
+	...titles.map((title) => ({ title, numeric: true })),
+];
+
 export interface Row {
 	/** The first cell names the row. */
 	readonly cells: readonly HtmlValue[];

@@ -1,7 +1,5 @@
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { ClassLabelRow } from '../../tasks/class-labels.js';
-import { writePredictionColumns } from '../predictions-file.js';
+import { writeHeldOut, writePredictionColumns } from '../predictions-file.js';
 import type { Read } from '../results.js';
 import { likeliest } from './class-metrics.js';
 import type { ClassReading } from './class-probe.js';
@@ -37,10 +35,7 @@ export async function writeTaskClassPredictions(
 	{ task, labels, classes }: ClassSamples,
 	models: readonly Read<ClassReading>[],
 ): Promise<void> {
-	for (const { about, reading } of models) {
-		if ('undefinedReason' in reading) continue;
-		const directory = join(folder, about.name, task.directory);
-		await mkdir(directory, { recursive: true });
-		await writeClassPredictions(join(directory, 'held_out.parquet'), labels.held_out, classes, reading.logs);
-	}
+	await writeHeldOut(folder, task.directory, models, (path, { logs }) =>
+		writeClassPredictions(path, labels.held_out, classes, logs),
+	);
 }

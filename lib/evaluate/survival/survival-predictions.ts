@@ -1,7 +1,5 @@
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { SurvivalLabelRow } from '../../tasks/survival-labels.js';
-import { writePredictionColumns } from '../predictions-file.js';
+import { writeHeldOut, writePredictionColumns } from '../predictions-file.js';
 import type { Read } from '../results.js';
 import { type Baseline, riskWithin, type SurvivalReading } from './survival-probe.js';
 import type { SurvivalSamples } from './survival-samples.js';
@@ -41,11 +39,7 @@ export async function writeTimeToEventPredictions(
 	{ task, labels }: SurvivalSamples,
 	models: readonly Read<SurvivalReading>[],
 ): Promise<void> {
-	for (const { about, reading } of models) {
-		if ('undefinedReason' in reading) continue;
-		const directory = join(folder, about.name, task.directory);
-		await mkdir(directory, { recursive: true });
-		const file = join(directory, 'held_out.parquet');
-		await writeSurvivalPredictions(file, labels.held_out, reading.scores, reading.baseline, task.horizonsDays);
-	}
+	await writeHeldOut(folder, task.directory, models, (path, { scores, baseline }) =>
+		writeSurvivalPredictions(path, labels.held_out, scores, baseline, task.horizonsDays),
+	);
 }

@@ -5,7 +5,7 @@ import { modelLegend } from '../model-legend.js';
 import { formatCount } from '../numbers.js';
 import type { ReportData } from '../report-data.js';
 import { details, type Section } from '../section.js';
-import { count, difference, estimate, type Row, share, table } from '../table.js';
+import { count, difference, estimate, modelAnd, type Row, share, table } from '../table.js';
 
 /** Classes that are drawn, the most frequent ones; the tables hold all. */
 const drawnClasses = 8;
@@ -27,11 +27,6 @@ ${details('Each class, differences and parts', html`${eachClass(data, label, row
 })}`;
 	return { id: 'classes', title: 'Several classes', body };
 }
-
-const columns = (...titles: readonly string[]) => [
-	{ title: 'Model' },
-	...titles.map((title) => ({ title, numeric: true })),
-];
 
 function chart(data: ReportData, id: string, label: string, rows: readonly ClassResult[]): Html {
 	const all = rows[0]?.classes ?? [];
@@ -65,7 +60,7 @@ function chart(data: ReportData, id: string, label: string, rows: readonly Class
 function together(data: ReportData, label: string, rows: readonly ClassResult[]): Html {
 	return table(
 		`${label}: all classes together`,
-		columns('Macro AUROC', 'Accuracy', 'Log-loss', 'Classes', 'Samples', 'Patients', 'Fitted on'),
+		modelAnd('Macro AUROC', 'Accuracy', 'Log-loss', 'Classes', 'Samples', 'Patients', 'Fitted on'),
 		rows.map(
 			(row): Row => ({
 				cells: [
@@ -81,7 +76,7 @@ function together(data: ReportData, label: string, rows: readonly ClassResult[])
 function eachClass(data: ReportData, label: string, rows: readonly ClassResult[]): Html {
 	return table(
 		`${label}: each class against all others`,
-		columns('AUROC', 'Average precision', 'Samples of it', 'Share', 'Fitted, of it'),
+		modelAnd('AUROC', 'Average precision', 'Samples of it', 'Share', 'Fitted, of it'),
 		(rows[0]?.classes ?? []).flatMap(({ name }, k) =>
 			rows.map(({ model, classes }, i): Row => {
 				const { auroc, averagePrecision, nPositives, prevalence, nTrainPositives } = classes[k]!;
@@ -124,7 +119,7 @@ function parts(data: ReportData, task: string, label: string): Html {
 	let last = '';
 	return table(
 		`${label}: parts of the samples`,
-		columns('Macro AUROC', 'Accuracy', 'Log-loss', 'Samples', 'Patients'),
+		modelAnd('Macro AUROC', 'Accuracy', 'Log-loss', 'Samples', 'Patients'),
 		rows.map((row): Row => {
 			const group = `${row.by}: ${row.group}`;
 			const cells = [

@@ -5,7 +5,7 @@ import { modelLegend } from '../model-legend.js';
 import { horizonLabel } from '../numbers.js';
 import type { ReportData } from '../report-data.js';
 import { details, type Section } from '../section.js';
-import { count, difference, estimate, type Row, table } from '../table.js';
+import { count, difference, estimate, modelAnd, type Row, table } from '../table.js';
 
 /** How well risk orders patients by the time to an event. Undefined unless there are such tasks. */
 export function timeToEventSection(data: ReportData): Section | undefined {
@@ -40,15 +40,10 @@ ${details('AUROC, differences and parts', html`${horizons(data, label, rows)}${d
 	return { id: 'time-to-event', title: 'Time to event', body };
 }
 
-const columns = (...titles: readonly string[]) => [
-	{ title: 'Model' },
-	...titles.map((title) => ({ title, numeric: true })),
-];
-
 function concordances(data: ReportData, label: string, rows: readonly SurvivalResult[]): Html {
 	return table(
 		`${label}: concordance`,
-		columns(
+		modelAnd(
 			"Harrell's C",
 			"Uno's C",
 			'Integrated AUROC',
@@ -76,7 +71,7 @@ function horizons(data: ReportData, label: string, rows: readonly SurvivalResult
 	const days = rows[0]?.aurocs.map(({ horizonDays }) => horizonDays) ?? [];
 	return table(
 		`${label}: AUROC by horizon`,
-		columns('AUROC', 'Events by then', 'Followed beyond'),
+		modelAnd('AUROC', 'Events by then', 'Followed beyond'),
 		days.flatMap((horizon, k) =>
 			rows.map(({ model, aurocs }, i): Row => {
 				const { auroc, nEvents, nBeyond } = aurocs[k]!;
@@ -111,7 +106,7 @@ function parts(data: ReportData, task: string, label: string): Html {
 	let last = '';
 	return table(
 		`${label}: parts of the samples`,
-		columns("Harrell's C", 'Integrated AUROC', 'Samples', 'Patients', 'Events'),
+		modelAnd("Harrell's C", 'Integrated AUROC', 'Samples', 'Patients', 'Events'),
 		rows.map((row): Row => {
 			const group = `${row.by}: ${row.group}`;
 			const cells = [
