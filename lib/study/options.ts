@@ -1,9 +1,11 @@
 import { z } from 'zod';
 import { positiveInteger, seed } from '../config.js';
 import { smallestDraws } from '../evaluate/intervals.js';
+import { survivalProbeKinds } from '../evaluate/survival/survival-file.js';
 import { HiddenStates } from '../model/hidden-states.js';
 import { modelSizes, Qwen3Shape } from '../model/qwen3-config.js';
 import type { ObjectivePreset } from '../objective/objective.js';
+import { TaskDefinition } from '../tasks/definitions.js';
 import { OptimizerConfig } from '../train/train-config.js';
 
 /** What is compared: objectives by the name of their preset. */
@@ -68,6 +70,10 @@ export const StudyOptions = z.strictObject({
 	seeds: positiveInteger.default(3),
 	/** Simulated patients. */
 	patients: positiveInteger.default(3000),
+	/** What is predicted, times to events included; absent: the usual tasks of the simulated cohort. */
+	tasks: z.array(TaskDefinition).min(1).optional(),
+	/** How times to events are read; absent: Cox regression. */
+	timeToEventProbe: z.enum(survivalProbeKinds).optional(),
 	...comparisonOptions,
 });
 export type StudyOptions = z.input<typeof StudyOptions>;

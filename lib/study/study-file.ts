@@ -3,9 +3,15 @@ import { Estimate } from '../evaluate/evaluation-file.js';
 import { CollapseMonitors } from '../objective/collapse-monitors.js';
 import { StudyOptions } from './options.js';
 
-/** What a row measures. Losses are nats per token and mean squares per position; the two ratios are to a null model. */
+/**
+ * What a row measures. `auroc`, `time-dependent-auroc` and the concordances (Harrell's, and Uno's with inverse shares still followed) are of
+ * tasks. Losses are nats per token and mean squares per position; the two ratios are to a null model.
+ */
 const quantities = [
 	'auroc',
+	'concordance',
+	'ipcw-concordance',
+	'time-dependent-auroc',
 	'r2',
 	'next-token-loss',
 	'latent-loss',
@@ -41,7 +47,7 @@ export const StudyRow = z.strictObject({
 	/** Index dates, tokens or predicted positions. */
 	nSamples: z.int(),
 	nPatients: z.int(),
-	/** Null where samples have no outcome, or are those of several tasks. */
+	/** Positive samples, or those with the event (up to the horizon); null where samples have no outcome, or are those of several tasks. */
 	nPositives: z.int().nullable(),
 });
 export type StudyRow = z.infer<typeof StudyRow>;

@@ -1,6 +1,18 @@
 import { type CollapseMonitor, collapseMonitors } from '../objective/collapse-monitors.js';
 import type { Quantity, StudyFile } from './study-file.js';
-import { byHorizon, cell, differences, integer, labelOf, lines, markdownTable, own, taskTable } from './tables.js';
+import {
+	byHorizon,
+	cell,
+	differences,
+	integer,
+	labelOf,
+	lines,
+	markdownTable,
+	own,
+	taskTable,
+	timesOf,
+	timesTable,
+} from './tables.js';
 
 const lossQuantities: readonly { readonly quantity: Quantity; readonly title: string }[] = [
 	{ quantity: 'next-token-loss', title: 'next-token loss, nats' },
@@ -22,6 +34,7 @@ export function studySummary(file: StudyFile): string {
 		byHorizon(file, 'auroc', 'mean of tasks', 'difference', ({ minus }) => minus === 'sft', notes),
 		byHorizon(file, 'r2', 'latent state', 'R2 of the true state', own, notes),
 		byHorizon(file, 'r2', 'latent state', 'difference', ({ minus }) => minus === 'sft', notes),
+		...timesOf(file).map(({ task }) => timesTable(file, task, task, own, notes)),
 		lossTable(file, notes),
 	].filter((rows) => rows.length > 1);
 	return [
@@ -86,6 +99,10 @@ export function studyMarkdown(file: StudyFile): string {
 			'Paired differences in R² of the true latent state',
 			byHorizon(file, 'r2', 'latent state', 'difference', differences, notes),
 		],
+		...timesOf(file).flatMap(({ task, counts }): (readonly [string, string[][]])[] => [
+			[`${task}: ${counts}`, timesTable(file, task, 'model', own, notes)],
+			[`Paired differences: ${task}`, timesTable(file, task, 'difference', differences, notes)],
+		]),
 		['Losses on held-out windows', lossTable(file, notes)],
 		['Collapse monitors on held-out windows, mean over seeds (range)', collapseTable(file)],
 		['AUROC of every task', taskTable(file, notes)],

@@ -8,6 +8,7 @@ import { baselines } from '../evaluate/baselines.js';
 import { readEmbeddings } from '../evaluate/embeddings.js';
 import { readSamples } from '../evaluate/samples.js';
 import { ceilingModel, ceilingReadings } from '../evaluate/simulator-ceiling.js';
+import { readSurvivalSamples } from '../evaluate/survival/survival-samples.js';
 import { exists } from '../files/exists.js';
 import { lockFolder } from '../files/lock.js';
 import { requirePath } from '../files/path.js';
@@ -59,12 +60,15 @@ export async function runStudy(
 	if (!(await exists(files.store))) await prepareStore(files.cohort, files.store, {}, operation);
 	if (!(await exists(files.tasks))) {
 		const { indexDatesPerPatient: perPatient, seed } = config;
-		await buildTasks(files.cohort, files.tasks, { tasks: [...simulatedTasks], perPatient, seed }, operation);
+		const tasks = config.tasks ?? [...simulatedTasks];
+		await buildTasks(files.cohort, files.tasks, { tasks, perPatient, seed }, operation);
 	}
 	const dataset = await openMeds(files.cohort);
 	const store = await openTokenStore(files.store);
 	try {
-		const samples = await readSamples(files.tasks, join(files.cohort, latentsFolder), operation.onWarning);
+		const read = await readSamples(files.tasks, join(files.cohort, latentsFolder), operation.onWarning);
+		const survival = await readSurvivalSamples(files.tasks, read);
+		const samples = { ...read, survival, probe: config.timeToEventProbe ?? 'cox' } as const;
 		const models = studyModels(
 			config,
 			baselines.map(({ about }) => about),

@@ -1,7 +1,5 @@
 import type { MedsDataset } from '../data/meds.js';
 import type { HeldOutLosses } from '../evaluate/held-out-losses.js';
-import type { Reading } from '../evaluate/reading.js';
-import type { EvaluationSamples } from '../evaluate/samples.js';
 import { nativeAddon } from '../native.js';
 import { packageVersion } from '../package-version.js';
 import type { TokenStore } from '../store/token-store.js';
@@ -11,9 +9,10 @@ import type { LongOperation } from '../types.js';
 import { compare, comparisonBootstrap, comparisonLevel, type Pairs } from './comparison.js';
 import { aurocMeasures, type BySeed, latentStateMeasures, lossMeasures, meansByHorizon } from './measures.js';
 import { type ParsedStudyOptions, readingName, type StudyModel } from './options.js';
-import { readHeldOutLosses, readReading } from './readings.js';
+import { readHeldOutLosses, readReading, type StudyReading, type StudySamples } from './readings.js';
 import { StudyFile } from './study-file.js';
 import type { StudyFolder } from './study-folder.js';
+import { survivalMeasures } from './survival-measures.js';
 
 const covers =
 	'Percentile interval over resamples of held-out patients (for losses: of batches of held-out patients, none in two batches), the same for every model. Means over seeds are formed within a resample: the interval holds which patients were measured, for the models that were trained. It does not hold the luck of initial weights and windows; that is in overSeeds.';
@@ -22,7 +21,7 @@ const covers =
 export interface StudyData {
 	readonly dataset: MedsDataset;
 	readonly store: TokenStore;
-	readonly samples: EvaluationSamples;
+	readonly samples: StudySamples;
 }
 
 /** Makes every number of a study from its readings and losses. Nothing in it depends on when or where it ran. */
@@ -34,7 +33,7 @@ export async function summarise(
 	operation: LongOperation,
 ): Promise<StudyFile> {
 	const seeds = Array.from({ length: config.seeds }, (_, i) => i + 1);
-	const readings = new Map<string, Reading[]>();
+	const readings = new Map<string, StudyReading[]>();
 	const losses = new Map<string, HeldOutLosses[]>();
 	for (const { name, kind } of models) {
 		const own = kind === 'encoder' || kind === 'untrained' ? seeds : [null];
@@ -47,14 +46,26 @@ export async function summarise(
 	}
 	const bootstrap = comparisonBootstrap(config, operation);
 	const predicting = models.filter(({ kind }) => kind !== 'ceiling').map(({ name }) => name);
-	const auroc = aurocMeasures(samples, new Map(predicting.map((name) => [name, readings.get(name)!])));
+	const predicted = new Map(predicting.map((name) => [name, readings.get(name)!]));
+	const auroc = aurocMeasures(samples, predicted);
+	const survival = survivalMeasures(samples.survival, predicted);
 	const pairs = pairsOf(models);
 	const rows = [
-		...(await compare([...auroc, ...latentStateMeasures(samples, readings)], meansByHorizon(auroc), pairs, bootstrap)),
+		...(await compare(
+			[...auroc, ...survival, ...latentStateMeasures(samples, readings)],
+			meansByHorizon(auroc),
+			pairs,
+			bootstrap,
+		)),
 		...(await compare(lossMeasures(losses), [], pairs, bootstrap)),
 	];
 	const { taskList } = samples;
-	const tasks = new Map(taskList.tasks.map(({ name, label, definition }) => [name, { name, label, definition }]));
+	const tasks = new Map(
+		[...taskList.tasks, ...taskList.timeToEvent].map(({ name, label, definition }) => [
+			name,
+			{ name, label, definition },
+		]),
+	);
 	return StudyFile.parse({
 		format: 'ehr-jepa/study',
 		version: 1,

@@ -71,6 +71,57 @@ export function labelOf(file: Rows, model: string): string {
 	return file.models.find(({ name }) => name === model)?.label ?? model;
 }
 
+/** The rows of a table of models with every number of one time to an event. */
+export function timesTable(
+	file: Rows,
+	task: string,
+	title: string,
+	minus: (row: StudyRow) => boolean,
+	notes: string[],
+): string[][] {
+	const rows = file.rows.filter(
+		(row) => row.task === task && survivalQuantities.has(row.quantity) && row.seed === null && minus(row),
+	);
+	const columns = [...new Set(rows.map(({ quantity, horizonDays }) => JSON.stringify([quantity, horizonDays])))];
+	const names = [...new Set(rows.map(({ model, minus }) => JSON.stringify([model, minus])))];
+	return [
+		[
+			title,
+			...columns.map((column) => {
+				const [quantity, horizonDays] = parseJson(column) as [Quantity, number | null];
+				return `${survivalQuantities.get(quantity)} ${days(horizonDays)}`.trim();
+			}),
+		],
+		...names.map((name) => {
+			const [model, against] = parseJson(name) as [string, string | null];
+			const own = rows.filter((row) => row.model === model && row.minus === against);
+			return [
+				against === null ? labelOf(file, model) : `${labelOf(file, model)} - ${labelOf(file, against)}`,
+				...columns.map((column) => {
+					const row = own.find(({ quantity, horizonDays }) => JSON.stringify([quantity, horizonDays]) === column);
+					return cell(row, against !== null, notes);
+				}),
+			];
+		}),
+	];
+}
+
+const survivalQuantities: ReadonlyMap<Quantity, string> = new Map([
+	['concordance', "Harrell's C"],
+	['ipcw-concordance', "Uno's C"],
+	['time-dependent-auroc', 'AUROC at'],
+]);
+
+/** Times to events of a study, with their samples, events and patients. */
+export function timesOf(file: Rows): { readonly task: string; readonly counts: string }[] {
+	const rows = file.rows.filter(({ quantity, seed }) => quantity === 'concordance' && seed === null);
+	return [...new Set(rows.map(({ task }) => task))].map((task) => {
+		const { nSamples, nPositives, nPatients } = rows.find((row) => row.task === task)!;
+		const counts = `${integer(nSamples)} samples, ${integer(nPositives ?? 0)} with the event, ${integer(nPatients)} patients`;
+		return { task, counts };
+	});
+}
+
 export const own = ({ minus }: StudyRow) => minus === null;
 export const differences = ({ minus }: StudyRow) => minus !== null;
 /** How many samples and outcomes each task has. */

@@ -81,13 +81,17 @@ export class RankedSurvival {
 
 	/** @param weights - (samples,) in `order`: counts of a resample, or 1. */
 	metrics(weights: Float64Array): SurvivalMetrics {
-		const { concordance, ipcwConcordance } = this.#concordances(weights);
-		const aurocs = this.#horizons.map((_, k) => this.#auroc(weights, k));
+		const { concordance, ipcwConcordance } = this.concordances(weights);
+		const aurocs = this.#horizons.map((_, k) => this.auroc(weights, k));
 		return { concordance, ipcwConcordance, aurocs, integratedAuroc: this.#integrated(weights, aurocs) };
 	}
 
-	/** Both concordances, from the latest time to the earliest: everybody whose time is later stands in a Fenwick tree by score. */
-	#concordances(weights: Float64Array): Pick<SurvivalMetrics, 'concordance' | 'ipcwConcordance'> {
+	/**
+	 * Both concordances, from the latest time to the earliest: everybody whose time is later stands in a Fenwick tree by score.
+	 *
+	 * @param weights - As of {@link metrics}.
+	 */
+	concordances(weights: Float64Array): Pick<SurvivalMetrics, 'concordance' | 'ipcwConcordance'> {
 		const [days, events, levels] = [this.#days, this.#events, this.#levels];
 		const tree = this.#tree.fill(0);
 		const last = this.#horizons.at(-1) ?? Number.POSITIVE_INFINITY;
@@ -140,7 +144,8 @@ export class RankedSurvival {
 		};
 	}
 
-	#auroc(weights: Float64Array, horizon: number): Metric {
+	/** @param weights - As of {@link metrics}. @param horizon - Its place. */
+	auroc(weights: Float64Array, horizon: number): Metric {
 		const beyond = this.#beyond[horizon]!;
 		const [controls, cases] = [new Float64Array(this.#levelCount), new Float64Array(this.#levelCount)];
 		let [controlWeight, caseWeight] = [0, 0];

@@ -22,7 +22,7 @@ export const CrossValidationOptions = z.strictObject({
 		.array(
 			TaskDefinition.refine(
 				({ kind }) => kind !== 'time-to-event',
-				'must be a task of yes and no: models are compared on times to events by evaluate alone',
+				'must be a task of yes and no: models are compared on times to events by evaluate, and by study',
 			),
 		)
 		.min(1)

@@ -133,7 +133,7 @@ t.test('what cannot be cross-validated is refused', async (t) => {
 	const time = { name: 'death', label: 'Death', kind: 'time-to-event' as const, codes, horizonsDays: [30] };
 	await t.rejects(crossValidate(none, { ...options, tasks: [time] }), {
 		code: 'EHR_JEPA_CONFIG',
-		message: /tasks\.0: must be a task of yes and no.*by evaluate alone/,
+		message: /tasks\.0: must be a task of yes and no.*by evaluate/,
 	});
 	await t.rejects(crossValidate(none, { ...options, folds: 61 }), {
 		message: '[cross-validate] folds must be at most the 60 patients but are 61',
