@@ -256,6 +256,8 @@ export interface NativeTraffic {
 export interface NativeProcessGroup {
 	/** Meets the others; resolves when all have come. Before anything else. */
 	join(jobId: number): Promise<void>;
+	/** Instead: tells the others why this process does not come. Resolves when they have heard it, or after some seconds. */
+	report(jobId: number, why: string): Promise<void>;
 	/** A text of every rank, in their order. */
 	exchange(jobId: number, text: string): Promise<string[]>;
 	/** What this rank has sent and got since the ranks met. */
