@@ -456,6 +456,8 @@ export async function nativeCall<T>(call: () => Promise<T> | T): Promise<T> {
 	try {
 		return await call();
 	} catch (cause) {
+		// There is no addon: nothing native failed.
+		if (cause instanceof SetupError) throw cause;
 		const message = (cause as Error).message;
 		if ((cause as { code?: string }).code === 'ABORT_ERR') throw new AbortedError(message, { cause });
 		if ((cause as { code?: string }).code === 'EHR_JEPA_RANKS') throw new RankError(message, { cause });
