@@ -210,7 +210,7 @@ export interface NativeSaveOptions {
 /** Memory of our own, or the pages of the file, which must then stay as it is. */
 export type Placement = 'owned' | 'mapped';
 
-export type Pooling = 'last' | 'mean';
+export type Pooling = 'last' | 'mean' | 'recent';
 export type EncoderChoice = 'encoder' | 'target_encoder';
 
 export interface NativeScores {
@@ -285,7 +285,7 @@ export interface NativeEngine {
 	step(jobId: number, batches: readonly NativeTrainingBatch[], options: NativeStepOptions): Promise<NativeStepResult>;
 	losses(jobId: number, batch: NativeTrainingBatch, options: NativeLossOptions): Promise<NativeLosses>;
 	/**
-	 * (ends x layers x hiddenSize) hidden states, of the last token of a prefix or the mean over its tokens. `ends` holds the row
+	 * (ends x layers x hiddenSize) hidden states, of the last token of a prefix or a mean over its tokens. `ends` holds the row
 	 * of the pack behind each prefix; `layers` the numbers of the hidden states, ascending: 0 the embedding, k the output of
 	 * block k, the last one after the final norm.
 	 */
@@ -458,6 +458,8 @@ export async function nativeCall<T>(call: () => Promise<T> | T): Promise<T> {
 	try {
 		return await call();
 	} catch (cause) {
+		// There is no addon: nothing native failed.
+		if (cause instanceof SetupError) throw cause;
 		const message = (cause as Error).message;
 		if ((cause as { code?: string }).code === 'ABORT_ERR') throw new AbortedError(message, { cause });
 		if ((cause as { code?: string }).code === 'EHR_JEPA_RANKS') throw new RankError(message, { cause });
