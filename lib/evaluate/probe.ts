@@ -4,6 +4,7 @@ import { sampleKey } from '../tasks/read.js';
 import type { IndexDate, Split } from '../types.js';
 import { type FeatureTable, linear, Standardiser, selectRows } from './features.js';
 import { isDefined, RankedPredictions } from './metrics.js';
+import { fittedFromStrongest, fittedNear } from './penalties.js';
 
 /** Strengths that are tried; the one with the best AUROC on tuning is taken. */
 const l2Grid = [1e-4, 1e-3, 1e-2, 1e-1, 1, 10] as const;
@@ -59,7 +60,7 @@ export async function fitProbe(
 		};
 	}
 	const standardiser = new Standardiser(train, table.columns);
-	const { weights } = await nativeCall(() =>
+	const { weights, converged } = await nativeCall(() =>
 		nativeAddon().fitLogistic({
 			features: standardiser.apply(train),
 			rows: nTrainSamples,
@@ -71,11 +72,11 @@ export async function fitProbe(
 	const solution = (i: number) => weights.subarray(i * (table.columns + 1), (i + 1) * (table.columns + 1));
 	const tuning = standardiser.apply(selectRows(table, rowsOf('tuning')));
 	const tuningLabels = valuesOf('tuning');
-	let best: number = l2Grid.indexOf(l2Default);
+	let best = fittedNear(l2Grid.indexOf(l2Default), converged);
 	let bestAuroc = -1;
 	const ones = new Float64Array(tuningLabels.length).fill(1);
 	// From the strongest penalty down, so that a tie goes to the simpler probe.
-	for (let i = l2Grid.length - 1; i >= 0; i--) {
+	for (const i of fittedFromStrongest('logistic', converged, l2Grid)) {
 		const auroc = new RankedPredictions(linear(tuning, table.columns, solution(i)), tuningLabels).auroc(ones);
 		if (isDefined(auroc) && auroc.value > bestAuroc) {
 			bestAuroc = auroc.value;

@@ -146,7 +146,8 @@ NewtonFit minimise(Problem& problem, Point point, const std::atomic<bool>& cance
       point = next;
       gradient = next_gradient;
       value = next_value;
-      fit.converged = share * length <= step_tolerance && length == 1;
+      // Whatever part of it was taken: a whole step that is so small is rounding, and may never be taken whole.
+      fit.converged = share <= step_tolerance;
     }
     if (!accepted) {
       // Not the gradient alone: without a penalty it also vanishes where weights run away.

@@ -1,8 +1,8 @@
-import { NativeError } from '../../errors.js';
 import { nativeAddon, nativeCall } from '../../native.js';
 import type { ClassLabelRow } from '../../tasks/class-labels.js';
 import type { Split } from '../../types.js';
 import { type FeatureTable, linear, Standardiser, selectRows } from '../features.js';
+import { fittedFromStrongest, fittedNear } from '../penalties.js';
 import { rowsOf } from '../samples.js';
 import type { ClassSamples } from './class-samples.js';
 
@@ -75,11 +75,6 @@ export async function fitClassProbe(
 			l2: Float64Array.from(l2Grid),
 		}),
 	);
-	const failed = converged.indexOf(0);
-	if (failed >= 0)
-		throw new NativeError(
-			`[multinomial] l2 ${l2Grid[failed]} must have a solution that float64 can reach but has none`,
-		);
 	const size = classes.length * (table.columns + 1);
 	const probeOf = (i: number): FittedClassProbe => ({
 		l2: l2Grid[i]!,
@@ -88,10 +83,11 @@ export async function fitClassProbe(
 		standardiser,
 	});
 	const truth = labels.tuning.map(({ value }) => classes.indexOf(value));
-	let best: number = l2Grid.indexOf(l2Default);
+	const fitted = fittedFromStrongest('multinomial', converged, l2Grid);
+	let best = fittedNear(l2Grid.indexOf(l2Default), converged);
 	let bestLoss = Number.POSITIVE_INFINITY;
 	// From the strongest penalty down, so that a tie goes to the simpler probe.
-	for (let i = truth.length === 0 ? -1 : l2Grid.length - 1; i >= 0; i--) {
+	for (const i of truth.length === 0 ? [] : fitted) {
 		const logs = classLogProbabilities(probeOf(i), table, rowsOf(rowOf, labels.tuning));
 		const loss = -truth.reduce((sum, one, row) => sum + logs[row * classes.length + one]!, 0) / truth.length;
 		if (loss >= bestLoss) continue;

@@ -1,10 +1,10 @@
-import { NativeError } from '../../errors.js';
 import { nativeAddon, nativeCall } from '../../native.js';
 import { sampleKey } from '../../tasks/read.js';
 import type { SurvivalLabelRow } from '../../tasks/survival-labels.js';
 import type { Split } from '../../types.js';
 import { type FeatureTable, linear, Standardiser, selectRows } from '../features.js';
 import { isDefined } from '../metrics.js';
+import { fittedFromStrongest, fittedNear } from '../penalties.js';
 import { byDescendingTime, CensoringCurve, type FollowUp } from './follow-up.js';
 import { inPeriods, periodEnds } from './periods.js';
 import type { SurvivalProbeKind } from './survival-file.js';
@@ -90,10 +90,10 @@ export async function fitSurvivalProbe(
 	const tuningFeatures = standardiser.apply(selectRows(table, rowsOf('tuning')));
 	const censoring = new CensoringCurve(followUp);
 	const ones = new Float64Array(labels.tuning.length).fill(1);
-	let best: number = l2Grid.indexOf(l2Default);
+	let best = fittedNear(l2Grid.indexOf(l2Default), solve.converged);
 	let bestConcordance = -1;
 	// From the strongest penalty down, so that a tie goes to the simpler probe.
-	for (let i = l2Grid.length - 1; i >= 0; i--) {
+	for (const i of fittedFromStrongest(kind, solve.converged, l2Grid)) {
 		const scores = scoresOf(tuningFeatures, table.columns, solve.weights(i));
 		const { concordance } = new RankedSurvival(scores, tuning, censoring, []).metrics(ones);
 		if (isDefined(concordance) && concordance.value > bestConcordance) {
@@ -149,6 +149,8 @@ export function riskWithin(baseline: Baseline, days: number, score: number): num
 }
 
 interface Solutions {
+	/** Of each penalty: 1 where a solution was found. */
+	readonly converged: Uint8Array;
 	/** (columns,) of a penalty, by place. */
 	readonly weights: (place: number) => Float64Array;
 	readonly baseline: (place: number) => Baseline;
@@ -171,9 +173,9 @@ async function fitCox(
 			l2: Float64Array.from(l2Grid),
 		}),
 	);
-	requireConverged('cox', result.converged);
 	const weights = (place: number) => result.weights.subarray(place * columns, (place + 1) * columns);
-	return { weights, baseline: (place) => breslow(followUp, scoresOf(features, columns, weights(place))) };
+	const { converged } = result;
+	return { converged, weights, baseline: (place) => breslow(followUp, scoresOf(features, columns, weights(place))) };
 }
 
 async function fitHazard(features: Float32Array, columns: number, followUp: FollowUp): Promise<Solutions | string> {
@@ -193,8 +195,8 @@ async function fitHazard(features: Float32Array, columns: number, followUp: Foll
 			l2: Float64Array.from(l2Grid),
 		}),
 	);
-	requireConverged('hazard', result.converged);
 	return {
+		converged: result.converged,
 		weights: (place) => result.weights.subarray(place * width, place * width + columns),
 		baseline: (place) => ({
 			kind: 'hazard',
@@ -202,12 +204,6 @@ async function fitHazard(features: Float32Array, columns: number, followUp: Foll
 			intercepts: Float64Array.from(result.weights.subarray(place * width + columns, (place + 1) * width)),
 		}),
 	};
-}
-
-function requireConverged(scope: string, converged: Uint8Array): void {
-	const place = converged.indexOf(0);
-	if (place < 0) return;
-	throw new NativeError(`[${scope}] l2 ${l2Grid[place]} must have a solution that float64 can reach but has none`);
 }
 
 function scoresOf(features: Float32Array, columns: number, weights: Float64Array): Float64Array {
