@@ -51,6 +51,7 @@ export {
 	type PredictionMetricsOptions,
 	predictionMetrics,
 } from './evaluate/given/prediction-metrics.js';
+export { type NumberProbeFile, type ProbeNumbersOptions, probeNumbers } from './evaluate/numbers/probe-numbers.js';
 export { type ProbeFile, type ProbeOptions, probeFeatures } from './evaluate/probe-features.js';
 export { type RolloutOptions, type RolloutTable, rollout } from './evaluate/rollout.js';
 export { readRollout, writeRollout } from './evaluate/rollout-file.js';

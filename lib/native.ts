@@ -210,7 +210,7 @@ export interface NativeSaveOptions {
 /** Memory of our own, or the pages of the file, which must then stay as it is. */
 export type Placement = 'owned' | 'mapped';
 
-export type Pooling = 'last' | 'mean';
+export type Pooling = 'last' | 'mean' | 'recent';
 export type EncoderChoice = 'encoder' | 'target_encoder';
 
 export interface NativeScores {
@@ -256,6 +256,8 @@ export interface NativeTraffic {
 export interface NativeProcessGroup {
 	/** Meets the others; resolves when all have come. Before anything else. */
 	join(jobId: number): Promise<void>;
+	/** Instead: tells the others why this process does not come. Resolves when they have heard it, or after some seconds. */
+	report(jobId: number, why: string): Promise<void>;
 	/** A text of every rank, in their order. */
 	exchange(jobId: number, text: string): Promise<string[]>;
 	/** What this rank has sent and got since the ranks met. */
@@ -291,7 +293,7 @@ export interface NativeEngine {
 	): Promise<NativeStepResult>;
 	losses(jobId: number, batch: NativeTrainingBatch, options: NativeLossOptions): Promise<NativeLosses>;
 	/**
-	 * (ends x layers x hiddenSize) hidden states, of the last token of a prefix or the mean over its tokens. `ends` holds the row
+	 * (ends x layers x hiddenSize) hidden states, of the last token of a prefix or a mean over its tokens. `ends` holds the row
 	 * of the pack behind each prefix; `layers` the numbers of the hidden states, ascending: 0 the embedding, k the output of
 	 * block k, the last one after the final norm.
 	 */
@@ -464,6 +466,8 @@ export async function nativeCall<T>(call: () => Promise<T> | T): Promise<T> {
 	try {
 		return await call();
 	} catch (cause) {
+		// There is no addon: nothing native failed.
+		if (cause instanceof SetupError) throw cause;
 		const message = (cause as Error).message;
 		if ((cause as { code?: string }).code === 'ABORT_ERR') throw new AbortedError(message, { cause });
 		if ((cause as { code?: string }).code === 'EHR_JEPA_RANKS') throw new RankError(message, { cause });

@@ -48,8 +48,8 @@ export type DemoOptions = z.infer<typeof DemoOptions>;
 const windows: TrainConfigInput = { contextTokens: 256, futureTokens: 128, tokensPerStep: 2048 };
 // What learns most from few tokens (docs/study.md).
 const optimizer: TrainConfigInput['optimizer'] = { matrixUpdate: 'muon', learningRate: 3e-3 };
-/** Mean over the window, of all hidden states: at this size one of them alone carries less of the patient (docs/study.md). */
-const pooling = 'mean';
+/** Of all hidden states: at this size one of them alone carries less of the patient (docs/study.md). */
+const pooling = 'recent';
 const layers = 'all';
 
 const trained = [
@@ -233,7 +233,7 @@ async function embedAll(
 			name,
 			label,
 			kind,
-			description: `${description}; ${pooling} over the window of every block’s states`,
+			description: `${description}; mean over the window of every block’s states, recent tokens weighing more`,
 			...(kind === 'encoder' ? { run: join('runs', run) } : {}),
 			embeddings,
 		});

@@ -141,7 +141,13 @@ export async function checkSplitFile(database: Database, file: string): Promise<
 		throw new DataError('meds', { file, rule: 'must not hold nulls', value: `${found?.nulls} rows with one` });
 	}
 	if (found?.twice !== null) {
-		throw new DataError('meds', { file, column: 'subject_id', rule: 'must be unique', value: String(found?.twice) });
+		throw new DataError('meds', {
+			file,
+			column: 'subject_id',
+			rule: 'must be unique',
+			value: `subject ${found?.twice} in several rows`,
+			fix: 'a subject is in one split: keep one row of each',
+		});
 	}
 	if (Number(found.known) === 0) {
 		throw new DataError('meds', {

@@ -1,7 +1,7 @@
 import type { DuckDBBigIntVector, DuckDBVarCharVector } from '@duckdb/node-api';
 import { columnNames } from '../data/column-names.js';
 import { parquetColumns } from '../data/parquet-columns.js';
-import { queryFile } from '../data/query.js';
+import { type Database, queryFile } from '../data/query.js';
 import { checkSplitFile, isSplit, loadSplitsFile } from '../data/read-splits.js';
 import { DataError } from '../errors.js';
 import { parquetFiles } from '../files/duckdb-files.js';
@@ -37,8 +37,10 @@ export async function readFeatureSplits(
 				`CREATE TABLE split_file AS SELECT DISTINCT subject_id::BIGINT AS subject_id, split::VARCHAR AS split
 				FROM ${parquetFiles(features)}`,
 			);
+			await requireOneSplit(database, features);
 			await checkSplitFile(database, features);
 		}
+		if (splitsPath !== undefined) await noteOtherSplits(database, features, onWarning);
 		const result = new Map<bigint, Split>();
 		const others = new Set<string>();
 		for await (const chunk of database.stream('SELECT subject_id, split FROM split_file')) {
@@ -58,4 +60,43 @@ export async function readFeatureSplits(
 		}
 		return result;
 	});
+}
+
+/** Refuses rows without a subject or split, and a subject that the features put into two splits. @throws {DataError} */
+async function requireOneSplit(database: Database, file: string): Promise<void> {
+	const refuse = (column: string, rule: string, value: string) => {
+		throw new DataError('probe', { file, column, rule, value });
+	};
+	const [counts] = await database.rows(
+		`SELECT (SELECT count(*) FROM ${parquetFiles(file)} WHERE subject_id IS NULL)::DOUBLE AS subjects,
+			(SELECT count(*) FROM ${parquetFiles(file)} WHERE split IS NULL)::DOUBLE AS splits`,
+	);
+	const nulls = (count: unknown) => `${count} null${Number(count) === 1 ? '' : 's'}`;
+	if (Number(counts?.subjects) > 0) refuse('subject_id', 'must not be null', nulls(counts?.subjects));
+	if (Number(counts?.splits) > 0) refuse('split', 'must not be null', nulls(counts?.splits));
+	const [twice] = await database.rows(
+		`SELECT subject_id, string_agg(left(split, 20), ', ' ORDER BY split) AS names FROM split_file
+		GROUP BY subject_id HAVING count(*) > 1 ORDER BY subject_id LIMIT 1`,
+	);
+	if (twice !== undefined)
+		refuse('split', 'must be the same in each row of a subject', `${twice.names} for subject ${twice.subject_id}`);
+}
+
+/** Tells of subjects whose column `split` says otherwise than the splits file, which decides. */
+async function noteOtherSplits(
+	database: Database,
+	features: string,
+	onWarning: LongOperation['onWarning'],
+): Promise<void> {
+	const columns = await parquetColumns(database, 'probe', features, features);
+	if (!columns.some(({ name }) => name === 'split')) return;
+	const [found] = await database.rows(
+		`SELECT count(DISTINCT f.subject_id)::DOUBLE AS n FROM ${parquetFiles(features)} f
+		JOIN split_file s ON s.subject_id = f.subject_id WHERE s.split <> f.split::VARCHAR`,
+	);
+	const others = Number(found?.n);
+	if (others === 0) return;
+	onWarning?.(
+		`${others} ${others === 1 ? 'subject is' : 'subjects are'} in another split by the column split of the features: the splits file decides`,
+	);
 }

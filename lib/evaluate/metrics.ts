@@ -155,3 +155,32 @@ export function rSquared(
 	if (!Number.isFinite(error + spread)) refuse('predicted and truth', 'must be finite', `a squared error of ${error}`);
 	return spread > 0 ? { value: 1 - error / spread } : undefinedMetric('constant target');
 }
+
+/** Mean of the absolute gaps of predictions. @param weights - (rows,) */
+export function meanAbsoluteError(
+	predicted: ArrayLike<number>,
+	truth: ArrayLike<number>,
+	weights: ArrayLike<number>,
+): Metric {
+	return weightedMean(weights, (row) => Math.abs(predicted[row]! - truth[row]!));
+}
+
+/** Mean of the squared gaps of predictions. @param weights - (rows,) */
+export function meanSquaredError(
+	predicted: ArrayLike<number>,
+	truth: ArrayLike<number>,
+	weights: ArrayLike<number>,
+): Metric {
+	return weightedMean(weights, (row) => (predicted[row]! - truth[row]!) ** 2);
+}
+
+function weightedMean(weights: ArrayLike<number>, of: (row: number) => number): Metric {
+	let [sum, total] = [0, 0];
+	for (let row = 0; row < weights.length; row++) {
+		sum += weights[row]! * of(row);
+		total += weights[row]!;
+	}
+	if (total === 0) return undefinedMetric('no samples');
+	if (!Number.isFinite(sum)) refuse('predicted and truth', 'must be finite', `an error of ${sum}`);
+	return { value: sum / total };
+}

@@ -1,7 +1,7 @@
 import { nativeAddon, nativeCall } from '../native.js';
 import type { LabelRow } from '../tasks/read.js';
 import { sampleKey } from '../tasks/read.js';
-import type { Split } from '../types.js';
+import type { IndexDate, Split } from '../types.js';
 import { type FeatureTable, linear, Standardiser, selectRows } from './features.js';
 import { isDefined, RankedPredictions } from './metrics.js';
 
@@ -95,6 +95,14 @@ export function probabilitiesOf(
 ): Float64Array {
 	const margins = linear(standardiser.apply(selectRows(table, rows)), table.columns, weights);
 	return margins.map((margin) => 1 / (1 + Math.exp(-margin)));
+}
+
+/** Why held-out samples of no classes cannot carry a metric; undefined when they can. */
+export function tooFewHeldOut(samples: readonly IndexDate[]): string | undefined {
+	const patients = new Set(samples.map(({ subjectId }) => subjectId)).size;
+	if (patients === 0) return 'no samples in held-out';
+	if (patients >= minPatientsPerClass) return undefined;
+	return `${patients} held-out patient${patients === 1 ? '' : 's'}, at least ${minPatientsPerClass} are needed`;
 }
 
 /** Why a held-out set cannot carry a metric; undefined when it can. */

@@ -25,7 +25,8 @@ function refuseRow({ scope, file, row, subjectId }: RowPlace, column: string, ru
 /** The sample of a row. @throws {DataError} For a null. */
 export function sampleOf(place: RowPlace, subjectId: bigint | null, predictionTime: bigint | null): IndexDate {
 	if (subjectId === null) return refuseRow(place, 'subject_id', 'must not be null', 'null');
-	if (predictionTime === null) return refuseRow(place, 'prediction_time', 'must not be null or infinite', 'neither');
+	if (predictionTime === null)
+		return refuseRow(place, 'prediction_time', 'must not be null or infinite', 'one of both');
 	return { subjectId, predictionTime };
 }
 

@@ -267,8 +267,8 @@ export class WorldModel {
 	}
 
 	/**
-	 * Frozen states of packed sequences: the hidden state after the final norm, of the newest token or the mean over tokens.
-	 * With `layers` others, or several one after another.
+	 * Frozen states of packed sequences: the hidden state after the final norm, of the newest token, the mean over tokens,
+	 * or a mean that favours recent ones. With `layers` others, or several one after another.
 	 *
 	 * With `ends` those of prefixes, in one pass: the decoder is causal, so that a prefix has the states it has alone.
 	 *

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { positiveInteger, seed } from '../config.js';
 import { smallestDraws } from '../evaluate/intervals.js';
 import { HiddenStates } from '../model/hidden-states.js';
+import { poolings } from '../model/pooling.js';
 import { modelSizes, Qwen3Shape } from '../model/qwen3-config.js';
 import type { ObjectivePreset } from '../objective/objective.js';
 import { OptimizerConfig } from '../train/train-config.js';
@@ -51,7 +52,7 @@ export const comparisonOptions = {
 	/** The same for every variant. */
 	optimizer: StudyOptimizer.prefault({}),
 	/** How a window becomes one state. */
-	pooling: z.enum(['mean', 'last']).default('mean'),
+	pooling: z.enum(poolings).default('recent'),
 	/** Which hidden states of a token make it up. */
 	layers: HiddenStates.default('all'),
 	/** Bootstrap resamples. */

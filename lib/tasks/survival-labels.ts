@@ -2,7 +2,7 @@ import { DataError } from '../errors.js';
 import type { IndexDate } from '../types.js';
 import { labelFiles } from './label-sets.js';
 import type { LabelCounts } from './load-labels.js';
-import { readValueLabels, type ValueColumn } from './value-labels.js';
+import { numberTypes, readValueLabels, type ValueColumn } from './value-labels.js';
 
 /** Time to an event, or to the end of follow-up. */
 export interface SurvivalLabelRow extends IndexDate {
@@ -24,17 +24,16 @@ export async function readSurvivalLabels(
 	files: readonly string[],
 	columns: { readonly time: string; readonly event: string } = survivalColumns,
 ): Promise<{ readonly labels: SurvivalLabelRow[]; readonly counts: LabelCounts }> {
-	const number = /^(u?int(8|16|32|64)|float|double|halffloat|decimal128)$/;
 	const read: readonly ValueColumn[] = [
 		{
 			name: columns.time,
-			accepted: number,
+			accepted: numberTypes,
 			rule: 'a number: days to the event or to the end of follow-up',
 			as: 'DOUBLE',
 		},
 		{
 			name: columns.event,
-			accepted: new RegExp(`^bool$|${number.source}`),
+			accepted: new RegExp(`^bool$|${numberTypes.source}`),
 			rule: 'true, or 1, where the event was seen',
 			as: 'DOUBLE',
 		},

@@ -16,6 +16,9 @@ export interface ValueColumn {
 	readonly as: 'DOUBLE' | 'VARCHAR';
 }
 
+/** Types of numbers, as pyarrow prints them. */
+export const numberTypes = /^(u?int(8|16|32|64)|float|double|halffloat|decimal128)$/;
+
 export interface ValueLabelRow extends IndexDate {
 	/** One of each column. */
 	readonly values: readonly (number | string)[];

@@ -10,10 +10,16 @@ namespace ehrjepa {
 enum class Pooling {
   kLast,  ///< state of the newest token of a prefix
   kMean,  ///< mean over the tokens of a prefix
+  /// Mean over the tokens of a prefix that weighs a token e times less for every `kRecentTokens` tokens behind it.
+  kRecent,
 };
+/// On simulated patients 64 to 128 tokens told most of the patient's state (docs/study.md).
+inline constexpr double kRecentTokens = 96;
+
 template <>
 struct Names<Pooling> {
-  static constexpr Named<Pooling> table[] = {{"last", Pooling::kLast}, {"mean", Pooling::kMean}};
+  static constexpr Named<Pooling> table[] = {
+      {"last", Pooling::kLast}, {"mean", Pooling::kMean}, {"recent", Pooling::kRecent}};
 };
 
 enum class EncoderChoice { kEncoder, kTargetEncoder };

@@ -1,6 +1,8 @@
 #include "infer/encoder.h"
 
+#include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/matmul.h>
 #include <ATen/ops/stack.h>
 #include <c10/core/GradMode.h>
 
@@ -24,6 +26,14 @@ void require_numbers(std::span<const std::int32_t> layers, std::int32_t depth) {
   if (layers.empty()) throw Error("[embed] layers must name at least one hidden state but name none");
 }
 
+/// (D), of the rows of a prefix, oldest first.
+at::Tensor mean_of(const at::Tensor& rows_nD, Pooling pooling) {
+  if (pooling == Pooling::kMean) return rows_nD.mean(0);
+  const at::Tensor age_n = at::arange(rows_nD.size(0) - 1, -1, -1, rows_nD.options());
+  const at::Tensor weights_n = age_n.div(-kRecentTokens).softmax(0);
+  return at::matmul(weights_n, rows_nD);
+}
+
 /// (B, D) float32, of the hidden states of all rows.
 at::Tensor pooled(const at::Tensor& hidden_TD, const std::vector<std::int64_t>& cu_seqlens,
                   std::span<const std::int32_t> ends, Pooling pooling) {
@@ -37,7 +47,7 @@ at::Tensor pooled(const at::Tensor& hidden_TD, const std::vector<std::int64_t>& 
   for (const std::int32_t end : ends) {
     // The start of the sequence that holds the last row.
     const std::int64_t start = *std::prev(std::lower_bound(cu_seqlens.begin(), cu_seqlens.end(), end));
-    means.push_back(wide_TD.narrow(0, start, end - start).mean(0));
+    means.push_back(mean_of(wide_TD.narrow(0, start, end - start), pooling));
   }
   return at::stack(means);
 }

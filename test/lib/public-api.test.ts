@@ -73,6 +73,7 @@ t.test('the public API is frozen: a name is added on purpose, and taken away in 
 		'prepareStore',
 		'probeClasses',
 		'probeFeatures',
+		'probeNumbers',
 		'probeSurvival',
 		'readEmbeddings',
 		'readIndexDates',

@@ -1,6 +1,7 @@
 #include <ATen/ATen.h>
 
 #include <atomic>
+#include <cmath>
 
 #include "infer/encoder.h"
 #include "model/predictor.h"
@@ -149,7 +150,7 @@ TEST("target encoder: starts equal, stays where it is, starts again") {
   EXPECT(!target.weights().norm.requires_grad());
 }
 
-TEST("encoder: last and mean pooling of prefixes, each as it would be alone") {
+TEST("encoder: last, mean and recent pooling of prefixes, each as it would be alone") {
   const Qwen3Config config = small_config();
   const model::Qwen3Weights weights = model::initialise_qwen3(config, 9);
   const model::PackedTokens batch =
@@ -166,12 +167,26 @@ TEST("encoder: last and mean pooling of prefixes, each as it would be alone") {
   EXPECT_LE((mean[1] - hidden.slice(0, 4, 11).mean(0)).abs().max().item<double>(), 1e-6);
   EXPECT_LE((mean[4] - hidden.slice(0, 4, 8).mean(0)).abs().max().item<double>(), 1e-6);
 
+  // A token e times less for every `kRecentTokens` behind it; one token alone is itself.
+  const at::Tensor recent = embed(batch, ends, Pooling::kRecent);
+  at::Tensor sum = at::zeros_like(recent[0]);
+  double weights_sum = 0;
+  for (std::int64_t row = 4; row < 11; ++row) {
+    const double weight = std::exp(-static_cast<double>(10 - row) / kRecentTokens);
+    sum += hidden[row] * weight;
+    weights_sum += weight;
+  }
+  EXPECT_LE((recent[1] - sum / weights_sum).abs().max().item<double>(), 1e-6);
+  EXPECT_LE((recent[2] - hidden[0]).abs().max().item<double>(), 1e-6);
+  EXPECT((recent[1] - mean[1]).abs().max().item<double>() > 1e-4);
+
   const std::vector<std::int32_t> all = tokens_of(11, 4);
   const model::PackedTokens alone = model::packed_tokens(std::vector<std::int32_t>(all.begin() + 4, all.begin() + 8),
                                                          std::vector<std::int32_t>{0, 4}, positions_of({4}), 37);
   const std::vector<std::int32_t> end{4};
   EXPECT_LE((embed(alone, end, Pooling::kLast)[0] - last[4]).abs().max().item<double>(), 1e-6);
   EXPECT_LE((embed(alone, end, Pooling::kMean)[0] - mean[4]).abs().max().item<double>(), 1e-6);
+  EXPECT_LE((embed(alone, end, Pooling::kRecent)[0] - recent[4]).abs().max().item<double>(), 1e-6);
 
   // Of every hidden state: what is pooled of each by itself, in order.
   std::vector<at::Tensor> hidden_states;

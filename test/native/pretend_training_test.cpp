@@ -266,7 +266,7 @@ TEST("pretend device: states, scores and losses are the CPU's; only their result
   const model::PackedTokens on_device = batches_of(c, device.device())[0].packed.trunk();
   const std::vector<std::int32_t> ends(on_host.layout.cu_seqlens.begin() + 1, on_host.layout.cu_seqlens.end());
   const std::vector<std::int32_t> layers = {0, 1, 2};
-  for (const Pooling pooling : {Pooling::kLast, Pooling::kMean}) {
+  for (const Pooling pooling : {Pooling::kLast, Pooling::kMean, Pooling::kRecent}) {
     const at::Tensor expected =
         infer::embed(host.encoder(), host.config(), at::kFloat, on_host, ends, pooling, layers, running);
     const pretend::Counts before = pretend::counts();

@@ -1,6 +1,7 @@
 import type { Argv } from 'yargs';
 import { ConfigError } from '../../errors.js';
 import { statesDtypes } from '../../evaluate/embeddings.js';
+import { poolings } from '../../model/pooling.js';
 import { embedRun } from '../../pipeline/embed-run.js';
 import { openTokenStore } from '../../store/token-store.js';
 import { readTasks } from '../../tasks/read.js';
@@ -25,9 +26,9 @@ export const builder = (yargs: Argv) =>
 		})
 		.option('checkpoint', checkpointOption)
 		.option('pooling', {
-			choices: ['last', 'mean'] as const,
+			choices: poolings,
 			default: 'last' as const,
-			describe: 'Newest token, or mean over the window',
+			describe: 'Newest token, mean over the window, or a mean that favours recent tokens',
 		})
 		.option('layers', {
 			type: 'string',
@@ -53,7 +54,7 @@ export const builder = (yargs: Argv) =>
 		.options(divisionOptions)
 		.example('$0 embed runs/both store tasks both.parquet --shard 2/8', 'One of eight jobs; then --assemble')
 		.example('$0 embed runs/both store tasks early.parquet --checkpoint 400', 'States of an earlier checkpoint')
-		.example('$0 embed runs/both store tasks both.parquet --pooling mean', 'subject_id, prediction_time, embedding');
+		.example('$0 embed runs/both store tasks both.parquet --pooling recent', 'subject_id, prediction_time, embedding');
 
 export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>): Promise<void> {
 	await divided('embed', args, async (context, division) => {

@@ -2,6 +2,7 @@ import type { Argv } from 'yargs';
 import { ConfigError } from '../../errors.js';
 import type { BinaryMetricName } from '../../evaluate/binary-metrics.js';
 import { type ClassProbeFile, probeClasses } from '../../evaluate/classes/probe-classes.js';
+import { type NumberProbeFile, probeNumbers } from '../../evaluate/numbers/probe-numbers.js';
 import { type ProbeFile, probeFeatures } from '../../evaluate/probe-features.js';
 import { probeSurvival, type SurvivalProbeFile } from '../../evaluate/survival/probe-survival.js';
 import { survivalProbeKinds } from '../../evaluate/survival/survival-file.js';
@@ -12,7 +13,7 @@ import { estimateLine, metricWords } from '../estimate-line.js';
 export const command = 'probe <out>';
 export const describe = "Fit a linear probe on anybody's features: coefficients, predictions, metrics";
 
-const kinds = ['logistic', 'multinomial', ...survivalProbeKinds] as const;
+const kinds = ['logistic', 'multinomial', 'ridge', ...survivalProbeKinds] as const;
 
 export const builder = (yargs: Argv) =>
 	yargs
@@ -31,11 +32,11 @@ export const builder = (yargs: Argv) =>
 		.option('kind', {
 			choices: kinds,
 			default: 'logistic' as const,
-			describe: 'logistic: yes or no; multinomial: classes; cox, hazard: the time to an event',
+			describe: 'logistic: yes or no; multinomial: classes; ridge: numbers; cox, hazard: the time to an event',
 		})
 		.option('label-column', {
 			type: 'string',
-			describe: 'Of multinomial: column of the classes; else categorical_value or integer_value',
+			describe: 'Of multinomial and ridge: column of the labels; else categorical_value or integer_value; float_value',
 		})
 		.option('time', { type: 'string', describe: 'Of cox and hazard: column of the days; else float_value' })
 		.option('event', {
@@ -51,6 +52,7 @@ export const builder = (yargs: Argv) =>
 		.option('draws', { type: 'number', default: 1000, describe: 'Bootstrap resamples of patients' })
 		.option('seed', { type: 'number', default: 1, describe: 'Draws the resamples' })
 		.example('$0 probe out --features states.parquet --labels mortality.parquet --splits subject_splits.parquet', '')
+		.example('$0 probe out --kind ridge --features states.parquet --labels creatinine.parquet', '')
 		.example('$0 probe out --kind cox --features states.parquet --labels tasks/death/time-to-event', '');
 
 type Arguments = Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>;
@@ -73,6 +75,13 @@ export async function handler(args: Arguments): Promise<void> {
 				context.operation(),
 			);
 			context.result(classText(out, file), file);
+		} else if (kind === 'ridge') {
+			const { labelColumn } = args;
+			const file = await probeNumbers(
+				{ ...shared, ...(labelColumn === undefined ? {} : { labelColumn }) },
+				context.operation(),
+			);
+			context.result(numberText(out, file), file);
 		} else {
 			const { time, event, horizon } = args;
 			const file = await probeSurvival(
@@ -95,9 +104,9 @@ function requireOptionsOf({ kind, labelColumn, time, event, horizon }: Arguments
 	const isSurvival = kind === 'cox' || kind === 'hazard';
 	const given = { 'label-column': labelColumn, time, event, horizon };
 	for (const [name, value] of Object.entries(given)) {
-		const belongs = name === 'label-column' ? kind === 'multinomial' : isSurvival;
+		const belongs = name === 'label-column' ? kind === 'multinomial' || kind === 'ridge' : isSurvival;
 		if (value === undefined || belongs) continue;
-		const kindOf = name === 'label-column' ? 'multinomial' : 'cox or hazard';
+		const kindOf = name === 'label-column' ? 'multinomial or ridge' : 'cox or hazard';
 		throw new ConfigError(`[probe] --${name} needs --kind ${kindOf} but the kind is ${kind}`);
 	}
 }
@@ -123,6 +132,22 @@ function classText(out: string, file: ClassProbeFile): string {
 			estimateLine(`AUROC of ${name}`, auroc, `, ${samples.held_out} of ${file.samples.held_out} samples`),
 		),
 	].join('\n');
+}
+
+function numberText(out: string, file: NumberProbeFile): string {
+	const { probe, features, metrics } = file;
+	return [
+		`${out}: ridge probe on ${features.columns} features, L2 ${probe.l2}`,
+		...countLines(file, (split) => meanText(file, split)),
+		estimateLine('R2', metrics.r2),
+		estimateLine('mean absolute error', metrics.meanAbsoluteError),
+		estimateLine('root mean squared error', metrics.rootMeanSquaredError),
+	].join('\n');
+}
+
+function meanText({ mean, deviation }: NumberProbeFile, split: (typeof splits)[number]): string {
+	const [middle, spread] = [mean[split], deviation[split]];
+	return middle === null || spread === null ? '' : `mean ${middle.toPrecision(4)} ± ${spread.toPrecision(4)}`;
 }
 
 function survivalText(out: string, file: SurvivalProbeFile): string {

@@ -277,7 +277,11 @@ t.test('splits: an empty one is said, a held-out subject in data/train refused, 
 		(meds) => void meds.splits!.push([9, 'train']),
 	);
 	await refused(t, /must not hold nulls but found 1 rows/, (meds) => void meds.splits!.push([null, 'train']));
-	await refused(t, /column subject_id must be unique but found 1/, (meds) => void meds.splits!.push([1, 'train']));
+	await refused(
+		t,
+		/column subject_id must be unique but found subject 1 in several rows/,
+		(meds) => void meds.splits!.push([1, 'train']),
+	);
 	await refused(t, /rule column-extra/, (meds) => {
 		meds.select['metadata/subject_splits.parquet'] = "a::BIGINT AS subject_id, b::VARCHAR AS split, 'x' AS site";
 	});

@@ -82,6 +82,7 @@ for (const [name, contextTokens, shared] of [
 			};
 			const counts = await read('mean', 'encoder');
 			await read('last', 'target_encoder');
+			if (shared === 'some' && name === 'structured') await read('recent', 'encoder');
 			t.comment(
 				`${counts.passes} passes of ${counts.passTokens} tokens in place of ${dates.length} of ${counts.contextTokens}`,
 			);

@@ -116,6 +116,14 @@ t.test('splits in a file of their own; what is left out is counted', async (t) =
 		'labels/0.parquet',
 		`SELECT subject AS subject_id, ${time} AS prediction_time, value AS boolean_value FROM s`,
 	);
+	const apart = await write(
+		'apart.parquet',
+		`SELECT subject AS subject_id, ${time} AS prediction_time, features AS embedding, 'train' AS split FROM s`,
+	);
+	const warnings: string[] = [];
+	const onWarning = (message: string) => void warnings.push(message);
+	await probeFeatures({ features: apart, labels: partly, splits, out: at('apart'), draws: 40 }, { onWarning });
+	t.match(warnings.join(), /^119 subjects are in another split by the column split of the features/);
 	const again = await probeFeatures({ features: some, labels: folderOfLabels, splits, out: at('folder'), draws: 40 });
 	t.equal(again.samples.held_out, 240);
 });
@@ -135,7 +143,9 @@ t.test('what cannot be read or fitted is refused by name, and nothing is left', 
 	);
 	const out = at('refused');
 	await t.rejects(probeFeatures({ features: nosplit, labels: await labels, out }), { message: /--splits/ });
-	await t.rejects(probeFeatures({ features: two, labels: await labels, out }), { message: /must be unique/ });
+	await t.rejects(probeFeatures({ features: two, labels: await labels, out }), {
+		message: /column split must be the same in each row of a subject but found train, tuning for subject 2/,
+	});
 	await t.rejects(probeFeatures({ features: await features, labels: await labels, out }), { message: /embedding/ });
 	await t.rejects(probeFeatures({ features: await features, column: 'vector', labels: other, out }), {
 		message: /no samples in train; 1200 labels without features/,

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { withDatabase } from '../../../lib/data/query.js';
 import { copyToParquet, parquetFiles } from '../../../lib/files/duckdb-files.js';
-import { probeClasses, probeSurvival } from '../../../lib/index.js';
+import { probeClasses, probeNumbers, probeSurvival } from '../../../lib/index.js';
 import { RandomStream } from '../../../lib/random.js';
 import { parquetRows } from '../../fixtures/meds-rows.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
@@ -208,4 +208,55 @@ t.test('classes as whole numbers, a class that train lacks, and one class', asyn
 	await rejected(`${keys}, 'x' AS categorical_value, 1 AS integer_value FROM s`, /must be one of both.*both/s);
 	await rejected(`${keys}, days AS categorical_value FROM s`, /must be a text or a whole number/);
 	t.notOk(existsSync(at('refused-classes')));
+});
+
+t.test("ridge: numbers on anybody's features", async (t) => {
+	// A large mean and a small spread, which float32 alone would round away.
+	const numbers = await write(
+		'measured.parquet',
+		`${keys}, CASE WHEN n % 100 = 7 THEN NULL ELSE 1e7 + 0.5 * features[1] - 0.25 * features[2] END AS creatinine FROM s`,
+	);
+	const file = await probeNumbers({
+		features: await features,
+		labels: numbers,
+		labelColumn: 'creatinine',
+		out: at('ridge'),
+		draws: 60,
+	});
+	t.match(file, {
+		labelColumn: 'creatinine',
+		samples: { train: 534, tuning: 177, held_out: 180 },
+		excluded: { unlabelled: 9 },
+		featuresWithoutLabel: 9,
+	});
+	const { r2, meanAbsoluteError, rootMeanSquaredError } = file.metrics;
+	t.ok(r2.value! > 0.9999 && r2.low! <= r2.value! && r2.value! <= r2.high!, `${r2.value}`);
+	t.ok(meanAbsoluteError.value! < rootMeanSquaredError.value! && rootMeanSquaredError.value! < 0.01);
+	t.ok(Math.abs(file.mean.train! - 1e7) < 2 && Math.abs(file.deviation.train! - Math.hypot(0.5, 0.25)) < 0.1);
+	const { weight, scale } = file.probe;
+	for (const [i, slope] of [0.5, -0.25].entries())
+		t.ok(Math.abs(weight[i]! * scale[i]! - slope) < 1e-3, `coefficient ${weight[i]! * scale[i]!}`);
+	const rows = await parquetRows(`SELECT * FROM ${parquetFiles(at('ridge/predictions-held_out.parquet'))}`);
+	t.equal(rows.length, 180);
+	t.ok(rows.every((row) => Math.abs(Number(row.predicted_value) - Number(row.float_value)) <= 1));
+
+	const rejected = async (select: string, message: RegExp) => {
+		const labels = await write('bad-numbers.parquet', select);
+		await t.rejects(probeNumbers({ features: await features, labels, out: at('refused-numbers') }), {
+			code: 'EHR_JEPA_DATA',
+			message,
+		});
+	};
+	await rejected(`${keys}, 3 AS float_value FROM s`, /two numbers or more in train.*1 in 540 samples/);
+	await rejected(`${keys}, days * 1e300 AS float_value FROM s`, /float_value must fit float32/);
+	await rejected(`${keys}, 'inf'::FLOAT AS float_value FROM s`, /float_value must be finite/);
+	await rejected(`${keys}, klass AS float_value FROM s`, /float_value must be a number/);
+	t.notOk(existsSync(at('refused-numbers')));
+	const constant = await write(
+		'same.parquet',
+		`${keys}, CASE WHEN subject % 10 < 8 THEN days ELSE 1 END AS float_value FROM s`,
+	);
+	const same = await probeNumbers({ features: await features, labels: constant, out: at('same'), draws: 40 });
+	t.equal(same.metrics.r2.undefinedReason, 'constant target');
+	t.notMatch(JSON.stringify(same), /NaN/);
 });
