@@ -5,8 +5,9 @@ import { RandomStream } from '../../lib/random.js';
 
 t.test('logistic and Cox fits at every strength', async (t) => {
 	const l2 = Float64Array.of(1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1, 10);
-	for (let seed = 0; seed < 80; seed++) {
-		const random = new RandomStream(seed, 'small');
+	// The first three of Cox and the first of a logistic fit that did not end.
+	for (const seed of [181, 332, 442, 480]) {
+		const random = new RandomStream(seed, 'probe');
 		const rows = 30 + Math.floor(random.uniform() * 30);
 		const columns = 1 + Math.floor(random.uniform() * 4);
 		const features = Float32Array.from({ length: rows * columns }, () => random.normal());
@@ -17,7 +18,6 @@ t.test('logistic and Cox fits at every strength', async (t) => {
 		const cox = await nativeAddon().fitCox({ features, rows, columns, times, events, weights: new Float64Array(), l2 });
 		const logistic = await nativeAddon().fitLogistic({ features, rows, columns, labels, l2 });
 		for (const { converged } of [cox, logistic])
-			if (converged.includes(0)) t.fail(`seed ${seed}: no solution at l2 ${l2[converged.indexOf(0)]}`);
+			t.notOk(converged.includes(0), `seed ${seed}: no solution at l2 ${l2[converged.indexOf(0)]}`);
 	}
-	t.pass();
 });
