@@ -18,6 +18,7 @@ Napi::Function ProcessGroupWrap::constructor(Napi::Env env) {
   return DefineClass(env, "ProcessGroup",
                      {
                          InstanceMethod<&ProcessGroupWrap::join>("join"),
+                         InstanceMethod<&ProcessGroupWrap::report>("report"),
                          InstanceMethod<&ProcessGroupWrap::exchange>("exchange"),
                          InstanceMethod<&ProcessGroupWrap::traffic>("traffic"),
                          InstanceMethod<&ProcessGroupWrap::failure>("failure"),
@@ -62,6 +63,15 @@ Napi::Value ProcessGroupWrap::join(const Napi::CallbackInfo& info) {
     }
     return [](Napi::Env env) { return env.Undefined(); };
   });
+}
+
+Napi::Value ProcessGroupWrap::report(const Napi::CallbackInfo& info) {
+  return submit(info,
+                [options = options_, why = read<std::string>({"ranks", "why"}, info[1])](
+                    const std::atomic<bool>& cancelled) -> Worker::ToJs {
+                  api::report_failure(options, why, cancelled);
+                  return [](Napi::Env env) { return env.Undefined(); };
+                });
 }
 
 Napi::Value ProcessGroupWrap::exchange(const Napi::CallbackInfo& info) {

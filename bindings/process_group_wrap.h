@@ -20,6 +20,7 @@ class ProcessGroupWrap : public Napi::ObjectWrap<ProcessGroupWrap> {
 
  private:
   Napi::Value join(const Napi::CallbackInfo& info);
+  Napi::Value report(const Napi::CallbackInfo& info);
   Napi::Value exchange(const Napi::CallbackInfo& info);
   Napi::Value traffic(const Napi::CallbackInfo& info);
   Napi::Value failure(const Napi::CallbackInfo& info);

@@ -27,6 +27,7 @@ import * as view from './commands/view.js';
 import { exitCodeOf, exitCodes } from './exit-codes.js';
 import { withFlags, withNearestFlags } from './flag-names.js';
 import { isSilentRank, isToldByAnother } from './rank-output.js';
+import { tellWaitingRanks } from './with-group.js';
 
 class UsageError extends Error {}
 
@@ -65,6 +66,7 @@ const names: ReadonlySet<string> = new Set(commands.map(({ command }) => command
  */
 export async function main(argv: readonly string[]): Promise<number> {
 	const json = argv.includes('--json');
+	const ofRun = launch.launchable.includes(argv[0] ?? '');
 	let parser = yargs(withRanksApart(argv))
 		.scriptName('ehr-jepa')
 		.usage('$0 <command> [options]\n\nTrain a patient world model on MEDS records, and see it probed.')
@@ -92,15 +94,17 @@ export async function main(argv: readonly string[]): Promise<number> {
 		return Number(process.exitCode ?? exitCodes.ok);
 	} catch (thrown) {
 		if (thrown instanceof UsageError) {
-			process.stderr.write(`${withNearestFlags(thrown.message, flagsOf(argv))}\n${whereToLook(argv)}\n`);
+			const why = withNearestFlags(thrown.message, flagsOf(argv));
+			process.stderr.write(`${why}\n${whereToLook(argv)}\n`);
+			if (ofRun) await tellWaitingRanks(thrown, why);
 			return exitCodes.usage;
 		}
 		const error = systemError(thrown);
 		// Rank 0 alone prints results, errors among them.
-		const ofRun = launch.launchable.includes(argv[0] ?? '');
 		if (ofRun && isToldByAnother(error)) return exitCodeOf(error);
 		const silent = ofRun && isSilentRank();
 		printError(error, json && !silent, flagsOf(argv));
+		if (ofRun) await tellWaitingRanks(thrown);
 		return exitCodeOf(error);
 	}
 }

@@ -8,7 +8,7 @@ export const isSilentRank = (): boolean => ownRank() > 0;
 
 // What every rank finds out alike.
 const common = [
-	/^\[ranks\] rank \d+ \(process/,
+	/^\[ranks\] (rank \d+|a process without a rank) \(process/,
 	/ must be the same for all ranks /,
 	/^\[ranks\] all \d+ ranks must (?!.*\brank 0\b)/,
 	/^\[ranks\] all ranks must come to a collective/,

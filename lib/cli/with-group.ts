@@ -14,6 +14,14 @@ export const groupOptions = {
 	},
 } as const;
 
+const told = new WeakSet<object>();
+
+/** Tells ranks that wait for this one of an error that ended it before it had joined them. */
+export async function tellWaitingRanks(error: unknown, why?: string): Promise<void> {
+	if (error instanceof RankError || error instanceof AbortedError || told.has(error as object)) return;
+	await ProcessGroup.reportFailure(why ?? (error instanceof EhrJepaError ? error.message : 'an unexpected error'));
+}
+
 /**
  * Runs a command with the other processes that the environment tells of, or on its own. The others are told when it fails
  * here, and the process ends with its launcher.
@@ -43,6 +51,7 @@ export async function withGroup(
 			const known = cause instanceof EhrJepaError ? cause.message : 'an unexpected error';
 			group?.fail(cause instanceof AbortedError ? 'was stopped' : `failed: ${known}`);
 		}
+		told.add(cause as object);
 		throw cause;
 	}
 }

@@ -6,6 +6,8 @@ export interface Place {
 	readonly worldSize: number;
 	/** Among the processes of its machine. */
 	readonly localRank: number;
+	/** Processes of its machine. */
+	readonly localSize: number;
 	/** Where the ranks meet. */
 	readonly address: string;
 	readonly port: number;
@@ -42,6 +44,11 @@ export function placeInEnvironment(environment: Environment = process.env): Plac
 		throw new ConfigError(
 			`[ranks] LOCAL_RANK must be below the number of processes of the machine (${local}) but is ${localRank}`,
 		);
+	if (localRank > rank)
+		throw new ConfigError(
+			`[ranks] LOCAL_RANK must be at most RANK (${rank}), which counts the processes of all machines, but is ${localRank}; let the launcher set both`,
+		);
+	refuseOtherSlurmRank(env, rank, worldSize);
 	if (worldSize === 1) return undefined;
 	const port = all.MASTER_PORT;
 	if (all.MASTER_ADDR === undefined || port === undefined)
@@ -54,11 +61,52 @@ export function placeInEnvironment(environment: Environment = process.env): Plac
 		rank,
 		worldSize,
 		localRank,
+		localSize: local,
 		address: all.MASTER_ADDR,
 		port: wholeNumber(all, 'MASTER_PORT', 1, 65_535),
 		launcherServes: all.TORCHELASTIC_USE_AGENT_STORE === 'True',
 		attempt: all.TORCHELASTIC_RESTART_COUNT === undefined ? 0 : wholeNumber(all, 'TORCHELASTIC_RESTART_COUNT', 0, 1e6),
 	};
+}
+
+/**
+ * Who meets others where, as far as variables that {@link placeInEnvironment} refuses still tell; undefined where they do not, or for
+ * a process on its own.
+ */
+export function meetingPlace(
+	environment: Environment = process.env,
+): (Omit<Place, 'localRank' | 'localSize' | 'rank'> & { readonly rank: number | undefined }) | undefined {
+	const env = withoutEmpty(environment);
+	const all = env.WORLD_SIZE === undefined && env.RANK === undefined ? fromSlurm(env) : env;
+	if (all === undefined) return undefined;
+	const numberIn = (text: string | undefined, least: number, most: number) =>
+		text !== undefined && /^\d+$/.test(text) && Number(text) >= least && Number(text) <= most
+			? Number(text)
+			: undefined;
+	const port = numberIn(all.MASTER_PORT, 1, 65_535);
+	const rank = numberIn(all.RANK, 0, 65_535);
+	const worldSize = numberIn(all.WORLD_SIZE, 1, 65_536) ?? 2;
+	if (all.MASTER_ADDR === undefined || port === undefined || (worldSize === 1 && rank === 0)) return undefined;
+	return {
+		rank,
+		worldSize,
+		address: all.MASTER_ADDR,
+		port,
+		launcherServes: all.TORCHELASTIC_USE_AGENT_STORE === 'True',
+		attempt: numberIn(all.TORCHELASTIC_RESTART_COUNT, 0, 1e6) ?? 0,
+	};
+}
+
+/** `srun` has numbered its tasks: a RANK of the job's script, the same for all of them, is none. */
+function refuseOtherSlurmRank(env: Environment, rank: number, worldSize: number): void {
+	const tasks = env.SLURM_STEP_NUM_TASKS ?? env.SLURM_NTASKS;
+	// Another launcher under srun counts in its own way.
+	const isLaunched = env.TORCHELASTIC_RUN_ID !== undefined || env.TORCHELASTIC_RESTART_COUNT !== undefined;
+	if (isLaunched || tasks !== String(worldSize) || env.SLURM_PROCID === undefined) return;
+	if (env.SLURM_PROCID !== String(rank))
+		throw new ConfigError(
+			`[ranks] RANK must be that of the task (SLURM_PROCID, ${env.SLURM_PROCID}) but is ${rank}; leave RANK and WORLD_SIZE out under srun`,
+		);
 }
 
 /** An empty variable is one that was not set. */

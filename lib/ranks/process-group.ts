@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { parseConfig } from '../config.js';
-import { AbortedError, RankError } from '../errors.js';
+import { AbortedError, EhrJepaError, RankError } from '../errors.js';
 import { type NativeProcessGroup, type NativeTraffic, nativeAddon, nativeCall } from '../native.js';
 import { requireEqual } from './agreement.js';
-import { type Place, placeInEnvironment } from './environment.js';
+import { meetingPlace, type Place, placeInEnvironment } from './environment.js';
 import { waitForPort } from './wait-for-port.js';
 
 const seconds = z.number().positive().max(1e6);
@@ -19,6 +19,8 @@ export type GroupTimeouts = z.input<typeof GroupTimeouts>;
 // A rank that gives no sign of life for so long is dead or cut off; with what follows, all ranks end within 30 s.
 const silenceSeconds = 12;
 const watchMs = 250;
+// In which ranks that are started together come.
+const reportSeconds = 20;
 
 /**
  * The processes that train one model together, one a device: PyTorch's c10d (Gloo) between them. Every rank makes the same
@@ -35,6 +37,8 @@ export class ProcessGroup {
 	readonly size: number;
 	/** Among the processes of this machine. */
 	readonly localRank: number;
+	/** Processes of this machine. */
+	readonly localSize: number;
 	/** How often the launcher has started all ranks again: from 1 on they go on from the newest checkpoint. */
 	readonly attempt: number;
 	/** Aborted with a {@link RankError} when another rank fails, dies or falls silent. */
@@ -47,6 +51,7 @@ export class ProcessGroup {
 		this.rank = place.rank;
 		this.size = place.worldSize;
 		this.localRank = place.localRank;
+		this.localSize = place.localSize;
 		this.attempt = place.attempt;
 		this.#native = native;
 		const controller = new AbortController();
@@ -84,15 +89,9 @@ export class ProcessGroup {
 		}
 		const waited = (performance.now() - started) / 1000;
 		const native = new (nativeAddon().ProcessGroup)({
-			rank,
-			worldSize,
-			address,
-			port,
-			servesStore,
-			prefix: `ehr-jepa/attempt-${attempt}`,
+			...groupOptionsOf({ rank, worldSize, address, port, attempt, servesStore }),
 			rendezvousTimeout: Math.max(1, rendezvousTimeout - waited),
 			collectiveTimeout,
-			silenceTimeout: silenceSeconds,
 		});
 		const cancel = () => native.cancel(0);
 		signal?.addEventListener('abort', cancel, { once: true });
@@ -104,6 +103,38 @@ export class ProcessGroup {
 			throw cause;
 		} finally {
 			signal?.removeEventListener('abort', cancel);
+		}
+	}
+
+	/**
+	 * Tells the ranks that wait for this process why it does not join them, so that they end at once. Does nothing for a process on
+	 * its own, or where they are not found; returns after some seconds at the latest.
+	 *
+	 * @param why - Of this process: the message of its error.
+	 */
+	static async reportFailure(why: string, signal?: AbortSignal): Promise<void> {
+		const place = meetingPlace();
+		if (place === undefined || signal?.aborted) return;
+		const { address, port, rank, worldSize, attempt, launcherServes } = place;
+		const servesStore = rank === 0 && !launcherServes;
+		try {
+			if (!servesStore && (await waitForPort(address, port, reportSeconds, signal)) !== undefined) return;
+			const native = new (nativeAddon().ProcessGroup)({
+				...groupOptionsOf({ rank: rank ?? -1, worldSize, address, port, attempt, servesStore }),
+				rendezvousTimeout: reportSeconds,
+				collectiveTimeout: reportSeconds,
+			});
+			const cancel = () => native.cancel(0);
+			signal?.addEventListener('abort', cancel, { once: true });
+			try {
+				await nativeCall(() => native.report(0, why));
+			} finally {
+				signal?.removeEventListener('abort', cancel);
+				await native.close();
+			}
+		} catch (cause) {
+			// What is wrong here is said already; who cannot be told of it finds out by the time.
+			if (!(cause instanceof EhrJepaError)) throw cause;
 		}
 	}
 
@@ -156,4 +187,11 @@ export class ProcessGroup {
 	async [Symbol.asyncDispose](): Promise<void> {
 		await this.close();
 	}
+}
+
+function groupOptionsOf({
+	attempt,
+	...place
+}: Pick<Place, 'rank' | 'worldSize' | 'address' | 'port' | 'attempt'> & { readonly servesStore: boolean }) {
+	return { ...place, prefix: `ehr-jepa/attempt-${attempt}`, silenceTimeout: silenceSeconds };
 }

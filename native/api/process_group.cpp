@@ -2,8 +2,14 @@
 
 #include "api/running_call.h"
 #include "distributed/group.h"
+#include "distributed/roll_call.h"
 
 namespace ehrjepa::api {
+
+void report_failure(const GroupOptions& options, const std::string& why, const std::atomic<bool>& cancelled) {
+  const RunningCall running;
+  distributed::report_failure(options, why, cancelled);
+}
 
 class ProcessGroup::Implementation {
  public:

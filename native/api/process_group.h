@@ -14,6 +14,9 @@ class Group;
 
 namespace ehrjepa::api {
 
+/// Tells those that a process would have met why it does not join them.
+void report_failure(const GroupOptions& options, const std::string& why, const std::atomic<bool>& cancelled);
+
 /// The processes that train one model together. Every rank makes the same calls in the same order, those of its
 /// engine's steps among them, one at a time.
 class ProcessGroup {

@@ -88,7 +88,15 @@ GlooDevice device_of(const GroupOptions& options, const std::vector<Card>& cards
 
 Group::Group(const GroupOptions& options, const std::atomic<bool>& cancelled)
     : options_(options), store_(open_store(options)) {
-  const std::vector<Card> cards = call_roll(*store_, options_, cancelled);
+  const std::vector<Card> cards = [&] {
+    try {
+      return call_roll(*store_, options_, cancelled);
+    } catch (const c10::Error& error) {
+      throw RankError(
+          "[ranks] all ranks must meet at " + options_.address + ":" + std::to_string(options_.port) +
+          " but who serves the store there ended before they had: " + first_line(error.what_without_backtrace()));
+    }
+  }();
   watch_ = Watch::start(options_, connect_again(options_), cards);
   try {
     connect(cards, cancelled);

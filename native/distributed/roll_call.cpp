@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <fstream>
@@ -17,6 +18,12 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr const char* kFailure = "failure";
+constexpr const char* kMet = "met";
+constexpr auto kPause = std::chrono::milliseconds(20);
+// How long who serves the store stays after a failure: for ranks that have come, and for those that may be on their
+// way.
+constexpr auto kParting = std::chrono::seconds(3);
+constexpr auto kLateParting = std::chrono::seconds(10);
 
 /// Of machine and namespace; empty where the system tells neither.
 std::string process_space() {
@@ -44,10 +51,32 @@ Card card_of(const std::string& text) {
   return card;
 }
 
+/// Those who have met without this process are left alone.
+void fail_roll(c10d::Store& store, const std::string& message) {
+  if (!store.check({kMet})) write_failure(store, message);
+}
+
 [[noreturn]] void fail(c10d::Store& store, const std::string& message) {
-  write_failure(store, message);
+  fail_roll(store, message);
   throw RankError(message);
 }
+
+/// Says that this rank has heard of the failure; who serves the store waits for the others.
+void part(c10d::Store& store, const GroupOptions& options, std::chrono::seconds longest,
+          const std::atomic<bool>& cancelled) {
+  if (options.rank >= 0) put_first(store, key_of(static_cast<std::size_t>(options.rank), "heard"), "1");
+  if (!options.serves_store) return;
+  const auto begin = Clock::now();
+  const auto is_waited_for = [&](std::size_t rank) {
+    if (store.check({key_of(rank, "heard")})) return false;
+    return Clock::now() - begin < (store.check({key_of(rank, "card")}) ? std::min(kParting, longest) : longest);
+  };
+  for (std::size_t rank = 0; rank < static_cast<std::size_t>(options.world_size); ++rank) {
+    while (is_waited_for(rank) && !cancelled.load(std::memory_order_relaxed)) std::this_thread::sleep_for(kPause);
+  }
+}
+
+std::vector<Card> cards_of_all(c10d::Store& store, const GroupOptions& options, const std::atomic<bool>& cancelled);
 
 }  // namespace
 
@@ -77,7 +106,36 @@ std::optional<std::string> written_failure(c10d::Store& store) {
 
 void write_failure(c10d::Store& store, const std::string& message) { put_first(store, kFailure, message); }
 
+std::optional<Card> card_in(c10d::Store& store, std::size_t rank) {
+  const std::string key = key_of(rank, "card");
+  return store.check({key}) ? std::optional(card_of(take(store, key))) : std::nullopt;
+}
+
 std::vector<Card> call_roll(c10d::Store& store, const GroupOptions& options, const std::atomic<bool>& cancelled) {
+  const auto begin = Clock::now();
+  try {
+    return cards_of_all(store, options, cancelled);
+  } catch (const RankError&) {
+    // Ranks that had all the time are not on their way.
+    const bool in_time = Clock::now() - begin < std::chrono::duration<double>(options.rendezvous_timeout);
+    part(store, options, in_time ? kLateParting : kParting, cancelled);
+    throw;
+  }
+}
+
+void report_failure(const GroupOptions& options, const std::string& why, const std::atomic<bool>& cancelled) {
+  const auto store = open_store(options);
+  const Card card{host_name(), process_space(), getpid(), options.serves_store};
+  const std::string name = options.rank >= 0 ? card.name(static_cast<std::size_t>(options.rank))
+                                             : "a process without a rank (process " + std::to_string(card.process) +
+                                                   " on " + card.host + ")";
+  fail_roll(*store, "[ranks] " + name + " failed before it joined the others: " + why);
+  part(*store, options, kLateParting, cancelled);
+}
+
+namespace {
+
+std::vector<Card> cards_of_all(c10d::Store& store, const GroupOptions& options, const std::atomic<bool>& cancelled) {
   const auto size = static_cast<std::size_t>(options.world_size);
   const auto own = static_cast<std::size_t>(options.rank);
   const Card own_card{host_name(), process_space(), getpid(), options.serves_store};
@@ -96,13 +154,17 @@ std::vector<Card> call_roll(c10d::Store& store, const GroupOptions& options, con
   std::vector<bool> here(size, false);
   for (std::size_t arrived = 0;;) {
     for (std::size_t rank = 0; rank < size; ++rank) {
-      if (here[rank] || !store.check({key_of(rank, "card")})) continue;
-      cards[rank] = card_of(take(store, key_of(rank, "card")));
+      const auto card_of_rank = here[rank] ? std::nullopt : card_in(store, rank);
+      if (!card_of_rank) continue;
+      cards[rank] = *card_of_rank;
       here[rank] = true;
       ++arrived;
     }
     if (const auto failure = written_failure(store)) throw RankError(*failure);
-    if (arrived == size) return cards;
+    if (arrived == size) {
+      put_first(store, kMet, "1");
+      return cards;
+    }
     if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
     if (Clock::now() > deadline) {
       std::vector<std::string> missing;
@@ -113,8 +175,9 @@ std::vector<Card> call_roll(c10d::Store& store, const GroupOptions& options, con
                       seconds_text(options.rendezvous_timeout) + " but " + listed(missing) +
                       " did not; look at what ended them, or give a longer --rendezvous-timeout");
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    std::this_thread::sleep_for(kPause);
   }
 }
 
+}  // namespace
 }  // namespace ehrjepa::distributed

@@ -36,7 +36,16 @@ std::optional<std::string> written_failure(c10d::Store& store);
 void write_failure(c10d::Store& store, const std::string& message);
 
 /// Waits until every rank has come to the store. @return their cards.
-/// @throws RankError for a rank that is missing, there twice, or at odds about how many they are; Cancelled.
+/// @throws RankError for a rank that is missing, there twice, at odds about how many they are, or that has told why it
+/// does not come; Cancelled. Who serves the store has then waited some seconds for the others to hear of it.
 std::vector<Card> call_roll(c10d::Store& store, const GroupOptions& options, const std::atomic<bool>& cancelled);
+
+/// The process that has come as a rank; absent before.
+std::optional<Card> card_in(c10d::Store& store, std::size_t rank);
+
+/// Tells the others why this process does not come. Who serves the store waits until they have heard it, or some
+/// seconds. Ranks that have met without it are left alone.
+/// @param options  its rank is -1 where it is not known.
+void report_failure(const GroupOptions& options, const std::string& why, const std::atomic<bool>& cancelled);
 
 }  // namespace ehrjepa::distributed

@@ -3,11 +3,16 @@
 #include <c10/util/Exception.h>
 #include <c10/util/Logging.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
+#include <exception>
+#include <future>
+#include <thread>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
+#include <utility>
 #include <vector>
 
 #include "core/rank_error.h"
@@ -21,6 +26,32 @@ namespace {
 std::vector<std::uint8_t> bytes_of(const std::string& text) { return {text.begin(), text.end()}; }
 std::string text_of(const std::vector<std::uint8_t>& bytes) { return {bytes.begin(), bytes.end()}; }
 
+/// The store; something else that listens there and never answers is not waited for.
+c10::intrusive_ptr<c10d::Store> connected(const std::string& address, const c10d::TCPStoreOptions& options) {
+  using Result = c10::intrusive_ptr<c10d::Store>;
+  if (options.isServer) return c10::make_intrusive<c10d::TCPStore>(address, options);
+  std::packaged_task<Result()> task([=]() -> Result { return c10::make_intrusive<c10d::TCPStore>(address, options); });
+  std::future<Result> result = task.get_future();
+  std::thread(std::move(task)).detach();
+  // A store answers at once.
+  const auto longest = std::min<std::chrono::milliseconds>(options.timeout, std::chrono::seconds(20));
+  if (result.wait_for(longest) == std::future_status::ready) return result.get();
+  C10_THROW_ERROR(DistStoreError, "what listens there does not answer as a store does");
+}
+
+c10::intrusive_ptr<c10d::Store> open(const GroupOptions& options, bool serves);
+
+/// Who serves the store at the port that this process was to serve; empty where something else does.
+std::string other_server(GroupOptions options) {
+  options.rendezvous_timeout = 2.0;
+  try {
+    const auto card = card_in(*open(options, false), 0);
+    return card ? card->name(0) : "";
+  } catch (const std::exception&) {
+    return "";
+  }
+}
+
 c10::intrusive_ptr<c10d::Store> open(const GroupOptions& options, bool serves) {
   // Its warnings of every attempt to connect would come before the one error that says what is wrong.
   if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = 3;
@@ -31,11 +62,15 @@ c10::intrusive_ptr<c10d::Store> open(const GroupOptions& options, bool serves) {
   store.timeout = std::chrono::milliseconds(static_cast<std::int64_t>(options.rendezvous_timeout * 1000.0));
   const std::string place = options.address + ":" + std::to_string(options.port);
   try {
-    return c10::make_intrusive<c10d::PrefixStore>(options.prefix,
-                                                  c10::make_intrusive<c10d::TCPStore>(options.address, store));
+    return c10::make_intrusive<c10d::PrefixStore>(options.prefix, connected(options.address, store));
   } catch (const c10::Error& error) {
     const std::string why = error.what_without_backtrace();
     if (why.find("EADDRINUSE") != std::string::npos || why.find("already in use") != std::string::npos) {
+      const std::string other = serves ? other_server(options) : "";
+      if (!other.empty()) {
+        throw RankError("[ranks] RANK must be one process's own but " + other + " serves " + place +
+                        " already; give each process its number, or another run a MASTER_PORT of its own");
+      }
       throw RankError("[ranks] MASTER_PORT must be free on the machine of rank 0 but " + std::to_string(options.port) +
                       " is in use; choose another, the same for all ranks");
     }

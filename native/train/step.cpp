@@ -44,7 +44,8 @@ auto whole_or_abandoned(WorldModel& model, const Update& update) {
 
 /// A step whose update is made in the backward pass.
 StepResult step_in_backward(WorldModel& model, std::span<const WorldModelBatch> batches, const StepOptions& options,
-                            const UpdateShare& share, const std::atomic<bool>& cancelled) {
+                            const UpdateShare& share, const std::atomic<bool>& cancelled,
+                            const std::function<void()>& meanwhile) {
   const auto require = [](bool holds, const std::string& rule) {
     if (!holds) throw Error("[step] an update in the backward pass needs " + rule);
   };
@@ -68,9 +69,11 @@ StepResult step_in_backward(WorldModel& model, std::span<const WorldModelBatch> 
   UpdateOptions update = update_options(options);
   update.gradient_scale = clip_scale(losses.loss, 0.0);  // a loss that is not finite moves nothing
   training.optimizer.forget_updates();
+  model.wait_for_copies();
   const at::Tensor norm = whole_or_abandoned(
       model, [&] { return update_in_backward(loss, training.trainable, training.optimizer, update); });
   try {
+    if (meanwhile) meanwhile();
     const StepResult result = read(losses, norm);
     training.optimizer.count_updates();
     return result;
@@ -90,7 +93,7 @@ Gradients gradients(WorldModel& model, std::span<const WorldModelBatch> batches,
 }
 
 StepResult step(WorldModel& model, std::span<const WorldModelBatch> batches, const StepOptions& options,
-                const std::atomic<bool>& cancelled, distributed::Group* group) {
+                const std::atomic<bool>& cancelled, distributed::Group* group, const std::function<void()>& meanwhile) {
   if (group != nullptr && !model.device().is_cpu()) {
     throw Error("[step] several processes must train on the CPU, until they can meet on cards, but the device is " +
                 model.device().str());
@@ -98,9 +101,12 @@ StepResult step(WorldModel& model, std::span<const WorldModelBatch> batches, con
   TrainingState& training = model.training();
   const UpdateShare share{options.shards, group, training.ownership ? &*training.ownership : nullptr};
   training.optimizer.require(options.optimizer);
-  if (options.restart_target) training.target_encoder.restart_from(model.encoder());
+  if (options.restart_target) {
+    model.wait_for_copies();
+    training.target_encoder.restart_from(model.encoder());
+  }
 
-  if (options.update_in_backward) return step_in_backward(model, batches, options, share, cancelled);
+  if (options.update_in_backward) return step_in_backward(model, batches, options, share, cancelled, meanwhile);
 
   // Acts 1 and 2: forward and backward.
   const Pass found = pass(model, batches, options, /*with_dropout=*/true, share, cancelled);
@@ -112,11 +118,13 @@ StepResult step(WorldModel& model, std::span<const WorldModelBatch> batches, con
   UpdateOptions update = update_options(options);
   update.gradient_scale = clip_scale(norm, options.clip_by == ClipBy::kGlobal ? options.gradient_clip : 0.0) *
                           clip_scale(found.losses.loss, 0.0);
+  model.wait_for_copies();
   whole_or_abandoned(model, [&] {
     training.optimizer.step(found.gradients, update);
     if (training.ownership) gather_parameters(model, *group, cancelled);
   });
 
+  if (meanwhile) meanwhile();
   // What the step tells: the one time that the host waits for the device.
   const StepResult result = read(found.losses, norm);
   training.optimizer.count_updates();

@@ -84,14 +84,47 @@ t.test('a rank that does not come, one that is there twice, and a port in use ar
 	await new Promise<void>((resolve) => busy.listen(0, '127.0.0.1', resolve));
 	const { port } = busy.address() as { readonly port: number };
 	const refused = await start(train('x', '--steps', '3'), rankEnvironments(2, port)[0]).ended;
-	busy.close();
 	t.equal(refused.code, 8);
 	t.match(refused.stderr, new RegExp(`MASTER_PORT must be free on the machine of rank 0 but ${port} is in use`));
+
+	const astray = await start(train('x', '--steps', '3', '--rendezvous-timeout', '1'), rankEnvironments(2, port)[1])
+		.ended;
+	busy.close();
+	t.equal(astray.code, 8, astray.stderr);
+	t.match(astray.stderr, new RegExp(`meet at 127.0.0.1:${port} .*but rank 1 found no store there`));
 
 	const unset = await start(train('x', '--steps', '3'), { WORLD_SIZE: '2', RANK: '0' }).ended;
 	t.equal(unset.code, 2);
 	t.match(unset.stderr, /MASTER_ADDR must be set where WORLD_SIZE is 2 but is not/);
-	for (const { stderr } of [missing, alone, refused, unset]) t.equal(stderr.match(/Error \(/g)?.length, 1, 'one error');
+	for (const { stderr } of [missing, alone, refused, astray, unset])
+		t.equal(stderr.match(/Error \(/g)?.length, 1, 'one error');
+});
+
+t.test('a rank that fails before it joins ends those that wait for it, and they name it', async (t) => {
+	const ends = async (
+		name: string,
+		culprit: number,
+		broken: readonly [args: readonly string[], env?: Readonly<Record<string, string>>],
+		message: RegExp,
+	) => {
+		const environments = rankEnvironments(2, await freePort());
+		const ended = await all(
+			environments.map((env, rank) =>
+				rank === culprit
+					? start(broken[0], { ...env, ...broken[1] })
+					: start(train('early', '--steps', '3', '--rendezvous-timeout', '100'), env),
+			),
+		);
+		const other = ended[1 - culprit]!;
+		t.equal(ended[culprit]!.code, 2, `${name}: ${ended[culprit]!.stderr}`);
+		t.match(ended[culprit]!.stderr, message, name);
+		t.equal(other.code, 8, `${name}: ${other.stderr}`);
+		t.match(other.stderr, /\[ranks\] .*\(process \d+ on .*\) failed before it joined the others: /, name);
+		t.match(other.stderr, message, `${name}: the others say why`);
+	};
+	await ends('an option', 1, [train('early', '--set', 'stpes=3')], /stpes/);
+	await ends('who serves', 0, [train('early', '--stpes', '3')], /stpes/);
+	await ends('contradiction', 1, [train('early'), { RANK: '2' }], /RANK must be below WORLD_SIZE \(2\) but is 2/);
 });
 
 t.test('an error of one rank ends all, and the others say whose it was', async (t) => {

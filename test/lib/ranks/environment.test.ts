@@ -1,5 +1,5 @@
 import t from 'tap';
-import { placeInEnvironment } from '../../../lib/ranks/environment.js';
+import { meetingPlace, placeInEnvironment } from '../../../lib/ranks/environment.js';
 
 const torchrun = {
 	RANK: '3',
@@ -20,6 +20,7 @@ t.test('the variables of torchrun, of PyTorchJob and of a process on its own', a
 		rank: 3,
 		worldSize: 8,
 		localRank: 1,
+		localSize: 2,
 		address: 'node0',
 		port: 29_500,
 		launcherServes: true,
@@ -56,5 +57,20 @@ t.test('a variable that is missing, no number, or at odds with another is named'
 	fails({ ...torchrun, WORLD_SIZE: '2x' }, /WORLD_SIZE must be a whole number .* but is "2x"/);
 	fails({ ...torchrun, WORLD_SIZE: '0' }, /WORLD_SIZE must be a whole number/);
 	fails({ ...torchrun, LOCAL_RANK: '2' }, /LOCAL_RANK must be below .* \(2\) but is 2/);
+	fails({ ...torchrun, RANK: '0' }, /LOCAL_RANK must be at most RANK \(0\), .* but is 1/);
+	const task = { SLURM_PROCID: '2', SLURM_NTASKS: '8', RANK: '0', WORLD_SIZE: '8' };
+	fails(task, /RANK must be that of the task \(SLURM_PROCID, 2\) but is 0; leave RANK and WORLD_SIZE out under srun/);
 	fails({ ...torchrun, MASTER_PORT: '70000' }, /MASTER_PORT must be a whole number from 1 to 65535/);
+});
+
+t.test('where ranks meet is known, as far as possible, to one whose variables are refused', async (t) => {
+	const { RANK: _r, ...noRank } = torchrun;
+	const { MASTER_ADDR: _a, ...noAddress } = torchrun;
+	const place = { worldSize: 8, address: 'node0', port: 29_500, launcherServes: true, attempt: 2 };
+	t.match(meetingPlace({ ...torchrun, RANK: '8' }), { ...place, rank: 8 });
+	t.match(meetingPlace(noRank), { ...place, rank: undefined });
+	t.match(meetingPlace({ ...torchrun, RANK: 'two' }), { ...place, rank: undefined });
+	t.equal(meetingPlace(noAddress), undefined);
+	t.equal(meetingPlace({ WORLD_SIZE: '1', RANK: '0', MASTER_ADDR: 'node0', MASTER_PORT: '29500' }), undefined);
+	t.equal(meetingPlace({}), undefined);
 });
