@@ -89,9 +89,11 @@ Napi::Value EngineWrap::release_model(const Napi::CallbackInfo& info) {
 
 Napi::Value EngineWrap::step(const Napi::CallbackInfo& info) {
   return submit(info, [batches = read<std::vector<TrainingBatch>>({"step", "batches"}, info[1]),
-                       options = read<StepOptions>({"step", "options"}, info[2])](api::Engine& engine,
-                                                                                  const std::atomic<bool>& cancelled) {
-    return engine.step(batches, options, cancelled);
+                       options = read<StepOptions>({"step", "options"}, info[2]),
+                       next = info.Length() > 3 ? read<std::vector<TrainingBatch>>({"step", "next"}, info[3])
+                                                : std::vector<TrainingBatch>()](api::Engine& engine,
+                                                                                const std::atomic<bool>& cancelled) {
+    return engine.step(batches, options, next, cancelled);
   });
 }
 

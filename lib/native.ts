@@ -285,8 +285,16 @@ export interface NativeEngine {
 	/** Makes the encoders of which ranks keep parts whole on every rank, for `losses`, `embed` and `score`: a call of all ranks. */
 	gatherModel(jobId: number): Promise<void>;
 	releaseModel(jobId: number): Promise<void>;
-	/** One update from micro-batches: each loss is the mean over all of them together. */
-	step(jobId: number, batches: readonly NativeTrainingBatch[], options: NativeStepOptions): Promise<NativeStepResult>;
+	/**
+	 * One update from micro-batches: each loss is the mean over all of them together. `next` are those of the step after it,
+	 * which go up to the device while it computes this one.
+	 */
+	step(
+		jobId: number,
+		batches: readonly NativeTrainingBatch[],
+		options: NativeStepOptions,
+		next?: readonly NativeTrainingBatch[],
+	): Promise<NativeStepResult>;
 	losses(jobId: number, batch: NativeTrainingBatch, options: NativeLossOptions): Promise<NativeLosses>;
 	/**
 	 * (ends x layers x hiddenSize) hidden states, of the last token of a prefix or a mean over its tokens. `ends` holds the row

@@ -9,11 +9,12 @@
 #   JOBS     compilers at a time             (one per 1.5 GiB of free memory, at most the number of cores)
 #   BENCH    --quick for three rounds of each benchmark and of the doctor's ops, nothing for longer ones
 #
-# Exit code: 0 when everything ran and every test passed; 2 when the machine lacks something; else 1.
+# Exit code: 0 when everything ran and every test passed; 3 when that holds but for what a card alone can show, which it
+# lists; 2 when the machine lacks something to build with; else 1. All but 2 write the JSON.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 out=${1:-gpu-check.json}
-case $out in -*) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 2 ;; esac
+case $out in -*) sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 2 ;; esac
 python=${PYTHON:-python3}
 build=${BUILD:-$root/build/gpu-check}
 for tool in "$python" cmake "${CXX:-c++}"; do

@@ -68,6 +68,25 @@ def parsed(text):
         return None
 
 
+def not_checked(with_cuda, cards, doctor):
+    """What a card alone can show, and why it was not seen."""
+    if doctor is not None and doctor.get("device", "cpu") != "cpu":
+        return None
+    if not with_cuda:
+        why = f"torch {torch.__version__} is built without CUDA"
+    elif not cards:
+        why = "there is no CUDA device, or no driver for it"
+    else:
+        why = "the checks of ops did not run on the card"
+    parts = [
+        "whether the CUDA kernels give the references' results",
+        "FlashAttention and cuDNN, and which way of attention is the fastest",
+        "times and bandwidths of the ops",
+        "copies from pinned memory and work on several streams at the same time",
+    ]
+    return {"why": why, "parts": parts}
+
+
 def main(root, build, out):
     exits = {}
     for stage in stages:
@@ -80,8 +99,10 @@ def main(root, build, out):
     with_cuda = os.environ["GPU_CHECK_CUDA"] == "ON"
     nvcc_version = subprocess.run([nvcc[1], "--version"], capture_output=True, text=True).stdout if nvcc else ""
     result = tests(read(build, "tests.log"))
+    cards = devices()
+    unseen = not_checked(with_cuda, cards, doctor)
     report = {
-        "format": 1,
+        "format": 2,
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "project": {
             "version": json.loads(read(root, "package.json"))["version"],
@@ -100,7 +121,8 @@ def main(root, build, out):
             "system": platform.platform(),
         },
         "builtWithCuda": with_cuda,
-        "devices": devices(),
+        "devices": cards,
+        "notChecked": unseen,
         "stages": exits,
         "tests": result,
         "doctor": doctor,
@@ -111,12 +133,15 @@ def main(root, build, out):
         file.write("\n")
     whole = all(exits[stage] is not None and exits[stage]["code"] == 0 for stage in stages)
     good = whole and result["complete"] and result["failed"] == 0 and result["passed"] > 0 and rows is not None and doctor is not None
-    where = ", ".join(device["name"] for device in report["devices"]) or "no CUDA device"
+    where = ", ".join(device["name"] for device in cards) or "no CUDA device"
+    verdict = "NOT all well" if not good else "all well" if unseen is None else "all well that could be run"
     print(
         f"gpu-check: {where}; built {'with' if with_cuda else 'without'} CUDA; tests: {result['passed']} passed, "
-        f"{result['failed']} failed, {result['skipped']} skipped; {'all well' if good else 'NOT all well'}; {out}"
+        f"{result['failed']} failed, {result['skipped']} skipped; {verdict}; {out}"
     )
-    return 0 if good else 1
+    if unseen is not None:
+        print(f"gpu-check: NOT CHECKED, since {unseen['why']}:", *(f"  - {part}" for part in unseen["parts"]), sep="\n")
+    return 1 if not good else 0 if unseen is None else 3
 
 
 sys.exit(main(*sys.argv[1:]))

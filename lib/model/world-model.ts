@@ -241,6 +241,8 @@ export class WorldModel {
 	 * const { loss } = await model.step(batch, { learningRate: 1e-3 });
 	 * ```
 	 * @param batch - One batch, or micro-batches whose update is that of one large batch.
+	 * @param next - Those of the step after this one, where they are known: they go up to a device while it computes this step.
+	 *   No result depends on it, and on the CPU nothing is done with it.
 	 * @throws {ConfigError} For options that break a rule.
 	 * @throws {AbortedError} When the signal fires; weights and optimiser are then as before the call.
 	 * @throws {NativeError} For a batch that breaks a rule, or a loss that is not finite; the state is as before.
@@ -249,10 +251,12 @@ export class WorldModel {
 		batch: NativeTrainingBatch | readonly NativeTrainingBatch[],
 		options: StepOptions,
 		signal?: AbortSignal,
+		next: readonly NativeTrainingBatch[] = [],
 	): Promise<StepResult> {
 		const native = nativeStepOptions(parseConfig('step', StepOptions, options));
 		const batches = ('tokens' in batch ? [batch] : batch).map(nativeBatch);
-		const result = await this.#call(signal, (job) => this.#engine.step(job, batches, native));
+		const announced = this.device === 'cpu' ? [] : next.map(nativeBatch);
+		const result = await this.#call(signal, (job) => this.#engine.step(job, batches, native, announced));
 		return withMonitors(result);
 	}
 

@@ -15,6 +15,7 @@ import { initialModel, planRun, type RunModelOptions } from './initial-model.js'
 import { Instruments } from './instruments/instruments.js';
 import type { InstrumentMetrics } from './instruments/metrics.js';
 import { isReadingDue, readingTokens } from './instruments/options.js';
+import { withNext } from './look-ahead.js';
 import { lossOptionsAt, samplerOptions, updateOptions } from './loss-options.js';
 import type { StepMetrics, TuningMetrics } from './metrics.js';
 import { requireSameData } from './open-model.js';
@@ -228,14 +229,17 @@ export class Trainer {
 			// Rank 0 alone knows what was read.
 			if (gathers ? await group!.fromFirst(async () => isUnread) : isUnread) await read();
 			let waiting = performance.now();
-			for await (const batches of microBatches(store, { first: this.#step + 1, last: steps }, config, signal)) {
+			const batchesOfSteps = microBatches(store, { first: this.#step + 1, last: steps }, config, signal);
+			// A device is given the next step's batches while it computes this one.
+			const ahead = this.model.device !== 'cpu';
+			for await (const { item: batches, next } of withNext(batchesOfSteps, ahead)) {
 				const stops = operation.signal?.aborted ?? false;
 				if (spreads ? (await group!.exchange(stops)).includes(true) : stops) {
 					isTogether = true;
 					throw new AbortedError('[train] aborted', { cause: operation.signal?.reason });
 				}
 				const waitMs = performance.now() - waiting;
-				const line = await this.#trainStep(batches, waitMs, checkpointMs, signal);
+				const line = await this.#trainStep(batches, next ?? [], waitMs, checkpointMs, signal);
 				checkpointMs = undefined;
 				await metrics?.write(line);
 				if (line.collapse !== undefined) watch.read(line.step, line.collapse);
@@ -315,6 +319,7 @@ export class Trainer {
 
 	async #trainStep(
 		batches: readonly TrainingBatch[],
+		next: readonly TrainingBatch[],
 		waitMs: number,
 		checkpointMs: number | undefined,
 		signal: AbortSignal | undefined,
@@ -340,6 +345,7 @@ export class Trainer {
 					shards: this.#share.shards,
 				},
 				signal,
+				this.#share.partsOf(next),
 			),
 		);
 		const stepMs = performance.now() - started;

@@ -19,10 +19,13 @@
 #include "infer/score.h"
 #include "io/safetensors.h"
 #include "memory/caching_allocator.h"
+#include "memory/host_copies.h"
+#include "memory/streams.h"
 #include "memory/transfer.h"
 #include "model/layout.h"
 #include "model/packed.h"
 #include "train/batch.h"
+#include "train/batches_ahead.h"
 #include "train/shared_state.h"
 #include "train/step.h"
 
@@ -60,7 +63,10 @@ std::vector<model::NamedTensor> chosen(const std::vector<model::NamedTensor>& te
 
 class Engine::Implementation {
  public:
-  explicit Implementation(const EngineOptions& options) : model_(options) {}
+  explicit Implementation(const EngineOptions& options)
+      : model_(options), ahead_(model_.device()), copies_(model_.device()) {}
+  /// Memory that a copy still reads must not be given to others.
+  ~Implementation() { model_.wait_for_copies(); }
 
   train::WorldModel& model() { return model_; }
 
@@ -75,10 +81,27 @@ class Engine::Implementation {
   void release_model() { whole_model_.reset(); }
   distributed::Group* group() const { return group_ ? &group_->group() : nullptr; }
 
-  train::WorldModelBatch batch(const TrainingBatch& batch, const LossOptions& options) const {
-    return train::world_model_batch(packed(batch), batch.context_lengths, batch.branches, options.next_token_on,
+  train::WorldModelBatch batch(const TrainingBatch& batch, ScoredLabels labels) const {
+    return train::world_model_batch(packed(batch), batch.context_lengths, batch.branches, labels,
                                     model_.config().vocab_size);
   }
+  /// Those of an update; they may be on the device already.
+  std::vector<train::WorldModelBatch> batches(const std::vector<TrainingBatch>& given, const StepOptions& options) {
+    if (std::optional<std::vector<train::WorldModelBatch>> there = ahead_.take(given, options.next_token_on)) {
+      return std::move(*there);
+    }
+    std::vector<train::WorldModelBatch> result;
+    for (const TrainingBatch& each : given) {
+      // A shard may be left without a patient; an update that is one batch may not.
+      const bool empty = options.shards.total > 1 && each.tokens.empty();
+      result.push_back(empty ? train::WorldModelBatch() : batch(each, options.next_token_on));
+    }
+    return result;
+  }
+  void upload_ahead(const std::vector<TrainingBatch>& next, ScoredLabels labels) {
+    ahead_.start(next, labels, [&](const TrainingBatch& each) { return batch(each, labels); });
+  }
+  memory::SideStream& copies() { return copies_; }
   model::PackedTokens packed(const PackedBatch& batch) const {
     return model::packed_tokens(batch.tokens, batch.cu_seqlens, batch.position_ids, model_.config().vocab_size,
                                 model_.device());
@@ -128,6 +151,8 @@ class Engine::Implementation {
     return weights.adapters.named();
   }
   train::WorldModel model_;
+  train::BatchesAhead ahead_;
+  memory::SideStream copies_;  ///< of the state, to the host
   std::shared_ptr<ProcessGroup> group_;
   std::optional<train::WholeModel> whole_model_;
 };
@@ -135,6 +160,7 @@ class Engine::Implementation {
 class Snapshot::Implementation {
  public:
   std::map<StateKind, std::vector<model::NamedTensor>> parts;
+  memory::Mark made;
   io::FilePart part = io::FilePart::kWhole;
 };
 
@@ -145,6 +171,7 @@ void Snapshot::write(StateKind kind, const std::string& path,
                      const std::map<std::string, std::string>& metadata) const {
   const auto found = implementation_->parts.find(kind);
   if (found == implementation_->parts.end()) throw Error("[engine] the snapshot does not hold this part of the state");
+  implementation_->made.wait_on_host();
   io::write_safetensors(path, found->second, metadata, std::nullopt, implementation_->part);
 }
 
@@ -167,19 +194,16 @@ void Engine::gather_model(const std::atomic<bool>& cancelled) { implementation_-
 void Engine::release_model() { implementation_->release_model(); }
 
 StepResult Engine::step(const std::vector<TrainingBatch>& batches, const StepOptions& options,
-                        const std::atomic<bool>& cancelled) {
+                        const std::vector<TrainingBatch>& next, const std::atomic<bool>& cancelled) {
   if (batches.empty()) throw Error("[step] batches must hold at least one batch but hold none");
-  std::vector<train::WorldModelBatch> tensors;
-  for (const TrainingBatch& batch : batches) {
-    // A shard may be left without a patient; an update that is one batch may not.
-    const bool empty = options.shards.total > 1 && batch.tokens.empty();
-    tensors.push_back(empty ? train::WorldModelBatch() : implementation_->batch(batch, options));
-  }
-  return train::step(implementation_->model(), tensors, options, cancelled, implementation_->group());
+  const std::vector<train::WorldModelBatch> tensors = implementation_->batches(batches, options);
+  return train::step(implementation_->model(), tensors, options, cancelled, implementation_->group(),
+                     [&] { implementation_->upload_ahead(next, options.next_token_on); });
 }
 
 Losses Engine::losses(const TrainingBatch& batch, const LossOptions& options, const std::atomic<bool>& cancelled) {
-  return train::losses(implementation_->model(), implementation_->batch(batch, options), options, cancelled);
+  return train::losses(implementation_->model(), implementation_->batch(batch, options.next_token_on), options,
+                       cancelled);
 }
 
 std::vector<float> Engine::embed(const PackedBatch& batch, const std::vector<std::int32_t>& ends, Pooling pooling,
@@ -226,7 +250,7 @@ Scores Engine::score(const PackedBatch& batch, bool with_hidden, const std::atom
 void Engine::trace(const TrainingBatch& batch, const LossOptions& options, const std::string& path,
                    const std::atomic<bool>& cancelled) {
   train::WorldModel& model = implementation_->model();
-  const train::WorldModelBatch tensors = implementation_->batch(batch, options);
+  const train::WorldModelBatch tensors = implementation_->batch(batch, options.next_token_on);
   const train::Gradients gradients = train::gradients(model, {&tensors, 1}, options, cancelled);
   const at::NoGradGuard no_grad;
   const model::Qwen3Weights weights = model::cast_weights(model.whole_encoder(), model.compute_dtype());
@@ -255,6 +279,7 @@ void Engine::save(StateKind kind, const std::string& path, const SaveOptions& op
 
 void Engine::load(StateKind kind, const std::vector<TensorEntry>& entries, Placement placement) {
   train::WorldModel& model = implementation_->model();
+  model.wait_for_copies();
   if (kind != StateKind::kEncoder || model.has_training_state()) {
     io::copy_safetensors(entries, implementation_->state(kind));
     return;
@@ -267,11 +292,15 @@ void Engine::load(StateKind kind, const std::vector<TensorEntry>& entries, Place
 std::shared_ptr<Snapshot> Engine::snapshot(const std::vector<StateKind>& kinds) {
   auto copy = std::make_unique<Snapshot::Implementation>();
   for (const StateKind kind : kinds) {
+    const std::vector<model::NamedTensor> entries = implementation_->written(kind);
+    std::vector<at::Tensor> tensors;
+    for (const model::NamedTensor& entry : entries) tensors.push_back(entry.tensor);
+    const memory::HostCopies copies = memory::copy_to_host(tensors, implementation_->copies());
     std::vector<model::NamedTensor>& part = copy->parts[kind];
-    for (const model::NamedTensor& entry : implementation_->written(kind)) {
-      part.push_back({entry.name, entry.tensor.is_meta() ? entry.tensor : memory::host_copy(entry.tensor)});
-    }
+    for (std::size_t i = 0; i < entries.size(); ++i) part.push_back({entries[i].name, copies.tensors[i]});
+    copy->made = copies.made;
   }
+  implementation_->model().copied(copy->made);
   copy->part = implementation_->part();
   return std::make_shared<Snapshot>(std::move(copy));
 }

@@ -51,8 +51,10 @@ class Engine {
   void gather_model(const std::atomic<bool>& cancelled);
   void release_model();
   /// @param batches  micro-batches of one update; one of a shard may be empty.
+  /// @param next     those of the next one, which go up to the device while it computes this one; empty: not known. On
+  /// the CPU they are not looked at.
   StepResult step(const std::vector<TrainingBatch>& batches, const StepOptions& options,
-                  const std::atomic<bool>& cancelled);
+                  const std::vector<TrainingBatch>& next, const std::atomic<bool>& cancelled);
   Losses losses(const TrainingBatch& batch, const LossOptions& options, const std::atomic<bool>& cancelled);
   /// States of prefixes of the sequences.
   /// @param ends    the row behind each prefix.

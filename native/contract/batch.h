@@ -12,6 +12,8 @@ struct PackedBatch {
   std::vector<std::int32_t> tokens;        ///< (T)
   std::vector<std::int32_t> cu_seqlens;    ///< (B + 1), starts with 0, ends with T
   std::vector<std::int32_t> position_ids;  ///< (T)
+
+  bool operator==(const PackedBatch&) const = default;
 };
 template <>
 struct Fields<PackedBatch> {
@@ -49,6 +51,8 @@ struct BranchTable {
   std::vector<float> days;                 ///< (R) days from the last context event to the row's place, from 0
   BranchKind kind = BranchKind::kCausal;
   std::int64_t predictor_tokens = 0;  ///< of kViews
+
+  bool operator==(const BranchTable&) const = default;
 };
 template <>
 struct Fields<BranchTable> {
@@ -64,6 +68,8 @@ struct Fields<BranchTable> {
 struct TrainingBatch : PackedBatch {
   std::vector<std::int32_t> context_lengths;  ///< (B), each in [1, sequence length): the rest is future
   BranchTable branches;
+
+  bool operator==(const TrainingBatch&) const = default;
 };
 template <>
 struct Fields<TrainingBatch> {

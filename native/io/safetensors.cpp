@@ -14,6 +14,7 @@
 
 #include "core/error.h"
 #include "core/finite.h"
+#include "io/device_reader.h"
 #include "io/file.h"
 #include "memory/scalar_type.h"
 #include "memory/transfer.h"
@@ -208,17 +209,49 @@ std::int64_t first_not_finite(const at::Tensor& tensor) {
   return first.load();
 }
 
-std::string number_at(const at::Tensor& tensor, std::int64_t place) {
+/// @param first  place of the tensor's first number among those that are counted.
+std::string number_at(const at::Tensor& tensor, std::int64_t place, std::int64_t first = 0) {
   return std::to_string(tensor.reshape({-1})[place].to(at::kDouble).item<double>()) + " at element " +
-         std::to_string(place);
+         std::to_string(first + place);
 }
 
 /// @throws Error when a number of a tensor, read or still in the file, is NaN or infinite.
-void require_finite(const TensorEntry& entry, const at::Tensor& values) {
+/// @param first  place of the first of them in the tensor.
+void require_finite(const TensorEntry& entry, const at::Tensor& values, std::int64_t first = 0) {
   const std::int64_t place = first_not_finite(values);
   if (place == values.numel()) return;
-  refuse(entry.path, "tensor " + entry.name + " must hold finite numbers but holds " + number_at(values, place) +
+  refuse(entry.path, "tensor " + entry.name + " must hold finite numbers but holds " + number_at(values, place, first) +
                          "; the weights are damaged, or were saved by a run that diverged");
+}
+
+DeviceRead read_of(const TensorEntry& entry, const at::Tensor& destination, Files& files) {
+  return {&files.open(entry.path), entry.begin, memory::scalar_type(entry.dtype), destination};
+}
+
+/// The tensors of a list as new ones of a device, in one buffer; those that are not read on the meta device.
+std::vector<at::Tensor> read_onto(at::Device device, const std::vector<const TensorEntry*>& entries,
+                                  at::ScalarType dtype, const std::function<bool(const std::string&)>& is_read,
+                                  Files& files) {
+  std::vector<const TensorEntry*> read;
+  std::vector<std::vector<std::int64_t>> shapes;
+  for (const TensorEntry* const entry : entries) {
+    if (is_read && !is_read(entry->name)) continue;
+    read.push_back(entry);
+    shapes.push_back(entry->shape);
+  }
+  const std::vector<at::Tensor> made = tensors_in_one_buffer(shapes, dtype, device);
+  std::vector<DeviceRead> reads;
+  for (std::size_t i = 0; i < read.size(); ++i) reads.push_back(read_of(*read[i], made[i], files));
+  read_to_device(reads, device, [&](std::size_t i, std::int64_t first, const at::Tensor& piece) {
+    require_finite(*read[i], piece, first);
+  });
+  std::vector<at::Tensor> result;
+  std::size_t next = 0;
+  for (const TensorEntry* const entry : entries) {
+    const bool here = next < read.size() && read[next] == entry;
+    result.push_back(here ? made[next++] : at::empty(entry->shape, at::TensorOptions().dtype(dtype).device(at::kMeta)));
+  }
+  return result;
 }
 
 /// A tensor in the dtype it is written in. @throws Error when a number does not fit it.
@@ -271,9 +304,19 @@ void copy_safetensors(const std::vector<TensorEntry>& entries, const std::vector
   for (std::size_t i = 0; i < destination.size(); ++i) {
     if (!destination[i].tensor.is_meta()) require_finite(*located[i], stored_tensor(*located[i], files));
   }
+  std::vector<DeviceRead> reads;
   for (std::size_t i = 0; i < destination.size(); ++i) {
-    if (!destination[i].tensor.is_meta()) copy_values(*located[i], destination[i].tensor.detach(), files);
+    const at::Tensor& tensor = destination[i].tensor;
+    if (tensor.is_meta()) continue;
+    if (tensor.is_cpu() || !tensor.is_contiguous()) {
+      copy_values(*located[i], tensor.detach(), files);
+    } else {
+      reads.push_back(read_of(*located[i], tensor.detach(), files));
+    }
   }
+  if (reads.empty()) return;
+  // They have been checked.
+  read_to_device(reads, reads.front().destination.device(), [](std::size_t, std::int64_t, const at::Tensor&) {});
 }
 
 std::vector<at::Tensor> read_safetensors(const std::vector<TensorEntry>& entries,
@@ -283,7 +326,9 @@ std::vector<at::Tensor> read_safetensors(const std::vector<TensorEntry>& entries
   Files files;
   std::vector<at::Tensor> result;
   const at::NoGradGuard no_grad;
-  for (const TensorEntry* const entry : locate(entries, wanted, files)) {
+  const std::vector<const TensorEntry*> located = locate(entries, wanted, files);
+  if (!device.is_cpu()) return read_onto(device, located, dtype, is_read, files);
+  for (const TensorEntry* const entry : located) {
     if (is_read && !is_read(entry->name)) {
       result.push_back(at::empty(entry->shape, at::TensorOptions().dtype(dtype).device(at::kMeta)));
       continue;
@@ -295,7 +340,6 @@ std::vector<at::Tensor> read_safetensors(const std::vector<TensorEntry>& entries
       copy_values(*entry, result.back(), files);
     }
     require_finite(*entry, result.back());
-    result.back() = memory::upload(result.back(), device);
   }
   return result;
 }

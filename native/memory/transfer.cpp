@@ -15,7 +15,7 @@ constexpr std::size_t most_pinned_bytes = std::size_t{64} << 20;
 
 at::Tensor upload(const at::Tensor& host, at::Device device) {
   if (device.is_cpu()) return host;
-  if (!device.is_cuda() || host.numel() == 0 || host.nbytes() > most_pinned_bytes) return host.to(device);
+  if (host.numel() == 0 || host.nbytes() > most_pinned_bytes) return host.to(device);
   // From pageable memory the copy would hold the host up until it is through. libtorch keeps the pinned block until
   // then.
   return host.pin_memory().to(device, /*non_blocking=*/true);

@@ -74,7 +74,7 @@ Targets encode_targets(WorldModel& model, const WorldModelBatch& batch, const at
   check_latent(batch, latent);
   const RowSet rows(batch.target_rows,
                     options.with_collapse_monitors ? batch.context_rows : std::vector<std::int64_t>());
-  const at::Device device = hidden_TD.device();
+  const at::Device device = model.device();
   at::Tensor state_QD;
   switch (latent.target) {
     case TargetKind::kViews:

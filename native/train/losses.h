@@ -35,6 +35,7 @@ struct Targets {
 };
 
 /// The target encoder's states, layer-normalised and without gradient; or those of the encoder itself.
+/// @param hidden_TD  the encoder's; the EMA target does not read it.
 Targets encode_targets(WorldModel& model, const WorldModelBatch& batch, const at::Tensor& hidden_TD,
                        const LossOptions& options, const std::atomic<bool>& cancelled);
 

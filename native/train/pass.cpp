@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "distributed/group.h"
 #include "distributed/shard_sum.h"
+#include "memory/streams.h"
 #include "train/gathered_model.h"
 #include "train/gradient_sum.h"
 #include "train/shared_state.h"
@@ -22,12 +23,26 @@ BatchLosses forward(WorldModel& model, const WorldModelBatch& batch, LossOptions
   if (!predicts) options.latent_weight = 0.0;
   if (options.next_token_weight <= 0.0 && !predicts) return {};
 
+  // Without gradients and with weights of its own, the EMA target needs nothing of the encoder's pass: on a device with
+  // several streams both run at the same time. Where ranks gather weights for it, they do so in one order.
+  std::optional<memory::Beside> beside;
+  Targets targets;
+  if (predicts && options.latent.target == TargetKind::kEma && model.gathered() == nullptr &&
+      model.target_stream().exists()) {
+    targets =
+        beside.emplace(model.target_stream()).run([&] { return encode_targets(model, batch, {}, options, cancelled); });
+  }
+
   BatchLosses result;
   const auto dropout = with_dropout ? std::optional(model::DropoutKey{options.seed, options.step}) : std::nullopt;
   const ContextStates context = encode_context(model, batch, options, dropout, cancelled);
   if (options.next_token_weight > 0.0) add_next_token_loss(batch, context, result);
   if (predicts) {
-    const Targets targets = encode_targets(model, batch, context.hidden_TD, options, cancelled);
+    if (beside) {
+      beside->end();
+    } else {
+      targets = encode_targets(model, batch, context.hidden_TD, options, cancelled);
+    }
     add_latent_loss(model, batch, context, targets, options, result);
   }
   return result;

@@ -74,13 +74,15 @@ class RanksUpdate final : public UpdateByParameter {
 /// The same of ranks, of which each computes one batch.
 StepResult ranks_step_in_backward(WorldModel& model, std::span<const WorldModelBatch> batches,
                                   const StepOptions& options, const UpdateShare& share,
-                                  const std::atomic<bool>& cancelled) {
+                                  const std::atomic<bool>& cancelled, const std::function<void()>& meanwhile) {
   TrainingState& training = model.training();
   RanksUpdate updates(training.optimizer, update_options(options), training.trainable.size());
+  model.wait_for_copies();
   try {
     const Pass found = pass(model, batches, options, /*with_dropout=*/true, share, cancelled, &updates);
     const at::Tensor norm = global_norm(updates.squares(), model, share.group, cancelled);
     if (training.ownership) gather_parameters(model, *share.group, cancelled);
+    if (meanwhile) meanwhile();
     const StepResult result = read(found.losses, norm);
     training.optimizer.count_updates();
     return result;
@@ -92,7 +94,8 @@ StepResult ranks_step_in_backward(WorldModel& model, std::span<const WorldModelB
 
 /// A step whose update is made in the backward pass.
 StepResult step_in_backward(WorldModel& model, std::span<const WorldModelBatch> batches, const StepOptions& options,
-                            const UpdateShare& share, const std::atomic<bool>& cancelled) {
+                            const UpdateShare& share, const std::atomic<bool>& cancelled,
+                            const std::function<void()>& meanwhile) {
   const auto require = [](bool holds, const std::string& rule) {
     if (!holds) throw Error("[step] an update in the backward pass needs " + rule);
   };
@@ -103,7 +106,7 @@ StepResult step_in_backward(WorldModel& model, std::span<const WorldModelBatch> 
   require(!options.with_interference, "the gradients of both losses at once but their interference is asked for");
   require(options.gradient_clip <= 0.0 || options.clip_by == ClipBy::kParameter,
           "clipping by parameter, or none, but the limit is that of the global norm, which is known too late");
-  if (share.group != nullptr) return ranks_step_in_backward(model, batches, options, share, cancelled);
+  if (share.group != nullptr) return ranks_step_in_backward(model, batches, options, share, cancelled, meanwhile);
   const UpdateShare alone;
   LossSum sum(batches, options, alone, cancelled);
   const at::Tensor loss =
@@ -118,9 +121,11 @@ StepResult step_in_backward(WorldModel& model, std::span<const WorldModelBatch> 
   UpdateOptions update = update_options(options);
   update.gradient_scale = clip_scale(losses.loss, 0.0);  // a loss that is not finite moves nothing
   training.optimizer.forget_updates();
+  model.wait_for_copies();
   const at::Tensor norm = whole_or_abandoned(
       model, [&] { return update_in_backward(loss, training.trainable, training.optimizer, update); });
   try {
+    if (meanwhile) meanwhile();
     const StepResult result = read(losses, norm);
     training.optimizer.count_updates();
     return result;
@@ -140,7 +145,7 @@ Gradients gradients(WorldModel& model, std::span<const WorldModelBatch> batches,
 }
 
 StepResult step(WorldModel& model, std::span<const WorldModelBatch> batches, const StepOptions& options,
-                const std::atomic<bool>& cancelled, distributed::Group* group) {
+                const std::atomic<bool>& cancelled, distributed::Group* group, const std::function<void()>& meanwhile) {
   TrainingState& training = model.training();
   const bool rounds = options.collectives == Dtype::kBfloat16;
   if (!rounds && options.collectives != Dtype::kFloat32) {
@@ -149,9 +154,12 @@ StepResult step(WorldModel& model, std::span<const WorldModelBatch> batches, con
   const UpdateShare share{options.shards, group, training.ownership ? &*training.ownership : nullptr,
                           rounds ? std::optional(UpdateShare::Rounding{options.seed, options.step}) : std::nullopt};
   training.optimizer.require(options.optimizer);
-  if (options.restart_target) training.target_encoder.restart_from(model.encoder());
+  if (options.restart_target) {
+    model.wait_for_copies();
+    training.target_encoder.restart_from(model.encoder());
+  }
 
-  if (options.update_in_backward) return step_in_backward(model, batches, options, share, cancelled);
+  if (options.update_in_backward) return step_in_backward(model, batches, options, share, cancelled, meanwhile);
 
   // Acts 1 and 2: forward and backward.
   const Pass found = pass(model, batches, options, /*with_dropout=*/true, share, cancelled);
@@ -163,11 +171,13 @@ StepResult step(WorldModel& model, std::span<const WorldModelBatch> batches, con
   UpdateOptions update = update_options(options);
   update.gradient_scale = clip_scale(norm, options.clip_by == ClipBy::kGlobal ? options.gradient_clip : 0.0) *
                           clip_scale(found.losses.loss, 0.0);
+  model.wait_for_copies();
   whole_or_abandoned(model, [&] {
     training.optimizer.step(found.gradients, update);
     if (training.ownership) gather_parameters(model, *group, cancelled);
   });
 
+  if (meanwhile) meanwhile();
   // What the step tells: the one time that the host waits for the device.
   const StepResult result = read(found.losses, norm);
   training.optimizer.count_updates();

@@ -2,6 +2,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <atomic>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -17,11 +18,13 @@ namespace ehrjepa::train {
 /// @param batches  micro-batches of one update, the same as that of one large batch; of `options.shards` where the
 /// update has several, an equal number of each, and some may be empty.
 /// @param group    the ranks that compute the other shards; every one of them makes the same call.
+/// @param meanwhile  called when the device has been given the whole step, before the host waits for its numbers.
 /// @throws Cancelled, or Error for a loss that is not finite; parameters, moments and target encoder are then as
 /// before. With `update_in_backward` a gradient that is not finite is found when others have been applied: the model is
 /// then of no more use, and says so when it is asked.
 StepResult step(WorldModel& model, std::span<const WorldModelBatch> batches, const StepOptions& options,
-                const std::atomic<bool>& cancelled, distributed::Group* group = nullptr);
+                const std::atomic<bool>& cancelled, distributed::Group* group = nullptr,
+                const std::function<void()>& meanwhile = {});
 
 /// The losses of a batch, without gradients.
 Losses losses(WorldModel& model, const WorldModelBatch& batch, const LossOptions& options,

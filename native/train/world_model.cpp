@@ -94,6 +94,7 @@ bool TrainingState::is_own(const std::string& name) const {
 WorldModel::WorldModel(const EngineOptions& options)
     : options_(checked(options)),
       device_(memory::device_named(options.device)),
+      target_stream_(device_),
       encoder_(options.encoder_from_files
                    ? model::shapes_of_qwen3(options.config)
                    : model::initialise_qwen3(options.config, options.seed, memory::scalar_type(options.parameter_dtype),

@@ -4,11 +4,13 @@
 #include <optional>
 #include <string>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "contract/model.h"
 #include "contract/ranks.h"
 #include "distributed/ownership.h"
+#include "memory/streams.h"
 #include "model/predictor.h"
 #include "model/qwen3.h"
 #include "model/target_encoder.h"
@@ -67,6 +69,12 @@ class WorldModel {
   at::ScalarType parameter_dtype() const;
   /// Where everything of the model lives and is computed.
   at::Device device() const { return device_; }
+  /// For the target encoder's pass, beside the encoder's; none on the host.
+  memory::SideStream& target_stream() { return target_stream_; }
+  /// The state is being copied, until `made`: what changes it calls `wait_for_copies` before.
+  void copied(const memory::Mark& made) { copied_ = made; }
+  /// The device changes nothing from now on until the copies are made. The host does not wait.
+  void wait_for_copies() { std::exchange(copied_, {}).wait(); }
   ActivationCheckpointing activation_checkpointing() const { return options_.activation_checkpointing; }
   /// @throws Error when the encoder waits for its files, or the model was abandoned.
   /// Where ranks share it out, what others keep is on the meta device.
@@ -104,6 +112,8 @@ class WorldModel {
  private:
   EngineOptions options_;
   at::Device device_;
+  memory::SideStream target_stream_;
+  memory::Mark copied_;
   model::Qwen3Weights encoder_;
   std::unique_ptr<TrainingState> training_;
   StateShare share_;

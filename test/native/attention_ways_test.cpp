@@ -221,6 +221,22 @@ TEST("pretend device: attention takes the way that was the fastest there, or the
   for (std::size_t i = 0; i < found.size(); ++i) EXPECT(memory::host_copy(found[i]).equal(expected[i]));
 }
 
+TEST(
+    "pretend device: without kernels of ours attention is SDPA's, whatever libraries there are, and nothing is timed") {
+  PretendLibraries::set(&reference_ranges);
+  FastestWay fastest("");
+  const at::Device device = memory::device_named("cuda:0");
+  const at::Tensor q = memory::upload(at::randn({40, 2, 64}).to(at::kBFloat16), device);
+  Clock clock{{{Way::kFlash, 1.0}, {Way::kSdpa, 2.0}}};
+  const auto way = [&](const AttentionWishes& wishes) {
+    return attention_way(q, q, q, {{0, 40}, {}, false}, scale, std::nullopt, wishes, {&fastest, std::ref(clock)});
+  };
+  EXPECT(way({}) == Way::kSdpa && way({std::nullopt, false}) == Way::kSdpa);
+  EXPECT(way({Way::kFlash}) == Way::kFlash);  // unless it is asked for
+  EXPECT(clock.asked.empty());
+  PretendLibraries::set(nullptr);
+}
+
 TEST("pretend device: a way is timed at its first call, for which the host waits, and never again") {
   const PretendLibraries libraries;
   FastestWay fastest("");

@@ -1,10 +1,10 @@
 /**
- * The CUDA variant is configured, its kernels compiled, linked with libtorch_cuda and loaded, without the engine: that takes
- * a minute where the whole addon takes as long as the CPU one again. Nothing is fetched for it; `EHR_JEPA_CUDA=1 npm test`
- * runs every test with the CUDA addon.
+ * The CUDA variant is configured, every file that it alone has is compiled, and kernels and calls are linked with
+ * libtorch_cuda and loaded, without the engine: that takes a minute where the whole addon takes as long as the CPU one
+ * again. Nothing is fetched for it; `EHR_JEPA_CUDA=1 npm test` runs every test with the CUDA addon.
  */
 import { execFile, spawnSync } from 'node:child_process';
-import { symlinkSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import t from 'tap';
@@ -49,12 +49,25 @@ t.test('the CUDA variant is configured, linked and loaded', { skip, timeout: 900
 	];
 	const generator = ninja ? 'Ninja' : 'Unix Makefiles';
 	await run('cmake', ['-S', root, '-B', folder, '-G', generator, ...settings]);
-	await run('cmake', ['--build', folder, '--target', 'ehrjepa_cuda_load', '--parallel', '2']);
-	const { stdout } = await run(join(folder, 'ehrjepa_cuda_load'), []);
-	const points = [...stdout.matchAll(/^(not )?ok \d+ - (.*)$/gm)];
-	t.ok(points.length > 0, 'it says what it checked');
-	for (const [, failed, name] of points) t.equal(failed, undefined, name!);
-	t.match(stdout, new RegExp(`^1\\.\\.${points.length}$`, 'm'), 'it ran to its end');
+	await run('cmake', ['--build', folder, '--target', 'ehrjepa_cuda_calls', 'ehrjepa_cuda_load', '--parallel', '2']);
+	for (const EHR_JEPA_CUDA_KERNELS of ['1', '0']) {
+		const env = { ...process.env, EHR_JEPA_CUDA_KERNELS };
+		const { stdout } = await run(join(folder, 'ehrjepa_cuda_load'), [], { env });
+		const points = [...stdout.matchAll(/^(not )?ok \d+ - (.*)$/gm)];
+		t.ok(points.length > 0, 'it says what it checked');
+		for (const [, failed, name] of points) t.equal(failed, undefined, name!);
+		t.match(stdout, new RegExp(`^1\\.\\.${points.length}$`, 'm'), 'it ran to its end');
+	}
+});
+
+t.test('no op is registered for CUDA where EHR_JEPA_CUDA_KERNELS=0 leaves it to its reference', async (t) => {
+	const calls = readdirSync(join(root, 'native/ops'), { recursive: true, encoding: 'utf8' })
+		.filter((path) => path.endsWith('.cpp'))
+		.map((path) => ({ path, text: readFileSync(join(root, 'native/ops', path), 'utf8') }))
+		.filter(({ text }) => /TORCH_LIBRARY_IMPL\(\w+, CUDA,/.test(text));
+	t.ok(calls.length > 5, `${calls.length} files register kernels`);
+	for (const { path, text } of calls)
+		t.match(text, /TORCH_LIBRARY_IMPL\(\w+, CUDA, m\) \{\n {2}if \(!cuda_kernels_wanted\(\)\) return;/, path);
 });
 
 /** What CMake says of the CUDA variant, on one line. */

@@ -13,6 +13,7 @@
 #include "native/pretend/counts.h"
 #include "native/pretend/kernels.h"
 #include "native/pretend/memory.h"
+#include "ops/kernels_of.h"
 
 // What the pretend devices are good for: that each kind of mistake is seen on them.
 namespace {
@@ -99,6 +100,25 @@ TEST("pretend device: views are views, factories and autograd work, and all memo
     EXPECT(pretend::held_bytes() > held);
   }
   EXPECT(pretend::held_bytes() == held);
+}
+
+TEST(
+    "pretend device: each of our ops is computed by its kernels where there are some, and by its reference where not") {
+  const at::Tensor x = on_device("cuda:1", at::ones({2}));
+  const auto each = [&](const auto& check) {
+    for (const char* const name : pretend::own_functions) {
+      const c10::OperatorHandle function = ehrjepa::ops::function_named((std::string("ehrjepa::") + name).c_str());
+      check(function, ehrjepa::ops::by_reference(function, x),
+            function.hasKernelForDispatchKey(c10::DispatchKey::PrivateUse1));
+    }
+  };
+  // As on a card with EHR_JEPA_CUDA_KERNELS=0. A function without autograd has its reference in the dispatcher.
+  each([](const c10::OperatorHandle& function, bool by_reference, bool by_kernels) {
+    EXPECT(!by_kernels);
+    EXPECT(by_reference || function.hasKernelForDispatchKey(c10::DispatchKey::CompositeExplicitAutograd));
+  });
+  const pretend::OwnKernels kernels;
+  each([](const c10::OperatorHandle&, bool by_reference, bool by_kernels) { EXPECT(!by_reference && by_kernels); });
 }
 
 TEST("pretend device: its kernels of our ops are those that the CPU has") {

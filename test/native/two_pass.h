@@ -35,6 +35,14 @@ struct PlainBatch {
   }
 
   ehrjepa::train::WorldModelBatch packed(std::int64_t vocab_size, at::Device device = at::kCPU) const {
+    const ehrjepa::TrainingBatch batch = for_training();
+    return ehrjepa::train::world_model_batch(
+        ehrjepa::model::packed_tokens(batch.tokens, batch.cu_seqlens, batch.position_ids, vocab_size, device),
+        batch.context_lengths, batch.branches, ehrjepa::ScoredLabels::kFuture, vocab_size);
+  }
+
+  /// As it crosses the border.
+  ehrjepa::TrainingBatch for_training() const {
     std::vector<std::int32_t> tokens, positions, owner, cuts, cu_rows = {0}, branch_tokens, branch_positions, targets;
     for (const auto& sequence : sequences) {
       for (std::size_t i = 0; i < sequence.size(); ++i) {
@@ -56,10 +64,13 @@ struct PlainBatch {
       }
       cu_rows.push_back(static_cast<std::int32_t>(targets.size()));
     }
-    return ehrjepa::train::world_model_batch(
-        ehrjepa::model::packed_tokens(tokens, begin, positions, vocab_size, device), context_lengths,
-        {owner, cuts, cu_rows, branch_tokens, branch_positions, targets, days, kind, predictor_tokens},
-        ehrjepa::ScoredLabels::kFuture, vocab_size);
+    ehrjepa::TrainingBatch batch;
+    batch.tokens = tokens;
+    batch.cu_seqlens = begin;
+    batch.position_ids = positions;
+    batch.context_lengths = context_lengths;
+    batch.branches = {owner, cuts, cu_rows, branch_tokens, branch_positions, targets, days, kind, predictor_tokens};
+    return batch;
   }
 };
 

@@ -19,6 +19,7 @@
 #include "native/pretend/counts.h"
 #include "native/pretend/memory.h"
 #include "native/pretend/run.h"
+#include "native/pretend/streams.h"
 
 // Two pretend devices, which are libtorch's PrivateUse1 and, to the engine, `cuda:0` and `cuda:1`.
 namespace pretend {
@@ -27,8 +28,6 @@ namespace {
 using c10::Device;
 using c10::DeviceIndex;
 using c10::DeviceType;
-
-c10::Stream default_stream(Device device) { return c10::Stream(c10::Stream::DEFAULT, device); }
 
 class Guard final : public c10::impl::DeviceGuardImplInterface {
  public:
@@ -41,23 +40,46 @@ class Guard final : public c10::impl::DeviceGuardImplInterface {
   Device getDevice() const override { return {DeviceType::PrivateUse1, current_device()}; }
   void setDevice(Device device) const override { set_current_device(device.index()); }
   void uncheckedSetDevice(Device device) const noexcept override { set_current_device(device.index()); }
-  c10::Stream getStream(Device device) const override { return default_stream(device); }
-  c10::Stream getDefaultStream(Device device) const override { return default_stream(device); }
-  c10::Stream getNewStream(Device device, int) const override { return default_stream(device); }
-  c10::Stream exchangeStream(c10::Stream stream) const override { return stream; }
+  c10::Stream getStream(Device device) const override { return current_stream(index_of(device)); }
+  c10::Stream getDefaultStream(Device device) const override {
+    return c10::Stream(c10::Stream::DEFAULT, {DeviceType::PrivateUse1, index_of(device)});
+  }
+  c10::Stream getNewStream(Device device, int) const override { return new_stream(index_of(device)); }
+  c10::Stream exchangeStream(c10::Stream stream) const override { return exchange_stream(stream); }
   DeviceIndex deviceCount() const noexcept override { return device_count; }
   bool queryStream(const c10::Stream&) const override { return true; }
-  void synchronizeStream(const c10::Stream&) const override { count_wait("a stream"); }
-  void synchronizeDevice(DeviceIndex) const override { count_wait("a device"); }
-  void record(void**, const c10::Stream&, DeviceIndex, c10::EventFlag) const override {}
-  void block(void*, const c10::Stream&) const override {}
+  void synchronizeStream(const c10::Stream& stream) const override {
+    count_wait("a stream");
+    host_waits_for(stream);
+  }
+  void synchronizeDevice(DeviceIndex device) const override {
+    count_wait("a device");
+    host_waits_for_device(device);
+  }
+  void synchronizeEvent(void* event) const override {
+    count_wait("an event");
+    host_waits_for(event);
+  }
+  void record(void** event, const c10::Stream& stream, DeviceIndex, c10::EventFlag) const override {
+    *event = pretend::record(*event, stream);
+  }
+  void destroyEvent(void* event, DeviceIndex) const noexcept override { destroy_event(event); }
+  void block(void* event, const c10::Stream& stream) const override { wait_for(event, stream); }
   bool queryEvent(void*) const override { return true; }
+  void recordDataPtrOnStream(const c10::DataPtr& data, const c10::Stream& stream) const override {
+    lend(data.get(), stream);
+  }
+
+ private:
+  static DeviceIndex index_of(Device device) { return device.has_index() ? device.index() : current_device(); }
 };
 
 struct Hooks final : at::PrivateUse1HooksInterface {
   bool isBuilt() const override { return true; }
   bool isAvailable() const override { return true; }
   bool hasPrimaryContext(DeviceIndex) const override { return true; }
+  bool isPinnedPtr(const void* data) const override { return is_pinned(data); }
+  at::Allocator* getPinnedMemoryAllocator() const override { return &pinned_allocator(); }
   DeviceIndex deviceCount() const override { return device_count; }
   DeviceIndex getCurrentDevice() const override { return current_device(); }
   void setCurrentDevice(DeviceIndex index) const override { set_current_device(index); }
@@ -111,22 +133,41 @@ const at::Tensor& resize_(const at::Tensor& self, at::IntArrayRef size, std::opt
   return self;
 }
 
-at::Tensor& copy_(at::Tensor& self, const at::Tensor& from, bool) {
+at::Tensor& copy_(at::Tensor& self, const at::Tensor& from, bool non_blocking) {
   count_op();
   TORCH_CHECK(self.is_cpu() || from.is_cpu() || self.device() == from.device(),
               "[pretend] a copy must stay on one device but goes from ", from.device(), " to ", self.device());
-  if (self.is_cpu()) count_wait("a copy to the host");
   if (from.is_cpu()) count_upload();
-  Opened opened;
-  const auto host = [&](const at::Tensor& tensor) { return tensor.is_cpu() ? tensor : opened.host_view(tensor); };
-  host(self).copy_(host(from));
+  Opened opened("aten::copy_");
+  const auto host = [&](const at::Tensor& tensor, Access access) {
+    return tensor.is_cpu() ? tensor : opened.host_view(tensor, access);
+  };
+  const auto flies = [&](const at::Tensor& tensor) {
+    return non_blocking && tensor.is_cpu() && tensor.is_contiguous() && tensor.numel() > 0 &&
+           is_pinned(tensor.const_data_ptr()) && self.scalar_type() == from.scalar_type();
+  };
+  if (flies(self)) {
+    count_download();
+    const at::Tensor bytes = host(from, Access::kRead).contiguous();
+    bring_later(self.data_ptr(), bytes.const_data_ptr(), bytes.nbytes(), opened.work(from.device().index()));
+    return self;
+  }
+  if (self.is_cpu()) count_wait("a copy to the host");
+  host(self, Access::kWrite).copy_(host(from, Access::kRead));
+  if (flies(from)) {
+    count_pinned_upload();
+    is_taken(from.const_data_ptr(), from.nbytes(), opened.work(self.device().index()));
+  }
+  if (self.is_cpu()) host_waits_for(current_stream(from.device().index()));
   return self;
 }
 
 at::Scalar local_scalar(const at::Tensor& self) {
   count_wait("a number that it reads");
-  Opened opened;
-  return opened.host_view(self).item();
+  Opened opened("a number that the host reads");
+  const at::Scalar number = opened.host_view(self, Access::kRead).item();
+  host_waits_for(current_stream(self.device().index()));
+  return number;
 }
 
 /// Ops of libtorch that are not the CPU's kernel on the same memory.

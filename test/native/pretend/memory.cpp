@@ -18,6 +18,7 @@ struct Block {
   std::size_t size;
   int openings;
   c10::DeviceIndex device;
+  Uses uses;
 };
 
 struct Blocks {
@@ -45,11 +46,18 @@ std::optional<std::size_t> limit_of(const Blocks& all) {
   return bytes == nullptr ? std::nullopt : std::optional<std::size_t>(std::strtoull(bytes, nullptr, 10));
 }
 
+std::map<const char*, Block>::iterator block_of(Blocks& all, const void* data) {
+  const auto behind = all.by_address.upper_bound(static_cast<const char*>(data));
+  TORCH_CHECK(behind != all.by_address.begin(), "[pretend] memory of no device");
+  return std::prev(behind);
+}
+
 void give_back(void* data) {
   if (data == nullptr) return;
   Blocks& all = blocks();
   const std::lock_guard lock(all.mutex);
   const auto found = all.by_address.find(static_cast<char*>(data));
+  let_go(found->second.uses);
   munmap(data, found->second.size);
   all.held[static_cast<std::size_t>(found->second.device)].now -= found->second.size;
   all.by_address.erase(found);
@@ -69,7 +77,7 @@ class Allocator final : public c10::Allocator {
                      " bytes are wanted where ", held.now, " of ", limit.value_or(0), " are held");
     void* const data = mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     TORCH_CHECK_WITH(OutOfMemoryError, data != MAP_FAILED, "[pretend] out of memory: ", bytes, " bytes");
-    all.by_address.emplace(static_cast<char*>(data), Block{size, 0, current});
+    all.by_address.emplace(static_cast<char*>(data), Block{size, 0, current, uses_of_new_block(current)});
     held.now += size;
     held.peak = std::max(held.peak, held.now);
     return {data, data, &give_back, device};
@@ -81,6 +89,13 @@ class Allocator final : public c10::Allocator {
 };
 
 }  // namespace
+
+void lend(const void* data, const c10::Stream& stream) {
+  if (data == nullptr) return;
+  Blocks& all = blocks();
+  const std::lock_guard lock(all.mutex);
+  lend(block_of(all, data)->second.uses, stream);
+}
 
 c10::DeviceIndex current_device() { return current; }
 void set_current_device(c10::DeviceIndex index) { current = index; }
@@ -132,23 +147,28 @@ Opened::~Opened() {
   }
 }
 
-void Opened::open(const void* data) {
+const Work& Opened::work(c10::DeviceIndex device) {
+  if (!work_) work_ = next_work(device);
+  return *work_;
+}
+
+void Opened::open(const void* data, c10::DeviceIndex device, Access access) {
+  const Work& own = work(device);
   Blocks& all = blocks();
   const std::lock_guard lock(all.mutex);
-  const auto behind = all.by_address.upper_bound(static_cast<const char*>(data));
-  TORCH_CHECK(behind != all.by_address.begin(), "[pretend] memory of no device");
-  const auto found = std::prev(behind);
+  const auto found = block_of(all, data);
+  use(found->second.uses, own, access, what_);
   if (found->second.openings++ == 0) {
     mprotect(const_cast<char*>(found->first), found->second.size, PROT_READ | PROT_WRITE);
   }
   blocks_.push_back(found->first);
 }
 
-at::Tensor Opened::host_view(const at::Tensor& tensor) {
+at::Tensor Opened::host_view(const at::Tensor& tensor, Access access) {
   const auto options = at::TensorOptions().dtype(tensor.scalar_type()).device(at::kCPU);
   const void* const data = tensor.unsafeGetTensorImpl()->storage().data();
   if (data == nullptr || tensor.numel() == 0) return at::empty_strided(tensor.sizes(), tensor.strides(), options);
-  open(data);
+  open(data, tensor.device().index(), access);
   char* const first = static_cast<char*>(const_cast<void*>(data)) + tensor.storage_offset() * tensor.itemsize();
   return at::from_blob(first, tensor.sizes(), tensor.strides(), options);
 }

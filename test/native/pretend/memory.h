@@ -6,6 +6,8 @@
 #include <optional>
 #include <vector>
 
+#include "native/pretend/streams.h"
+
 /// Memory of the pretend devices: ordinary memory that nobody can read or write but an op while it runs. A stray access
 /// of the host's is a segmentation fault, as it would be on a card.
 namespace pretend {
@@ -21,18 +23,27 @@ c10::Allocator& allocator();
 /// While it lives the memory of the tensors that it was given can be read and written.
 class Opened {
  public:
-  Opened() = default;
+  /// @param what  the op, for messages.
+  explicit Opened(const char* what) : what_(what) {}
   ~Opened();
   Opened(const Opened&) = delete;
   Opened& operator=(const Opened&) = delete;
 
   /// The tensor's elements as a CPU tensor on the same memory. @param tensor  of a pretend device.
-  at::Tensor host_view(const at::Tensor& tensor);
+  /// @throws when the thread's stream may do `access` too early or too late.
+  at::Tensor host_view(const at::Tensor& tensor, Access access);
+  /// What is done now, on the device of the tensors.
+  const Work& work(c10::DeviceIndex device);
 
  private:
-  void open(const void* data);
+  void open(const void* data, c10::DeviceIndex device, Access access);
+  const char* what_;
+  std::optional<Work> work_;
   std::vector<const void*> blocks_;
 };
+
+/// Another stream than that of its home uses a block too.
+void lend(const void* data, const c10::Stream& stream);
 
 /// Bytes that are held now, both devices together.
 std::size_t held_bytes();

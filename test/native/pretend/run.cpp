@@ -30,19 +30,23 @@ struct Argument {
 
 class Call {
  public:
-  explicit Call(const c10::OperatorHandle& op) : op_(op) {}
+  explicit Call(const c10::OperatorHandle& op) : op_(op), opened_(op.schema().name().c_str()) {}
 
-  c10::IValue on_host(const c10::IValue& value, bool is_out) {
-    if (value.isTensor()) return host(value.toTensor(), is_out);
+  c10::IValue on_host(const c10::IValue& value, const c10::Argument& argument) {
+    const bool is_out = argument.is_out();
+    // A result that is a view of it is no use of it.
+    const c10::AliasInfo* const alias = argument.alias_info();
+    const Access access = alias == nullptr ? Access::kRead : alias->isWrite() ? Access::kWrite : Access::kNone;
+    if (value.isTensor()) return host(value.toTensor(), is_out, access);
     if (value.isTensorList()) {
       c10::List<at::Tensor> list;
-      for (const at::Tensor& tensor : value.toTensorVector()) list.push_back(host(tensor, is_out));
+      for (const at::Tensor& tensor : value.toTensorVector()) list.push_back(host(tensor, is_out, access));
       return list;
     }
     if (value.isOptionalTensorList()) {
       c10::List<std::optional<at::Tensor>> list;
       for (const std::optional<at::Tensor>& tensor : value.toOptionalTensorVector()) {
-        list.push_back(tensor ? std::optional(host(*tensor, false)) : std::nullopt);
+        list.push_back(tensor ? std::optional(host(*tensor, false, access)) : std::nullopt);
       }
       return list;
     }
@@ -70,7 +74,7 @@ class Call {
     device_ = device;
   }
 
-  at::Tensor host(const at::Tensor& tensor, bool is_out) {
+  at::Tensor host(const at::Tensor& tensor, bool is_out, Access access) {
     if (!tensor.defined()) return tensor;
     if (tensor.is_cpu()) {
       TORCH_CHECK(tensor.dim() == 0, "[pretend] ", op_.schema().name(),
@@ -82,7 +86,7 @@ class Call {
     argument.given = tensor;
     argument.resized = is_out && tensor.numel() == 0;
     argument.host = argument.resized ? at::empty({0}, at::TensorOptions().dtype(tensor.scalar_type()).device(at::kCPU))
-                                     : opened_.host_view(tensor);
+                                     : opened_.host_view(tensor, access);
     return argument.host;
   }
 
@@ -95,13 +99,13 @@ class Call {
     }
     const at::Tensor own = at::empty_strided(result.sizes(), result.strides(),
                                              at::TensorOptions().dtype(result.scalar_type()).device(*device_));
-    opened_.host_view(own).copy_(result);
+    opened_.host_view(own, Access::kWrite).copy_(result);
     return own;
   }
 
   at::Tensor resized(const Argument& argument) {
     argument.given.resize_(argument.host.sizes());
-    opened_.host_view(argument.given).copy_(argument.host);
+    opened_.host_view(argument.given, Access::kWrite).copy_(argument.host);
     return argument.given;
   }
 
@@ -131,7 +135,7 @@ void run(const c10::OperatorHandle& op, c10::DispatchKeySet, torch::jit::Stack* 
   const std::size_t begin = stack->size() - count;
   torch::jit::Stack host;
   for (std::size_t i = 0; i < count; ++i) {
-    host.push_back(call.on_host((*stack)[begin + i], schema.arguments()[i].is_out()));
+    host.push_back(call.on_host((*stack)[begin + i], schema.arguments()[i]));
   }
   op.redispatchBoxed(c10::DispatchKeySet(c10::DispatchKey::CPU), &host);
   torch::jit::drop(*stack, count);
