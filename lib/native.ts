@@ -168,6 +168,8 @@ export interface NativeStepOptions extends NativeLossOptions {
 	readonly momentum: number;
 	/** The target encoder becomes a copy of the encoder before the step. */
 	readonly restartTarget: boolean;
+	/** In which gradients travel between ranks. */
+	readonly collectives: 'float32' | 'bfloat16';
 	/** Which shards of the update the batches are, an equal number of each, in order; those of other ranks are theirs. */
 	readonly shards: NativeShardRange;
 }
@@ -247,6 +249,8 @@ export interface NativeTraffic {
 	readonly swap: NativeBytes;
 	/** Broadcast: a binomial tree from the rank that has it. */
 	readonly spread: NativeBytes;
+	/** Of these, of tensors of a device, which were copied to the host and back: gloo knows no other. */
+	readonly staged: NativeBytes;
 }
 
 /**

@@ -80,6 +80,8 @@ const purposes = {
 	trainingSize: 17,
 	/** Patients of the folds of a cross-validation. */
 	folds: 18,
+	/** Stochastic rounding of gradients that travel between ranks; drawn by the native core. */
+	travel: 19,
 } as const;
 export type Purpose = keyof typeof purposes;
 

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { parseConfig } from '../config.js';
-import { Device, deviceNote } from '../model/device.js';
+import { Device, deviceNote, deviceOfRank } from '../model/device.js';
+import { placeInEnvironment } from '../ranks/environment.js';
 import type { CommandContext } from './context.js';
 
 /** `--device` of the commands that run a model. */
@@ -13,6 +14,7 @@ export const deviceOption = {
 /** Its value, checked; says in a line what was taken and why. @throws {ConfigError} {DeviceError} */
 export function deviceOf(context: CommandContext, given: string): Device {
 	const { device } = parseConfig('command line', z.strictObject({ device: Device }), { device: given });
-	context.say(deviceNote(device));
-	return device;
+	const own = deviceOfRank(device, placeInEnvironment());
+	context.say(deviceNote(own));
+	return own;
 }

@@ -56,6 +56,33 @@ export function chooseDevice(asked: Device, found: NativeDevices = nativeAddon()
 	return { device: `cuda:${number}`, why: `${shown(card)}, as asked for` };
 }
 
+/**
+ * The device of one of several processes that work together, one a card: where a process sees several, the card of its number on
+ * the machine.
+ *
+ * @param asked - Of all of them.
+ * @param place - Absent: a process on its own, which gets what it asked for.
+ * @throws {DeviceError} When two would have one card.
+ */
+export function deviceOfRank(
+	asked: Device,
+	place: { readonly localRank: number; readonly localSize: number } | undefined,
+	{ list }: NativeDevices = nativeAddon().devices(),
+): Device {
+	// A launcher may show each process a card of its own.
+	if (place === undefined || place.localSize === 1 || asked === 'cpu' || list.length <= 1) return asked;
+	const own: Device = `cuda:${place.localRank}`;
+	if (asked !== 'auto' && asked !== 'cuda' && asked !== own)
+		throw new DeviceError(
+			`[model] device must be auto, cpu or cuda where several processes of a machine have a card each but is ${asked} for LOCAL_RANK ${place.localRank}; leave it out`,
+		);
+	if (place.localRank >= list.length)
+		throw new DeviceError(
+			`[model] each process of a machine must have a card of its own but LOCAL_RANK is ${place.localRank} and there are ${list.length}; start as many processes, or give cpu`,
+		);
+	return own;
+}
+
 /** Why there is no such device. */
 function missing({ built, driver, list }: NativeDevices): string {
 	if (!built) return 'this is the CPU build';

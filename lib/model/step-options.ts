@@ -83,6 +83,8 @@ export const StepOptions = z
 		...shared,
 		/** Read the cosine of both losses' gradients; costs a second backward pass. */
 		interference: z.boolean().default(false),
+		/** In which gradients travel between ranks; `bfloat16`, rounded at random, halves what is sent. Nothing else does. */
+		collectives: z.enum(['float32', 'bfloat16']).default('float32'),
 		/**
 		 * Which shards of the update the batches are: an equal number of each, in order, and some may be empty. Gradients are
 		 * added up over shards in an order that depends on their number alone. A process on its own has all of them.
@@ -97,9 +99,9 @@ export const StepOptions = z
 		path: ['updateInBackward'],
 		message: 'must be off when the interference is read, which needs the gradients of both losses at once',
 	})
-	.refine(({ updateInBackward, shards }) => !updateInBackward || shards.total === 1, {
+	.refine(({ updateInBackward, shards }) => !updateInBackward || shards.count === 1, {
 		path: ['updateInBackward'],
-		message: 'must be off with several shards, whose gradients are added up first',
+		message: 'must be off where a process computes several shards, whose gradients are added up first',
 	});
 export type StepOptions = z.input<typeof StepOptions>;
 
@@ -131,7 +133,7 @@ export function nativeLossOptions(options: z.output<typeof LossOptions>): Native
 export function nativeStepOptions(options: z.output<typeof StepOptions>): NativeStepOptions {
 	const { objective, step, steps = step, learningRate, beta1, beta2, epsilon, weightDecay } = options;
 	const { matrixUpdate, muonMomentum } = options;
-	const { gradientClip, clipBy, updateInBackward, shards } = options;
+	const { gradientClip, clipBy, updateInBackward, shards, collectives } = options;
 	const losses = nativeLossOptions(options);
 	return {
 		...losses,
@@ -142,6 +144,7 @@ export function nativeStepOptions(options: z.output<typeof StepOptions>): Native
 		updateInBackward,
 		momentum: weightsAt(objective, step, steps).momentum ?? 1,
 		restartTarget: targetRestartsAt(objective, step, steps),
+		collectives,
 		shards,
 	};
 }

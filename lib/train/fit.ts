@@ -30,14 +30,19 @@ const steps: readonly (readonly [readonly string[], (config: TrainConfig) => Tra
 	[['parameterDtype=bfloat16'], (config) => ({ ...config, parameterDtype: 'bfloat16' })],
 ];
 
+function stepsFor({ parallel }: TrainConfig, ranks: number): typeof steps {
+	// A rank that has several shards adds their gradients up first.
+	const oneEach = (parallel.virtualShards ?? ranks) === ranks;
+	return steps.filter(([names]) => oneEach || !names.includes('optimizer.updateInBackward=true'));
+}
+
 /**
  * The fewest of our own options, in the order of what they cost, that bring a run below a limit; where none does, LoRA.
  *
  * @returns Nothing when even that is too large.
  */
 export function whatWouldFit(config: TrainConfig, vocabSize: number, limit: number, ranks = 1): Saving | undefined {
-	// Several ranks add their gradients up first.
-	const open = steps.filter(([names]) => ranks === 1 || !names.includes('optimizer.updateInBackward=true'));
+	const open = stepsFor(config, ranks);
 	const peakWith = (chosen: typeof steps) => {
 		const changed = TrainConfig.safeParse(
 			chosen.reduce<TrainConfigInput>((so, [, change]) => change(so as TrainConfig), config),
@@ -92,7 +97,7 @@ export function savings(
 		return changed.success ? planMemory(changed.data, vocabSize, ranks).peak : Infinity;
 	};
 	const now = peakOf(onCard);
-	const open = steps.filter(([[name]]) => ranks > 1 || !name?.startsWith('parallel.'));
+	const open = stepsFor(config, ranks).filter(([[name]]) => ranks > 1 || !name?.startsWith('parallel.'));
 	return [halfTheTokens(onCard), ...open.map(([names, change]) => [names, change(onCard)] as const)]
 		.map(([settings, changed]) => ({ settings, saved: now - peakOf(changed) }))
 		.filter(({ saved }) => saved > 0);

@@ -93,13 +93,23 @@ function blockElements({ model }: TrainConfig) {
  *
  * @param owned - Trained scalars of one rank.
  */
-function sharedGradients(config: TrainConfig, ranks: number, trained: number, owned: number, own: number): number {
-	const { parallel, microBatches, objective } = config;
+function sharedGradients(
+	config: TrainConfig,
+	ranks: number,
+	{ trained, largest }: { readonly trained: number; readonly largest: number },
+	owned: number,
+	own: number,
+): number {
+	const { parallel, microBatches, objective, optimizer } = config;
 	const shards = parallel.virtualShards ?? ranks;
 	const oneEach = shards === ranks && microBatches === 1 && (objective.latent?.interferenceEvery ?? 0) === 0;
-	if (oneEach && parallel.kind !== 'zero1') {
-		// A bucket that fills, one on its way, and what comes back.
-		return (parallel.kind === 'ddp' ? trained * (own + 4) : owned * own) + 3 * 4 * Math.min(bucketNumbers, trained);
+	if (oneEach && (parallel.kind !== 'zero1' || optimizer.updateInBackward)) {
+		// Pieces of buckets that are sent, and what comes back.
+		const bucket = Math.min(bucketNumbers, trained);
+		const travels = 2 * 2 * bucket * bytesOf.float32;
+		// Two buckets of gradients and sums, of which each is as large as its last parameter at the most.
+		if (optimizer.updateInBackward) return 2 * Math.min(bucket + largest, trained) * own + travels;
+		return (parallel.kind === 'ddp' ? trained : owned) * own + travels;
 	}
 	// Those of a shard, and the sums of the tree over those before it, in float32.
 	return trained * own + (1 + Math.floor(Math.log2(Math.ceil(shards / ranks)))) * trained * 4;
@@ -160,8 +170,9 @@ export function planMemory(config: TrainConfig, vocabSize: number, ranks = 1): M
 	const isAlone = ranks === 1 && (parallel.virtualShards ?? 1) === 1;
 	const whole = isAlone
 		? trained * own * (microBatches > 1 ? 2 : 1)
-		: sharedGradients(config, ranks, trained, owned, own);
-	const gradients = optimizer.updateInBackward ? Math.max(block, trainsEmbedding ? embedding : 0) * own : whole;
+		: sharedGradients(config, ranks, { trained, largest }, owned, own);
+	const gradients =
+		isAlone && optimizer.updateInBackward ? Math.max(block, trainsEmbedding ? embedding : 0) * own : whole;
 
 	const stages = [
 		// The loss head, behind the forward pass.

@@ -14,5 +14,10 @@ export const ParallelOptions = z.strictObject({
 	 * bit for any number of ranks. Null: as many as there are ranks, and results of other numbers of ranks differ by rounding.
 	 */
 	virtualShards: positiveInteger.max(4096).nullable().default(null),
+	/**
+	 * In which gradients travel between ranks: `float32`, or `bfloat16`, which halves what is sent. Each number is then rounded up or
+	 * down at random, so that its mean is the number itself; the draws follow from the seed. Sums are made in float32 all the same.
+	 */
+	collectives: z.enum(['float32', 'bfloat16']).default('float32'),
 });
 export type ParallelOptions = z.infer<typeof ParallelOptions>;

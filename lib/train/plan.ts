@@ -2,6 +2,7 @@ import { parseConfig } from '../config.js';
 import { collectiveBandwidth, type Gpu, gpuShare, gpus } from './devices.js';
 import { machineMemory, type Saving, whatWouldFit } from './fit.js';
 import { type MemoryPlan, planMemory } from './memory-plan.js';
+import { requireShardEach } from './run-share.js';
 import { measureSecondsPerStep } from './step-probe.js';
 import { flopsPerStep } from './time-plan.js';
 import { planTraffic, type Traffic } from './traffic.js';
@@ -45,6 +46,7 @@ export async function planTraining(
 	// GPUs multiply bfloat16, whatever this machine does.
 	const given = device === 'cpu' ? input : { computeDtype: 'bfloat16', ...input };
 	const config = parseConfig('plan', TrainConfig, given);
+	requireShardEach('plan', config, devices);
 	const share = { ...config, tokensPerStep: Math.ceil(config.tokensPerStep / devices) };
 	const own = planMemory(share, vocabSize, devices);
 	const memory = device === 'cpu' ? own : onGpu(own);

@@ -16,7 +16,8 @@ export class RunShare {
 	readonly shards: NativeShardRange;
 
 	/** @throws {ConfigError} When the run cannot be shared by so many. */
-	constructor({ parallel, optimizer }: TrainConfig, group: ProcessGroup | undefined) {
+	constructor(config: TrainConfig, group: ProcessGroup | undefined) {
+		const { parallel } = config;
 		const { rank, size } = group ?? { rank: 0, size: 1 };
 		const total = parallel.virtualShards ?? size;
 		if (total < size) {
@@ -24,11 +25,7 @@ export class RunShare {
 				`[train] parallel.virtualShards must be at least the number of ranks (${size}) but is ${total}; start fewer ranks, or a run with more shards`,
 			);
 		}
-		if (optimizer.updateInBackward && size > 1) {
-			throw new ConfigError(
-				`[train] optimizer.updateInBackward must be off with several ranks, whose gradients are added up first, but there are ${size}; leave it out, or train in one process`,
-			);
-		}
+		requireShardEach('train', config, size);
 		this.group = group;
 		this.spreads = group !== undefined && parallel.kind !== 'ddp';
 		this.sharesEncoder = group !== undefined && parallel.kind === 'zero3';
@@ -53,6 +50,15 @@ export class RunShare {
 	failed(cause: unknown): unknown {
 		return this.group === undefined ? cause : failedOn(this.group, cause);
 	}
+}
+
+/** @throws {ConfigError} When ranks would have to update parameters before the gradients of all their shards are there. */
+export function requireShardEach(scope: string, { parallel, optimizer }: TrainConfig, ranks: number): void {
+	const shards = parallel.virtualShards ?? ranks;
+	if (!optimizer.updateInBackward || shards === ranks) return;
+	throw new ConfigError(
+		`[${scope}] optimizer.updateInBackward must go with one shard a rank but parallel.virtualShards is ${shards} and the number of ranks ${ranks}; start ${shards} ranks, or leave one of both out`,
+	);
 }
 
 /** Runs an act of all ranks; when it fails here, the others are told. */

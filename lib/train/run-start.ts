@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { ConfigError } from '../errors.js';
-import { chooseDevice } from '../model/device.js';
+import { chooseDevice, type Device } from '../model/device.js';
 import type { WorldModel } from '../model/world-model.js';
 import { nativeAddon } from '../native.js';
 import { packageVersion } from '../package-version.js';
@@ -50,12 +50,12 @@ export async function requireSameRun(
 	group: ProcessGroup | undefined,
 	path: string,
 	run: RunConfig,
-	device: RunModelOptions['device'],
+	device: Device,
 ): Promise<void> {
 	await group?.requireSame({
 		installed: { package: packageVersion, torch: nativeAddon().buildInfo().torch },
 		run: resolve(path),
-		device: chooseDevice(device ?? 'auto').device,
+		device: chooseDevice(device).device.replace(/:.*/, ''),
 		...run,
 	});
 }

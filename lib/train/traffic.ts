@@ -12,7 +12,7 @@ export interface Traffic {
 }
 
 /**
- * Traffic of an update: of W ranks each sends (W - 1) / W of all gradients, in float32, to be added up, and as much again for all to
+ * Traffic of an update: of W ranks each sends (W - 1) / W of all gradients, in float32 or as `parallel.collectives` says, to be added up, and as much again for all to
  * have them (`ddp`), or of the parameters and of the EMA (`zero1`, `zero2`). With `zero3` the encoder's trained weights travel in the
  * compute dtype for every micro-batch and shard of a rank: all for the forward pass, all blocks but the last again for the backward
  * pass, and the EMA's. Counts, losses and norms are left out: some kilobytes; so is what the readings of interference add. It is a mean
@@ -27,7 +27,7 @@ export function planTraffic(config: TrainConfig, vocabSize: number, ranks: numbe
 	const predictor = predictorCount(predictorOptions(config), model.hiddenSize);
 	const all = trained + predictor;
 	const others = (ranks - 1) / ranks;
-	const sum = 4 * all * others;
+	const sum = bytesOf[parallel.collectives] * all * others;
 	if (parallel.kind === 'ddp' || ranks === 1) return { gradients: 2 * sum, parameters: 0, target: 0 };
 	const own = bytesOf[lora ? 'float32' : parameterDtype];
 	const target = objective.latent?.target.kind === 'ema' ? trained * bytesOf[computeDtype] * others : 0;

@@ -84,10 +84,6 @@ export const TrainConfig = options
 		path: ['optimizer', 'updateInBackward'],
 		message: 'must be off with more than one of microBatches, whose gradients are added up first',
 	})
-	.refine(({ optimizer, parallel }) => !optimizer.updateInBackward || (parallel.virtualShards ?? 1) === 1, {
-		path: ['optimizer', 'updateInBackward'],
-		message: 'must be off with more than one of parallel.virtualShards, whose gradients are added up first',
-	})
 	.refine(
 		({ optimizer, objective }) => !optimizer.updateInBackward || (objective.latent?.interferenceEvery ?? 0) === 0,
 		{

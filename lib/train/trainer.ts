@@ -1,5 +1,6 @@
 import { AbortedError } from '../errors.js';
 import { requirePath } from '../files/path.js';
+import { deviceOfRank } from '../model/device.js';
 import type { Losses, WorldModel } from '../model/world-model.js';
 import { weightsAt } from '../objective/objective.js';
 import type { ProcessGroup } from '../ranks/process-group.js';
@@ -67,10 +68,11 @@ export class Trainer {
 		path: string,
 		store: TokenStore,
 		config: TrainConfigInput = {},
-		{ device, group }: Pick<RunModelOptions, 'device'> & { readonly group?: ProcessGroup | undefined } = {},
+		{ device: asked, group }: Pick<RunModelOptions, 'device'> & { readonly group?: ProcessGroup | undefined } = {},
 	): Promise<Trainer> {
 		requirePath('train', 'run', path);
 		return telling(group, async () => {
+			const device = deviceOfRank(asked ?? 'auto', group);
 			// As it is read back: whether a run was ever stopped cannot be seen from the order of its files' keys.
 			const run = RunConfig.parse(await planRun(store, config));
 			const share = new RunShare(run.train, group);
@@ -106,7 +108,7 @@ export class Trainer {
 		{
 			onWarning,
 			steps,
-			device,
+			device: asked,
 			group,
 		}: Pick<LongOperation, 'onWarning'> &
 			Pick<RunModelOptions, 'device'> & {
@@ -115,6 +117,7 @@ export class Trainer {
 			} = {},
 	): Promise<Trainer> {
 		return telling(group, async () => {
+			const device = deviceOfRank(asked ?? 'auto', group);
 			const folder =
 				group === undefined || group.rank === 0 ? await RunFolder.openToWrite(path) : await RunFolder.open(path);
 			try {
@@ -338,6 +341,7 @@ export class Trainer {
 					interference: latent !== null && latent.interferenceEvery > 0 && step % latent.interferenceEvery === 0,
 					...updateOptions(config.optimizer),
 					learningRate,
+					collectives: config.parallel.collectives,
 					shards: this.#share.shards,
 				},
 				signal,

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "contract/dtype.h"
 #include "contract/fields.h"
 #include "contract/names.h"
 #include "contract/ranks.h"
@@ -124,10 +125,13 @@ struct StepOptions : LossOptions {
   double gradient_clip = 1.0;  ///< largest norm; 0 does not clip
   ClipBy clip_by = ClipBy::kGlobal;
   /// Updates each parameter as soon as the backward pass has its gradient: the gradients never exist together. Needs
-  /// one batch, no reading of the interference, and no clipping by the global norm, which is known too late.
+  /// one batch, of each rank where there are several, no reading of the interference, and no clipping by the global
+  /// norm, which is known too late.
   bool update_in_backward = false;
   double momentum = 0.996;      ///< EMA decay of the target encoder
   bool restart_target = false;  ///< the target encoder becomes a copy of the encoder before the step
+  /// In which gradients travel between ranks: float32, or bfloat16, rounded at random, which halves what is sent.
+  Dtype collectives = Dtype::kFloat32;
   /// Which shards of the update the batches are, an equal number of each, in order; those of other ranks are theirs.
   ShardRange shards;
 };
@@ -137,7 +141,7 @@ struct Fields<StepOptions> {
       field("optimizer", &StepOptions::optimizer), field("gradient_clip", &StepOptions::gradient_clip),
       field("clip_by", &StepOptions::clip_by), field("update_in_backward", &StepOptions::update_in_backward),
       field("momentum", &StepOptions::momentum), field("restart_target", &StepOptions::restart_target),
-      field("shards", &StepOptions::shards));
+      field("collectives", &StepOptions::collectives), field("shards", &StepOptions::shards));
 };
 
 struct Losses {

@@ -26,11 +26,12 @@ struct Traffic {
   Bytes gather;  ///< a ring
   Bytes swap;    ///< straight to each rank
   Bytes spread;  ///< a binomial tree from the rank that has it
+  Bytes staged;  ///< of these, of tensors of a device, which were copied to the host and back: gloo knows no other
 };
 template <>
 struct Fields<Traffic> {
-  static constexpr auto list =
-      std::tuple(field("gather", &Traffic::gather), field("swap", &Traffic::swap), field("spread", &Traffic::spread));
+  static constexpr auto list = std::tuple(field("gather", &Traffic::gather), field("swap", &Traffic::swap),
+                                          field("spread", &Traffic::spread), field("staged", &Traffic::staged));
 };
 
 }  // namespace ehrjepa

@@ -11,7 +11,8 @@ enum class RandomPurpose : std::uint32_t {
   kInitialisation = 8,
   kDropout = 9,
   kDirections = 11,
-  kRounding = 13
+  kRounding = 13,
+  kTravel = 19
 };
 
 /// Counter-based generator, Philox4x32-10 (Salmon et al., SC 2011). A draw is a function of

@@ -19,6 +19,7 @@
 #include "core/rank_error.h"
 #include "distributed/gloo.h"
 #include "distributed/local_address.h"
+#include "distributed/nccl.h"
 #include "distributed/store.h"
 #include "distributed/traffic.h"
 #include "memory/transfer.h"
@@ -114,7 +115,11 @@ void Group::leave() {
   left_ = true;
   quiet_ = ended && !broken_;
   // What is still on its way belongs to gloo's threads, which an end of the group would wait for.
-  if (broken_) (void)backend_.release();
+  if (broken_) {
+    (void)backend_.release();
+    (void)cards_.release();
+  }
+  cards_.reset();
   backend_.reset();
   broken_ = true;
 }
@@ -137,6 +142,25 @@ void Group::connect(const std::vector<Card>& cards, const std::atomic<bool>& can
   }
   if (outcome->error) blame("the ranks could not be connected: " + what_of(outcome->error));
   backend_ = std::move(outcome->backend);
+  // Connects when the first tensor of a card is sent.
+  cards_ = make_nccl(store_, static_cast<int>(options_.rank), static_cast<int>(options_.world_size),
+                     milliseconds(options_.collective_timeout) + 60s);
+}
+
+c10d::Backend& Group::backend_of(const at::Tensor& tensor) const {
+  return tensor.is_cuda() && cards_ ? *cards_ : *backend_;
+}
+
+bool Group::is_staged(const at::Tensor& tensor) const {
+  return !tensor.is_cpu() && &backend_of(tensor) != cards_.get();
+}
+
+at::Tensor Group::staged(const at::Tensor& tensor) const { return is_staged(tensor) ? tensor.to(at::kCPU) : tensor; }
+
+void Group::count(Bytes Traffic::* collective, const Bytes& bytes, const at::Tensor& tensor) {
+  const std::lock_guard lock(counting_);
+  traffic_.*collective += bytes;
+  if (is_staged(tensor)) traffic_.staged += bytes;
 }
 
 void Group::blame(const std::string& said) {
@@ -172,7 +196,14 @@ void Group::wait(const c10::intrusive_ptr<c10d::Work>& work, const std::atomic<b
     outcome->settle(future.hasError() ? future.exception_ptr() : nullptr);
   });
   const auto deadline = Clock::now() + milliseconds(options_.collective_timeout);
-  while (!outcome->wait()) {
+  // A card's work is settled when it is queued, and done later.
+  const auto is_done = [&] {
+    if (!outcome->wait()) return false;
+    if (outcome->error || work->isCompleted()) return true;
+    std::this_thread::sleep_for(100us);
+    return false;
+  };
+  while (!is_done()) {
     if (const auto failure = watch_->failure()) {
       broken_ = true;
       throw RankError(*failure);
@@ -192,21 +223,24 @@ void Group::wait(const c10::intrusive_ptr<c10d::Work>& work, const std::atomic<b
     throw RankError(message);
   }
   if (outcome->error) blame(what_of(outcome->error));
+  // What this rank's card computes next comes behind it.
+  work->wait();
 }
 
 at::Tensor Group::gather(const at::Tensor& own, const std::atomic<bool>& cancelled) {
   const at::NoGradGuard no_grad;
   std::vector<std::int64_t> sizes = own.sizes().vec();
   sizes.insert(sizes.begin(), size());
-  const at::Tensor output = at::empty({size() * own.numel()}, own.options());
-  if (own.numel() == 0) return output.view(sizes);
+  if (own.numel() == 0) return at::empty(sizes, own.options());
   // As bytes: gloo does not know every dtype.
-  at::Tensor input = own.contiguous().flatten().view(at::kByte), bytes = output.view(at::kByte);
+  at::Tensor input = staged(own.contiguous().flatten()).view(at::kByte);
+  const at::Tensor output = at::empty({size() * own.numel()}, input.options().dtype(own.scalar_type()));
+  at::Tensor bytes = output.view(at::kByte);
   c10d::AllgatherOptions options;
   options.timeout = milliseconds(options_.collective_timeout) + 60s;
-  count(&Traffic::gather, bytes_of_gather(input.numel(), size()));
-  wait(begin([&] { return backend_->_allgather_base(bytes, input, options); }), cancelled);
-  return output.view(sizes);
+  count(&Traffic::gather, bytes_of_gather(input.numel(), size()), own);
+  wait(begin([&] { return backend_of(input)._allgather_base(bytes, input, options); }), cancelled);
+  return output.view(sizes).to(own.device());
 }
 
 at::Tensor Group::gather_rows(const at::Tensor& own, const std::atomic<bool>& cancelled) {
@@ -244,30 +278,45 @@ Group::Swap Group::start_swap(const at::Tensor& own, std::vector<std::int64_t> p
   const at::NoGradGuard no_grad;
   std::int64_t total = 0;
   for (const std::int64_t part : parts_in) total += part;
-  Swap swap{own.contiguous(), at::empty({total}, own.options()), {}};
+  Swap swap{staged(own.contiguous()), {}, own.device(), {}};
+  swap.all = at::empty({total}, swap.own.options());
   c10d::AllToAllOptions options;
   options.timeout = milliseconds(options_.collective_timeout) + 60s;
   const auto bytes_to_others = [&](const std::vector<std::int64_t>& parts, std::int64_t all) {
     return (all - parts[static_cast<std::size_t>(rank())]) * static_cast<std::int64_t>(own.element_size());
   };
-  count(&Traffic::swap, {bytes_to_others(parts_out, own.numel()), bytes_to_others(parts_in, total)});
-  swap.work = begin([&] { return backend_->alltoall_base(swap.all, swap.own, parts_in, parts_out, options); });
+  count(&Traffic::swap, {bytes_to_others(parts_out, own.numel()), bytes_to_others(parts_in, total)}, own);
+  swap.work =
+      begin([&] { return backend_of(swap.own).alltoall_base(swap.all, swap.own, parts_in, parts_out, options); });
   return swap;
 }
 
 at::Tensor Group::finish(const Swap& swap, const std::atomic<bool>& cancelled) {
   wait(swap.work, cancelled);
-  return swap.all;
+  return swap.all.to(swap.device);
 }
 
-c10::intrusive_ptr<c10d::Work> Group::start_spread(const at::Tensor& tensor, std::int64_t from) {
+Group::Spread Group::start_spread(const at::Tensor& tensor, std::int64_t from) {
   const at::NoGradGuard no_grad;
-  std::vector<at::Tensor> bytes{tensor.view({-1}).view(at::kByte)};
+  const bool receives = from != rank();
+  const at::Tensor flat = tensor.view({-1});
+  const bool is_filled = receives && is_staged(flat);
+  Spread spread{
+      flat, is_filled ? at::empty(flat.sizes(), memory::on_host(flat.scalar_type())) : staged(flat), receives, {}};
+  std::vector<at::Tensor> bytes{spread.sent.view(at::kByte)};
   c10d::BroadcastOptions options;
   options.rootRank = from;
   options.timeout = milliseconds(options_.collective_timeout) + 60s;
-  count(&Traffic::spread, bytes_of_spread(bytes[0].numel(), from, rank(), size()));
-  return begin([&] { return backend_->broadcast(bytes, options); });
+  count(&Traffic::spread, bytes_of_spread(bytes[0].numel(), from, rank(), size()), flat);
+  spread.work = begin([&] { return backend_of(bytes[0]).broadcast(bytes, options); });
+  return spread;
+}
+
+void Group::finish(const Spread& spread, const std::atomic<bool>& cancelled) {
+  const at::NoGradGuard no_grad;
+  wait(spread.work, cancelled);
+  if (!spread.receives || spread.sent.is_same(spread.tensor)) return;
+  spread.tensor.copy_(spread.sent);
 }
 
 }  // namespace ehrjepa::distributed

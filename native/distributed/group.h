@@ -19,7 +19,8 @@
 namespace ehrjepa::distributed {
 
 /// The processes that train one model. Every rank makes the same calls in the same order, one at a time. A wait ends
-/// when the caller cancels, when any rank fails, and after `collective_timeout`: it never hangs.
+/// when the caller cancels, when any rank fails, and after `collective_timeout`: it never hangs. Tensors may lie on any
+/// device: those of CUDA travel by NCCL where the build has it, others by gloo, by way of the host.
 class Group {
  public:
   /// Meets the other ranks and connects to them. Blocks until all are there.
@@ -50,6 +51,7 @@ class Group {
   /// A swap that is on its way.
   struct Swap {
     at::Tensor own, all;
+    at::Device device;  ///< where the result is to be
     c10::intrusive_ptr<c10d::Work> work;
   };
   /// The same in two calls, between which this rank computes. Started in one order on all ranks.
@@ -57,10 +59,13 @@ class Group {
   at::Tensor finish(const Swap& swap, const std::atomic<bool>& cancelled);
   /// Gives all ranks the tensor of one of them; on its way until it is finished. Started in one order on all ranks.
   /// @param tensor  contiguous, of the same shape and dtype everywhere; it must not be touched meanwhile.
-  c10::intrusive_ptr<c10d::Work> start_spread(const at::Tensor& tensor, std::int64_t from);
-  void finish(const c10::intrusive_ptr<c10d::Work>& spread, const std::atomic<bool>& cancelled) {
-    wait(spread, cancelled);
-  }
+  struct Spread {
+    at::Tensor tensor, sent;
+    bool receives;
+    c10::intrusive_ptr<c10d::Work> work;
+  };
+  Spread start_spread(const at::Tensor& tensor, std::int64_t from);
+  void finish(const Spread& spread, const std::atomic<bool>& cancelled);
 
   /// Of this rank, since the group began. May be called by any thread.
   Traffic traffic() const {
@@ -78,6 +83,12 @@ class Group {
   bool is_quiet() const { return quiet_; }
 
  private:
+  /// Which of c10d's backends takes a tensor.
+  c10d::Backend& backend_of(const at::Tensor& tensor) const;
+  /// Whether a tensor travels by way of the host.
+  bool is_staged(const at::Tensor& tensor) const;
+  /// The tensor in memory that its backend reads.
+  at::Tensor staged(const at::Tensor& tensor) const;
   using Start = std::function<c10::intrusive_ptr<c10d::Work>()>;
   c10::intrusive_ptr<c10d::Work> begin(const Start& start);
   void wait(const c10::intrusive_ptr<c10d::Work>& work, const std::atomic<bool>& cancelled);
@@ -89,11 +100,10 @@ class Group {
   c10::intrusive_ptr<c10d::Store> store_;
   std::shared_ptr<Watch> watch_;
   c10::intrusive_ptr<c10d::Backend> backend_;
+  c10::intrusive_ptr<c10d::Backend> cards_;  ///< between cards; null where a build has none
   bool broken_ = false, left_ = false, quiet_ = false;
-  void count(Bytes Traffic::* collective, const Bytes& bytes) {
-    const std::lock_guard lock(counting_);
-    traffic_.*collective += bytes;
-  }
+  /// @param tensor  as the caller has it.
+  void count(Bytes Traffic::* collective, const Bytes& bytes, const at::Tensor& tensor);
   mutable std::mutex counting_;
   Traffic traffic_;
 };

@@ -6,33 +6,31 @@
 #include <algorithm>
 #include <cstddef>
 
-#include "memory/transfer.h"
-
 namespace ehrjepa::distributed {
 
 namespace {
 
 /// A piece of the section of each rank, all of one length.
 std::vector<at::Tensor> gathered(Group& group, const FlatTensors& own, std::int64_t begin, std::int64_t count,
-                                 at::ScalarType dtype, const std::atomic<bool>& cancelled) {
-  const at::Tensor sent = at::empty({count}, memory::on_host(dtype));
+                                 const at::TensorOptions& options, const std::atomic<bool>& cancelled) {
+  const at::Tensor sent = at::empty({count}, options);
   own.read(begin, sent);
   return group.gather(sent, cancelled).unbind();
 }
 
 /// The same of any lengths: each from the rank that has it, all at once.
 std::vector<at::Tensor> spread(Group& group, const FlatTensors& own, std::int64_t begin,
-                               const std::vector<std::int64_t>& counts, at::ScalarType dtype,
+                               const std::vector<std::int64_t>& counts, const at::TensorOptions& options,
                                const std::atomic<bool>& cancelled) {
   std::vector<at::Tensor> result;
-  std::vector<c10::intrusive_ptr<c10d::Work>> under_way;
+  std::vector<Group::Spread> under_way;
   for (std::size_t rank = 0; rank < counts.size(); ++rank) {
-    result.push_back(at::empty({counts[rank]}, memory::on_host(dtype)));
+    result.push_back(at::empty({counts[rank]}, options));
     if (counts[rank] == 0) continue;
     if (static_cast<std::int64_t>(rank) == group.rank()) own.read(begin, result.back());
     under_way.push_back(group.start_spread(result.back(), static_cast<std::int64_t>(rank)));
   }
-  for (const auto& work : under_way) group.finish(work, cancelled);
+  for (const Group::Spread& spread : under_way) group.finish(spread, cancelled);
   return result;
 }
 
@@ -75,14 +73,17 @@ void gather_sections(Group& group, const FlatTensors& own, const std::vector<Fla
   std::int64_t longest = 0;
   for (const FlatTensors& section : sections) longest = std::max(longest, section.numel());
   const std::int64_t piece = std::max<std::int64_t>(1, kBucket / group.size());
+  const auto holder = std::ranges::find_if(sections, [](const FlatTensors& section) { return section.numel() > 0; });
+  if (holder == sections.end()) return;
+  const auto options = at::TensorOptions(holder->device()).dtype(dtype);
   for (std::int64_t begin = 0; begin < longest; begin += piece) {
     std::vector<std::int64_t> counts;
     for (const FlatTensors& section : sections) {
       counts.push_back(std::clamp<std::int64_t>(section.numel() - begin, 0, std::min(piece, longest - begin)));
     }
     const bool equal = std::ranges::all_of(counts, [&](std::int64_t count) { return count == counts[0]; });
-    const std::vector<at::Tensor> pieces = equal ? gathered(group, own, begin, counts[0], dtype, cancelled)
-                                                 : spread(group, own, begin, counts, dtype, cancelled);
+    const std::vector<at::Tensor> pieces = equal ? gathered(group, own, begin, counts[0], options, cancelled)
+                                                 : spread(group, own, begin, counts, options, cancelled);
     for (std::size_t rank = 0; rank < sections.size(); ++rank) sections[rank].write(begin, pieces[rank]);
   }
 }

@@ -19,6 +19,8 @@ class FlatTensors {
   explicit FlatTensors(const std::vector<at::Tensor>& tensors);
 
   std::int64_t numel() const { return numel_; }
+  /// Of its tensors; the host's where there is none.
+  at::Device device() const { return tensors_.empty() ? at::Device(at::kCPU) : tensors_.front().device(); }
   /// Copies the numbers from `begin` on, as many as `to` has, with conversion to its dtype.
   void read(std::int64_t begin, const at::Tensor& to) const;
   /// The other way.

@@ -81,7 +81,7 @@ at::Tensor ShardSum::total(Group* group, const std::atomic<bool>& cancelled) {
     sections.emplace_back(
         std::vector{result.narrow(0, rank * elements / ranks, lengths[static_cast<std::size_t>(rank)])});
   }
-  gather_sections(*group, FlatTensors({own}), sections, result.scalar_type(), cancelled);
+  gather_sections(*group, FlatTensors({own}), sections, travel(), cancelled);
   return result;
 }
 
@@ -93,6 +93,10 @@ at::Tensor ShardSum::section(Group& group, const std::vector<std::int64_t>& leng
   const std::int64_t longest = *std::ranges::max_element(lengths);
   const std::int64_t piece = std::max<std::int64_t>(1, kBucket / ranks);
   const auto own_nodes = static_cast<std::int64_t>(nodes_.size());
+  const std::int64_t place = std::accumulate(lengths.begin(), lengths.begin() + group.rank(), std::int64_t{0});
+  if (rounding_ != nullptr) {
+    for (const Node& node : nodes_) rounding_->round_(node.values, 0, node.first);
+  }
   at::Tensor own;
   for (std::int64_t begin = 0; begin < longest; begin += piece) {
     const auto count_of = [&](std::int64_t rank) {
@@ -116,14 +120,14 @@ at::Tensor ShardSum::section(Group& group, const std::vector<std::int64_t>& leng
       parts_in.push_back(static_cast<std::int64_t>(theirs.size()) * count);
       for (const auto& [first, shards] : theirs) parts.push_back({first, shards, {}});
     }
-    const at::Tensor got = group.swap(at::cat(sent), parts_out, parts_in, cancelled);
+    const at::Tensor got = group.swap(at::cat(sent).to(travel()), parts_out, parts_in, cancelled).to(at::kFloat);
     if (count == 0) continue;
     for (std::size_t i = 0; i < parts.size(); ++i) {
       parts[i].values = got.narrow(0, static_cast<std::int64_t>(i) * count, count);
     }
     std::size_t next = 0;
     const at::Tensor sum = combine(parts, next, 0, own_.total);
-    const std::int64_t place = std::accumulate(lengths.begin(), lengths.begin() + group.rank(), std::int64_t{0});
+    if (rounding_ != nullptr) rounding_->round_(sum, place + begin, FlatRounding::kAll);
     own = nodes_[0].values.narrow(0, place, lengths[static_cast<std::size_t>(group.rank())]);
     own.narrow(0, begin, count).copy_(sum);
   }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "contract/ranks.h"
+#include "distributed/flat_rounding.h"
 #include "distributed/group.h"
 
 namespace ehrjepa::distributed {
@@ -21,8 +22,9 @@ at::Tensor sum_of_shards(const std::vector<at::Tensor>& shards);
 /// all of them get the same bits. A rank holds one vector for each whole subtree of its shards, mostly one.
 class ShardSum {
  public:
-  /// @param own  of this rank; its shards are added in their order.
-  explicit ShardSum(const ShardRange& own) : own_(own) {}
+  /// @param own       of this rank; its shards are added in their order.
+  /// @param rounding  of what travels, in bfloat16 then; null: float32. It must outlive the sum.
+  explicit ShardSum(const ShardRange& own, const FlatRounding* rounding = nullptr) : own_(own), rounding_(rounding) {}
 
   /// @param values  (n), float32; the sum's from now on.
   void add(at::Tensor values);
@@ -44,7 +46,10 @@ class ShardSum {
 
   void require_all() const;
 
+  at::ScalarType travel() const { return rounding_ == nullptr ? at::kFloat : at::kBFloat16; }
+
   ShardRange own_;
+  const FlatRounding* rounding_;
   std::int64_t added_ = 0;
   std::vector<Node> nodes_;
 };

@@ -8,7 +8,6 @@
 
 #include <algorithm>
 
-#include "memory/transfer.h"
 #include "ops/adamw/adamw.h"
 
 namespace ehrjepa::model {
@@ -20,14 +19,11 @@ std::vector<at::Tensor> tensors(const Qwen3Weights& weights, const Qwen3Config& 
   return result;
 }
 
-/// Beside a tensor, or on the host where that has no memory.
-at::Tensor zero_beside(const at::Tensor& tensor) {
-  return at::zeros({}, tensor.is_meta() ? memory::on_host(at::kDouble) : tensor.options().dtype(at::kDouble));
-}
+at::Tensor zero_on(at::Device device) { return at::zeros({}, at::TensorOptions(device).dtype(at::kDouble)); }
 
 /// The square root of a sum in this order.
 at::Tensor norm_of(const at::Tensor& squares) {
-  at::Tensor sum = zero_beside(squares);
+  at::Tensor sum = zero_on(squares.device());
   for (const at::Tensor& square : squares.unbind()) sum += square;
   return sum.sqrt();
 }
@@ -54,7 +50,7 @@ void TargetEncoder::restart_from(const Qwen3Weights& encoder) {
   }
 }
 
-at::Tensor TargetEncoder::squared_distances(const Qwen3Weights& encoder) const {
+at::Tensor TargetEncoder::squared_distances(const Qwen3Weights& encoder, at::Device device) const {
   const std::vector<at::Tensor> online = tensors(encoder, config_), target = tensors(weights_, config_);
   // Piece by piece: the difference of two whole models would take memory of their size at every reading.
   constexpr std::int64_t piece = 1 << 20;
@@ -63,7 +59,7 @@ at::Tensor TargetEncoder::squared_distances(const Qwen3Weights& encoder) const {
     const at::Tensor a = target[i].reshape({-1}), b = online[i].reshape({-1});
     for (std::int64_t begin = 0; begin < b.size(0); begin += piece) {
       if (a.is_meta()) {
-        squares.push_back(zero_beside(b));
+        squares.push_back(zero_on(device));
         continue;
       }
       const std::int64_t length = std::min(piece, b.size(0) - begin);
@@ -76,10 +72,10 @@ at::Tensor TargetEncoder::squared_distances(const Qwen3Weights& encoder) const {
   return at::stack(squares);
 }
 
-at::Tensor TargetEncoder::squares(const Qwen3Weights& encoder) const {
+at::Tensor TargetEncoder::squares(const Qwen3Weights& encoder, at::Device device) const {
   std::vector<at::Tensor> result;
   for (const at::Tensor& weight : tensors(encoder, config_)) {
-    result.push_back(weight.is_meta() ? zero_beside(weight) : ops::sum_of_squares(weight));
+    result.push_back(weight.is_meta() ? zero_on(device) : ops::sum_of_squares(weight));
   }
   return at::stack(result);
 }

@@ -24,9 +24,9 @@ class TargetEncoder {
   void restart_from(const Qwen3Weights& encoder);
 
   /// |target - encoder|^2 of pieces of the weights, (pieces) float64, in a fixed order; 0 for what is elsewhere.
-  at::Tensor squared_distances(const Qwen3Weights& encoder) const;
+  at::Tensor squared_distances(const Qwen3Weights& encoder, at::Device device = at::kCPU) const;
   /// |encoder|^2 of each weight that training may change, (weights) float64; 0 for what is elsewhere.
-  at::Tensor squares(const Qwen3Weights& encoder) const;
+  at::Tensor squares(const Qwen3Weights& encoder, at::Device device = at::kCPU) const;
   /// |target - encoder| / |encoder|, L2 over all weights, or over the adapters under LoRA. () float64.
   at::Tensor relative_distance(const Qwen3Weights& encoder) const {
     return relative_distance(squared_distances(encoder), squares(encoder));

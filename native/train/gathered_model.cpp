@@ -21,11 +21,11 @@ GatheredWeights::Owner owner_in(const TrainingState& training) {
 GatheredModel::GatheredModel(WorldModel& model, distributed::Group& group, bool with_target,
                              const std::atomic<bool>& cancelled)
     : model_(model),
-      encoder_(model.encoder(), model.config(), owner_in(model.training()), model.compute_dtype(), /*learns=*/true,
-               group, cancelled) {
+      encoder_(model.encoder(), model.config(), owner_in(model.training()), model.device(), model.compute_dtype(),
+               /*learns=*/true, group, cancelled) {
   if (with_target) {
     target_.emplace(model.training().target_encoder.weights(), model.config(), owner_in(model.training()),
-                    model.compute_dtype(), /*learns=*/false, group, cancelled);
+                    model.device(), model.compute_dtype(), /*learns=*/false, group, cancelled);
   }
   model.compute_with(this);
 }

@@ -1,12 +1,11 @@
 #include "train/gathered_weights.h"
 
 #include <ATen/ops/empty.h>
+#include <c10/core/DeviceGuard.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/StorageImpl.h>
 
 #include <algorithm>
-
-#include "memory/transfer.h"
 
 namespace ehrjepa::train {
 namespace {
@@ -16,6 +15,7 @@ constexpr std::int64_t kAlignment = 64;
 
 // The tensors of a unit stay, and their gradients with them, while their memory goes and comes.
 void give_memory(const at::Tensor& flat) {
+  const c10::DeviceGuard on_its_device(flat.device());
   c10::StorageImpl* const storage = flat.storage().unsafeGetStorageImpl();
   const auto bytes = static_cast<std::size_t>(flat.numel()) * flat.element_size();
   storage->set_data_ptr_noswap(storage->allocator()->allocate(bytes));
@@ -30,9 +30,14 @@ void take_memory(const at::Tensor& flat) {
 }  // namespace
 
 GatheredWeights::GatheredWeights(const model::Qwen3Weights& kept, const Qwen3Config& config, const Owner& owner,
-                                 at::ScalarType dtype, bool learns, distributed::Group& group,
+                                 at::Device device, at::ScalarType dtype, bool learns, distributed::Group& group,
                                  const std::atomic<bool>& cancelled)
-    : group_(group), cancelled_(cancelled), dtype_(dtype), learns_(learns), units_(kept.layers.size() + 1) {
+    : group_(group),
+      cancelled_(cancelled),
+      device_(device),
+      dtype_(dtype),
+      learns_(learns),
+      units_(kept.layers.size() + 1) {
   const at::NoGradGuard no_grad;
   const std::vector<std::optional<std::size_t>> blocks = kept.blocks(config);
   for (const model::NamedTensor& weight : kept.trainable(config)) {
@@ -61,7 +66,7 @@ void GatheredWeights::lay_out(Unit& unit) {
     numbers += (kept_[part.weight].numel() + step - 1) / step * step;
   }
   if (unit.parts.empty()) return;
-  unit.flat = at::empty({numbers}, memory::on_host(dtype_));
+  unit.flat = at::empty({numbers}, at::TensorOptions(device_).dtype(dtype_));
   for (const Part& part : unit.parts) {
     const at::Tensor& kept = kept_[part.weight];
     // Not a view: what is written into the memory later changes nothing that a backward pass has to hear of.
@@ -89,7 +94,7 @@ void GatheredWeights::start(Unit& unit) {
 
 void GatheredWeights::arrive(Unit& unit) {
   start(unit);
-  for (const auto& work : unit.under_way) group_.finish(work, cancelled_);
+  for (const auto& spread : unit.under_way) group_.finish(spread, cancelled_);
   unit.under_way.clear();
   unit.is_here = true;
 }

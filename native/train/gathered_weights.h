@@ -26,9 +26,10 @@ class GatheredWeights final : public model::BlockWatch {
   using Owner = std::function<std::optional<std::int64_t>(const std::string& name)>;
 
   /// @param kept     of this rank; those of others are on the meta device.
+  /// @param device   of all of them.
   /// @param learns   whether gradients are to reach them; they end at `leaves`.
-  GatheredWeights(const model::Qwen3Weights& kept, const Qwen3Config& config, const Owner& owner, at::ScalarType dtype,
-                  bool learns, distributed::Group& group, const std::atomic<bool>& cancelled);
+  GatheredWeights(const model::Qwen3Weights& kept, const Qwen3Config& config, const Owner& owner, at::Device device,
+                  at::ScalarType dtype, bool learns, distributed::Group& group, const std::atomic<bool>& cancelled);
 
   /// Those of a block have memory from `before` to `after` alone.
   const model::Qwen3Weights& weights() const { return weights_; }
@@ -63,7 +64,7 @@ class GatheredWeights final : public model::BlockWatch {
   struct Unit {
     std::vector<Part> parts;  ///< one rank's behind another's
     at::Tensor flat;          ///< has memory while it is here or on its way
-    std::vector<c10::intrusive_ptr<c10d::Work>> under_way;
+    std::vector<distributed::Group::Spread> under_way;
     bool is_here = false;
   };
   std::size_t blocks() const { return units_.size() - 1; }
@@ -76,6 +77,7 @@ class GatheredWeights final : public model::BlockWatch {
 
   distributed::Group& group_;
   const std::atomic<bool>& cancelled_;
+  at::Device device_;
   at::ScalarType dtype_;
   bool learns_;
   std::vector<at::Tensor> kept_, leaves_;

@@ -176,7 +176,7 @@ LossSum::Share LossSum::add(const WorldModelBatch& batch, const BatchLosses& los
 
 void LossSum::end_shard() { sums_.push_back(std::exchange(shard_, {})); }
 
-LossSum::ShardSums LossSum::over_shards(const std::atomic<bool>& cancelled) const {
+LossSum::ShardSums LossSum::over_shards(at::Device device, const std::atomic<bool>& cancelled) const {
   ShardSums all;
   if (share_.group == nullptr) {
     for (const ShardSums& shard : sums_) {
@@ -184,15 +184,15 @@ LossSum::ShardSums LossSum::over_shards(const std::atomic<bool>& cancelled) cons
     }
     return all;
   }
-  // In the order of the shards, whoever computed them. Ranks compute on the host.
+  // In the order of the shards, whoever computed them.
   std::vector<double> own;
   for (const ShardSums& shard : sums_) {
     for (const at::Tensor& sum : memory::read_back({shard.begin(), shard.end()})) {
       own.push_back(sum.defined() ? *sum.const_data_ptr<double>() : 0.0);
     }
   }
-  const at::Tensor rows =
-      share_.group->gather_rows(at::tensor(own, memory::on_host(at::kDouble)).view({-1, kSums}), cancelled);
+  const at::Tensor rows = memory::upload(
+      share_.group->gather_rows(at::tensor(own, memory::on_host(at::kDouble)).view({-1, kSums}), cancelled), device);
   for (std::int64_t shard = 0; shard < rows.size(0); ++shard) {
     for (std::size_t sum = 0; sum < kSums; ++sum) {
       all[sum] = sum_of(all[sum], rows[shard][static_cast<std::int64_t>(sum)]);
@@ -202,7 +202,7 @@ LossSum::ShardSums LossSum::over_shards(const std::atomic<bool>& cancelled) cons
 }
 
 LossNumbers LossSum::total(WorldModel& model, const std::atomic<bool>& cancelled) {
-  const ShardSums sums = over_shards(cancelled);
+  const ShardSums sums = over_shards(model.device(), cancelled);
   LossNumbers result;
   if (options_.next_token_weight > 0.0) {
     result.next_token = sums[kNextToken];
@@ -225,7 +225,7 @@ std::vector<at::Tensor> LossSum::measure_monitors(WorldModel& model, const std::
     for (const LatentRows& rows : rows_) parts.push_back(rows.*part);
     if (share_.group == nullptr) return parts.size() == 1 ? parts[0] : at::cat(parts);
     // A rank may have none.
-    parts.push_back(at::empty({0, model.config().hidden_size}, memory::on_host(at::kFloat)));
+    parts.push_back(at::empty({0, model.config().hidden_size}, at::TensorOptions(model.device()).dtype(at::kFloat)));
     return share_.group->gather_rows(at::cat(parts).to(at::kFloat), cancelled);
   };
   const at::Tensor prediction_MD = all(&LatentRows::prediction_MD);

@@ -93,7 +93,7 @@ class LossSum {
   /// Of one shard, () float64 each; undefined where nothing came.
   using ShardSums = std::array<at::Tensor, kSums>;
 
-  ShardSums over_shards(const std::atomic<bool>& cancelled) const;
+  ShardSums over_shards(at::Device device, const std::atomic<bool>& cancelled) const;
   std::vector<at::Tensor> measure_monitors(WorldModel& model, const std::atomic<bool>& cancelled) const;
 
   const LossOptions& options_;

@@ -24,10 +24,11 @@ BatchLosses forward(WorldModel& model, const WorldModelBatch& batch, LossOptions
   if (options.next_token_weight <= 0.0 && !predicts) return {};
 
   // Without gradients and with weights of its own, the EMA target needs nothing of the encoder's pass: on a device with
-  // several streams both run at the same time.
+  // several streams both run at the same time. Where ranks gather weights for it, they do so in one order.
   std::optional<memory::Beside> beside;
   Targets targets;
-  if (predicts && options.latent.target == TargetKind::kEma && model.target_stream().exists()) {
+  if (predicts && options.latent.target == TargetKind::kEma && model.gathered() == nullptr &&
+      model.target_stream().exists()) {
     targets =
         beside.emplace(model.target_stream()).run([&] { return encode_targets(model, batch, {}, options, cancelled); });
   }
@@ -111,7 +112,7 @@ std::size_t turns_each(const UpdateShare& share, std::size_t each) {
 }  // namespace
 
 Pass pass(WorldModel& model, std::span<const WorldModelBatch> batches, const LossOptions& options, bool with_dropout,
-          const UpdateShare& share, const std::atomic<bool>& cancelled) {
+          const UpdateShare& share, const std::atomic<bool>& cancelled, UpdateByParameter* updates) {
   check_shards(batches.size(), share);
   // The interference of both losses needs their gradients apart.
   const bool apart = options.with_interference && options.next_token_weight > 0.0 && options.latent_weight > 0.0;
@@ -121,7 +122,7 @@ Pass pass(WorldModel& model, std::span<const WorldModelBatch> batches, const Los
   if (model.shares_encoder() && share.group != nullptr) {
     gathered.emplace(model, *share.group, with_target, cancelled);
   } else if (with_target) {
-    whole_target.emplace(model.training(), share.group, model.compute_dtype(), cancelled);
+    whole_target.emplace(model, share.group, model.compute_dtype(), cancelled);
   }
   GatheredWeights* const encoder = gathered ? &gathered->encoder() : nullptr;
   GatheredWeights* const target = gathered ? gathered->target() : nullptr;
@@ -130,8 +131,15 @@ Pass pass(WorldModel& model, std::span<const WorldModelBatch> batches, const Los
   // Where each rank computes one batch its gradients can be on their way while it computes others.
   std::optional<StreamedGradients> streamed;
   const bool one_each = share.group != nullptr && share.shards.total == share.group->size() && batches.size() == 1;
-  if (one_each && !apart && model.parallel_kind() != ParallelKind::kZero1) {
-    streamed.emplace(leaves, share, gathered ? units_of(model) : StreamedGradients::Units(), cancelled);
+  if (updates != nullptr && (!one_each || apart)) {
+    throw Error("[step] an update in the backward pass needs one batch of each rank, and no reading of interference");
+  }
+  if (one_each && !apart && (model.parallel_kind() != ParallelKind::kZero1 || updates != nullptr)) {
+    const auto consume = [updates](std::size_t parameter, const at::Tensor& gradient) {
+      updates->apply(parameter, gradient);
+    };
+    streamed.emplace(leaves, share, gathered ? units_of(model) : StreamedGradients::Units(),
+                     updates == nullptr ? StreamedGradients::Consume() : consume, cancelled);
     if (encoder != nullptr) encoder->when_done([&](std::size_t) { streamed->send_unit(); });
   }
   LossSum sum(batches, options, share, cancelled);
@@ -147,6 +155,13 @@ Pass pass(WorldModel& model, std::span<const WorldModelBatch> batches, const Los
     run();
     if (encoder != nullptr) encoder->end_backward();
   };
+  std::optional<LossNumbers> losses_of_all;
+  const auto begin_updates = [&] {
+    if (updates == nullptr) return;
+    sum.end_shard();
+    losses_of_all = sum.total(model, cancelled);
+    updates->begin(*losses_of_all);
+  };
   for (std::size_t i = 0; i < own.size(); ++i) {
     if (own[i].computes) {
       const BatchLosses losses =
@@ -154,6 +169,7 @@ Pass pass(WorldModel& model, std::span<const WorldModelBatch> batches, const Los
       if (target != nullptr && any[i].predicts && !own[i].predicts) target->follow_forward();
       // Backward, while the graph of one micro-batch alone is alive.
       const LossSum::Share part = sum.add(batches[i], losses);
+      begin_updates();
       if (apart) backward([&] { next_token.shard().add(part.next_token, /*keep_graph=*/part.latent.defined()); });
       const at::Tensor rest = apart ? part.latent : part.sum();
       if (rest.defined()) {
@@ -170,17 +186,20 @@ Pass pass(WorldModel& model, std::span<const WorldModelBatch> batches, const Los
     } else if (encoder != nullptr && any[i].computes) {
       encoder->follow_forward();
       if (target != nullptr && any[i].predicts) target->follow_forward();
+      begin_updates();
       if (apart) encoder->follow_backward();
       if (!apart || any[i].predicts) encoder->follow_backward();
+    } else {
+      begin_updates();
     }
     if (i >= batches.size() || (i + 1) % by_shard.each() != 0) continue;
-    sum.end_shard();
+    if (updates == nullptr) sum.end_shard();
     if (apart) next_token.end_shard();
     if (!streamed) together.end_shard();
   }
   whole_target.reset();
   GradientSum total = streamed ? streamed->total() : together.total(cancelled);
-  Pass result{sum.total(model, cancelled), {}};
+  Pass result{losses_of_all ? *losses_of_all : sum.total(model, cancelled), {}};
   if (apart) {
     const GradientSum of_next_token = next_token.total(cancelled);
     at::Tensor products = of_next_token.products(total, model.training().trainable_of_encoder);

@@ -33,7 +33,7 @@ std::vector<FlatTensors> sections_of(const Ownership& ownership, const std::vect
 
 /// An encoder of which ranks keep parts, whole. @param dtype  absent: its own.
 model::Qwen3Weights whole(const model::Qwen3Weights& weights, const Qwen3Config& config, const TrainingState& training,
-                          distributed::Group& group, std::optional<at::ScalarType> dtype,
+                          at::Device device, distributed::Group& group, std::optional<at::ScalarType> dtype,
                           const std::atomic<bool>& cancelled) {
   const at::NoGradGuard no_grad;
   const Ownership& ownership = *training.ownership;
@@ -47,7 +47,7 @@ model::Qwen3Weights whole(const model::Qwen3Weights& weights, const Qwen3Config&
       continue;
     }
     if (ownership.is_own(place)) kept[place] = weight.tensor;
-    whole[place] = at::empty(weight.tensor.sizes(), memory::on_host(to));
+    whole[place] = at::empty(weight.tensor.sizes(), at::TensorOptions(device).dtype(to));
     all.push_back(whole[place]);
   }
   const at::ScalarType on_the_way = dtype.value_or(all.front().scalar_type());
@@ -58,21 +58,21 @@ model::Qwen3Weights whole(const model::Qwen3Weights& weights, const Qwen3Config&
 
 }  // namespace
 
-WholeTarget::WholeTarget(TrainingState& training, distributed::Group* group, std::optional<at::ScalarType> dtype,
+WholeTarget::WholeTarget(WorldModel& model, distributed::Group* group, std::optional<at::ScalarType> dtype,
                          const std::atomic<bool>& cancelled)
-    : training_(training) {
-  if (!training.ownership || group == nullptr) return;
-  training.whole_target =
-      whole(training.target_encoder.weights(), training.target_encoder.config(), training, *group, dtype, cancelled);
+    : training_(model.training()) {
+  if (!training_.ownership || group == nullptr) return;
+  training_.whole_target = whole(training_.target_encoder.weights(), training_.target_encoder.config(), training_,
+                                 model.device(), *group, dtype, cancelled);
 }
 
 WholeModel::WholeModel(WorldModel& model, distributed::Group* group, const std::atomic<bool>& cancelled)
-    : training_(model.training()), target_(training_, group, model.compute_dtype(), cancelled) {
+    : training_(model.training()), target_(model, group, model.compute_dtype(), cancelled) {
   if (!training_.ownership || group == nullptr) return;
   training_.whole_distance = target_distance(model, group, cancelled);
   if (model.shares_encoder()) {
     training_.whole_encoder =
-        whole(model.encoder(), model.config(), training_, *group, model.compute_dtype(), cancelled);
+        whole(model.encoder(), model.config(), training_, model.device(), *group, model.compute_dtype(), cancelled);
   }
 }
 
@@ -104,7 +104,7 @@ at::Tensor target_distance(WorldModel& model, distributed::Group* group, const s
     (void)training.target_weights();
     return training.whole_distance;
   }
-  at::Tensor squares = target.squares(model.encoder());
+  at::Tensor squares = target.squares(model.encoder(), model.device());
   if (model.shares_encoder()) {
     // What every rank has counts once.
     const std::vector<model::NamedTensor> weights = target.trainable();
@@ -113,24 +113,26 @@ at::Tensor target_distance(WorldModel& model, distributed::Group* group, const s
     }
     squares = group->merge(squares, cancelled);
   }
-  return target.relative_distance(group->merge(target.squared_distances(model.encoder()), cancelled), squares);
+  return target.relative_distance(group->merge(target.squared_distances(model.encoder(), model.device()), cancelled),
+                                  squares);
 }
 
-at::Tensor global_norm(const std::vector<at::Tensor>& gradients, const TrainingState& training,
-                       distributed::Group* group, const std::atomic<bool>& cancelled) {
-  if (!training.ownership || group == nullptr) return gradient_norm(gradients);
+at::Tensor global_norm(const std::vector<at::Tensor>& squares, const WorldModel& model, distributed::Group* group,
+                       const std::atomic<bool>& cancelled) {
+  if (!model.is_shared() || group == nullptr) return norm_of(squares);
   const at::NoGradGuard no_grad;
-  const std::vector<at::Tensor> own = squares_of(gradients);
   std::vector<at::Tensor> filled;
-  for (const at::Tensor& one : own) {
-    filled.push_back(one.defined() ? one : at::zeros({}, memory::on_host(at::kDouble)));
+  for (const at::Tensor& one : squares) {
+    // Of those of others there is a zero of the host.
+    filled.push_back(one.defined() ? one.to(model.device())
+                                   : at::zeros({}, at::TensorOptions(model.device()).dtype(at::kDouble)));
   }
   const std::vector<at::Tensor> merged = group->merge(at::stack(filled), cancelled).unbind();
-  std::vector<at::Tensor> squares(own.size());
-  for (std::size_t i = 0; i < own.size(); ++i) {
-    if (own[i].defined()) squares[i] = merged[i];
+  std::vector<at::Tensor> all(squares.size());
+  for (std::size_t i = 0; i < squares.size(); ++i) {
+    if (squares[i].defined()) all[i] = merged[i];
   }
-  return norm_of(squares);
+  return norm_of(all);
 }
 
 }  // namespace ehrjepa::train

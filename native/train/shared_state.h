@@ -15,7 +15,7 @@ namespace ehrjepa::train {
 class WholeTarget {
  public:
   /// @param dtype  of the copy; absent: its own.
-  WholeTarget(TrainingState& training, distributed::Group* group, std::optional<at::ScalarType> dtype,
+  WholeTarget(WorldModel& model, distributed::Group* group, std::optional<at::ScalarType> dtype,
               const std::atomic<bool>& cancelled);
   ~WholeTarget() { training_.whole_target.reset(); }
   WholeTarget(const WholeTarget&) = delete;
@@ -46,8 +46,9 @@ void gather_parameters(WorldModel& model, distributed::Group& group, const std::
 /// @param group  null: of a model whose state is here, or was gathered.
 at::Tensor target_distance(WorldModel& model, distributed::Group* group, const std::atomic<bool>& cancelled);
 
-/// Global L2 norm of the gradients of all ranks, () float64: the same bits as of one process that has all.
-at::Tensor global_norm(const std::vector<at::Tensor>& gradients, const TrainingState& training,
-                       distributed::Group* group, const std::atomic<bool>& cancelled);
+/// Global L2 norm of the gradients of all ranks from the squares that each has of them (`squares_of`), () float64: the
+/// same bits as of one process that has all.
+at::Tensor global_norm(const std::vector<at::Tensor>& squares, const WorldModel& model, distributed::Group* group,
+                       const std::atomic<bool>& cancelled);
 
 }  // namespace ehrjepa::train

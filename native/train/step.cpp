@@ -42,6 +42,56 @@ auto whole_or_abandoned(WorldModel& model, const Update& update) {
   }
 }
 
+/// The updates of one step of several ranks.
+class RanksUpdate final : public UpdateByParameter {
+ public:
+  RanksUpdate(Optimizer& optimizer, const UpdateOptions& options, std::size_t parameters)
+      : optimizer_(optimizer), options_(options), squares_(parameters) {}
+  void begin(const LossNumbers& losses) override {
+    loss_ = losses.loss;
+    loss_scale_ = clip_scale(losses.loss, 0.0);  // a loss that is not finite moves nothing
+    optimizer_.forget_updates();
+  }
+  void apply(std::size_t parameter, const at::Tensor& gradient) override {
+    squares_[parameter] = squares_of({gradient})[0];
+    UpdateOptions own = options_;
+    own.gradient_scale = loss_scale_;
+    if (squares_[parameter].defined()) own.gradient_scale = loss_scale_ * clip_scale(squares_[parameter].sqrt(), 0.0);
+    optimizer_.update(parameter, gradient, own);
+  }
+  /// Whether parameters are no longer those of before the step.
+  bool have_begun() const { return loss_.defined() && std::isfinite(loss_.item<double>()); }
+  /// Of the gradients of this rank's parameters.
+  const std::vector<at::Tensor>& squares() const { return squares_; }
+
+ private:
+  Optimizer& optimizer_;
+  const UpdateOptions options_;
+  at::Tensor loss_, loss_scale_;
+  std::vector<at::Tensor> squares_;
+};
+
+/// The same of ranks, of which each computes one batch.
+StepResult ranks_step_in_backward(WorldModel& model, std::span<const WorldModelBatch> batches,
+                                  const StepOptions& options, const UpdateShare& share,
+                                  const std::atomic<bool>& cancelled, const std::function<void()>& meanwhile) {
+  TrainingState& training = model.training();
+  RanksUpdate updates(training.optimizer, update_options(options), training.trainable.size());
+  model.wait_for_copies();
+  try {
+    const Pass found = pass(model, batches, options, /*with_dropout=*/true, share, cancelled, &updates);
+    const at::Tensor norm = global_norm(updates.squares(), model, share.group, cancelled);
+    if (training.ownership) gather_parameters(model, *share.group, cancelled);
+    if (meanwhile) meanwhile();
+    const StepResult result = read(found.losses, norm);
+    training.optimizer.count_updates();
+    return result;
+  } catch (...) {
+    if (updates.have_begun()) model.abandon();
+    throw;
+  }
+}
+
 /// A step whose update is made in the backward pass.
 StepResult step_in_backward(WorldModel& model, std::span<const WorldModelBatch> batches, const StepOptions& options,
                             const UpdateShare& share, const std::atomic<bool>& cancelled,
@@ -49,12 +99,14 @@ StepResult step_in_backward(WorldModel& model, std::span<const WorldModelBatch> 
   const auto require = [](bool holds, const std::string& rule) {
     if (!holds) throw Error("[step] an update in the backward pass needs " + rule);
   };
-  require(share.is_whole(),
-          "the update to be one process's and one shard but it has " + std::to_string(share.shards.total) + " shards");
+  const std::int64_t ranks = share.group == nullptr ? 1 : share.group->size();
+  require(share.shards.total == ranks, "one shard a rank (" + std::to_string(ranks) + ") but the update has " +
+                                           std::to_string(share.shards.total) + " shards");
   require(batches.size() == 1, "one batch but there are " + std::to_string(batches.size()));
   require(!options.with_interference, "the gradients of both losses at once but their interference is asked for");
   require(options.gradient_clip <= 0.0 || options.clip_by == ClipBy::kParameter,
           "clipping by parameter, or none, but the limit is that of the global norm, which is known too late");
+  if (share.group != nullptr) return ranks_step_in_backward(model, batches, options, share, cancelled, meanwhile);
   const UpdateShare alone;
   LossSum sum(batches, options, alone, cancelled);
   const at::Tensor loss =
@@ -94,12 +146,13 @@ Gradients gradients(WorldModel& model, std::span<const WorldModelBatch> batches,
 
 StepResult step(WorldModel& model, std::span<const WorldModelBatch> batches, const StepOptions& options,
                 const std::atomic<bool>& cancelled, distributed::Group* group, const std::function<void()>& meanwhile) {
-  if (group != nullptr && !model.device().is_cpu()) {
-    throw Error("[step] several processes must train on the CPU, until they can meet on cards, but the device is " +
-                model.device().str());
-  }
   TrainingState& training = model.training();
-  const UpdateShare share{options.shards, group, training.ownership ? &*training.ownership : nullptr};
+  const bool rounds = options.collectives == Dtype::kBfloat16;
+  if (!rounds && options.collectives != Dtype::kFloat32) {
+    throw Error("[step] collectives must be float32 or bfloat16 but is float16");
+  }
+  const UpdateShare share{options.shards, group, training.ownership ? &*training.ownership : nullptr,
+                          rounds ? std::optional(UpdateShare::Rounding{options.seed, options.step}) : std::nullopt};
   training.optimizer.require(options.optimizer);
   if (options.restart_target) {
     model.wait_for_copies();
@@ -114,7 +167,7 @@ StepResult step(WorldModel& model, std::span<const WorldModelBatch> batches, con
   // Act 3: update, and the momentum update of the target encoder with it. The host does not wait for the norm: a scale
   // that is not finite leaves everything as it is.
   if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
-  const at::Tensor norm = global_norm(found.gradients, training, group, cancelled);
+  const at::Tensor norm = global_norm(squares_of(found.gradients), model, group, cancelled);
   UpdateOptions update = update_options(options);
   update.gradient_scale = clip_scale(norm, options.clip_by == ClipBy::kGlobal ? options.gradient_clip : 0.0) *
                           clip_scale(found.losses.loss, 0.0);

@@ -1,5 +1,6 @@
 #include "train/streamed_gradients.h"
 
+#include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
@@ -7,11 +8,10 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "core/error.h"
-#include "distributed/ownership.h"
-#include "distributed/sections.h"
 #include "distributed/shard_sum.h"
 #include "memory/transfer.h"
 
@@ -24,9 +24,10 @@ constexpr std::size_t kUnderWay = 1;
 }  // namespace
 
 StreamedGradients::StreamedGradients(const Leaves& leaves, const UpdateShare& share, const Units& units,
-                                     const std::atomic<bool>& cancelled)
+                                     Consume consume, const std::atomic<bool>& cancelled)
     : leaves_(leaves),
       share_(share),
+      consume_(std::move(consume)),
       cancelled_(cancelled),
       bucket_of_(leaves.size()),
       in_units_(!units.empty()),
@@ -61,20 +62,28 @@ void StreamedGradients::fill_buckets(const std::vector<std::size_t>& parameters)
 
 void StreamedGradients::divide(Bucket& bucket) const {
   const std::int64_t ranks = share_.group->size();
-  bucket.lengths.assign(static_cast<std::size_t>(ranks), 0);
   if (share_.ownership != nullptr) {
     // One rank's behind another's.
     std::ranges::stable_sort(bucket.parameters, {}, [&](std::size_t i) { return share_.ownership->owner(i); });
-    for (const std::size_t i : bucket.parameters) {
-      bucket.lengths[static_cast<std::size_t>(share_.ownership->owner(i))] += leaves_.tensors[i].numel();
-    }
-    return;
   }
   std::int64_t all = 0;
-  for (const std::size_t i : bucket.parameters) all += leaves_.tensors[i].numel();
-  for (std::int64_t rank = 0; rank < ranks; ++rank) {
-    bucket.lengths[static_cast<std::size_t>(rank)] = (rank + 1) * all / ranks - rank * all / ranks;
+  std::vector<std::int64_t> lengths;
+  bucket.lengths.assign(static_cast<std::size_t>(ranks), 0);
+  for (const std::size_t i : bucket.parameters) {
+    lengths.push_back(leaves_.tensors[i].numel());
+    all += lengths.back();
+    if (share_.ownership == nullptr) continue;
+    bucket.lengths[static_cast<std::size_t>(share_.ownership->owner(i))] += lengths.back();
   }
+  std::int64_t start = 0;
+  for (std::int64_t rank = 0; rank < ranks; ++rank) {
+    std::int64_t& length = bucket.lengths[static_cast<std::size_t>(rank)];
+    if (share_.ownership == nullptr) length = (rank + 1) * all / ranks - rank * all / ranks;
+    bucket.starts.push_back(start);
+    start += length;
+  }
+  if (share_.rounding)
+    bucket.rounding.emplace(share_.rounding->seed, share_.rounding->step, bucket.parameters, lengths);
 }
 
 void StreamedGradients::backward(const at::Tensor& loss) {
@@ -99,69 +108,121 @@ void StreamedGradients::send_unit() {
 }
 
 void StreamedGradients::send(std::size_t bucket) {
+  const at::NoGradGuard no_grad;
+  const Bucket& own = buckets_[bucket];
+  std::vector<at::Tensor> values;
+  for (const std::size_t i : own.parameters) {
+    const at::Tensor& leaf = leaves_.tensors[i];
+    // Zeros where no loss came, as in `UpdateGradients`.
+    values.push_back(
+        waiting_[i].defined()
+            ? waiting_[i].contiguous()
+            : at::zeros({1}, at::TensorOptions(leaf.device()).dtype(leaves_.dtypes[i])).expand({leaf.numel()}));
+    if (keeps(i)) sums_[i] = at::empty(leaf.sizes(), at::TensorOptions(leaf.device()).dtype(leaves_.dtypes[i]));
+    waiting_[i].reset();
+  }
+  const distributed::FlatTensors flat(values);
+  const std::int64_t longest = *std::ranges::max_element(own.lengths);
+  const std::int64_t piece = std::max<std::int64_t>(1, distributed::kBucket / share_.group->size());
+  for (std::int64_t begin = 0; begin < longest; begin += piece) send_piece(bucket, flat, begin, piece);
+}
+
+void StreamedGradients::send_piece(std::size_t bucket, const distributed::FlatTensors& values, std::int64_t begin,
+                                   std::int64_t piece) {
   while (under_way_.size() > kUnderWay) finish_first();
   const Bucket& own = buckets_[bucket];
+  std::vector<std::int64_t> counts;
   std::int64_t numbers = 0;
-  for (const std::int64_t length : own.lengths) numbers += length;
-  // Zeros where no loss came, as in `UpdateGradients`.
-  const at::Tensor flat = at::zeros({numbers}, memory::on_host(at::kFloat));
-  std::int64_t place = 0;
-  for (const std::size_t i : own.parameters) {
-    const std::int64_t count = leaves_.tensors[i].numel();
-    if (waiting_[i].defined()) flat.narrow(0, place, count).copy_(waiting_[i].flatten());
-    waiting_[i].reset();
-    place += count;
+  bool is_last = true;
+  for (const std::int64_t length : own.lengths) {
+    counts.push_back(std::clamp<std::int64_t>(length - begin, 0, piece));
+    numbers += counts.back();
+    is_last = is_last && length <= begin + piece;
   }
-  const std::int64_t mine = own.lengths[static_cast<std::size_t>(share_.group->rank())];
-  under_way_.push_back(
-      {bucket, share_.group->start_swap(flat, own.lengths, std::vector<std::int64_t>(own.lengths.size(), mine))});
+  const at::Tensor sent = at::empty({numbers}, at::TensorOptions(values.device()).dtype(at::kFloat));
+  std::int64_t place = 0;
+  for (std::size_t rank = 0; rank < counts.size(); ++rank) {
+    const at::Tensor part = sent.narrow(0, place, counts[rank]);
+    values.read(own.starts[rank] + begin, part);
+    // One shard a rank.
+    if (own.rounding) own.rounding->round_(part, own.starts[rank] + begin, share_.group->rank());
+    place += counts[rank];
+  }
+  const std::int64_t mine = counts[static_cast<std::size_t>(share_.group->rank())];
+  distributed::Group::Swap swap =
+      share_.group->start_swap(sent.to(travel()), counts, std::vector<std::int64_t>(counts.size(), mine));
+  under_way_.push_back({bucket, begin, std::move(counts), is_last, std::move(swap)});
 }
 
 void StreamedGradients::finish_first() {
+  const at::NoGradGuard no_grad;
   const Way way = std::move(under_way_.front());
   under_way_.pop_front();
   const Bucket& bucket = buckets_[way.bucket];
   distributed::Group& group = *share_.group;
-  const at::Tensor all = group.finish(way.swap, cancelled_);
-  const at::Tensor sum = distributed::sum_of_shards(all.view({group.size(), all.numel() / group.size()}).unbind());
-  const auto give = [&](const at::Tensor& flat, const auto& is_given) {
-    std::int64_t place = 0;
-    for (const std::size_t i : bucket.parameters) {
-      if (!is_given(i)) continue;
-      const at::Tensor& leaf = leaves_.tensors[i];
-      sums_[i] = flat.narrow(0, place, leaf.numel()).view(leaf.sizes()).to(leaves_.dtypes[i]);
-      place += leaf.numel();
-    }
-  };
+  const auto rank = static_cast<std::size_t>(group.rank());
+  const std::int64_t place = bucket.starts[rank] + way.begin;
+  const at::Tensor all = group.finish(way.swap, cancelled_).to(at::kFloat);
+  const at::Tensor sum = distributed::sum_of_shards(all.view({group.size(), way.counts[rank]}).unbind());
+  if (bucket.rounding) bucket.rounding->round_(sum, place, distributed::FlatRounding::kAll);
+  const distributed::FlatTensors sums(kept_sums(bucket));
   if (share_.ownership != nullptr) {
-    // Not the memory of all ranks' parts.
-    give(sum.clone(), [&](std::size_t i) { return share_.ownership->is_own(i); });
-    return;
+    sums.write(way.begin, sum);
+  } else {
+    std::vector<at::Tensor> pieces;
+    std::vector<distributed::FlatTensors> sections;
+    for (const std::int64_t count : way.counts) {
+      pieces.push_back(at::empty({count}, sum.options()));
+      sections.emplace_back(std::vector{pieces.back()});
+    }
+    gather_sections(group, distributed::FlatTensors({sum}), sections, travel(), cancelled_);
+    for (std::size_t i = 0; i < pieces.size(); ++i) sums.write(bucket.starts[i] + way.begin, pieces[i]);
   }
-  const at::Tensor whole = way.swap.own;
-  std::vector<distributed::FlatTensors> sections;
-  std::int64_t place = 0;
-  for (const std::int64_t length : bucket.lengths) {
-    sections.emplace_back(std::vector{whole.narrow(0, place, length)});
-    place += length;
+  if (way.is_last && consume_) hand_over(bucket);
+}
+
+std::vector<at::Tensor> StreamedGradients::kept_sums(const Bucket& bucket) const {
+  std::vector<at::Tensor> result;
+  for (const std::size_t i : bucket.parameters) {
+    if (keeps(i)) result.push_back(sums_[i]);
   }
-  gather_sections(group, distributed::FlatTensors({sum}), sections, at::kFloat, cancelled_);
-  give(whole, [](std::size_t) { return true; });
+  return result;
+}
+
+std::vector<bool> StreamedGradients::reached(const std::vector<std::size_t>& parameters) const {
+  std::vector<std::uint8_t> own;
+  for (const std::size_t i : parameters) own.push_back(reached_[i]);
+  const at::Tensor any = share_.group->gather(at::tensor(own, memory::on_host(at::kByte)), cancelled_).amax(0);
+  const auto* const flags = any.const_data_ptr<std::uint8_t>();
+  return std::vector<bool>(flags, flags + any.numel());
+}
+
+void StreamedGradients::hand_over(const Bucket& bucket) {
+  const std::vector<bool> is_reached = reached(bucket.parameters);
+  for (std::size_t i = 0; i < bucket.parameters.size(); ++i) {
+    const std::size_t parameter = bucket.parameters[i];
+    consume_(parameter, sum_of(parameter, is_reached[i]));
+    sums_[parameter].reset();
+  }
+}
+
+at::Tensor StreamedGradients::sum_of(std::size_t parameter, bool is_reached) const {
+  if (!is_reached) return {};
+  if (keeps(parameter)) return sums_[parameter];
+  return at::empty_like(leaves_.tensors[parameter],
+                        at::TensorOptions().dtype(leaves_.dtypes[parameter]).device(at::kMeta));
 }
 
 GradientSum StreamedGradients::total() {
   const at::NoGradGuard no_grad;
   while (next_ < buckets_.size()) send(next_++);
   while (!under_way_.empty()) finish_first();
-  const at::Tensor reached = share_.group->gather(at::tensor(reached_, memory::on_host(at::kByte)), cancelled_).amax(0);
-  for (std::size_t i = 0; i < sums_.size(); ++i) {
-    if (reached[static_cast<std::int64_t>(i)].item<std::uint8_t>() == 0) {
-      sums_[i].reset();
-    } else if (!sums_[i].defined()) {
-      sums_[i] = at::empty_like(leaves_.tensors[i], at::TensorOptions().dtype(leaves_.dtypes[i]).device(at::kMeta));
-    }
-  }
   GradientSum result(leaves_);
+  if (consume_) return result;
+  std::vector<std::size_t> all(sums_.size());
+  std::iota(all.begin(), all.end(), std::size_t{0});
+  const std::vector<bool> is_reached = reached(all);
+  for (const std::size_t i : all) sums_[i] = sum_of(i, is_reached[i]);
   result.add_values(sums_);
   return result;
 }

@@ -5,6 +5,8 @@
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "distributed/ownership.h"
@@ -14,16 +16,19 @@ namespace ehrjepa::train {
 
 void UpdateGradients::place_parameters() {
   places_.resize(leaves_.size());
-  const auto place = [&](std::size_t parameter) {
-    places_[parameter] = numbers_;
-    numbers_ += leaves_.tensors[parameter].numel();
-  };
-  if (share_.ownership == nullptr) {
-    for (std::size_t i = 0; i < leaves_.size(); ++i) place(i);
-    return;
+  std::vector<std::size_t> order(leaves_.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  if (share_.ownership != nullptr) {
+    std::ranges::stable_sort(order, {}, [&](std::size_t i) { return share_.ownership->owner(i); });
   }
-  for (std::int64_t rank = 0; rank < share_.ownership->ranks(); ++rank) {
-    for (const std::size_t parameter : share_.ownership->of(rank)) place(parameter);
+  std::vector<std::int64_t> lengths;
+  for (const std::size_t parameter : order) {
+    places_[parameter] = numbers_;
+    lengths.push_back(leaves_.tensors[parameter].numel());
+    numbers_ += lengths.back();
+  }
+  if (share_.rounding && share_.group != nullptr) {
+    rounding_.emplace(share_.rounding->seed, share_.rounding->step, order, lengths);
   }
 }
 
@@ -38,7 +43,7 @@ void UpdateGradients::end_shard() {
     flat.narrow(0, places_[i], values[i].numel()).copy_(values[i].flatten());
     reached_[i] = 1;
   }
-  sum_.add(std::move(flat));
+  sum_->add(std::move(flat));
 }
 
 GradientSum UpdateGradients::total(const std::atomic<bool>& cancelled) {
@@ -47,14 +52,14 @@ GradientSum UpdateGradients::total(const std::atomic<bool>& cancelled) {
   at::Tensor reached = at::tensor(reached_, memory::on_host(at::kByte));
   if (share_.group != nullptr) reached = share_.group->gather(reached, cancelled).amax(0);
   const distributed::Ownership* const ownership = share_.ownership;
-  const at::Tensor flat = ownership == nullptr ? sum_.total(share_.group, cancelled)
-                                               : sum_.section(*share_.group, ownership->loads(), cancelled).clone();
+  const at::Tensor flat = ownership == nullptr ? sum_->total(share_.group, cancelled)
+                                               : sum_->section(*share_.group, ownership->loads(), cancelled).clone();
   // Of an owner the first parameter is where its part begins.
   std::int64_t start = 0;
   if (ownership != nullptr && !ownership->of(ownership->rank()).empty()) {
     start = places_[ownership->of(ownership->rank()).front()];
   }
-  sum_ = distributed::ShardSum(share_.shards);
+  sum_.emplace(share_.shards, rounding_ ? &*rounding_ : nullptr);
   GradientSum result(leaves_);
   std::vector<at::Tensor> values;
   for (std::size_t i = 0; i < leaves_.size(); ++i) {

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "distributed/shard_sum.h"
@@ -17,9 +18,12 @@ class UpdateGradients {
  public:
   /// @param leaves  must outlive it.
   UpdateGradients(const Leaves& leaves, const UpdateShare& share)
-      : leaves_(leaves), share_(share), shard_(leaves), sum_(share.shards), reached_(leaves.size()) {
+      : leaves_(leaves), share_(share), shard_(leaves), reached_(leaves.size()) {
     place_parameters();
+    sum_.emplace(share.shards, rounding_ ? &*rounding_ : nullptr);
   }
+  UpdateGradients(const UpdateGradients&) = delete;
+  UpdateGradients& operator=(const UpdateGradients&) = delete;
 
   /// Of the shard that is being computed.
   GradientSum& shard() { return shard_; }
@@ -36,7 +40,8 @@ class UpdateGradients {
   std::vector<std::int64_t> places_;
   std::int64_t numbers_ = 0;
   GradientSum shard_;
-  distributed::ShardSum sum_;
+  std::optional<distributed::FlatRounding> rounding_;
+  std::optional<distributed::ShardSum> sum_;
   std::vector<std::uint8_t> reached_;
 };
 

@@ -6,11 +6,13 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <limits>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "distributed/flat_rounding.h"
 #include "distributed/group.h"
 #include "distributed/ownership.h"
 #include "native/check.h"
@@ -187,4 +189,35 @@ TEST("a rank that fails ends the waits of the others with its own words") {
   });
   EXPECT(errors[0].find("rank 1 (process ") != std::string::npos);
   EXPECT(errors[0].find("failed: the disk is full") != std::string::npos);
+}
+
+TEST("gradients are rounded to bfloat16 without bias, by draws that do not depend on how they are cut or laid out") {
+  using distributed::FlatRounding;
+  constexpr std::int64_t count = 200'000;
+  const FlatRounding rounding(3, 5, {7, 2}, {count, 11});
+  const auto rounded = [&](const at::Tensor& values, std::int64_t begin, std::int64_t shard) {
+    const at::Tensor result = values.clone();
+    rounding.round_(result, begin, shard);
+    return result;
+  };
+  const at::Tensor values = at::full({count + 11}, 1.003F);
+  const at::Tensor whole = rounded(values, 0, 1);
+  EXPECT(at::equal(whole.to(at::kBFloat16).to(at::kFloat), whole));
+  // Between 1 and 1.0078125: the deviation of the mean is 1e-5, and rounding to the nearest would be off by 3e-3.
+  EXPECT_CLOSE(whole.to(at::kDouble).mean().item<double>(), 1.003, 6e-5);
+  EXPECT_CLOSE(rounded(-values, 0, 1).to(at::kDouble).mean().item<double>(), -1.003, 6e-5);
+  for (const std::int64_t at : {std::int64_t{1}, std::int64_t{4099}, count - 1, count + 3}) {
+    EXPECT(at::equal(rounded(values.narrow(0, at, 8), at, 1), whole.narrow(0, at, 8)));
+  }
+  EXPECT(!at::equal(rounded(values, 0, 2), whole));
+  EXPECT(!at::equal(rounded(values, 0, FlatRounding::kAll), whole));
+  const at::Tensor other = values.clone();
+  FlatRounding(3, 5, {2, 7}, {11, count}).round_(other, 0, 1);
+  EXPECT(at::equal(other.narrow(0, 11, count), whole.narrow(0, 0, count)));
+  const at::Tensor odd = at::tensor({std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
+                                     std::numeric_limits<float>::quiet_NaN(), 0.0F});
+  const at::Tensor kept = rounded(odd, 0, 0);
+  EXPECT(at::equal(kept.narrow(0, 0, 2), odd.narrow(0, 0, 2)));
+  EXPECT(kept[2].isnan().item<bool>());
+  EXPECT(kept[3].item<float>() == 0.0F);
 }

@@ -15,7 +15,7 @@ const place = /\bdevice\b|\.options\(\)|\boptions\b|\bon_host\(|\bmeta\b/;
 
 /** Where the host reads a number that may lie on a device, and why it may. */
 const readers: Readonly<Record<string, string>> = {
-	'distributed/group.cpp': 'numbers of other ranks, which compute on the host',
+	'distributed/group.cpp': 'numbers of rows and letters, which ranks exchange on the host',
 	'doctor/op_checks.cpp': 'errors, which are worked out on the host',
 	'io/safetensors.cpp': 'values that were copied to the host, to be written',
 	'objective/collapse/monitors.cpp': 'numbers that came to the host with all others of the step',
@@ -25,7 +25,6 @@ const readers: Readonly<Record<string, string>> = {
 	'train/loss_numbers.cpp': 'the one reading of a step',
 	'train/optimizer.cpp': 'step counts, which the host keeps',
 	'train/step.cpp': 'a step that has failed',
-	'train/streamed_gradients.cpp': 'which parameters the other ranks reached, on the host',
 	'train/update_gradients.cpp': 'which parameters the other ranks reached, on the host',
 };
 

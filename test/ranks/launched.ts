@@ -60,6 +60,32 @@ export function startProgram(program: string, args: readonly string[], env: Read
 	return { child, ended, stderr: () => stderr };
 }
 
+const runsOfRank = fileURLToPath(new URL('runs-of-rank.js', import.meta.url));
+/** What one rank measured of each of several runs: bytes that it sent in an update, those of them that a device had, and its memory. */
+export type RunOfRank = { readonly all: number; readonly staged: number; readonly peakRss: number };
+
+/**
+ * Trains several runs one after another in the same processes, into `folder/run-0`, `folder/run-1` ...
+ *
+ * @param ranks - 1: a process on its own. @param env - Of all of them.
+ * @returns By rank, what it measured of each run.
+ */
+export async function trainRuns(
+	store: string,
+	folder: string,
+	runs: readonly TrainConfigInput[],
+	ranks: number,
+	{ device = 'cpu', env = {} }: { readonly device?: 'cpu' | 'cuda'; readonly env?: Record<string, string> } = {},
+): Promise<RunOfRank[][]> {
+	const args = [runsOfRank, store, folder, JSON.stringify(runs), device];
+	const environments = ranks === 1 ? [{}] : rankEnvironments(ranks, await freePort());
+	const ended = environments.map((own) => startProgram(process.execPath, args, { ...env, ...own }).ended);
+	return (await Promise.all(ended)).map(({ code, stdout, stderr }) => {
+		if (code !== 0) throw new Error(`a rank ended with ${code}: ${stderr}`);
+		return JSON.parse(stdout) as RunOfRank[];
+	});
+}
+
 export const runAll = (args: readonly string[]) => start(args).ended;
 
 /** Starts one process per environment, as torchrun and srun do. */
