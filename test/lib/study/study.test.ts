@@ -6,7 +6,6 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { modelSizes, RunFolder, runStudy, type StudyOptions } from '../../../lib/index.js';
 import { studySummary } from '../../../lib/study/study-markdown.js';
-import { simulatedTasks } from '../../../lib/tasks/definitions.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
 
 const bin = fileURLToPath(new URL('../../../../scripts/ehr-jepa.mjs', import.meta.url));
@@ -21,16 +20,6 @@ const options: StudyOptions = {
 	futureTokens: 24,
 	model: modelSizes.tiny,
 	draws: 60,
-	tasks: [
-		...simulatedTasks,
-		{
-			name: 'time-to-visit',
-			label: 'Outpatient visit',
-			kind: 'time-to-event',
-			codes: { exact: ['VISIT//OUTPATIENT'], prefix: [] },
-			horizonsDays: [60, 30],
-		},
-	],
 };
 // Minutes on a machine that is busy with other things.
 t.setTimeout(600_000);
@@ -73,24 +62,6 @@ t.test('a study of two seeds, end to end', { timeout: 300_000 }, async (t) => {
 	for (const { estimate, nSamples, nPatients } of admissions) {
 		t.ok(estimate.low! <= estimate.value! && estimate.value! <= estimate.high! && nSamples >= nPatients);
 	}
-	const times = study.rows.filter(({ task }) => task === 'time-to-visit');
-	t.same(
-		[...new Set(times.map(({ quantity, horizonDays }) => `${quantity} ${horizonDays ?? ''}`.trim()))],
-		['concordance', 'ipcw-concordance', 'time-dependent-auroc 30', 'time-dependent-auroc 60'],
-	);
-	const concordances = times.filter(({ quantity }) => quantity === 'concordance');
-	t.equal(concordances.length, admissions.length, 'the same models, seeds and pairs');
-	const means = concordances.filter(({ seed, minus }) => seed === null && minus === null);
-	for (const { model, estimate, overSeeds, nPositives, nSamples } of means) {
-		t.ok(estimate.low! <= estimate.value! && estimate.value! <= estimate.high! && nPositives! <= nSamples, model);
-		const seeds = concordances.filter((row) => row.model === model && row.minus === null && row.seed !== null);
-		const mean = seeds.reduce((sum, row) => sum + row.estimate.value! / seeds.length, 0);
-		if (seeds.length > 0) t.ok(Math.abs(mean - estimate.value!) < 1e-12 && overSeeds!.seeds === 2);
-	}
-	const valueOf = (model: string, minus: string | null) =>
-		concordances.find((row) => row.seed === null && row.model === model && row.minus === minus)!.estimate.value!;
-	t.ok(Math.abs(valueOf('jepa', 'sft') - (valueOf('jepa', null) - valueOf('sft', null))) < 1e-12);
-	t.match(readFileSync(join(whole, 'study.md'), 'utf8'), /## time-to-visit: \d+ samples, \d+ with the event/);
 	const r2 = (model: string) =>
 		study.rows.find(
 			(row) => row.quantity === 'r2' && row.model === model && row.horizonDays === 0 && row.minus === null,
