@@ -66,7 +66,8 @@ void GatheredWeights::lay_out(Unit& unit) {
     numbers += (kept_[part.weight].numel() + step - 1) / step * step;
   }
   if (unit.parts.empty()) return;
-  unit.flat = at::empty({numbers}, at::TensorOptions(device_).dtype(dtype_));
+  const auto options = at::TensorOptions(device_).dtype(dtype_);
+  unit.flat = at::empty({numbers}, options);
   for (const Part& part : unit.parts) {
     const at::Tensor& kept = kept_[part.weight];
     // Not a view: what is written into the memory later changes nothing that a backward pass has to hear of.
