@@ -270,8 +270,12 @@ void Engine::save(StateKind kind, const std::string& path, const SaveOptions& op
   std::vector<model::NamedTensor> tensors = implementation_->written(kind);
   if (options.names) tensors = chosen(tensors, *options.names);
   train::WorldModel& model = implementation_->model();
-  if (kind == StateKind::kEncoder) tensors = model::merge_lora(std::move(tensors), model.whole_encoder().adapters);
-  if (kind == StateKind::kTargetEncoder) {
+  // Without adapters nothing is merged, and each rank writes what it has of the weights.
+  const bool with_adapters = !model.encoder().adapters.empty();
+  if (with_adapters && kind == StateKind::kEncoder) {
+    tensors = model::merge_lora(std::move(tensors), model.whole_encoder().adapters);
+  }
+  if (with_adapters && kind == StateKind::kTargetEncoder) {
     tensors = model::merge_lora(std::move(tensors), model.training().target_weights().adapters);
   }
   io::write_safetensors(path, tensors, options.metadata, options.dtype, implementation_->part());
