@@ -169,7 +169,7 @@ export interface NativeStepOptions extends NativeLossOptions {
 	/** The target encoder becomes a copy of the encoder before the step. */
 	readonly restartTarget: boolean;
 	/** In which gradients travel between ranks. */
-	readonly collectives: 'float32' | 'bfloat16';
+	readonly collectives: StorageDtype;
 	/** Which shards of the update the batches are, an equal number of each, in order; those of other ranks are theirs. */
 	readonly shards: NativeShardRange;
 }
