@@ -1,19 +1,26 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { parseConfig } from '../config.js';
-import { DataError } from '../errors.js';
 import { writeWhole, writeWholeFolder } from '../files/whole.js';
 import { type LabelRow, readLabelFiles, sampleKey } from '../tasks/read.js';
 import { type LongOperation, splits } from '../types.js';
 import { binaryMetricNames } from './binary-metrics.js';
 import { Estimate } from './evaluation-file.js';
-import { largestStandardised } from './features.js';
 import { medsEvaluation } from './meds-evaluation.js';
 import { predictionEstimates } from './prediction-intervals.js';
 import { writePredictions } from './predictions.js';
 import { type FittedProbe, fitProbe, probabilitiesOf, tooFewPatients } from './probe.js';
 import {
-	ExcludedLabels,
+	labelsThatFitNothing,
+	linearCoefficients,
+	linearCoefficientsOf,
+	probedSamples,
+	probedSamplesOf,
+	standardisedFeatures,
+	standardisedFeaturesOf,
+	writeProbeFile,
+} from './probe-file.js';
+import {
 	eachSplit,
 	type ProbeInput,
 	probeInputOptions,
@@ -31,24 +38,14 @@ export type ProbeOptions = z.input<typeof ProbeOptions>;
 export const ProbeFile = z.strictObject({
 	format: z.literal('ehr-jepa/probe'),
 	version: z.literal(1),
-	features: z.strictObject({ column: z.string(), columns: z.int() }),
-	samples: splitCounts,
-	patients: splitCounts,
+	...probedSamples,
 	positives: splitCounts,
-	excluded: ExcludedLabels,
-	/** Rows of features that no label asks for. */
-	featuresWithoutLabel: z.int(),
 	/** p = 1 / (1 + exp(-(intercept + sum_i weight_i clip((x_i - mean_i) scale_i)))), clipped to +-`clip`. */
 	probe: z.strictObject({
 		kind: z.literal('logistic'),
-		l2: z.number(),
-		clip: z.number(),
-		intercept: z.number(),
-		weight: z.array(z.number()),
-		mean: z.array(z.number()),
-		scale: z.array(z.number()),
+		...standardisedFeatures,
+		...linearCoefficients,
 	}),
-	bootstrap: z.strictObject({ draws: z.int(), level: z.number(), unit: z.literal('patient'), seed: z.int() }),
 	/** On held-out patients. */
 	metrics: z.record(z.enum(binaryMetricNames), Estimate),
 	calibrationCurve: z.array(z.strictObject({ predicted: z.number(), observed: z.number(), weight: z.number() })),
@@ -71,7 +68,10 @@ export async function probeFeatures(options: ProbeOptions, operation: LongOperat
 		finished(1);
 		const { table, rowOf, labels } = input;
 		const fitted = await fitProbe(table, rowOf, labels);
-		if ('undefinedReason' in fitted) throw missingClass(config.labels, fitted.undefinedReason, input);
+		if ('undefinedReason' in fitted) {
+			const place = { file: config.labels, column: 'boolean_value' };
+			throw labelsThatFitNothing(place, 'both classes', fitted.undefinedReason, input);
+		}
 		finished(2);
 		const heldOut = outcomesOf(labels.held_out);
 		const reading = await read(fitted.probabilities, heldOut, tooFewPatients(labels.held_out), config, operation);
@@ -83,8 +83,8 @@ export async function probeFeatures(options: ProbeOptions, operation: LongOperat
 			await writePredictions(path, labels[split], probabilitiesOf(fitted, table, rows));
 		}
 		const compatible = medsEvaluation(fitted.probabilities, heldOut.truth, heldOut.patients);
-		await writeWhole(join(folder, 'meds-evaluation.json'), json(compatible));
-		await writeWhole(join(folder, 'probe.json'), json(file));
+		await writeWhole(join(folder, 'meds-evaluation.json'), `${JSON.stringify(compatible, undefined, '\t')}\n`);
+		await writeProbeFile(folder, file);
 		finished(4);
 		return file;
 	});
@@ -92,47 +92,21 @@ export async function probeFeatures(options: ProbeOptions, operation: LongOperat
 
 type ParsedOptions = z.output<typeof ProbeOptions>;
 
-function missingClass(file: string, reason: string, { excluded }: ProbeInput<LabelRow>): DataError {
-	return new DataError('probe', {
-		file,
-		column: 'boolean_value',
-		rule: 'must hold both classes in train, of samples that have features',
-		value: `${reason}; ${excluded.withoutFeatures} labels without features, ${excluded.withoutSplit} of subjects in no split`,
-		fix: 'give the features and the splits of these labels',
-	});
-}
-
 function describe(
-	{ column, draws, seed: drawn }: ParsedOptions,
-	{ table, labels, excluded, featuresWithoutLabel }: ProbeInput<LabelRow>,
+	config: ParsedOptions,
+	input: ProbeInput<LabelRow>,
 	{ l2, weights, standardiser }: FittedProbe,
 	reading: Pick<ProbeFile, 'metrics' | 'calibrationCurve'>,
 ): ProbeFile {
-	const outcomes = eachSplit((split) => outcomesOf(labels[split]));
 	return ProbeFile.parse({
 		format: 'ehr-jepa/probe',
 		version: 1,
-		features: { column, columns: table.columns },
-		samples: eachSplit((split) => outcomes[split].nSamples),
-		patients: eachSplit((split) => outcomes[split].nPatients),
-		positives: eachSplit((split) => outcomes[split].nPositives),
-		excluded,
-		featuresWithoutLabel,
-		probe: {
-			kind: 'logistic',
-			l2,
-			clip: largestStandardised,
-			intercept: weights[table.columns]!,
-			weight: [...weights.subarray(0, table.columns)],
-			mean: [...standardiser.mean],
-			scale: [...standardiser.scale],
-		},
-		bootstrap: { draws, level: probeLevel, unit: 'patient', seed: drawn },
+		...probedSamplesOf(config, input),
+		positives: eachSplit((split) => outcomesOf(input.labels[split]).nPositives),
+		probe: { kind: 'logistic', ...standardisedFeaturesOf(l2, standardiser), ...linearCoefficientsOf(weights) },
 		...reading,
 	} satisfies ProbeFile);
 }
-
-const json = (value: unknown) => `${JSON.stringify(value, undefined, '\t')}\n`;
 
 /** Metrics of held-out predictions; where the samples cannot carry one, each says why. */
 async function read(

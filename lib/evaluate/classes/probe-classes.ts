@@ -1,18 +1,23 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { parseConfig } from '../../config.js';
-import { DataError } from '../../errors.js';
-import { writeWhole, writeWholeFolder } from '../../files/whole.js';
+import { writeWholeFolder } from '../../files/whole.js';
 import { type ClassLabelRow, readClassLabels } from '../../tasks/class-labels.js';
 import { sampleKey } from '../../tasks/read.js';
 import { type LongOperation, splits } from '../../types.js';
 import { Estimate } from '../estimate.js';
-import { largestStandardised } from '../features.js';
+import {
+	labelsThatFitNothing,
+	probedSamples,
+	probedSamplesOf,
+	standardisedFeatures,
+	standardisedFeaturesOf,
+	writeProbeFile,
+} from '../probe-file.js';
 import {
 	ExcludedLabels,
 	eachSplit,
 	type ProbeInput,
-	patientsOf,
 	probeInputOptions,
 	probeLevel,
 	probeStages,
@@ -35,24 +40,16 @@ export type ProbeClassesOptions = z.input<typeof ProbeClassesOptions>;
 export const ClassProbeFile = z.strictObject({
 	format: z.literal('ehr-jepa/multinomial-probe'),
 	version: z.literal(1),
-	features: z.strictObject({ column: z.string(), columns: z.int() }),
 	labelColumn: z.string(),
-	samples: splitCounts,
-	patients: splitCounts,
+	...probedSamples,
 	/** `unknownClass`: labels of tuning and held-out whose class train does not have. */
 	excluded: ExcludedLabels.extend({ unknownClass: z.int() }),
-	/** Rows of features that no label asks for. */
-	featuresWithoutLabel: z.int(),
 	/** p = softmax_k(intercept_k + sum_i weight_ki clip((x_i - mean_i) scale_i)), clipped to +-`clip`. */
 	probe: z.strictObject({
 		kind: z.literal('multinomial'),
-		l2: z.number(),
-		clip: z.number(),
-		mean: z.array(z.number()),
-		scale: z.array(z.number()),
+		...standardisedFeatures,
 		classes: z.array(z.strictObject({ name: z.string(), intercept: z.number(), weight: z.array(z.number()) })),
 	}),
-	bootstrap: z.strictObject({ draws: z.int(), level: z.number(), unit: z.literal('patient'), seed: z.int() }),
 	/** On held-out patients. */
 	metrics: z.strictObject({ accuracy: Estimate, logLoss: Estimate, macroAuroc: Estimate }),
 	/** Each class against all others, on held-out patients. */
@@ -97,7 +94,10 @@ export async function probeClasses(
 		finished(1);
 		const { table, rowOf } = input;
 		const { labels, classes, unknownClass } = knownClasses(input.labels);
-		if (classes.length < 2) throw tooFewClasses(config.labels, labelColumn, classes.length, input);
+		if (classes.length < 2) {
+			const found = `${classes.length} in ${input.labels.train.length} samples`;
+			throw labelsThatFitNothing({ file: config.labels, column: labelColumn }, 'two classes or more', found, input);
+		}
 		const probe = await fitClassProbe(table, rowOf, labels, classes);
 		finished(2);
 		const logsOf = (rows: readonly ClassLabelRow[]) =>
@@ -122,54 +122,38 @@ export async function probeClasses(
 			await writeClassPredictions(path, labels[split], classes, logsOf(labels[split]));
 		}
 		const file = describe(config, labelColumn, { ...input, labels }, unknownClass, probe, models[0]!);
-		await writeWhole(join(folder, 'probe.json'), `${JSON.stringify(file, undefined, '\t')}\n`);
+		await writeProbeFile(folder, file);
 		finished(4);
 		return file;
 	});
 }
 
-function tooFewClasses(file: string, column: string, found: number, { excluded, labels }: ProbeInput<ClassLabelRow>) {
-	return new DataError('probe', {
-		file,
-		column,
-		rule: 'must hold two classes or more in train, of samples that have features',
-		value: `${found} in ${labels.train.length} samples; ${excluded.withoutFeatures} labels without features, ${excluded.withoutSplit} of subjects in no split`,
-		fix: 'give the features and the splits of these labels',
-	});
-}
-
 function describe(
-	{ column, draws, seed }: z.output<typeof ProbeClassesOptions>,
+	config: z.output<typeof ProbeClassesOptions>,
 	labelColumn: string,
-	{ table, labels, excluded, featuresWithoutLabel }: ProbeInput<ClassLabelRow>,
+	input: ProbeInput<ClassLabelRow>,
 	unknownClass: number,
 	{ l2, classes, weights, standardiser }: FittedClassProbe,
 	{ accuracy, logLoss, macroAuroc, classes: estimates }: ClassEstimates,
 ): ClassProbeFile {
+	const { table, labels } = input;
 	const width = table.columns + 1;
 	const heldOut = labels.held_out.length;
 	return ClassProbeFile.parse({
 		format: 'ehr-jepa/multinomial-probe',
 		version: 1,
-		features: { column, columns: table.columns },
 		labelColumn,
-		samples: eachSplit((split) => labels[split].length),
-		patients: eachSplit((split) => patientsOf(labels[split])),
-		excluded: { ...excluded, unknownClass },
-		featuresWithoutLabel,
+		...probedSamplesOf(config, input),
+		excluded: { ...input.excluded, unknownClass },
 		probe: {
 			kind: 'multinomial',
-			l2,
-			clip: largestStandardised,
-			mean: [...standardiser.mean],
-			scale: [...standardiser.scale],
+			...standardisedFeaturesOf(l2, standardiser),
 			classes: classes.map((name, k) => ({
 				name,
 				intercept: weights[(k + 1) * width - 1]!,
 				weight: [...weights.subarray(k * width, (k + 1) * width - 1)],
 			})),
 		},
-		bootstrap: { draws, level: probeLevel, unit: 'patient', seed },
 		metrics: { accuracy, logLoss, macroAuroc },
 		classes: classes.map((name, k) => {
 			const samples = eachSplit((split) => labels[split].filter(({ value }) => value === name).length);

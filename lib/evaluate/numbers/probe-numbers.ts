@@ -1,26 +1,31 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { parseConfig } from '../../config.js';
-import { DataError } from '../../errors.js';
-import { writeWhole, writeWholeFolder } from '../../files/whole.js';
+import { writeWholeFolder } from '../../files/whole.js';
 import { type NumberLabelRow, numberColumn, readNumberLabels } from '../../tasks/number-labels.js';
 import { type LongOperation, splits } from '../../types.js';
 import { Estimate } from '../estimate.js';
-import { largestStandardised } from '../features.js';
 import { bootstrap } from '../intervals.js';
 import { isDefined, type Metric, meanAbsoluteError, meanSquaredError, rSquared } from '../metrics.js';
 import { writePredictionColumns } from '../predictions-file.js';
 import { tooFewHeldOut } from '../probe.js';
 import {
-	ExcludedLabels,
+	labelsThatFitNothing,
+	linearCoefficients,
+	linearCoefficientsOf,
+	probedSamples,
+	probedSamplesOf,
+	standardisedFeatures,
+	standardisedFeaturesOf,
+	writeProbeFile,
+} from '../probe-file.js';
+import {
 	eachSplit,
 	type ProbeInput,
-	patientsOf,
 	probeInputOptions,
 	probeLevel,
 	probeStages,
 	readProbeInput,
-	splitCounts,
 } from '../probe-input.js';
 import { rowsOf } from '../samples.js';
 import { type FittedNumberProbe, fitNumberProbe, momentsOf, predictedNumbers } from './number-probe.js';
@@ -36,27 +41,17 @@ export type ProbeNumbersOptions = z.input<typeof ProbeNumbersOptions>;
 export const NumberProbeFile = z.strictObject({
 	format: z.literal('ehr-jepa/ridge-probe'),
 	version: z.literal(1),
-	features: z.strictObject({ column: z.string(), columns: z.int() }),
 	labelColumn: z.string(),
-	samples: splitCounts,
-	patients: splitCounts,
+	...probedSamples,
 	/** Mean and standard deviation of the labels; null without any. */
 	mean: eachSplitNumber(),
 	deviation: eachSplitNumber(),
-	excluded: ExcludedLabels,
-	/** Rows of features that no label asks for. */
-	featuresWithoutLabel: z.int(),
 	/** y = intercept + sum_i weight_i clip((x_i - mean_i) scale_i), clipped to +-`clip`. */
 	probe: z.strictObject({
 		kind: z.literal('ridge'),
-		l2: z.number(),
-		clip: z.number(),
-		intercept: z.number(),
-		weight: z.array(z.number()),
-		mean: z.array(z.number()),
-		scale: z.array(z.number()),
+		...standardisedFeatures,
+		...linearCoefficients,
 	}),
-	bootstrap: z.strictObject({ draws: z.int(), level: z.number(), unit: z.literal('patient'), seed: z.int() }),
 	/** On held-out patients; the errors are in the unit of the labels. */
 	metrics: z.strictObject({ r2: Estimate, meanAbsoluteError: Estimate, rootMeanSquaredError: Estimate }),
 });
@@ -97,7 +92,7 @@ export async function probeNumbers(
 			]);
 		}
 		const file = describe(config, input, probe, metrics);
-		await writeWhole(join(folder, 'probe.json'), `${JSON.stringify(file, undefined, '\t')}\n`);
+		await writeProbeFile(folder, file);
 		finished(4);
 		return file;
 	});
@@ -105,19 +100,11 @@ export async function probeNumbers(
 
 type ParsedOptions = z.output<typeof ProbeNumbersOptions>;
 
-function requireTwoNumbers(
-	{ labels: file, labelColumn }: ParsedOptions,
-	{ labels, excluded }: ProbeInput<NumberLabelRow>,
-): void {
-	const found = new Set(labels.train.map(({ value }) => value)).size;
+function requireTwoNumbers({ labels: file, labelColumn }: ParsedOptions, input: ProbeInput<NumberLabelRow>): void {
+	const found = new Set(input.labels.train.map(({ value }) => value)).size;
 	if (found > 1) return;
-	throw new DataError('probe', {
-		file,
-		column: labelColumn,
-		rule: 'must hold two numbers or more in train, of samples that have features',
-		value: `${found} in ${labels.train.length} samples; ${excluded.withoutFeatures} labels without features, ${excluded.withoutSplit} of subjects in no split`,
-		fix: 'give the features and the splits of these labels',
-	});
+	const value = `${found} in ${input.labels.train.length} samples`;
+	throw labelsThatFitNothing({ file, column: labelColumn }, 'two numbers or more', value, input);
 }
 
 async function read(
@@ -150,33 +137,21 @@ function root(metric: Metric): Metric {
 }
 
 function describe(
-	{ column, labelColumn, draws, seed }: ParsedOptions,
-	{ table, labels, excluded, featuresWithoutLabel }: ProbeInput<NumberLabelRow>,
+	config: ParsedOptions,
+	input: ProbeInput<NumberLabelRow>,
 	{ l2, weights, standardiser }: FittedNumberProbe,
 	metrics: NumberProbeFile['metrics'],
 ): NumberProbeFile {
-	const moments = eachSplit((split) => momentsOf(labels[split]));
+	const { labelColumn } = config;
+	const moments = eachSplit((split) => momentsOf(input.labels[split]));
 	return NumberProbeFile.parse({
 		format: 'ehr-jepa/ridge-probe',
 		version: 1,
-		features: { column, columns: table.columns },
 		labelColumn,
-		samples: eachSplit((split) => labels[split].length),
-		patients: eachSplit((split) => patientsOf(labels[split])),
+		...probedSamplesOf(config, input),
 		mean: eachSplit((split) => moments[split]?.mean ?? null),
 		deviation: eachSplit((split) => moments[split]?.deviation ?? null),
-		excluded,
-		featuresWithoutLabel,
-		probe: {
-			kind: 'ridge',
-			l2,
-			clip: largestStandardised,
-			intercept: weights[table.columns]!,
-			weight: [...weights.subarray(0, table.columns)],
-			mean: [...standardiser.mean],
-			scale: [...standardiser.scale],
-		},
-		bootstrap: { draws, level: probeLevel, unit: 'patient', seed },
+		probe: { kind: 'ridge', ...standardisedFeaturesOf(l2, standardiser), ...linearCoefficientsOf(weights) },
 		metrics,
 	} satisfies NumberProbeFile);
 }

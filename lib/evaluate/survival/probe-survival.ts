@@ -1,17 +1,21 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { parseConfig, positiveInteger } from '../../config.js';
-import { DataError } from '../../errors.js';
-import { writeWhole, writeWholeFolder } from '../../files/whole.js';
+import { writeWholeFolder } from '../../files/whole.js';
 import { sampleKey } from '../../tasks/read.js';
 import { readSurvivalLabels, type SurvivalLabelRow, survivalColumns } from '../../tasks/survival-labels.js';
 import { type LongOperation, splits } from '../../types.js';
-import { largestStandardised } from '../features.js';
 import {
-	ExcludedLabels,
+	labelsThatFitNothing,
+	probedSamples,
+	probedSamplesOf,
+	standardisedFeatures,
+	standardisedFeaturesOf,
+	writeProbeFile,
+} from '../probe-file.js';
+import {
 	eachSplit,
 	type ProbeInput,
-	patientsOf,
 	probeInputOptions,
 	probeLevel,
 	probeStages,
@@ -42,42 +46,29 @@ export const ProbeSurvivalOptions = z.strictObject({
 });
 export type ProbeSurvivalOptions = z.input<typeof ProbeSurvivalOptions>;
 
-const standardised = {
-	/** Standard deviations at which standardised features are clipped. */
-	clip: z.number(),
-	weight: z.array(z.number()),
-	mean: z.array(z.number()),
-	scale: z.array(z.number()),
-	l2: z.number(),
-};
+const coefficients = { ...standardisedFeatures, weight: z.array(z.number()) };
 
 /** `probe.json` of a probe for the time to an event. */
 export const SurvivalProbeFile = z.strictObject({
 	format: z.literal('ehr-jepa/survival-probe'),
 	version: z.literal(1),
-	features: z.strictObject({ column: z.string(), columns: z.int() }),
-	samples: splitCounts,
-	patients: splitCounts,
+	...probedSamples,
 	events: splitCounts,
-	excluded: ExcludedLabels,
-	/** Rows of features that no label asks for. */
-	featuresWithoutLabel: z.int(),
 	/** score = sum_i weight_i clip((x_i - mean_i) scale_i), clipped to +-`clip`. */
 	probe: z.discriminatedUnion('kind', [
 		z.strictObject({
 			kind: z.literal('cox'),
-			...standardised,
+			...coefficients,
 			/** Breslow's cumulative hazard of score 0 at each horizon: the risk is 1 - exp(-cumulativeHazard exp(score)). */
 			baseline: z.array(z.strictObject({ horizonDays: z.number(), cumulativeHazard: z.number() })),
 		}),
 		z.strictObject({
 			kind: z.literal('hazard'),
-			...standardised,
+			...coefficients,
 			/** The hazard of a period is 1 / (1 + exp(-(intercept + score))). */
 			periods: z.array(z.strictObject({ endDays: z.number(), intercept: z.number() })),
 		}),
 	]),
-	bootstrap: z.strictObject({ draws: z.int(), level: z.number(), unit: z.literal('patient'), seed: z.int() }),
 	/** On held-out patients. */
 	metrics: z.strictObject(survivalNumbers),
 });
@@ -104,7 +95,10 @@ export async function probeSurvival(
 		finished(1);
 		const { table, rowOf, labels } = input;
 		const fitted = await fitSurvivalProbe(config.kind, table, rowOf, labels);
-		if ('undefinedReason' in fitted) throw unfitted(config, fitted.undefinedReason, input);
+		if ('undefinedReason' in fitted) {
+			const rule = 'an event and a sample that outlives it';
+			throw labelsThatFitNothing({ file: config.labels, column: event }, rule, fitted.undefinedReason, input);
+		}
 		finished(2);
 		const { models } = await survivalEstimates(
 			{
@@ -125,7 +119,7 @@ export async function probeSurvival(
 			const path = join(folder, `predictions-${split}.parquet`);
 			await writeSurvivalPredictions(path, labels[split], scores, fitted.baseline, horizons);
 		}
-		await writeWhole(join(folder, 'probe.json'), `${JSON.stringify(file, undefined, '\t')}\n`);
+		await writeProbeFile(folder, file);
 		finished(4);
 		return file;
 	});
@@ -133,39 +127,19 @@ export async function probeSurvival(
 
 type ParsedOptions = z.output<typeof ProbeSurvivalOptions>;
 
-function unfitted({ labels, event }: ParsedOptions, reason: string, { excluded }: ProbeInput<SurvivalLabelRow>) {
-	return new DataError('probe', {
-		file: labels,
-		column: event,
-		rule: 'must hold an event and a sample that outlives it in train, of samples that have features',
-		value: `${reason}; ${excluded.withoutFeatures} labels without features, ${excluded.withoutSplit} of subjects in no split`,
-		fix: 'give the features and the splits of these labels',
-	});
-}
-
 function describe(
-	{ column, draws, seed }: ParsedOptions,
+	config: ParsedOptions,
 	horizons: readonly number[],
-	{ table, labels, excluded, featuresWithoutLabel }: ProbeInput<SurvivalLabelRow>,
+	input: ProbeInput<SurvivalLabelRow>,
 	{ l2, weights, standardiser, baseline }: FittedSurvivalProbe,
 	metrics: SurvivalNumbers,
 ): SurvivalProbeFile {
-	const shared = {
-		clip: largestStandardised,
-		weight: [...weights],
-		mean: [...standardiser.mean],
-		scale: [...standardiser.scale],
-		l2,
-	};
+	const shared = { ...standardisedFeaturesOf(l2, standardiser), weight: [...weights] };
 	return SurvivalProbeFile.parse({
 		format: 'ehr-jepa/survival-probe',
 		version: 1,
-		features: { column, columns: table.columns },
-		samples: eachSplit((split) => labels[split].length),
-		patients: eachSplit((split) => patientsOf(labels[split])),
-		events: eachSplit((split) => labels[split].filter(({ event }) => event).length),
-		excluded,
-		featuresWithoutLabel,
+		...probedSamplesOf(config, input),
+		events: eachSplit((split) => input.labels[split].filter(({ event }) => event).length),
 		probe:
 			baseline.kind === 'cox'
 				? {
@@ -181,7 +155,6 @@ function describe(
 						...shared,
 						periods: baseline.ends.map((endDays, i) => ({ endDays, intercept: baseline.intercepts[i]! })),
 					},
-		bootstrap: { draws, level: probeLevel, unit: 'patient', seed },
 		metrics,
 	} satisfies SurvivalProbeFile);
 }
