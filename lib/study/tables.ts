@@ -47,24 +47,7 @@ export function byHorizon(
 	const rows = file.rows.filter(
 		(row) => row.quantity === quantity && row.task === task && row.seed === null && minus(row),
 	);
-	const horizons = [...new Set(rows.map(({ horizonDays }) => horizonDays))];
-	const names = [...new Set(rows.map(({ model, minus }) => JSON.stringify([model, minus])))];
-	return [
-		[title, ...horizons.map((horizon) => days(horizon) || 'value')],
-		...names.map((name) => {
-			const [model, against] = parseJson(name) as [string, string | null];
-			return [
-				against === null ? labelOf(file, model) : `${labelOf(file, model)} - ${labelOf(file, against)}`,
-				...horizons.map((horizon) =>
-					cell(
-						rows.find((row) => row.model === model && row.minus === against && row.horizonDays === horizon),
-						against !== null,
-						notes,
-					),
-				),
-			];
-		}),
-	];
+	return modelTable(file, rows, title, ({ horizonDays }) => days(horizonDays) || 'value', notes);
 }
 
 export function labelOf(file: Rows, model: string): string {
@@ -82,25 +65,35 @@ export function timesTable(
 	const rows = file.rows.filter(
 		(row) => row.task === task && survivalQuantities.has(row.quantity) && row.seed === null && minus(row),
 	);
-	const columns = [...new Set(rows.map(({ quantity, horizonDays }) => JSON.stringify([quantity, horizonDays])))];
+	const columnOf = ({ quantity, horizonDays }: StudyRow) =>
+		`${survivalQuantities.get(quantity)} ${days(horizonDays)}`.trim();
+	return modelTable(file, rows, title, columnOf, notes);
+}
+
+/** A line for each model, or difference of two, and a column for each name that `columnOf` gives. */
+function modelTable(
+	file: Rows,
+	rows: readonly StudyRow[],
+	title: string,
+	columnOf: (row: StudyRow) => string,
+	notes: string[],
+): string[][] {
+	const columns = [...new Set(rows.map(columnOf))];
 	const names = [...new Set(rows.map(({ model, minus }) => JSON.stringify([model, minus])))];
 	return [
-		[
-			title,
-			...columns.map((column) => {
-				const [quantity, horizonDays] = parseJson(column) as [Quantity, number | null];
-				return `${survivalQuantities.get(quantity)} ${days(horizonDays)}`.trim();
-			}),
-		],
+		[title, ...columns],
 		...names.map((name) => {
 			const [model, against] = parseJson(name) as [string, string | null];
 			const own = rows.filter((row) => row.model === model && row.minus === against);
 			return [
 				against === null ? labelOf(file, model) : `${labelOf(file, model)} - ${labelOf(file, against)}`,
-				...columns.map((column) => {
-					const row = own.find(({ quantity, horizonDays }) => JSON.stringify([quantity, horizonDays]) === column);
-					return cell(row, against !== null, notes);
-				}),
+				...columns.map((column) =>
+					cell(
+						own.find((row) => columnOf(row) === column),
+						against !== null,
+						notes,
+					),
+				),
 			];
 		}),
 	];
