@@ -46,7 +46,6 @@ struct TemporaryFile {
 EngineOptions engine_on(const char* device) {
   EngineOptions options{.config = config_of(true), .predictor = mlp_predictor, .seed = 5};
   options.device = device;
-  options.threads = 1;
   return options;
 }
 

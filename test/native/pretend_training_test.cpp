@@ -91,8 +91,12 @@ std::vector<Case> cases() {
 
 template <typename Struct>
 void expect_same(const Struct& found, const Struct& expected) {
-  std::apply([&](const auto&... field) { (..., ([&] { EXPECT(found.*field.member == expected.*field.member); }())); },
-             Fields<Struct>::list);
+  const auto compare = [&](const auto& field) {
+    if (found.*field.member != expected.*field.member) {
+      check::fail(__FILE__, __LINE__, std::string(field.name) + " is another than on the CPU");
+    }
+  };
+  std::apply([&](const auto&... field) { (..., compare(field)); }, Fields<Struct>::list);
 }
 
 std::vector<train::WorldModelBatch> batches_of(const Case& c, at::Device device) {
