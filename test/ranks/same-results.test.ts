@@ -85,7 +85,6 @@ const variants: Record<
 		shards: 2,
 		runs: [
 			[1, 'ddp'],
-			[2, 'ddp'],
 			[2, 'zero2'],
 			[2, 'zero3'],
 		],
