@@ -57,7 +57,7 @@ function environmentOf(pid: number): Record<string, string> {
 	}
 }
 async function until(holds: () => boolean, pause: number): Promise<void> {
-	for (const end = performance.now() + 60_000; !holds() && performance.now() < end; ) await sleep(pause);
+	for (const end = performance.now() + 300_000; !holds() && performance.now() < end; ) await sleep(pause);
 }
 const isListening = (port: number) =>
 	new Promise<boolean>((resolve) => {
@@ -79,10 +79,16 @@ async function trial(number: number): Promise<{ readonly at: string; readonly fa
 	const finished = launched.ended.finally(() => {
 		ended = true;
 	});
-	await until(() => ended || ranksOf(launched.child.pid!).length === 2, 10);
-	const ranks = ranksOf(launched.child.pid!);
+	let ranks: readonly number[] = [];
+	let port = Number.NaN;
+	const areThere = () => {
+		ranks = ranksOf(launched.child.pid!);
+		port = Number(environmentOf(ranks[0]!).MASTER_PORT);
+		return ranks.length === 2 && port > 0;
+	};
+	await until(() => ended || areThere(), 10);
+	if (!(port > 0)) throw new Error(`no two ranks came: ${launched.stderr()}`);
 	for (const pid of ranks) pids.add(pid);
-	const port = Number(environmentOf(ranks[0]!).MASTER_PORT);
 	const victim = below(2);
 	const whole = number % 3 === 2;
 	// A sixth of the moments lie before the first step, while ranks start and meet.
