@@ -33,8 +33,9 @@ export const bytesOf = { float32: 4, bfloat16: 2 } as const;
 
 // Measured: Node 20 with libtorch and a small store open.
 const processBytes = 370e6;
-// The allocator holds up to a sixteenth more than was ever in use (docs/adr/0006); half of it is usual.
-const heldShare = 1 / 32;
+// The allocator holds up to a sixteenth more than was ever in use (docs/adr/0006); half of it is usual, and all of it where pieces of
+// many lengths come and go between ranks.
+const heldShare = { alone: 1 / 32, ofRank: 1 / 16 };
 /** Logits of a chunk of the loss head: native/ops/linear_cross_entropy. */
 const chunkLogits = 64 * 2 ** 20;
 /** Gradients that are on their way together: native/distributed/sections.h. */
@@ -92,27 +93,36 @@ function blockElements({ model }: TrainConfig) {
  * Bytes of the gradients of an update where shards or ranks are added up.
  *
  * @param owned - Trained scalars of one rank.
+ * @param own - Bytes of one of them.
+ * @returns Beside the activations, when the backward pass begins, and when it has ended.
  */
 function sharedGradients(
 	config: TrainConfig,
 	ranks: number,
-	{ trained, largest }: { readonly trained: number; readonly largest: number },
+	{ trained, largest, block }: { readonly trained: number; readonly largest: number; readonly block: number },
 	owned: number,
 	own: number,
-): number {
+): { readonly first: number; readonly last: number } {
 	const { parallel, microBatches, objective, optimizer } = config;
 	const shards = parallel.virtualShards ?? ranks;
 	const oneEach = shards === ranks && microBatches === 1 && (objective.latent?.interferenceEvery ?? 0) === 0;
-	if (oneEach && (parallel.kind !== 'zero1' || optimizer.updateInBackward)) {
-		// Pieces of buckets that are sent, and what comes back.
-		const bucket = Math.min(bucketNumbers, trained);
-		const travels = 2 * 2 * bucket * bytesOf.float32;
-		// Two buckets of gradients and sums, of which each is as large as its last parameter at the most.
-		if (optimizer.updateInBackward) return 2 * Math.min(bucket + largest, trained) * own + travels;
-		return (parallel.kind === 'ddp' ? trained : owned) * own + travels;
+	const bucket = Math.min(bucketNumbers, trained);
+	// Pieces of two buckets are sent and received, and one is added up; with `ddp` its parts are gathered again. What is added up at
+	// the end takes as much by measurement: its flat vector is of one piece, which fits no memory that the allocator holds.
+	const travels = ranks === 1 ? 0 : (parallel.kind === 'ddp' ? 6 : 5) * bucket * bytesOf.float32;
+	if (ranks > 1 && oneEach && (parallel.kind !== 'zero1' || optimizer.updateInBackward)) {
+		// Of buckets that are not whole yet: each is as large as its last parameter makes it.
+		const waiting = Math.min(2 * bucket + largest, trained) * own;
+		const sums = optimizer.updateInBackward
+			? Math.min(bucket + largest, trained)
+			: parallel.kind === 'ddp'
+				? trained
+				: owned;
+		return { first: waiting + travels, last: waiting + travels + sums * own };
 	}
 	// Those of a shard, and the sums of the tree over those before it, in float32.
-	return trained * own + (1 + Math.floor(Math.log2(Math.ceil(shards / ranks)))) * trained * 4;
+	const sums = 1 + Math.floor(Math.log2(Math.ceil(shards / ranks)));
+	return { first: block * own, last: trained * own + sums * trained * bytesOf.float32 + travels };
 }
 
 /**
@@ -168,11 +178,13 @@ export function planMemory(config: TrainConfig, vocabSize: number, ranks = 1): M
 	// Of the head, of the embedding's rows, their sum, and both in the dtype of the parameters.
 	const embeddingGradients = trainsEmbedding ? (model.tieWordEmbeddings ? 3 : 2) * embedding * compute : 0;
 	const isAlone = ranks === 1 && (parallel.virtualShards ?? 1) === 1;
-	const whole = isAlone
-		? trained * own * (microBatches > 1 ? 2 : 1)
-		: sharedGradients(config, ranks, { trained, largest }, owned, own);
-	const gradients =
-		isAlone && optimizer.updateInBackward ? Math.max(block, trainsEmbedding ? embedding : 0) * own : whole;
+	const alone = trained * own * (microBatches > 1 ? 2 : 1);
+	const gradients = !isAlone
+		? sharedGradients(config, ranks, { trained, largest, block }, owned, own)
+		: {
+				first: block * own,
+				last: optimizer.updateInBackward ? Math.max(block, trainsEmbedding ? embedding : 0) * own : alone,
+			};
 
 	const stages = [
 		// The loss head, behind the forward pass.
@@ -180,9 +192,9 @@ export function planMemory(config: TrainConfig, vocabSize: number, ranks = 1): M
 		// The target encoder's pass.
 		casts + targetCasts + activations + headGradient + rows.trunk * compute * elements.work,
 		// The first block of the backward pass.
-		casts + activations + work + 2 * headGradient + block * own,
+		casts + activations + work + 2 * headGradient + gradients.first,
 		// The last one, and the embedding.
-		casts + gradients + embeddingGradients + (optimizer.updateInBackward ? 0 : work),
+		casts + gradients.last + embeddingGradients + (optimizer.updateInBackward ? 0 : work),
 	];
 	const checkpoint = config.checkpointCopy ? held : 0;
 	// A copy is taken between two steps and written during the next ones; that of the last step has the memory of a step.
@@ -196,12 +208,12 @@ export function planMemory(config: TrainConfig, vocabSize: number, ranks = 1): M
 		target,
 		moments,
 		predictor,
-		gradients,
+		gradients: gradients.last,
 		casts: casts + targetCasts,
 		activations: activations + work,
 		head: Math.max(logits + headGradient, embeddingGradients),
 		checkpoint,
 		process: processBytes,
-		peak: Math.round(processBytes + live * (1 + heldShare)),
+		peak: Math.round(processBytes + live * (1 + (ranks > 1 ? heldShare.ofRank : heldShare.alone))),
 	};
 }

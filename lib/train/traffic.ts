@@ -12,11 +12,12 @@ export interface Traffic {
 }
 
 /**
- * Traffic of an update: of W ranks each sends (W - 1) / W of all gradients, in float32 or as `parallel.collectives` says, to be added up, and as much again for all to
- * have them (`ddp`), or of the parameters and of the EMA (`zero1`, `zero2`). With `zero3` the encoder's trained weights travel in the
- * compute dtype for every micro-batch and shard of a rank: all for the forward pass, all blocks but the last again for the backward
- * pass, and the EMA's. Counts, losses and norms are left out: some kilobytes; so is what the readings of interference add. It is a mean
- * over ranks: each sends what it owns. A rank whose shards make several subtrees of the sum sends its gradients once for each.
+ * Traffic of an update: of W ranks each sends (W - 1) / W of all gradients, in float32 or as `parallel.collectives` says, to be
+ * added up, and as much again for all to have them (`ddp`), or of the parameters and of the EMA (`zero1`, `zero2`). With `zero3` the
+ * encoder's trained weights travel in the compute dtype for every micro-batch and shard of a rank: all for the forward pass, all
+ * blocks but the last again for the backward pass, and the EMA's. Counts, losses and norms are left out: some kilobytes; so is what
+ * the readings of interference add. It is a mean over ranks: each sends what it owns. A rank whose shards make several subtrees of
+ * the sum sends its gradients once for each.
  *
  * @param vocabSize - Rows of the embedding.
  */
