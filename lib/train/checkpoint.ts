@@ -82,7 +82,7 @@ export async function readCheckpoint(
 	}
 	// Options that did not exist when it was written are filled in, as they are in config.json.
 	const saved = RunConfig.safeParse(state.data.run);
-	const difference = firstDifference(unextended(saved.data ?? state.data.run), unextended(run), '');
+	const difference = firstDifference(whatWasTrained(saved.data ?? state.data.run), whatWasTrained(run), '');
 	if (difference !== undefined) {
 		throw new CheckpointError(
 			`[checkpoint] ${directory} must be of this run but was made with another configuration: ${difference}; put config.json back as it was, or move the checkpoint away`,
@@ -162,9 +162,16 @@ export async function writeCheckpoint(
 	}
 }
 
-/** A configuration without how far the run was extended, which changes nothing of the steps before. */
-function unextended(run: unknown): unknown {
-	return isObject(run) ? { ...run, extendedTo: undefined } : run;
+/** A configuration without what changes nothing of the steps before: how far the run was extended, and how ranks share it. */
+function whatWasTrained(run: unknown): unknown {
+	if (!isObject(run)) return run;
+	const { train } = run;
+	const parallel = isObject(train) && isObject(train.parallel) ? { ...train.parallel, kind: undefined } : undefined;
+	return {
+		...run,
+		extendedTo: undefined,
+		train: isObject(train) && parallel !== undefined ? { ...train, parallel } : train,
+	};
 }
 
 /** First place at which two JSON values differ: `train.seed (2, here 1)`. */

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { isObject } from '../found.js';
+import type { ParallelOptions } from './parallel-options.js';
 import { TrainConfig } from './train-config.js';
 
 /** What a run did whose configuration lacks an option, where the default has become another since. */
@@ -40,4 +41,16 @@ export type RunConfig = z.infer<typeof RunConfig>;
 /** Updates that a run makes in all. */
 export function updatesOf({ train, extendedTo }: RunConfig): number {
 	return extendedTo ?? train.steps;
+}
+
+/** A run that goes on to more updates, or shared otherwise among its ranks; the same object where it is as it was. */
+export function wentOnWith(
+	run: RunConfig,
+	steps: number | undefined,
+	kind: ParallelOptions['kind'] | undefined,
+): RunConfig {
+	if (steps === undefined && (kind === undefined || kind === run.train.parallel.kind)) return run;
+	const { train, extendedTo } = run;
+	const parallel = { ...train.parallel, kind: kind ?? train.parallel.kind };
+	return { ...run, train: { ...train, parallel }, extendedTo: steps ?? extendedTo };
 }

@@ -86,15 +86,14 @@ export class RunFolder {
 		return new RunFolder(path, config);
 	}
 
-	/**
-	 * The same folder, whose run makes `steps` updates in all: recorded in config.json by who may write it.
-	 *
-	 * @param steps - More than it makes so far.
-	 */
-	async extend(steps: number): Promise<RunFolder> {
-		const config = { ...this.config, extendedTo: steps };
-		if (this.#lock !== undefined) await writeConfig(this.path, config);
+	/** The same folder, whose run goes on with another configuration once it is recorded. */
+	goOnWith(config: RunConfig): RunFolder {
 		return new RunFolder(this.path, config, this.#lock);
+	}
+
+	/** Writes config.json, where this process may. */
+	async record(): Promise<void> {
+		if (this.#lock !== undefined) await writeConfig(this.path, this.config);
 	}
 
 	/** @throws {OutputError} When a new run in this folder would put an end to another one. */

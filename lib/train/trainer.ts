@@ -20,7 +20,8 @@ import { lossOptionsAt, samplerOptions, updateOptions } from './loss-options.js'
 import type { StepMetrics, TuningMetrics } from './metrics.js';
 import { requireSameData } from './open-model.js';
 import { explainOutOfMemory } from './out-of-memory.js';
-import { RunConfig, updatesOf } from './run-config.js';
+import type { ParallelOptions } from './parallel-options.js';
+import { RunConfig, updatesOf, wentOnWith } from './run-config.js';
 import { RunFolder } from './run-folder.js';
 import { RunShare, telling } from './run-share.js';
 import { newestState, requireMoreUpdates, requireSameRun } from './run-start.js';
@@ -98,6 +99,7 @@ export class Trainer {
 	 * @param options.group - Processes that train it together, as many as one likes: rank 0 says from which checkpoint all go on.
 	 * @param options.steps - Extends the run to so many updates in all. Those beyond `config.steps` have the learning rate,
 	 * weights and momentum with which the schedules end.
+	 * @param options.kind - What each rank keeps from now on (`parallel.kind`): the results are the same to the bit.
 	 * @throws {ConfigError} When `steps` is not more than the run makes anyway.
 	 * @throws {CheckpointError} When every checkpoint is damaged, or one is of another configuration or a newer format, or the store is
 	 * not the one the run was made on.
@@ -108,34 +110,39 @@ export class Trainer {
 		{
 			onWarning,
 			steps,
+			kind,
 			device: asked,
 			group,
 		}: Pick<LongOperation, 'onWarning'> &
 			Pick<RunModelOptions, 'device'> & {
 				readonly steps?: number | undefined;
+				readonly kind?: ParallelOptions['kind'] | undefined;
 				readonly group?: ProcessGroup | undefined;
 			} = {},
 	): Promise<Trainer> {
 		return telling(group, async () => {
 			const device = deviceOfRank(asked ?? 'auto', group);
-			const folder =
+			const found =
 				group === undefined || group.rank === 0 ? await RunFolder.openToWrite(path) : await RunFolder.open(path);
 			try {
-				requireSameData(folder.config, store);
+				requireSameData(found.config, store);
 				// A launcher that starts all ranks again gives them what was done the first time.
-				const isDone = group !== undefined && group.attempt > 0 && steps === folder.config.extendedTo;
-				if (steps !== undefined && !isDone) requireMoreUpdates(folder.config, steps);
-				const share = new RunShare(folder.config.train, group);
-				await requireSameRun(group, path, { ...folder.config, extendedTo: steps ?? folder.config.extendedTo }, device);
+				const isDone = group !== undefined && group.attempt > 0 && steps === found.config.extendedTo;
+				if (steps !== undefined && !isDone) requireMoreUpdates(found.config, steps);
+				const goesOn = wentOnWith(found.config, steps, kind);
+				const share = new RunShare(goesOn.train, group);
+				await requireSameRun(group, path, goesOn, device);
+				const folder = found.goOnWith(goesOn);
 				const { model, step } = await newestState(folder, onWarning, { device }, group);
 				try {
-					return new Trainer(steps === undefined ? folder : await folder.extend(steps), model, step, share);
+					if (goesOn !== found.config) await folder.record();
+					return new Trainer(folder, model, step, share);
 				} catch (cause) {
 					await model.close();
 					throw cause;
 				}
 			} catch (cause) {
-				folder.release();
+				found.release();
 				throw cause;
 			}
 		});

@@ -118,7 +118,7 @@ export function rankEnvironments(size: number, port: number): Record<string, str
 export function lossesOf(run: string): unknown[] {
 	const lines = readFileSync(join(run, 'metrics.jsonl'), 'utf8').trim().split('\n');
 	return lines.map((line) => {
-		const { stepMs, waitMs, tokensPerSecond, checkpointMs, peakRssBytes, ms, ...rest } = JSON.parse(line);
+		const { stepMs, waitMs, tokensPerSecond, checkpointMs, peakRssBytes, ms, readMs, ...rest } = JSON.parse(line);
 		return rest as StepMetrics | TuningMetrics;
 	});
 }

@@ -156,6 +156,46 @@ t.test('a checkpoint of any number of ranks is gone on with on any other', async
 	}
 });
 
+t.test('a run goes on under another kind, with instruments and monitors', async (t) => {
+	const begun = {
+		steps: 2,
+		collapseEvery: 1,
+		tuningEvery: 1,
+		instruments: { readings: 1, tokens: 1152, share: 1 },
+		checkpointCopy: false,
+		parallel: { kind: 'zero3', virtualShards: 2 },
+	} as const;
+	const [alone, two] = [await train('kinds', 1, begun), await train('kinds', 2, begun)];
+	// The bytes of a checkpoint are those of any kind.
+	for (const [steps, kind] of [
+		['3', 'ddp'],
+		['4', 'zero1'],
+		['5', 'zero2'],
+	] as const) {
+		const goOn = ['--resume', '--steps', steps];
+		const change = [...goOn, '--set', `parallel.kind=${kind}`];
+		const ended = [
+			await runAll(['train', store, alone, ...goOn]),
+			await runAll(['launch', '-n', '2', 'train', store, two, ...change]),
+		];
+		for (const { code, stderr } of ended) t.equal(code, 0, stderr);
+	}
+	t.ok(
+		lossesOf(two).some((line) => 'valueReferences' in (line as object)),
+		'instruments were read',
+	);
+	t.same(lossesOf(two), lossesOf(alone), 'losses, norms, monitors, tuning and instruments');
+	t.same(newestTensors(two), newestTensors(alone));
+	for (const [setting, message] of [
+		['parallel.kind=zero4', /parallel\.kind/],
+		['seed=2', /continues with the run’s own options/],
+	] as const) {
+		const refused = await runAll(['train', store, two, '--resume', '--set', setting]);
+		t.equal(refused.code, 2, refused.stderr);
+		t.match(refused.stderr, message);
+	}
+});
+
 t.test('without fixed shards two ranks train as one process does, within rounding', async (t) => {
 	const [alone, two] = [await train('plain', 1, {}), await train('plain', 2, {})];
 	const steps = (run: string) =>

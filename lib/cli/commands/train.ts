@@ -1,5 +1,7 @@
 import { join, resolve } from 'node:path';
 import type { Argv } from 'yargs';
+import { z } from 'zod';
+import { parseConfig } from '../../config.js';
 import { ConfigError } from '../../errors.js';
 import { exists } from '../../files/exists.js';
 import { computeDtypeNote } from '../../model/compute-dtype.js';
@@ -10,6 +12,7 @@ import type { ProcessGroup } from '../../ranks/process-group.js';
 import { openTokenStore } from '../../store/token-store.js';
 import type { InstrumentMetrics } from '../../train/instruments/metrics.js';
 import type { StepMetrics } from '../../train/metrics.js';
+import { ParallelOptions } from '../../train/parallel-options.js';
 import { presetConfig, type TrainPreset } from '../../train/presets.js';
 import { TrainConfig, type TrainConfigInput } from '../../train/train-config.js';
 import { Trainer } from '../../train/trainer.js';
@@ -49,17 +52,23 @@ export const builder = (yargs: Argv) =>
 		)
 		.example('$0 train store runs/large --preset qwen3-1.7b-24gib', 'All of Qwen3-1.7B on one 24 GiB machine')
 		.example('$0 train store runs/both --resume', 'Go on after an interruption')
-		.example('$0 train store runs/both --resume --steps 800', 'Extend a run; docs/training.md says with what schedule');
+		.example('$0 train store runs/both --resume --steps 800', 'Extend a run; docs/training.md says with what schedule')
+		.example('$0 train store runs/both --resume --set parallel.kind=zero3', 'Go on, shared otherwise among ranks');
 
 export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>): Promise<void> {
 	const train = async (context: CommandContext) => {
 		if (
 			args.resume &&
-			(args.preset ?? args.config ?? args.objective ?? args.size ?? args.from ?? args.seed ?? args.set?.[0]) !==
-				undefined
+			(args.preset ??
+				args.config ??
+				args.objective ??
+				args.size ??
+				args.from ??
+				args.seed ??
+				args.set?.find((text) => !text.startsWith('parallel.kind='))) !== undefined
 		) {
 			throw new ConfigError(
-				'[train] --resume continues with the run’s own options but others were given; leave them out, or give --steps alone to extend the run',
+				'[train] --resume continues with the run’s own options but others were given; leave them out, but for --steps, which extends it, and --set parallel.kind=…',
 			);
 		}
 		const device = deviceOf(context, args.device);
@@ -71,6 +80,7 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 				? await Trainer.resume(args.run, store, {
 						...context.operation(),
 						steps: args.resume ? args.steps : undefined,
+						kind: args.resume ? kindOf(args.set) : undefined,
 						device,
 						group,
 					})
@@ -102,6 +112,12 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 		});
 	};
 	await withContext(Boolean(args.json), train, { silent: isSilentRank() });
+}
+
+/** What ranks that go on keep from now on; absent: what they did. */
+function kindOf(settings: readonly string[] | undefined): ParallelOptions['kind'] | undefined {
+	const given = z.strictObject({ parallel: z.strictObject({ kind: ParallelOptions.shape.kind }).optional() });
+	return parseConfig('train', given, applySettings('train', given, {}, settings)).parallel?.kind;
 }
 
 /** Whether a launcher has started all ranks again after a failure, and the run had begun: it goes on then. */
