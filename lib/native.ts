@@ -20,8 +20,6 @@ import type {
 } from './native-probes.js';
 import type { PackedBatch, TrainingBatch } from './types.js';
 
-export type ComputeDtype = 'float32' | 'bfloat16';
-
 /** Shape of a Qwen3 decoder; names are those of HuggingFace's `config.json` in camel case. */
 export interface NativeModelShape {
 	readonly vocabSize: number;
@@ -201,7 +199,7 @@ export interface NativeTensorEntry {
 	readonly begin: number;
 	readonly end: number;
 }
-export type StorageDtype = ComputeDtype | 'float16';
+export type StorageDtype = 'float32' | 'float16' | 'bfloat16';
 export interface NativeSaveOptions {
 	readonly metadata: Readonly<Record<string, string>>;
 	/** Absent or null: as the tensors are. */

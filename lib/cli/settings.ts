@@ -147,8 +147,21 @@ function optionPaths(schema: z.ZodType): Set<string> {
 }
 
 function nearest(path: string, known: ReadonlySet<string>): string {
-	const last = (text: string) => text.slice(text.lastIndexOf('.') + 1);
-	// A name without its path is the likeliest slip.
-	const distance = (other: string) => Math.min(editDistance(path, other), editDistance(last(path), last(other)) + 0.5);
-	return [...known].reduce((best, other) => (distance(other) < distance(best) ? other : best));
+	return [...known]
+		.map((other) => ({ other, distance: pathDistance(path, other) }))
+		.reduce((best, one) => (one.distance < best.distance ? one : best)).other;
+}
+
+/** Letters that differ, capitals apart. To leave out parts in front is the likeliest slip, to put others there is less likely. */
+function pathDistance(given: string, known: string): number {
+	const distances = endsOf(given).flatMap((end, foreign) =>
+		endsOf(known).map((other, missing) => editDistance(end, other) + 0.5 * missing + 2 * foreign),
+	);
+	return Math.min(...distances);
+}
+
+/** `a.b.c`, `b.c` and `c`, in small letters. */
+function endsOf(path: string): string[] {
+	const names = path.toLowerCase().split('.');
+	return names.map((_, from) => names.slice(from).join('.'));
 }

@@ -10,11 +10,15 @@ import { sampleKey } from '../tasks/read.js';
 import { dayOf } from '../text/calendar.js';
 import { type Split, splits } from '../types.js';
 import { type FeatureTable, linear, Standardiser, selectRows } from './features.js';
-import { isDefined, rSquared } from './metrics.js';
+import { definedValue, rSquared } from './metrics.js';
+import { chosenPenalty } from './penalties.js';
 
 /** Days after the index date at which the true state is predicted; 0 is the present. */
 export const latentHorizons = [0, 30, 180, 365] as const;
-const l2Grid = [1e-4, 1e-3, 1e-2, 1e-1, 1];
+/** Strengths that are tried; the one with the best R² on tuning is taken. */
+const l2Grid = [1e-4, 1e-3, 1e-2, 1e-1, 1] as const;
+/** Taken when tuning cannot tell them apart. */
+const l2Default = 0.1;
 
 /** True latent state of samples at one horizon. */
 export interface LatentTargets {
@@ -152,15 +156,9 @@ export async function fitLatentProbe(
 	const predict = (split: Split, penalty: number) => apply(selectRows(table, bySplit[split].rows), penalty);
 	const tuningRows = bySplit.tuning.rows.length;
 	const ones = new Float64Array(tuningRows).fill(1);
-	let best = 0;
-	let bestR2 = Number.NEGATIVE_INFINITY;
-	for (const penalty of l2Grid.keys()) {
-		const r2 = rSquared(predict('tuning', penalty), bySplit.tuning.states, tuningRows, axes, ones);
-		if (isDefined(r2) && r2.value > bestR2) {
-			bestR2 = r2.value;
-			best = penalty;
-		}
-	}
+	const best = chosenPenalty('latent state', { l2: l2Grid, otherwise: l2Default }, (penalty) =>
+		definedValue(rSquared(predict('tuning', penalty), bySplit.tuning.states, tuningRows, axes, ones)),
+	);
 	return {
 		l2: l2Grid[best]!,
 		predicted: predict('held_out', best),

@@ -12,6 +12,10 @@ export function isDefined(metric: Metric): metric is { readonly value: number } 
 	return 'value' in metric;
 }
 
+export function definedValue(metric: Metric): number | undefined {
+	return isDefined(metric) ? metric.value : undefined;
+}
+
 /** Predictions in descending order of score, sorted once and read for every resample. */
 export class RankedPredictions {
 	/** (samples,) 0 or 1, by descending score. */

@@ -3,8 +3,8 @@ import type { LabelRow } from '../tasks/read.js';
 import { sampleKey } from '../tasks/read.js';
 import type { IndexDate, Split } from '../types.js';
 import { type FeatureTable, linear, Standardiser, selectRows } from './features.js';
-import { isDefined, RankedPredictions } from './metrics.js';
-import { fittedFromStrongest, fittedNear } from './penalties.js';
+import { definedValue, RankedPredictions } from './metrics.js';
+import { chosenPenalty } from './penalties.js';
 
 /** Strengths that are tried; the one with the best AUROC on tuning is taken. */
 const l2Grid = [1e-4, 1e-3, 1e-2, 1e-1, 1, 10] as const;
@@ -72,17 +72,10 @@ export async function fitProbe(
 	const solution = (i: number) => weights.subarray(i * (table.columns + 1), (i + 1) * (table.columns + 1));
 	const tuning = standardiser.apply(selectRows(table, rowsOf('tuning')));
 	const tuningLabels = valuesOf('tuning');
-	let best = fittedNear(l2Grid.indexOf(l2Default), converged);
-	let bestAuroc = -1;
 	const ones = new Float64Array(tuningLabels.length).fill(1);
-	// From the strongest penalty down, so that a tie goes to the simpler probe.
-	for (const i of fittedFromStrongest('logistic', converged, l2Grid)) {
-		const auroc = new RankedPredictions(linear(tuning, table.columns, solution(i)), tuningLabels).auroc(ones);
-		if (isDefined(auroc) && auroc.value > bestAuroc) {
-			bestAuroc = auroc.value;
-			best = i;
-		}
-	}
+	const best = chosenPenalty('logistic', { l2: l2Grid, otherwise: l2Default, converged }, (i) =>
+		definedValue(new RankedPredictions(linear(tuning, table.columns, solution(i)), tuningLabels).auroc(ones)),
+	);
 	const chosen = { weights: Float64Array.from(solution(best)), standardiser };
 	const probabilities = probabilitiesOf(chosen, table, rowsOf('held_out'));
 	return { l2: l2Grid[best]!, nTrainSamples, nTrainPositives, probabilities, ...chosen };

@@ -1,4 +1,9 @@
-import { type ComputeDtype, nativeAddon } from '../native.js';
+import { z } from 'zod';
+import { nativeAddon } from '../native.js';
+
+/** What is computed, trained or sent in; float16 is read and written alone. */
+export const ComputeDtype = z.enum(['float32', 'bfloat16']);
+export type ComputeDtype = z.infer<typeof ComputeDtype>;
 
 /** A compute dtype and why it is the one. */
 export interface ComputeDtypeChoice {

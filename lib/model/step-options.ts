@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { float32Number, fraction, nonNegativeInteger, positiveInteger, seed } from '../config.js';
 import type { NativeLossOptions, NativeStepOptions } from '../native.js';
 import { Objective, targetRestartsAt, weightsAt } from '../objective/objective.js';
+import { ComputeDtype } from './compute-dtype.js';
 
 const shared = {
 	/** What `TrainConfig.objective` takes, a preset among them (`objectivePresets.fast`); `{}` is both losses on masked branches. */
@@ -84,7 +85,7 @@ export const StepOptions = z
 		/** Read the cosine of both losses' gradients; costs a second backward pass. */
 		interference: z.boolean().default(false),
 		/** In which gradients travel between ranks; `bfloat16`, rounded at random, halves what is sent. Nothing else does. */
-		collectives: z.enum(['float32', 'bfloat16']).default('float32'),
+		collectives: ComputeDtype.default('float32'),
 		/**
 		 * Which shards of the update the batches are: an equal number of each, in order, and some may be empty. Gradients are
 		 * added up over shards in an order that depends on their number alone. A process on its own has all of them.

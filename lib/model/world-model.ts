@@ -23,6 +23,7 @@ import type { CollapseMonitors } from '../objective/collapse-monitors.js';
 import type { ProcessGroup } from '../ranks/process-group.js';
 import type { PackedBatch } from '../types.js';
 import { requireSameAdapter } from './adapter-config.js';
+import { ComputeDtype } from './compute-dtype.js';
 import { chooseDevice, Device, type DeviceChoice } from './device.js';
 import { type HiddenStates, hiddenStateNumbers } from './hidden-states.js';
 import { LoraOptions } from './lora.js';
@@ -31,8 +32,6 @@ import { openPretrained } from './pretrained.js';
 import { nativeShape, Qwen3Shape } from './qwen3-config.js';
 import { readSafetensorsHeader } from './safetensors.js';
 import { LossOptions, nativeLossOptions, nativeStepOptions, StepOptions } from './step-options.js';
-
-const dtype = z.enum(['float32', 'bfloat16']);
 
 /** What a model is made from; the size of the vocabulary alone has no default. */
 export const WorldModelOptions = z
@@ -44,12 +43,12 @@ export const WorldModelOptions = z
 		maskTokenId: nonNegativeInteger.nullable().default(null),
 		/** Absent: an MLP of twice the hidden size. */
 		predictor: PredictorOptions.optional(),
-		computeDtype: dtype.default('float32'),
+		computeDtype: ComputeDtype.default('float32'),
 		/**
 		 * float32 trains; bfloat16 takes half the memory and is frozen (a model that is only read, or the base of LoRA) but for
 		 * `stochasticRounding`.
 		 */
-		parameterDtype: dtype.default('float32'),
+		parameterDtype: ComputeDtype.default('float32'),
 		/** Trains bfloat16 parameters: with moments and EMA 8 bytes each, all rounded stochastically. Not with `lora`. */
 		stochasticRounding: z.boolean().default(false),
 		/**

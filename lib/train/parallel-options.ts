@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { positiveInteger } from '../config.js';
+import { ComputeDtype } from '../model/compute-dtype.js';
 
 /** How the processes of a run (docs/cluster.md) share its training. */
 export const ParallelOptions = z.strictObject({
@@ -18,6 +19,6 @@ export const ParallelOptions = z.strictObject({
 	 * In which gradients travel between ranks: `float32`, or `bfloat16`, which halves what is sent. Each number is then rounded up or
 	 * down at random, so that its mean is the number itself; the draws follow from the seed. Sums are made in float32 all the same.
 	 */
-	collectives: z.enum(['float32', 'bfloat16']).default('float32'),
+	collectives: ComputeDtype.default('float32'),
 });
 export type ParallelOptions = z.infer<typeof ParallelOptions>;

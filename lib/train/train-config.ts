@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { filePath, float32Number, fraction, nonNegativeInteger, positiveInteger, seed } from '../config.js';
-import { machineComputeDtype } from '../model/compute-dtype.js';
+import { ComputeDtype, machineComputeDtype } from '../model/compute-dtype.js';
 import { Qwen3Shape } from '../model/qwen3-config.js';
 import { adamW, clipsInTime, needsTime } from '../model/step-options.js';
 import { Objective } from '../objective/objective.js';
@@ -40,12 +40,12 @@ const options = z.strictObject({
 	steps: positiveInteger.default(400),
 	optimizer: OptimizerConfig.prefault({}),
 	/** dtype of forward and backward and of a frozen base; by default what this machine is faster in. */
-	computeDtype: z.enum(['float32', 'bfloat16']).default(() => machineComputeDtype().dtype),
+	computeDtype: ComputeDtype.default(() => machineComputeDtype().dtype),
 	/**
 	 * dtype of trained parameters, their moments and their EMA; 16 bytes a parameter or, with stochastic rounding, 8. With
 	 * LoRA they are float32.
 	 */
-	parameterDtype: z.enum(['float32', 'bfloat16']).default('float32'),
+	parameterDtype: ComputeDtype.default('float32'),
 	/** What the backward pass finds in memory: everything, the input of each block, or attention but not the MLP. */
 	activationCheckpointing: z.enum(['none', 'block', 'selective']).default('none'),
 	/** How several processes train the model together; one on its own takes no notice but of `virtualShards`. */

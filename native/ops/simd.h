@@ -134,6 +134,13 @@ template <typename E>
 [[gnu::always_inline]] inline void store_narrow(double* to, Vector<double> value) { store(to, value); }
 
 typedef std::uint32_t Bits __attribute__((vector_size(vector_bytes)));
+typedef std::uint32_t UnalignedBits __attribute__((vector_size(vector_bytes), aligned(4), may_alias));
+[[gnu::always_inline]] inline Bits load_bits(const std::uint32_t* from) {
+  return *reinterpret_cast<const UnalignedBits*>(from);
+}
+[[gnu::always_inline]] inline void store_bits(std::uint32_t* to, Bits value) {
+  *reinterpret_cast<UnalignedBits*>(to) = value;
+}
 typedef std::uint16_t HalfBits __attribute__((vector_size(vector_bytes / 2), aligned(2), may_alias));
 [[gnu::always_inline]] inline Vector<float> load_wide(const Bf16* from) {
   return reinterpret_cast<Vector<float>>(__builtin_convertvector(*reinterpret_cast<const HalfBits*>(from), Bits) << 16);

@@ -9,12 +9,10 @@
 #include "distributed/group.h"
 #include "distributed/shard_sum.h"
 #include "memory/streams.h"
+#include "train/backward_half.h"
 #include "train/gathered_model.h"
-#include "train/gradient_sum.h"
 #include "train/shared_state.h"
-#include "train/streamed_gradients.h"
 #include "train/turns.h"
-#include "train/update_gradients.h"
 
 namespace ehrjepa::train {
 
@@ -86,22 +84,6 @@ Leaves leaves_of(const TrainingState& training) {
   return result;
 }
 
-/// The trained parameters of each block, the last block first, and behind them those of no block.
-StreamedGradients::Units units_of(WorldModel& model) {
-  const std::vector<std::optional<std::size_t>> blocks = model.encoder().blocks(model.config());
-  const std::vector<io::NamedTensor> weights = model.encoder().trainable(model.config());
-  const TrainingState& training = model.training();
-  const auto count = static_cast<std::size_t>(model.config().num_hidden_layers);
-  StreamedGradients::Units result(count + 1);
-  for (std::size_t i = 0; i < training.trainable.size(); ++i) {
-    const auto weight = std::ranges::find(weights, training.trainable[i].name, &io::NamedTensor::name);
-    const auto block =
-        weight == weights.end() ? std::nullopt : blocks[static_cast<std::size_t>(weight - weights.begin())];
-    result[block ? count - 1 - *block : count].push_back(i);
-  }
-  return result;
-}
-
 /// Most batches that a rank computes in an update.
 std::size_t turns_each(const UpdateShare& share, std::size_t each) {
   if (share.group == nullptr) return static_cast<std::size_t>(share.shards.count) * each;
@@ -112,10 +94,8 @@ std::size_t turns_each(const UpdateShare& share, std::size_t each) {
 }  // namespace
 
 Pass pass(WorldModel& model, std::span<const WorldModelBatch> batches, const LossOptions& options, bool with_dropout,
-          const UpdateShare& share, const std::atomic<bool>& cancelled, UpdateByParameter* updates) {
+          const UpdateShare& share, const std::atomic<bool>& cancelled, UpdateInBackward* updates) {
   check_shards(batches.size(), share);
-  // The interference of both losses needs their gradients apart.
-  const bool apart = options.with_interference && options.next_token_weight > 0.0 && options.latent_weight > 0.0;
   const bool with_target = options.latent_weight > 0.0 && options.latent.target == TargetKind::kEma;
   std::optional<WholeTarget> whole_target;
   std::optional<GatheredModel> gathered;
@@ -127,21 +107,7 @@ Pass pass(WorldModel& model, std::span<const WorldModelBatch> batches, const Los
   GatheredWeights* const encoder = gathered ? &gathered->encoder() : nullptr;
   GatheredWeights* const target = gathered ? gathered->target() : nullptr;
   const Leaves leaves = gathered ? gathered->leaves() : leaves_of(model.training());
-  UpdateGradients next_token(leaves, share), together(leaves, share);
-  // Where each rank computes one batch its gradients can be on their way while it computes others.
-  std::optional<StreamedGradients> streamed;
-  const bool one_each = share.group != nullptr && share.shards.total == share.group->size() && batches.size() == 1;
-  if (updates != nullptr && (!one_each || apart)) {
-    throw Error("[step] an update in the backward pass needs one batch of each rank, and no reading of interference");
-  }
-  if (one_each && !apart && (model.parallel_kind() != ParallelKind::kZero1 || updates != nullptr)) {
-    const auto consume = [updates](std::size_t parameter, const at::Tensor& gradient) {
-      updates->apply(parameter, gradient);
-    };
-    streamed.emplace(leaves, share, gathered ? units_of(model) : StreamedGradients::Units(),
-                     updates == nullptr ? StreamedGradients::Consume() : consume, cancelled);
-    if (encoder != nullptr) encoder->when_done([&](std::size_t) { streamed->send_unit(); });
-  }
+
   LossSum sum(batches, options, share, cancelled);
   const Batches by_shard(batches, share.shards);
   std::vector<Turn> own(turns_each(share, by_shard.each()));
@@ -150,65 +116,47 @@ Pass pass(WorldModel& model, std::span<const WorldModelBatch> batches, const Los
     own[i] = {predicts || (!batches[i].is_empty() && options.next_token_weight > 0.0), predicts};
   }
   const std::vector<Turn> any = gathered ? turns_of_ranks(own, *share.group, cancelled) : own;
-  const auto backward = [&](const auto& run) {
-    if (encoder != nullptr) encoder->begin_backward();
-    run();
-    if (encoder != nullptr) encoder->end_backward();
-  };
-  std::optional<LossNumbers> losses_of_all;
-  const auto begin_updates = [&] {
-    if (updates == nullptr) return;
-    sum.end_shard();
-    losses_of_all = sum.total(model, cancelled);
-    updates->begin(*losses_of_all);
-  };
-  for (std::size_t i = 0; i < own.size(); ++i) {
-    if (own[i].computes) {
-      const BatchLosses losses =
-          forward(model, batches[i], by_shard.options_of(options, i), own[i].predicts, with_dropout, cancelled);
-      if (target != nullptr && any[i].predicts && !own[i].predicts) target->follow_forward();
-      // Backward, while the graph of one micro-batch alone is alive.
-      const LossSum::Share part = sum.add(batches[i], losses);
-      begin_updates();
-      if (apart) backward([&] { next_token.shard().add(part.next_token, /*keep_graph=*/part.latent.defined()); });
-      const at::Tensor rest = apart ? part.latent : part.sum();
-      if (rest.defined()) {
-        backward([&] {
-          if (streamed) {
-            streamed->backward(rest);
-          } else {
-            together.shard().add(rest, /*keep_graph=*/false);
-          }
-        });
-      } else if (encoder != nullptr && any[i].predicts) {
-        encoder->follow_backward();
-      }
-    } else if (encoder != nullptr && any[i].computes) {
-      encoder->follow_forward();
+
+  // What a batch adds to the loss, with its graph; nothing where this rank computes none.
+  const auto forward_half = [&](std::size_t i) -> LossSum::Share {
+    if (!own[i].computes) {
+      if (encoder != nullptr && any[i].computes) encoder->follow_forward();
       if (target != nullptr && any[i].predicts) target->follow_forward();
-      begin_updates();
-      if (apart) encoder->follow_backward();
-      if (!apart || any[i].predicts) encoder->follow_backward();
-    } else {
-      begin_updates();
+      return {};
     }
-    if (i >= batches.size() || (i + 1) % by_shard.each() != 0) continue;
-    if (updates == nullptr) sum.end_shard();
-    if (apart) next_token.end_shard();
-    if (!streamed) together.end_shard();
+    const BatchLosses losses =
+        forward(model, batches[i], by_shard.options_of(options, i), own[i].predicts, with_dropout, cancelled);
+    if (target != nullptr && any[i].predicts && !own[i].predicts) target->follow_forward();
+    return sum.add(batches[i], losses);
+  };
+
+  const std::int64_t ranks = share.group == nullptr ? 1 : share.group->size();
+  BackwardHalf backward_half(
+      model, leaves, share,
+      {// Their interference needs the gradients of both losses apart.
+       .apart = options.with_interference && options.next_token_weight > 0.0 && options.latent_weight > 0.0,
+       .one_each = share.shards.total == ranks && batches.size() == 1},
+      encoder, updates, cancelled);
+  std::optional<LossNumbers> losses;
+  for (std::size_t i = 0; i < own.size(); ++i) {
+    const LossSum::Share part = forward_half(i);
+    const bool ends_shard = i < batches.size() && (i + 1) % by_shard.each() == 0;
+    if (ends_shard) sum.end_shard();
+    // No forward pass of this rank reads it again.
+    if (i + 1 >= batches.size()) whole_target.reset();
+    if (updates != nullptr) {
+      losses = sum.total(model, cancelled);
+      if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
+      updates->begin(*losses);
+    }
+    // Backward, while the graph of one micro-batch alone is alive.
+    backward_half.run(part, any[i]);
+    if (ends_shard) backward_half.end_shard();
   }
-  whole_target.reset();
-  GradientSum total = streamed ? streamed->total() : together.total(cancelled);
-  Pass result{losses_of_all ? *losses_of_all : sum.total(model, cancelled), {}};
-  if (apart) {
-    const GradientSum of_next_token = next_token.total(cancelled);
-    at::Tensor products = of_next_token.products(total, model.training().trainable_of_encoder);
-    if (share.ownership != nullptr) products = share.group->merge(products, cancelled);
-    result.losses.interference = cosine(products);
-    total.add(of_next_token);
-  }
-  result.gradients = total.take();
-  return result;
+  BackwardHalf::Result gradients = backward_half.total();
+  if (!losses) losses = sum.total(model, cancelled);
+  if (gradients.products.defined()) losses->interference = cosine(gradients.products);
+  return {std::move(*losses), gradients.sum.take()};
 }
 
 }  // namespace ehrjepa::train

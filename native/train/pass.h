@@ -11,6 +11,7 @@
 #include "train/batch.h"
 #include "train/loss_numbers.h"
 #include "train/losses.h"
+#include "train/update_in_backward.h"
 #include "train/update_share.h"
 #include "train/world_model.h"
 
@@ -39,26 +40,15 @@ class Batches {
   std::size_t each_;
 };
 
-/// Makes the update of each parameter as soon as the sum of its gradients over all ranks is known.
-class UpdateByParameter {
- public:
-  virtual ~UpdateByParameter() = default;
-  /// Before the backward pass.
-  virtual void begin(const LossNumbers& losses) = 0;
-  /// Once for each trained parameter. @param gradient  undefined where no loss reached it, on the meta device where
-  /// another rank makes its update.
-  virtual void apply(std::size_t parameter, const at::Tensor& gradient) = 0;
-};
-
 /// What forward and backward passes make, where the model computes.
 struct Pass {
   LossNumbers losses;
-  std::vector<at::Tensor> gradients;  ///< one for each trained parameter; none where `updates` has taken them
+  std::vector<at::Tensor> gradients;  ///< one for each trained parameter; none where they were applied
 };
 
 /// Forward and backward passes of an update, over all its batches, shards and ranks.
-/// @param updates  of ranks of which each computes one batch; null: the gradients are kept.
+/// @param updates  where each rank computes one batch; null: the gradients are kept.
 Pass pass(WorldModel& model, std::span<const WorldModelBatch> batches, const LossOptions& options, bool with_dropout,
-          const UpdateShare& share, const std::atomic<bool>& cancelled, UpdateByParameter* updates = nullptr);
+          const UpdateShare& share, const std::atomic<bool>& cancelled, UpdateInBackward* updates = nullptr);
 
 }  // namespace ehrjepa::train

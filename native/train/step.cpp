@@ -3,14 +3,12 @@
 #include <ATen/TensorOperators.h>
 #include <c10/core/GradMode.h>
 
-#include <cmath>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "core/error.h"
 #include "distributed/group.h"
-#include "train/gradient_sum.h"
 #include "train/loss_numbers.h"
 #include "train/losses.h"
 #include "train/optimizer.h"
@@ -42,56 +40,6 @@ auto whole_or_abandoned(WorldModel& model, const Update& update) {
   }
 }
 
-/// The updates of one step of several ranks.
-class RanksUpdate final : public UpdateByParameter {
- public:
-  RanksUpdate(Optimizer& optimizer, const UpdateOptions& options, std::size_t parameters)
-      : optimizer_(optimizer), options_(options), squares_(parameters) {}
-  void begin(const LossNumbers& losses) override {
-    loss_ = losses.loss;
-    loss_scale_ = clip_scale(losses.loss, 0.0);  // a loss that is not finite moves nothing
-    optimizer_.forget_updates();
-  }
-  void apply(std::size_t parameter, const at::Tensor& gradient) override {
-    squares_[parameter] = squares_of({gradient})[0];
-    UpdateOptions own = options_;
-    own.gradient_scale = loss_scale_;
-    if (squares_[parameter].defined()) own.gradient_scale = loss_scale_ * clip_scale(squares_[parameter].sqrt(), 0.0);
-    optimizer_.update(parameter, gradient, own);
-  }
-  /// Whether parameters are no longer those of before the step.
-  bool have_begun() const { return loss_.defined() && std::isfinite(loss_.item<double>()); }
-  /// Of the gradients of this rank's parameters.
-  const std::vector<at::Tensor>& squares() const { return squares_; }
-
- private:
-  Optimizer& optimizer_;
-  const UpdateOptions options_;
-  at::Tensor loss_, loss_scale_;
-  std::vector<at::Tensor> squares_;
-};
-
-/// The same of ranks, of which each computes one batch.
-StepResult ranks_step_in_backward(WorldModel& model, std::span<const WorldModelBatch> batches,
-                                  const StepOptions& options, const UpdateShare& share,
-                                  const std::atomic<bool>& cancelled, const std::function<void()>& meanwhile) {
-  TrainingState& training = model.training();
-  RanksUpdate updates(training.optimizer, update_options(options), training.trainable.size());
-  model.wait_for_copies();
-  try {
-    const Pass found = pass(model, batches, options, /*with_dropout=*/true, share, cancelled, &updates);
-    const at::Tensor norm = global_norm(updates.squares(), model, share.group, cancelled);
-    if (training.ownership) gather_parameters(model, *share.group, cancelled);
-    if (meanwhile) meanwhile();
-    const StepResult result = read(found.losses, norm);
-    training.optimizer.count_updates();
-    return result;
-  } catch (...) {
-    if (updates.have_begun()) model.abandon();
-    throw;
-  }
-}
-
 /// A step whose update is made in the backward pass.
 StepResult step_in_backward(WorldModel& model, std::span<const WorldModelBatch> batches, const StepOptions& options,
                             const UpdateShare& share, const std::atomic<bool>& cancelled,
@@ -106,32 +54,18 @@ StepResult step_in_backward(WorldModel& model, std::span<const WorldModelBatch> 
   require(!options.with_interference, "the gradients of both losses at once but their interference is asked for");
   require(options.gradient_clip <= 0.0 || options.clip_by == ClipBy::kParameter,
           "clipping by parameter, or none, but the limit is that of the global norm, which is known too late");
-  if (share.group != nullptr) return ranks_step_in_backward(model, batches, options, share, cancelled, meanwhile);
-  const UpdateShare alone;
-  LossSum sum(batches, options, alone, cancelled);
-  const at::Tensor loss =
-      sum.add(batches[0], forward(model, batches[0], Batches(batches, alone.shards).options_of(options, 0),
-                                  sum.predicts(batches[0]), /*with_dropout=*/true, cancelled))
-          .sum();
-  sum.end_shard();
-  const LossNumbers losses = sum.total(model, cancelled);
-  require_trained(loss);
-  if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
   TrainingState& training = model.training();
-  UpdateOptions update = update_options(options);
-  update.gradient_scale = clip_scale(losses.loss, 0.0);  // a loss that is not finite moves nothing
-  training.optimizer.forget_updates();
-  model.wait_for_copies();
-  const at::Tensor norm = whole_or_abandoned(
-      model, [&] { return update_in_backward(loss, training.trainable, training.optimizer, update); });
+  UpdateInBackward updates(model, update_options(options));
   try {
+    const Pass found = pass(model, batches, options, /*with_dropout=*/true, share, cancelled, &updates);
+    const at::Tensor norm = global_norm(updates.squares(), model, share.group, cancelled);
+    if (training.ownership) gather_parameters(model, *share.group, cancelled);
     if (meanwhile) meanwhile();
-    const StepResult result = read(losses, norm);
+    const StepResult result = read(found.losses, norm);
     training.optimizer.count_updates();
     return result;
   } catch (...) {
-    // With a loss that is not finite nothing has moved; with a gradient that is not, other parameters have.
-    if (std::isfinite(losses.loss.item<double>())) model.abandon();
+    if (updates.has_begun()) model.abandon();
     throw;
   }
 }

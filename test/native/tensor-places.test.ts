@@ -24,8 +24,8 @@ const readers: Readonly<Record<string, string>> = {
 	'ops/linear_cross_entropy/cpu.cpp': 'a kernel of the CPU',
 	'train/loss_numbers.cpp': 'the one reading of a step',
 	'train/optimizer.cpp': 'step counts, which the host keeps',
-	'train/step.cpp': 'a step that has failed',
 	'train/update_gradients.cpp': 'which parameters the other ranks reached, on the host',
+	'train/update_in_backward.cpp': 'a step that has failed',
 };
 
 const sources = readdirSync(join(root, 'native'), { recursive: true, encoding: 'utf8' })

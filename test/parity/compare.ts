@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { parseConfig } from '../../lib/config.js';
+import type { ComputeDtype } from '../../lib/model/compute-dtype.js';
 import { LoraOptions } from '../../lib/model/lora.js';
 import { WorldModel } from '../../lib/model/world-model.js';
-import type { ComputeDtype, NativeTrainingBatch } from '../../lib/native.js';
+import type { NativeTrainingBatch } from '../../lib/native.js';
 import { noBranches } from '../../lib/sample/branches.js';
 import { readFloatTensors } from './float-tensors.js';
 

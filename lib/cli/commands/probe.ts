@@ -59,41 +59,21 @@ type Arguments = Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>;
 
 export async function handler(args: Arguments): Promise<void> {
 	await withContext(Boolean(args.json), async (context) => {
-		const { out, features, column, labels, splits: splitsPath, draws, seed, kind } = args;
+		const { out, features, column, labels, splits, draws, seed } = args;
+		const { kind, labelColumn, time, event, horizon: horizonsDays } = args;
 		requireOptionsOf(args);
-		const shared = {
-			...{ out, features, column, labels, draws, seed },
-			...(splitsPath === undefined ? {} : { splits: splitsPath }),
-		};
+		const shared = { out, features, column, labels, splits, draws, seed };
 		if (kind === 'logistic') {
 			const file = await probeFeatures(shared, context.operation());
 			context.result(binaryText(out, file), file);
 		} else if (kind === 'multinomial') {
-			const { labelColumn } = args;
-			const file = await probeClasses(
-				{ ...shared, ...(labelColumn === undefined ? {} : { labelColumn }) },
-				context.operation(),
-			);
+			const file = await probeClasses({ ...shared, labelColumn }, context.operation());
 			context.result(classText(out, file), file);
 		} else if (kind === 'ridge') {
-			const { labelColumn } = args;
-			const file = await probeNumbers(
-				{ ...shared, ...(labelColumn === undefined ? {} : { labelColumn }) },
-				context.operation(),
-			);
+			const file = await probeNumbers({ ...shared, labelColumn }, context.operation());
 			context.result(numberText(out, file), file);
 		} else {
-			const { time, event, horizon } = args;
-			const file = await probeSurvival(
-				{
-					...shared,
-					kind,
-					...(time === undefined ? {} : { time }),
-					...(event === undefined ? {} : { event }),
-					...(horizon === undefined ? {} : { horizonsDays: horizon }),
-				},
-				context.operation(),
-			);
+			const file = await probeSurvival({ ...shared, kind, time, event, horizonsDays }, context.operation());
 			context.result(survivalText(out, file), file);
 		}
 	});

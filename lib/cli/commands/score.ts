@@ -3,6 +3,7 @@ import { ConfigError, VocabularyError } from '../../errors.js';
 import { scoreSequences, surpriseByDay } from '../../evaluate/score.js';
 import { writeDaySurprise, writeTokenScores } from '../../evaluate/score-file.js';
 import { readTokenSequences } from '../../evaluate/token-sequences.js';
+import { ComputeDtype } from '../../model/compute-dtype.js';
 import { beyondPositions } from '../../model/positions.js';
 import type { WorkDivision } from '../../ranks/work-division.js';
 import { openTokenStore } from '../../store/token-store.js';
@@ -37,7 +38,7 @@ export const builder = (yargs: Argv) =>
 		})
 		.option('hidden', { type: 'boolean', default: false, describe: 'Also the hidden states after the final norm' })
 		.option('dtype', {
-			choices: ['float32', 'bfloat16'] as const,
+			choices: ComputeDtype.options,
 			default: 'float32' as const,
 			describe: 'Of parameters and computation of a HuggingFace folder',
 		})

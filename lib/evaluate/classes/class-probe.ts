@@ -2,7 +2,7 @@ import { nativeAddon, nativeCall } from '../../native.js';
 import type { ClassLabelRow } from '../../tasks/class-labels.js';
 import type { Split } from '../../types.js';
 import { type FeatureTable, linear, Standardiser, selectRows } from '../features.js';
-import { fittedFromStrongest, fittedNear } from '../penalties.js';
+import { chosenPenalty } from '../penalties.js';
 import { rowsOf } from '../samples.js';
 import type { ClassSamples } from './class-samples.js';
 
@@ -83,17 +83,11 @@ export async function fitClassProbe(
 		standardiser,
 	});
 	const truth = labels.tuning.map(({ value }) => classes.indexOf(value));
-	const fitted = fittedFromStrongest('multinomial', converged, l2Grid);
-	let best = fittedNear(l2Grid.indexOf(l2Default), converged);
-	let bestLoss = Number.POSITIVE_INFINITY;
-	// From the strongest penalty down, so that a tie goes to the simpler probe.
-	for (const i of truth.length === 0 ? [] : fitted) {
+	const best = chosenPenalty('multinomial', { l2: l2Grid, otherwise: l2Default, converged }, (i) => {
+		if (truth.length === 0) return undefined;
 		const logs = classLogProbabilities(probeOf(i), table, rowsOf(rowOf, labels.tuning));
-		const loss = -truth.reduce((sum, one, row) => sum + logs[row * classes.length + one]!, 0) / truth.length;
-		if (loss >= bestLoss) continue;
-		bestLoss = loss;
-		best = i;
-	}
+		return truth.reduce((sum, one, row) => sum + logs[row * classes.length + one]!, 0) / truth.length;
+	});
 	return probeOf(best);
 }
 

@@ -2,7 +2,8 @@ import { nativeAddon, nativeCall } from '../../native.js';
 import type { NumberLabelRow } from '../../tasks/number-labels.js';
 import type { Split } from '../../types.js';
 import { type FeatureTable, linear, Standardiser, selectRows } from '../features.js';
-import { isDefined, rSquared } from '../metrics.js';
+import { definedValue, rSquared } from '../metrics.js';
+import { chosenPenalty } from '../penalties.js';
 import { rowsOf } from '../samples.js';
 
 /** Strengths that are tried; the one with the best R² on tuning is taken. */
@@ -52,17 +53,10 @@ export async function fitNumberProbe(
 	});
 	const truth = labels.tuning.map(({ value }) => value);
 	const ones = new Float64Array(truth.length).fill(1);
-	let best: number = l2Grid.indexOf(l2Default);
-	let bestR2 = Number.NEGATIVE_INFINITY;
-	// From the strongest penalty down, so that a tie goes to the simpler probe.
-	for (let i = l2Grid.length - 1; i >= 0; i--) {
+	const best = chosenPenalty('ridge', { l2: l2Grid, otherwise: l2Default }, (i) => {
 		const predicted = predictedNumbers(probeOf(i), table, rowsOf(rowOf, labels.tuning));
-		const r2 = rSquared(predicted, truth, truth.length, 1, ones);
-		if (isDefined(r2) && r2.value > bestR2) {
-			bestR2 = r2.value;
-			best = i;
-		}
-	}
+		return definedValue(rSquared(predicted, truth, truth.length, 1, ones));
+	});
 	return probeOf(best);
 }
 

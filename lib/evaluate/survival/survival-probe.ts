@@ -3,8 +3,8 @@ import { sampleKey } from '../../tasks/read.js';
 import type { SurvivalLabelRow } from '../../tasks/survival-labels.js';
 import type { Split } from '../../types.js';
 import { type FeatureTable, linear, Standardiser, selectRows } from '../features.js';
-import { isDefined } from '../metrics.js';
-import { fittedFromStrongest, fittedNear } from '../penalties.js';
+import { definedValue } from '../metrics.js';
+import { chosenPenalty } from '../penalties.js';
 import { byDescendingTime, CensoringCurve, type FollowUp } from './follow-up.js';
 import { inPeriods, periodEnds } from './periods.js';
 import type { SurvivalProbeKind } from './survival-file.js';
@@ -90,17 +90,10 @@ export async function fitSurvivalProbe(
 	const tuningFeatures = standardiser.apply(selectRows(table, rowsOf('tuning')));
 	const censoring = new CensoringCurve(followUp);
 	const ones = new Float64Array(labels.tuning.length).fill(1);
-	let best = fittedNear(l2Grid.indexOf(l2Default), solve.converged);
-	let bestConcordance = -1;
-	// From the strongest penalty down, so that a tie goes to the simpler probe.
-	for (const i of fittedFromStrongest(kind, solve.converged, l2Grid)) {
+	const best = chosenPenalty(kind, { l2: l2Grid, otherwise: l2Default, converged: solve.converged }, (i) => {
 		const scores = scoresOf(tuningFeatures, table.columns, solve.weights(i));
-		const { concordance } = new RankedSurvival(scores, tuning, censoring, []).metrics(ones);
-		if (isDefined(concordance) && concordance.value > bestConcordance) {
-			bestConcordance = concordance.value;
-			best = i;
-		}
-	}
+		return definedValue(new RankedSurvival(scores, tuning, censoring, []).metrics(ones).concordance);
+	});
 	const weights = Float64Array.from(solve.weights(best));
 	return {
 		l2: l2Grid[best]!,

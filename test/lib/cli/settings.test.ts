@@ -56,6 +56,21 @@ t.test('what is no option, or is set twice, is refused', async (t) => {
 	t.throws(() => parsed({}, 'steps=many'), { message: /steps: .* but it is "many"/ });
 });
 
+t.test('a mistyped path is answered with the nearest whole path', async (t) => {
+	for (const [given, nearest] of [
+		['nextToken.onn', 'objective.nextToken.on'],
+		['nexttoken.weigth', 'objective.nextToken.weight'],
+		['latent.weigth', 'objective.latent.weight'],
+		['objective.latent.brunch.ratio', 'objective.latent.branch.ratio'],
+		['target.momentun', 'objective.latent.target.momentum'],
+		['train.stepz', 'steps'],
+		['STEPS', 'steps'],
+	] as const) {
+		const message = `[train] --set must name an option but "${given}" is none; the nearest is ${nearest}`;
+		t.throws(() => train({}, `${given}=1`), { message });
+	}
+});
+
 t.test('a configuration file holds an object', async (t) => {
 	const folder = t.testdir({ 'good.json': '{"steps": 3}', 'list.json': '[3]', 'null.json': 'null' });
 	t.same(await configFile('train', join(folder, 'good.json')), { steps: 3 });
