@@ -4,10 +4,6 @@
 #pragma once
 #include "ops/simd.h"
 
-#if defined(__AVX512BF16__)
-#include <immintrin.h>
-#endif
-
 namespace ehrjepa::ops {
 namespace {
 
