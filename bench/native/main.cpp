@@ -143,17 +143,25 @@ void print_json(const std::vector<Row>& rows, const LimitsByDevice& by_device) {
   std::printf("]}\n");
 }
 
-/// ehrjepa_bench train-step VARIANT LAYERS TOKENS STEPS DTYPE: what bench/train-step.ts runs.
+/// ehrjepa_bench train-step VARIANT LAYERS TOKENS STEPS DTYPE [DEVICE [SEQUENCES [CHECKPOINTING [future|all]]]]: what
+/// bench/train-step.ts and scripts/gpu_check_steps.py run.
 int run_train_step(int count, char** arguments) {
-  if (count != 7) {
-    std::fprintf(stderr, "usage: ehrjepa_bench train-step VARIANT LAYERS TOKENS STEPS float32|bfloat16\n");
+  if (count < 7 || count > 11) {
+    std::fprintf(stderr,
+                 "usage: ehrjepa_bench train-step VARIANT LAYERS TOKENS STEPS float32|bfloat16 [DEVICE [SEQUENCES "
+                 "[none|selective|block [future|all]]]]\n");
     return 2;
   }
-  return train_step({.variant = arguments[2],
-                     .layers = std::stoll(arguments[3]),
-                     .tokens = std::stoll(arguments[4]),
-                     .steps = std::stoi(arguments[5]),
-                     .bfloat16 = std::strcmp(arguments[6], "bfloat16") == 0});
+  TrainStepSettings settings{.variant = arguments[2],
+                             .layers = std::stoll(arguments[3]),
+                             .tokens = std::stoll(arguments[4]),
+                             .steps = std::stoi(arguments[5]),
+                             .bfloat16 = std::strcmp(arguments[6], "bfloat16") == 0};
+  if (count > 7) settings.device = arguments[7];
+  if (count > 8) settings.sequences = std::stoll(arguments[8]);
+  if (count > 9) settings.checkpointing = arguments[9];
+  if (count > 10) settings.all_scored = std::strcmp(arguments[10], "all") == 0;
+  return train_step(settings);
 }
 
 int run(int count, char** arguments) {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "memory/caching_allocator.h"
+#include "memory/device.h"
 #include "native/two_pass.h"
 #include "train/optimizer.h"
 #include "train/step.h"
@@ -35,17 +36,16 @@ Qwen3Config shape_of(std::int64_t layers) {
           .head_dim = 128};
 }
 
-/// One patient: half context, half future; the latent branch has all of the future, or a query for every 20th token.
-PlainBatch patient(std::int64_t tokens, bool query, std::int64_t vocabulary) {
-  PlainBatch batch;
-  if (query) batch.kind = BranchKind::kIsolated;
+/// Patients: half context, half future; the latent branch has all of the future, or a query for every 20th token.
+void add_patient(PlainBatch& batch, std::int64_t tokens, bool query, std::int64_t vocabulary) {
+  const auto number = static_cast<std::int32_t>(batch.sequences.size());
   std::vector<std::int32_t>& sequence = batch.sequences.emplace_back();
   for (std::int64_t i = 0; i < tokens; ++i)
-    sequence.push_back(static_cast<std::int32_t>((i * 7919) % (vocabulary - 1)));
+    sequence.push_back(static_cast<std::int32_t>(((i + 31 * number) * 7919) % (vocabulary - 1)));
   const auto cut = static_cast<std::int32_t>(tokens / 2);
   const auto mask = static_cast<std::int32_t>(vocabulary - 1);
-  batch.context_lengths = {cut};
-  PlainBranch branch{0, cut, {}, {}, {}, {}};
+  batch.context_lengths.push_back(cut);
+  PlainBranch branch{number, cut, {}, {}, {}, {}};
   for (auto i = cut; i < static_cast<std::int32_t>(tokens); ++i) {
     if (query && (i + 1 - cut) % 20 != 0) continue;
     const bool masked = query || i % 2 == 0;
@@ -53,8 +53,39 @@ PlainBatch patient(std::int64_t tokens, bool query, std::int64_t vocabulary) {
     branch.position_ids.push_back(i);
     branch.targets.push_back(masked ? i : -1);
   }
-  batch.branches = {branch};
+  batch.branches.push_back(branch);
+}
+
+PlainBatch patients(const TrainStepSettings& settings, std::int64_t vocabulary) {
+  PlainBatch batch;
+  const bool query = settings.variant == "query";
+  if (query) batch.kind = BranchKind::kIsolated;
+  for (std::int64_t i = 0; i < settings.sequences; ++i) add_patient(batch, settings.tokens, query, vocabulary);
+  if (settings.variant == "sft" && settings.all_scored) batch.branches = {};
   return batch;
+}
+
+/// Where the model is.
+train::WorldModelBatch placed(const PlainBatch& plain, const TrainStepSettings& settings, const Qwen3Config& config,
+                              at::Device device) {
+  if (!settings.all_scored) return plain.packed(config.vocab_size, device);
+  const TrainingBatch batch = plain.for_training();
+  return train::world_model_batch(
+      model::packed_tokens(batch.tokens, batch.cu_seqlens, batch.position_ids, config.vocab_size, device),
+      batch.context_lengths, batch.branches, ScoredLabels::kAll, config.vocab_size);
+}
+
+/// Forward and backward of the next-token objective alone: products of the weights, and of queries with the keys that
+/// they see; nothing that is computed again counts.
+double flops_of(const TrainStepSettings& settings, const Qwen3Config& c) {
+  const auto number = [](std::int64_t value) { return static_cast<double>(value); };
+  const double heads = number(c.num_attention_heads * c.head_dim), keys = number(c.num_key_value_heads * c.head_dim);
+  const double block = number(c.hidden_size) * (2 * heads + 2 * keys + 3 * number(c.intermediate_size));
+  const double tokens = number(settings.tokens) * number(settings.sequences);
+  const double scored = settings.all_scored ? tokens : tokens / 2;
+  const double pairs = number(settings.sequences) * number(settings.tokens) * number(settings.tokens + 1) / 2;
+  return 6 * tokens * number(c.num_hidden_layers) * block + 6 * scored * number(c.hidden_size * c.vocab_size) +
+         12 * number(c.num_hidden_layers) * pairs * heads;
 }
 
 /// The same update from two forward passes of the encoder (clean, masked) and a whole one of the target encoder.
@@ -111,6 +142,13 @@ class TwoPassStep {
   at::Tensor scored_rows_, labels_, predicted_;
 };
 
+ActivationCheckpointing checkpointing_named(const std::string& name) {
+  for (const auto& [found, value] : Names<ActivationCheckpointing>::table) {
+    if (name == found) return value;
+  }
+  throw std::runtime_error("[bench] checkpointing must be none, selective or block but is " + name);
+}
+
 }  // namespace
 
 int train_step(const TrainStepSettings& settings) {
@@ -119,11 +157,13 @@ int train_step(const TrainStepSettings& settings) {
   const EngineOptions options{.config = config,
                               .predictor = {.kind = PredictorKind::kMlp, .width = 2 * config.hidden_size},
                               .compute_dtype = settings.bfloat16 ? Dtype::kBfloat16 : Dtype::kFloat32,
-                              .seed = 1};
+                              .activation_checkpointing = checkpointing_named(settings.checkpointing),
+                              .seed = 1,
+                              .device = settings.device};
   StepOptions step;
   step.optimizer.learning_rate = 1e-5;
   step.latent_weight = settings.variant == "sft" ? 0.0 : 1.0;
-  const PlainBatch batch = patient(settings.tokens, settings.variant == "query", config.vocab_size);
+  const PlainBatch batch = patients(settings, config.vocab_size);
   std::vector<double> seconds, cpu_seconds;
   double loss = 0.0;
   const auto timed = [&](const auto& update) {
@@ -142,12 +182,12 @@ int train_step(const TrainStepSettings& settings) {
     timed([&] { return two_pass.step(step); });
   } else if (settings.variant == "sft" || settings.variant == "query" || settings.variant == "masked") {
     train::WorldModel model(options);
-    const std::vector<train::WorldModelBatch> packed = {batch.packed(config.vocab_size)};
+    const std::vector<train::WorldModelBatch> packed = {placed(batch, settings, config, model.device())};
     timed([&] { return train::step(model, packed, step, running).loss; });
   } else if (settings.variant == "monitors") {
     // Every second step of a masked run reads the collapse monitors.
     train::WorldModel model(options);
-    const std::vector<train::WorldModelBatch> packed = {batch.packed(config.vocab_size)};
+    const std::vector<train::WorldModelBatch> packed = {placed(batch, settings, config, model.device())};
     timed([&] {
       const double found = train::step(model, packed, step, running).loss;
       step.with_collapse_monitors = !step.with_collapse_monitors;
@@ -165,7 +205,12 @@ int train_step(const TrainStepSettings& settings) {
   std::printf("{\"loss\":%.9g", loss);
   list("seconds", seconds);
   list("cpuSeconds", cpu_seconds);
-  std::printf("}\n");
+  const std::vector<DeviceInfo> cards = memory::devices().list;
+  std::int64_t peak = 0;
+  if (settings.device != "cpu") peak = cards.at(static_cast<std::size_t>(std::stoi(settings.device.substr(5)))).peak;
+  std::printf(",\"tokens\":%lld,\"flops\":%.9g,\"peakBytes\":%lld}\n",
+              static_cast<long long>(settings.tokens * settings.sequences), flops_of(settings, config),
+              static_cast<long long>(peak));
   return 0;
 }
 

@@ -11,9 +11,15 @@ struct TrainStepSettings {
   std::int64_t tokens = 3300;
   int steps = 3;
   bool bfloat16 = true;
+  std::string device = "cpu";          ///< or "cuda:N"
+  std::int64_t sequences = 1;          ///< of `tokens` each
+  std::string checkpointing = "none";  ///< or "selective", "block"
+  bool all_scored = false;             ///< else the half of a sequence that is its future, as in training
 };
 
-/// Prints one line of JSON: wall and CPU seconds of every step after two of warm-up, and the loss of the last.
+/// Prints one line of JSON: wall and CPU seconds of every step after two of warm-up, the loss of the last, tokens a
+/// step without branches, FLOPs that the network's mathematics needs for one, and the most that the device's tensors
+/// held.
 int train_step(const TrainStepSettings& settings);
 
 }  // namespace bench

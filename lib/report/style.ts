@@ -36,10 +36,10 @@ nav li{break-inside:avoid;padding:2px 0}
 a{color:var(--accent);text-underline-offset:3px;text-decoration-thickness:1px}
 .task{margin-top:34px}
 .pair,.charts{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:30px 40px;margin:14px 0}
-.pair.wide{grid-template-columns:minmax(0,.72fr) minmax(0,1fr)}
+.pair.wide{grid-template-columns:minmax(0,1fr)}
 .charts{row-gap:0}
 .charts figure{display:grid;grid-row:span 3;grid-template-rows:subgrid;row-gap:0;margin-bottom:28px}
-figure{margin:0;min-width:0;break-inside:avoid}
+figure{margin:0;min-width:0;max-width:520px;break-inside:avoid}
 .pair figcaption strong{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 figcaption strong{display:block;font-size:.95rem;line-height:1.4}
 figcaption span{display:block;color:var(--muted);font-size:.86rem;line-height:1.45;margin:1px 0 6px}
@@ -102,7 +102,6 @@ main>section{margin-top:42px}
 nav ol{columns:1}
 .figures{grid-template-columns:1fr 1fr}
 .figures div{padding:10px 12px}.figures dd{font-size:1.2rem}
-figure{max-width:520px}
 svg text{font-size:14px}
 th,td{padding-left:12px}
 tbody th:first-child:has(code){white-space:normal;max-width:11em}

@@ -281,7 +281,7 @@ function answerNotes(
 		if (seen.length === 0) return [];
 		return [
 			`the answer may stand in the history of ${label}${horizonDays === null ? '' : `, ${horizonDays} days`}: ` +
-				`${seen.map(describeDecidingCode).join('; ')}; a buffer between history and target (bufferDays, --buffer-days) keeps out what is written down with the event`,
+				`${seen.map(describeDecidingCode).join('; ')}; --hide-deciding-codes (hideDecidingCodes) hides such codes from encoders and baselines, and a buffer between history and target (--buffer-days, bufferDays) keeps out what is written down with the event`,
 		];
 	});
 	if (hidden.size === 0) return open;

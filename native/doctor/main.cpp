@@ -1,9 +1,11 @@
-// The checks of ops without Node, for scripts/gpu-check.sh: `ehrjepa_doctor [--quick] [DEVICE]` prints JSON. Exit code
-// 0 when every op agrees with its reference, 1 when one does not, 2 when the checks could not be made.
-#include <atomic>
+// The checks of ops without Node, for scripts/gpu-check.sh: `ehrjepa_doctor [--quick] [--list | --op NAME] [DEVICE]`
+// prints JSON: all checks, the names of all, or one. Exit code 0 when every op agrees with its reference, 1 when one
+// does not, 2 when the checks could not be made.
 #include <cstdio>
 #include <exception>
+#include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "doctor/op_checks.h"
 #include "memory/device.h"
@@ -33,33 +35,61 @@ bool agrees(const OpCheck& check) {
   return check.float32_error <= check.float32_limit && check.bfloat16_error <= check.bfloat16_limit;
 }
 
+std::string json_of(const OpCheck& check) {
+  const auto boolean = [](bool value) { return value ? "true" : "false"; };
+  return "{\"name\": " + quoted(check.name) + ", \"agrees\": " + boolean(agrees(check)) +
+         ", \"kernels\": " + boolean(check.kernels) + ", \"float32Error\": " + number(check.float32_error) +
+         ", \"bfloat16Error\": " + number(check.bfloat16_error) + ", \"seconds\": " + number(check.seconds) +
+         ", \"dtype\": " + quoted(check.dtype) + ", \"flops\": " + number(check.flops) +
+         ", \"bytes\": " + number(check.bytes) + "}";
+}
+
+std::string listed(const std::vector<std::string>& items) {
+  std::string result;
+  for (const std::string& item : items) result += (result.empty() ? "\n\t\t" : ",\n\t\t") + item;
+  return "[" + result + "\n\t]";
+}
+
+void print(const ehrjepa::OpCheckOptions& options, const Devices& devices, const std::vector<std::string>& ops) {
+  std::printf("{\n\t\"device\": %s,\n\t\"driver\": %s,\n\t\"ops\": %s\n}\n", quoted(options.device).c_str(),
+              quoted(devices.driver).c_str(), listed(ops).c_str());
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
   ehrjepa::OpCheckOptions options;
   const Devices devices = ehrjepa::memory::devices();
   options.device = devices.list.empty() ? "cpu" : "cuda:0";
+  bool list = false;
+  std::string one;
   for (int i = 1; i < count; ++i) {
     const std::string argument = arguments[i];
-    argument == "--quick" ? void(options.quick = true) : void(options.device = argument);
+    if (argument == "--quick") {
+      options.quick = true;
+    } else if (argument == "--list") {
+      list = true;
+    } else if (argument == "--op" && i + 1 < count) {
+      one = arguments[++i];
+    } else {
+      options.device = argument;
+    }
   }
   try {
-    const std::vector<OpCheck> checks = ehrjepa::doctor::check_ops(options, std::atomic<bool>(false));
     bool all = true;
-    std::printf("{\n\t\"device\": %s,\n\t\"driver\": %s,\n\t\"ops\": [\n", quoted(options.device).c_str(),
-                quoted(devices.driver).c_str());
-    for (const OpCheck& check : checks) {
-      all = all && agrees(check);
-      std::printf(
-          "\t\t{\"name\": %s, \"agrees\": %s, \"kernels\": %s, \"float32Error\": %s, \"bfloat16Error\": %s, "
-          "\"seconds\": %s, "
-          "\"dtype\": %s, \"flops\": %s, \"bytes\": %s}%s\n",
-          quoted(check.name).c_str(), agrees(check) ? "true" : "false", check.kernels ? "true" : "false",
-          number(check.float32_error).c_str(), number(check.bfloat16_error).c_str(), number(check.seconds).c_str(),
-          quoted(check.dtype).c_str(), number(check.flops).c_str(), number(check.bytes).c_str(),
-          &check == &checks.back() ? "" : ",");
+    std::vector<std::string> texts;
+    for (const ehrjepa::doctor::NamedCheck& check : ehrjepa::doctor::op_checks(options)) {
+      if (!one.empty() && check.name != one) continue;
+      if (list) {
+        texts.push_back(quoted(check.name));
+        continue;
+      }
+      const OpCheck result = check.run();
+      all = all && agrees(result);
+      texts.push_back(json_of(result));
     }
-    std::printf("\t],\n\t\"agrees\": %s\n}\n", all ? "true" : "false");
+    if (texts.empty()) throw std::runtime_error("[doctor] no check has the name " + one);
+    print(options, devices, texts);
     return all ? 0 : 1;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());

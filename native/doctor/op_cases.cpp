@@ -50,9 +50,9 @@ double pairs_of(const ops::AttentionLayout& layout) {
   return pairs;
 }
 
-OpCase attention_case(const OpSizes& s) {
-  const AttentionOp attention = attention_op(s);
-  return {.name = "attention",
+OpCase attention_case(const OpSizes& s, std::int64_t head) {
+  const AttentionOp attention = attention_op(s, head);
+  return {.name = with_heads("attention", head),
           .function = "ehrjepa::attention_forward",
           .shapes = attention.shapes,
           .op =
@@ -67,10 +67,9 @@ OpCase attention_case(const OpSizes& s) {
           .elements = attention.elements};
 }
 
-OpCase norm_rotary_case(const OpSizes& s) {
-  constexpr std::int64_t head = 64;
-  const auto tables = [](const at::Tensor& x) { return ops::rotary_tables(rows_of(x), head, 1e6, x.scalar_type()); };
-  return {.name = "QK-norm and rotary embedding",
+OpCase norm_rotary_case(const OpSizes& s, std::int64_t head) {
+  const auto tables = [=](const at::Tensor& x) { return ops::rotary_tables(rows_of(x), head, 1e6, x.scalar_type()); };
+  return {.name = with_heads("QK-norm and rotary embedding", head),
           .function = "ehrjepa::norm_rotary_forward",
           .shapes = {{s.tokens, s.hidden / head, head}, {head}},
           .op = [=](const Inputs& in) { return ops::norm_rotary(in[0], in[1], tables(in[0]), eps); },
@@ -92,8 +91,11 @@ OpCase cross_entropy_case(const OpSizes& s) {
 
 }  // namespace
 
-AttentionOp attention_op(const OpSizes& s) {
-  constexpr std::int64_t head = 64;
+std::string with_heads(const std::string& name, std::int64_t head_dim) {
+  return name + ", heads of " + std::to_string(head_dim);
+}
+
+AttentionOp attention_op(const OpSizes& s, std::int64_t head) {
   const std::int64_t heads = s.hidden / head, key_heads = heads / 2;
   const ops::AttentionLayout layout = layout_of(s.tokens);
   return {.layout = layout,
@@ -120,7 +122,7 @@ std::vector<OpCase> op_cases(const OpSizes& s) {
        .op = [](const Inputs& in) { return both(ops::add_rms_norm(in[0], in[1], in[2], eps)); },
        .reference = [](const Inputs& in) { return both(ops::add_rms_norm_reference(in[0], in[1], in[2], eps)); },
        .elements = 8.0 * rows * features});
-  cases.push_back(norm_rotary_case(s));
+  for (const std::int64_t head : head_sizes) cases.push_back(norm_rotary_case(s, head));
   cases.push_back({.name = "SwiGLU",
                    .function = "ehrjepa::swiglu_forward",
                    .shapes = {{s.tokens, 3 * s.hidden}, {s.tokens, 3 * s.hidden}},
@@ -134,7 +136,7 @@ std::vector<OpCase> op_cases(const OpSizes& s) {
                    .reference = [](const Inputs& in) { return ops::linear_reference(in[0], in[1]); },
                    .flops = 6.0 * rows * features * features,
                    .elements = 6.0 * rows * features + 3.0 * features * features});
-  cases.push_back(attention_case(s));
+  for (const std::int64_t head : head_sizes) cases.push_back(attention_case(s, head));
   cases.push_back(cross_entropy_case(s));
   return cases;
 }

@@ -35,7 +35,11 @@ struct AttentionOp {
   std::vector<std::vector<std::int64_t>> shapes;  ///< of q, k and v
   double flops, elements;
 };
-AttentionOp attention_op(const OpSizes& sizes);
+AttentionOp attention_op(const OpSizes& sizes, std::int64_t head_dim);
+/// Sizes of heads that attention has kernels for.
+inline constexpr std::int64_t head_sizes[] = {64, 128};
+/// Behind the name of what is checked with heads of some size.
+std::string with_heads(const std::string& name, std::int64_t head_dim);
 
 /// Every op with a gradient; AdamW has none, and is a case of its own.
 std::vector<OpCase> op_cases(const OpSizes& sizes);

@@ -26,6 +26,7 @@ namespace {
 
 // A norm of one number in a hundred thousand off is a wrong kernel in float32; bfloat16 rounds to one in 256.
 constexpr double float32_limit = 1e-5, bfloat16_limit = 2e-2;
+constexpr const char* adamw_name = "AdamW and target";
 constexpr OpSizes checked_sizes{.tokens = 300, .hidden = 256, .vocabulary = 997};
 
 /// (shape) normal numbers in float32 on the host.
@@ -140,7 +141,7 @@ std::vector<at::Tensor> updated(std::int64_t count, at::Device device, at::Scala
 }
 
 OpCheck checked_adamw(const OpSizes& timed, at::Device device, bool quick) {
-  OpCheck result{.name = "AdamW and target", .float32_limit = float32_limit, .bfloat16_limit = bfloat16_limit};
+  OpCheck result{.name = adamw_name, .float32_limit = float32_limit, .bfloat16_limit = bfloat16_limit};
   const auto error = [&](at::ScalarType dtype) {
     return error_of(updated(70'001, device, dtype, false), updated(70'001, at::kCPU, dtype, true));
   };
@@ -159,17 +160,17 @@ OpCheck checked_adamw(const OpSizes& timed, at::Device device, bool quick) {
   return result;
 }
 
-/// Attention once more by each way that there is, whichever the op takes.
-void check_ways(const OpSizes& timed_sizes, at::Device device, bool quick, std::vector<OpCheck>& result) {
-  const AttentionOp small = attention_op(checked_sizes), timed = attention_op(timed_sizes);
-  const at::ScalarType dtype = timed_dtype(device);
+/// Attention by each way, whichever the op takes.
+std::vector<NamedCheck> way_checks(const OpSizes& timed_sizes, std::int64_t head, at::Device device, bool quick) {
+  const AttentionOp small = attention_op(checked_sizes, head), timed = attention_op(timed_sizes, head);
   const auto ways_in = [&](at::ScalarType type) {
     return ops::attention_ways(at::empty(small.shapes[0], at::TensorOptions(device).dtype(type)), false, false);
   };
-  const std::vector<ops::AttentionChoice> wide = ways_in(at::kFloat), narrow = ways_in(at::kBFloat16);
-  for (const ops::AttentionChoice way : narrow) {
+  const std::vector<ops::AttentionChoice> wide = ways_in(at::kFloat);
+  std::vector<NamedCheck> result;
+  for (const ops::AttentionChoice way : ways_in(at::kBFloat16)) {
     const auto as_op = [&](const AttentionOp& op) {
-      return OpCase{.name = std::string("attention by ") + ops::name_of(way),
+      return OpCase{.name = with_heads(std::string("attention by ") + ops::name_of(way), head),
                     .function = way == ops::AttentionChoice::kKernels ? "ehrjepa::attention_forward" : "",
                     .shapes = op.shapes,
                     .op =
@@ -183,30 +184,43 @@ void check_ways(const OpSizes& timed_sizes, at::Device device, bool quick, std::
                     .flops = op.flops,
                     .elements = op.elements};
     };
-    const OpCase checked = as_op(small);
     const bool in_float32 = std::find(wide.begin(), wide.end(), way) != wide.end();
-    result.push_back(timed_check(checked, as_op(timed), device, dtype, quick,
-                                 in_float32 ? error_of(checked, device, at::kFloat) : -1.0,
-                                 error_of(checked, device, at::kBFloat16)));
+    const OpCase checked = as_op(small);
+    result.push_back({checked.name, [=, on_timed = as_op(timed)] {
+                        return timed_check(checked, on_timed, device, timed_dtype(device), quick,
+                                           in_float32 ? error_of(checked, device, at::kFloat) : -1.0,
+                                           error_of(checked, device, at::kBFloat16));
+                      }});
   }
+  return result;
 }
 
 }  // namespace
 
-std::vector<OpCheck> check_ops(const OpCheckOptions& options, const std::atomic<bool>& cancelled) {
+std::vector<NamedCheck> op_checks(const OpCheckOptions& options) {
   const at::Device device = memory::device_named(options.device);
-  const OpSizes timed_sizes =
-      options.quick ? checked_sizes : OpSizes{.tokens = 3300, .hidden = 2048, .vocabulary = 16'384};
+  const bool quick = options.quick;
+  const OpSizes timed_sizes = quick ? checked_sizes : OpSizes{.tokens = 3300, .hidden = 2048, .vocabulary = 16'384};
   const std::vector<OpCase> cases = op_cases(checked_sizes), timed = op_cases(timed_sizes);
-  std::vector<OpCheck> result;
+  std::vector<NamedCheck> result;
   for (std::size_t i = 0; i < cases.size(); ++i) {
-    if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
-    result.push_back(checked(cases[i], timed[i], device, options.quick));
+    result.push_back(
+        {cases[i].name, [=, op = cases[i], on_timed = timed[i]] { return checked(op, on_timed, device, quick); }});
   }
-  if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
-  result.push_back(checked_adamw(timed_sizes, device, options.quick));
-  if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
-  check_ways(timed_sizes, device, options.quick, result);
+  result.push_back({adamw_name, [=] { return checked_adamw(timed_sizes, device, quick); }});
+  for (const std::int64_t head : head_sizes) {
+    const std::vector<NamedCheck> ways = way_checks(timed_sizes, head, device, quick);
+    result.insert(result.end(), ways.begin(), ways.end());
+  }
+  return result;
+}
+
+std::vector<OpCheck> check_ops(const OpCheckOptions& options, const std::atomic<bool>& cancelled) {
+  std::vector<OpCheck> result;
+  for (const NamedCheck& check : op_checks(options)) {
+    if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
+    result.push_back(check.run());
+  }
   return result;
 }
 

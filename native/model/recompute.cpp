@@ -9,6 +9,8 @@
 #include <mutex>
 #include <utility>
 
+#include "model/graph_node.h"
+
 namespace ehrjepa::model {
 namespace {
 
@@ -65,7 +67,7 @@ std::vector<at::Tensor> recomputed(NetworkPart part, const std::vector<at::Tenso
     const at::NoGradGuard no_graph;
     outputs = part(inputs);
   }
-  const auto node = c10::make_intrusive<Recomputation>(std::move(part), inputs);
+  const auto node = make_graph_node<Recomputation>(std::move(part), inputs);
   node->set_next_edges(torch::autograd::collect_next_edges(inputs));
   torch::autograd::set_history(outputs, node);
   return outputs;

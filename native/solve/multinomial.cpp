@@ -5,6 +5,7 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/matmul.h>
+#include <ATen/ops/mean.h>
 #include <ATen/ops/one_hot.h>
 #include <c10/core/GradMode.h>
 
@@ -30,8 +31,8 @@ class SoftmaxLoss : public LinearLoss {
                   at::Tensor& slopes_E) override {
     const at::Tensor logs_NK = at::log_softmax(predictors_NK + offsets_E, 1);
     probabilities_NK_ = logs_NK.exp();
-    slopes_NK = (probabilities_NK_ - truth_NK_) * weights_N1_;
-    slopes_E = slopes_NK.sum(0);
+    slopes_NK = over_classes_zero((probabilities_NK_ - truth_NK_) * weights_N1_);
+    slopes_E = over_classes_zero(slopes_NK.sum(0));
     return -(truth_NK_ * logs_NK * weights_N1_).sum().item<double>();
   }
 
@@ -39,13 +40,17 @@ class SoftmaxLoss : public LinearLoss {
              at::Tensor& change_E) override {
     const at::Tensor along_NK = direction_NK + direction_E;
     const at::Tensor mean_N1 = (probabilities_NK_ * along_NK).sum(1, true);
-    change_NK = probabilities_NK_ * (along_NK - mean_N1) * weights_N1_;
-    change_E = change_NK.sum(0);
+    change_NK = over_classes_zero(probabilities_NK_ * (along_NK - mean_N1) * weights_N1_);
+    change_E = over_classes_zero(change_NK.sum(0));
   }
 
   double usual_curvature() const override { return (1 - 1 / classes_) / classes_; }
 
  private:
+  /// Slopes add up to 0 over the classes but for rounding, and the loss is flat along what is added to all of them:
+  /// near the solution, where slopes are as small as that rounding, a step would run off along it and never be small.
+  static at::Tensor over_classes_zero(const at::Tensor& slopes) { return slopes - slopes.mean(-1, true); }
+
   at::Tensor truth_NK_, weights_N1_, probabilities_NK_;
   double classes_;
 };

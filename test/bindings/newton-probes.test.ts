@@ -171,6 +171,20 @@ t.test('data that a line separates has a finite solution with a penalty', async 
 	t.same([...converged], [0], 'without a penalty there is none, and it is said');
 });
 
+t.test('a multinomial path has a solution at every penalty: no step runs off along all classes at once', async (t) => {
+	const [problems, rows, columns, classes] = [12, 30, 2, 5];
+	const random = new RandomStream(7, 'probe');
+	const [features, labels] = [new Float32Array(rows * columns), new Int32Array(rows)];
+	for (let problem = 0; problem < problems; problem++) {
+		for (const i of features.keys()) features[i] = random.normal();
+		for (const i of labels.keys()) labels[i] = i < classes ? i : random.integer(classes);
+		const l2 = Float64Array.of(1e-4, 1e-3, 1e-2, 1e-1, 1, 10);
+		const shared = { features, rows, columns, weights: new Float64Array(), l2 };
+		const { converged } = await nativeAddon().fitMultinomial({ ...shared, labels, classes });
+		t.same([...converged], [1, 1, 1, 1, 1, 1], `problem ${problem}`);
+	}
+});
+
 t.test('one class, no event, and what else has no solution, is an error that says so', async (t) => {
 	const data = anyRows(2, 12);
 	const { features, rows, columns, times, events, labels, atRisk, periodEvents } = data;

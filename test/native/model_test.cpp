@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "infer/encoder.h"
+#include "model/graph_node.h"
 #include "model/predictor.h"
 #include "model/qwen3.h"
 #include "model/target_encoder.h"
@@ -11,11 +12,41 @@
 #include "native/gradcheck.h"
 #include "train/batch.h"
 
+/// Nodes as libtorch had them up to 2.12, and has them from 2.13.
+namespace graph_nodes {
+int deleted = 0;
+struct Shared {
+  explicit Shared(int given) : value(given) {}
+  int value;
+};
+void deleteNode(Shared* node) {
+  ++deleted;
+  delete node;
+}
+struct SharedChild : Shared {
+  using Shared::Shared;
+};
+struct Intrusive : c10::intrusive_ptr_target {
+  explicit Intrusive(int given) : value(given) {}
+  int value;
+};
+}  // namespace graph_nodes
+
 namespace {
 
 using namespace ehrjepa;
 
 const std::atomic<bool> running{false};
+
+TEST("a node of the graph is held as libtorch holds it, before 2.13 and from it") {
+  {
+    const std::shared_ptr<graph_nodes::Shared> node = model::make_graph_node<graph_nodes::SharedChild>(3);
+    EXPECT(node->value == 3 && graph_nodes::deleted == 0);
+  }
+  EXPECT(graph_nodes::deleted == 1);
+  const c10::intrusive_ptr<graph_nodes::Intrusive> node = model::make_graph_node<graph_nodes::Intrusive>(4);
+  EXPECT(node->value == 4);
+}
 
 Qwen3Config small_config() {
   return {.vocab_size = 37,

@@ -7,15 +7,13 @@
 #include <string>
 #include <vector>
 
-#include "contract/fields.h"
 #include "infer/encoder.h"
 #include "infer/score.h"
 #include "native/check.h"
 #include "native/pretend/counts.h"
 #include "native/pretend/kernels.h"
 #include "native/pretend/memory.h"
-#include "native/random_batch.h"
-#include "train/step.h"
+#include "native/training_cases.h"
 
 // The engine on a device that is not the host: the same bits as on the CPU, no stray access, one wait a step.
 namespace {
@@ -25,105 +23,9 @@ using namespace ehrjepa::test;
 
 const std::atomic<bool> running{false};
 
-/// A way of training.
-struct Case {
-  std::string name;
-  EngineOptions engine;
-  StepOptions step;
-  BranchKind branch = BranchKind::kIsolated;
-  int micro_batches = 1;
-};
-
-LoraOptions lora_with_dropout() {
-  return {.rank = 3, .alpha = 6, .dropout = 0.2, .targets = {"q_proj", "v_proj", "down_proj"}};
-}
-
-std::vector<Case> cases() {
-  const EngineOptions plain{.config = config_of(true), .predictor = mlp_predictor, .seed = 5};
-  StepOptions step;
-  step.optimizer.learning_rate = 3e-3;
-  step.gradient_clip = 0.5;
-  step.seed = 11;
-  step.with_collapse_monitors = true;
-  std::vector<Case> result;
-  const auto add = [&](const std::string& name, BranchKind branch, const auto& change) {
-    Case& added = result.emplace_back(Case{name, plain, step, branch});
-    change(added);
-  };
-  add("next token alone", BranchKind::kCausal, [](Case& c) { c.step.latent_weight = 0.0; });
-  add("latent alone", BranchKind::kCausal, [](Case& c) { c.step.next_token_weight = 0.0; });
-  add("masked copies", BranchKind::kCausal, [](Case&) {});
-  add("queries, untied head", BranchKind::kIsolated, [](Case& c) { c.engine.config = config_of(false); });
-  add("from the state", BranchKind::kState, [](Case& c) { c.engine.predictor = state_predictor; });
-  add("transformer predictor", BranchKind::kIsolated, [](Case& c) { c.engine.predictor = transformer_predictor; });
-  add("two views", BranchKind::kViews, [](Case& c) {
-    c.step.latent.target = TargetKind::kViews;
-    c.step.latent.loss = LatentLossKind::kCosine;
-    c.engine.predictor = {};
-  });
-  add("online target, all terms", BranchKind::kIsolated, [](Case& c) {
-    c.step.latent.target = TargetKind::kOnline;
-    c.step.latent.loss = LatentLossKind::kSmoothL1;
-    c.step.latent.anti_collapse = {{"variance", 0.5}, {"covariance", 0.1}, {"sigreg", 0.2}};
-  });
-  add("two target layers", BranchKind::kCausal, [](Case& c) {
-    c.step.latent.target_layers = 2;
-    c.step.latent.loss = LatentLossKind::kL1;
-  });
-  add("micro-batches and interference", BranchKind::kIsolated, [](Case& c) {
-    c.micro_batches = 2;
-    c.step.with_interference = true;
-  });
-  add("clip by parameter", BranchKind::kIsolated, [](Case& c) { c.step.clip_by = ClipBy::kParameter; });
-  add("update in the backward pass", BranchKind::kIsolated, [](Case& c) {
-    c.step.clip_by = ClipBy::kParameter;
-    c.step.update_in_backward = true;
-  });
-  add("matrices by Muon", BranchKind::kIsolated, [](Case& c) { c.step.optimizer.matrix_update = MatrixUpdate::kMuon; });
-  add("checkpointed blocks", BranchKind::kIsolated,
-      [](Case& c) { c.engine.activation_checkpointing = ActivationCheckpointing::kBlock; });
-  add("checkpointed MLPs", BranchKind::kCausal,
-      [](Case& c) { c.engine.activation_checkpointing = ActivationCheckpointing::kSelective; });
-  add("LoRA with dropout", BranchKind::kIsolated, [](Case& c) { c.engine.lora = lora_with_dropout(); });
-  add("frozen embedding", BranchKind::kIsolated, [](Case& c) { c.engine.frozen = {"model.embed_tokens.weight"}; });
-  return result;
-}
-
-template <typename Struct>
-void expect_same(const Struct& found, const Struct& expected) {
-  const auto compare = [&](const auto& field) {
-    if (found.*field.member != expected.*field.member) {
-      check::fail(__FILE__, __LINE__, std::string(field.name) + " is another than on the CPU");
-    }
-  };
-  std::apply([&](const auto&... field) { (..., compare(field)); }, Fields<Struct>::list);
-}
-
-std::vector<train::WorldModelBatch> batches_of(const Case& c, at::Device device) {
-  std::vector<train::WorldModelBatch> result;
-  for (int i = 0; i < c.micro_batches; ++i) {
-    result.push_back(random_batch(2 + 16 * static_cast<unsigned>(i), 24, c.branch).packed(vocabulary, device));
-  }
-  return result;
-}
-
-std::vector<at::Tensor> state_of(train::WorldModel& model) {
-  std::vector<at::Tensor> result;
-  for (const auto& list : {model.encoder_tensors(), model.training().trainable, model.training().optimizer.state(),
-                           model.training().target_encoder.weights().trainable(model.config())}) {
-    for (const model::NamedTensor& entry : list) result.push_back(entry.tensor.detach());
-  }
-  return result;
-}
-
-train::WorldModel model_on(EngineOptions options, const char* device) {
-  options.device = device;
-  return train::WorldModel(options);
-}
-
 /// Three steps on the CPU and on `cuda:1`, which waits once in each.
 template <typename Compare>
-void compare_steps(const Case& c, const Compare& compare) {
+void compare_steps(const TrainingCase& c, const Compare& compare) {
   train::WorldModel host = model_on(c.engine, "cpu"), device = model_on(c.engine, "cuda:1");
   const std::vector<train::WorldModelBatch> on_host = batches_of(c, at::kCPU),
                                             on_device = batches_of(c, device.device());
@@ -146,7 +48,7 @@ void compare_steps(const Case& c, const Compare& compare) {
 }
 
 template <typename Compare>
-void compare_named(const Case& c, const Compare& compare) {
+void compare_named(const TrainingCase& c, const Compare& compare) {
   try {
     compare_steps(c, compare);
   } catch (const std::exception& error) {
@@ -164,12 +66,12 @@ constexpr auto same_bits = [](const auto& found, const auto& expected) {
 
 TEST("pretend device: every objective takes the CPU's steps to the bit, and the host waits once in each") {
   const pretend::OwnKernels kernels;
-  for (const Case& c : cases()) compare_named(c, same_bits);
+  for (const TrainingCase& c : training_cases()) compare_named(c, same_bits);
 }
 
 TEST("pretend device: so do bfloat16 parameters that are rounded stochastically, and a bfloat16 base of LoRA") {
   const pretend::OwnKernels kernels;
-  for (Case c : cases()) {
+  for (TrainingCase c : training_cases()) {
     if (c.step.optimizer.matrix_update == MatrixUpdate::kMuon) continue;  // float32 alone
     c.engine.parameter_dtype = Dtype::kBfloat16;
     c.engine.stochastic_rounding = !c.engine.lora;
@@ -179,7 +81,7 @@ TEST("pretend device: so do bfloat16 parameters that are rounded stochastically,
 
 TEST("pretend device: bfloat16 passes are near the CPU's, which sums products of them in an order of its own") {
   const pretend::OwnKernels kernels;
-  for (Case c : cases()) {
+  for (TrainingCase c : training_cases()) {
     c.engine.compute_dtype = Dtype::kBfloat16;
     compare_named(c, [](const auto& found, const auto& expected) {
       if constexpr (std::is_same_v<std::decay_t<decltype(found)>, at::Tensor>) {
@@ -192,7 +94,7 @@ TEST("pretend device: bfloat16 passes are near the CPU's, which sums products of
 }
 
 TEST("pretend device: without kernels for it every op is computed by its reference, and still waits once a step") {
-  for (const Case& c : cases()) {
+  for (const TrainingCase& c : training_cases()) {
     compare_named(c, [](const auto& found, const auto& expected) {
       if constexpr (std::is_same_v<std::decay_t<decltype(found)>, at::Tensor>) {
         // Adam divides by the gradient's own size: one that is rounding alone may turn either way.
@@ -206,7 +108,7 @@ TEST("pretend device: without kernels for it every op is computed by its referen
 }
 
 TEST("pretend device: an update that is not finite is not made, and the host hears of it at the end of the step") {
-  const Case plain = cases()[2];
+  const TrainingCase plain = training_cases()[2];
   for (const bool with_kernels : {true, false}) {
     const auto kernels = with_kernels ? std::make_unique<pretend::OwnKernels>() : nullptr;
     train::WorldModel model = model_on(plain.engine, "cuda:0");
@@ -229,7 +131,7 @@ TEST("pretend device: an update that is not finite is not made, and the host hea
 TEST("pretend device: a step for which memory runs out throws, leaves all as it was, and the next one is the CPU's") {
   const pretend::OwnKernels kernels;
   for (const std::size_t which : {std::size_t{2}, std::size_t{14}, std::size_t{15}}) {
-    const Case c = cases()[which];
+    const TrainingCase c = training_cases()[which];
     train::WorldModel host = model_on(c.engine, "cpu"), device = model_on(c.engine, "cuda:1");
     const std::vector<train::WorldModelBatch> on_host = batches_of(c, at::kCPU),
                                               on_device = batches_of(c, device.device());
@@ -264,7 +166,7 @@ TEST("pretend device: a step for which memory runs out throws, leaves all as it 
 
 TEST("pretend device: states, scores and losses are the CPU's; only their results come to the host") {
   const pretend::OwnKernels kernels;
-  const Case c = cases()[3];
+  const TrainingCase c = training_cases()[3];
   const train::WorldModel host = model_on(c.engine, "cpu"), device = model_on(c.engine, "cuda:1");
   const model::PackedTokens on_host = batches_of(c, at::kCPU)[0].packed.trunk();
   const model::PackedTokens on_device = batches_of(c, device.device())[0].packed.trunk();

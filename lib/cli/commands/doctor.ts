@@ -42,16 +42,16 @@ function text(report: DoctorReport): string {
 					`shares are of ${limits.flops / 1e12} TF/s and ${limits.bandwidth / 1e9} GB/s, the vendor's figures of ${limits.card}${limits.by === 'name' ? '' : ', which this card is only like'}`,
 				]),
 		'',
-		`${'op'.padEnd(30)} ${'float32'.padStart(8)} ${'bfloat16'.padStart(8)} ${'ms'.padStart(9)} ${'GF/s'.padStart(9)}${percent(null)} ${'GB/s'.padStart(8)}`,
+		`${'op'.padEnd(43)} ${'float32'.padStart(8)} ${'bfloat16'.padStart(8)} ${'ms'.padStart(9)} ${'GF/s'.padStart(9)}${percent(null)} ${'GB/s'.padStart(8)}`,
 		...ops.map(
 			(op) =>
-				`${op.name.padEnd(30)} ${off(op.float32Error).padStart(8)} ${off(op.bfloat16Error).padStart(8)} ${(op.seconds * 1000).toFixed(3).padStart(9)} ${(op.flops === 0 ? '' : rate(op.flops, op.seconds)).padStart(9)}${percent(op.share?.flops)} ${rate(op.bytes, op.seconds).padStart(8)}${percent(op.share?.bandwidth)}  ${op.dtype}, ${op.kernels ? 'own kernels' : "libtorch's"}`,
+				`${op.name.padEnd(43)} ${off(op.float32Error).padStart(8)} ${off(op.bfloat16Error).padStart(8)} ${(op.seconds * 1000).toFixed(3).padStart(9)} ${(op.flops === 0 ? '' : rate(op.flops, op.seconds)).padStart(9)}${percent(op.share?.flops)} ${rate(op.bytes, op.seconds).padStart(8)}${percent(op.share?.bandwidth)}  ${op.dtype}, ${op.kernels ? 'own kernels' : "libtorch's"}`,
 		),
 		'errors are those against the reference in float64; times are of forward and backward together',
 		'',
-		...objectives.map(({ name, error }) => `${name.padEnd(30)} ${off(error).padStart(8)} from the CPU in float32`),
-		`${'resume'.padEnd(30)} ${resumes ? 'the same bytes' : 'other bytes'}`,
-		`${'short run'.padEnd(30)} ${run.steps} steps in ${run.seconds.toFixed(0)} s, loss ${run.firstLoss.toFixed(3)} to ${run.lastLoss.toFixed(3)}, ${Math.round(run.tokensPerSecond)} tokens/s, ${mib(run.peakBytes)} (plan ${mib(run.plannedBytes)})`,
+		...objectives.map(({ name, error }) => `${name.padEnd(43)} ${off(error).padStart(8)} from the CPU in float32`),
+		`${'resume'.padEnd(43)} ${resumes ? 'the same bytes' : 'other bytes'}`,
+		`${'short run'.padEnd(43)} ${run.steps} steps in ${run.seconds.toFixed(0)} s, loss ${run.firstLoss.toFixed(3)} to ${run.lastLoss.toFixed(3)}, ${Math.round(run.tokensPerSecond)} tokens/s, ${mib(run.peakBytes)} (plan ${mib(run.plannedBytes)})`,
 		'',
 		...(problems.length === 0 ? ['everything agrees'] : problems.map((problem) => `DOES NOT AGREE: ${problem}`)),
 	].join('\n');

@@ -4,12 +4,6 @@
 
 #include "ops/simd.h"
 
-// The intrinsics below are for vectors of the processor's own width: a test's wider ones take the loops.
-#if defined(__SSE2__) && !defined(EHRJEPA_VECTOR_BYTES)
-#define EHRJEPA_OWN_WIDTH
-#include <immintrin.h>
-#endif
-
 namespace ehrjepa::ops::adamw_cpu {
 namespace {
 

@@ -147,9 +147,8 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
                           (rows->empty() || (rows->front() >= 0 && rows->back() < layout.trunk_rows())),
                       "[attention] rows must ascend within the trunk (", layout.trunk_rows(), " rows)");
   }
-  if (references_in_use()) return attention_reference(q, k, v, layout, softmax_scale, rows);
-  // Without a query there is nothing to choose for, and libraries want one.
-  if (q.numel() == 0) return attention_kernels(q, k, v, layout, softmax_scale, rows);
+  // Without a query there is nothing to choose for, kernels and libraries want one, and a device may have no kernels.
+  if (references_in_use() || q.numel() == 0) return attention_reference(q, k, v, layout, softmax_scale, rows);
   return attention_by(attention_way(q, k, v, layout, softmax_scale, rows), q, k, v, layout, softmax_scale, rows);
 }
 

@@ -28,10 +28,8 @@ std::optional<AttentionChoice> attention_choice_named(std::string_view name) {
   return std::nullopt;
 }
 
-AttentionChoice attention_choice(at::ScalarType dtype, Isa isa, bool multiplies_bfloat16) {
-  if (isa == Isa::kPlain) return AttentionChoice::kSdpa;
-  if (dtype == at::kBFloat16 && multiplies_bfloat16) return AttentionChoice::kSdpa;
-  return AttentionChoice::kKernels;
+AttentionChoice attention_choice(Isa isa) {
+  return isa == Isa::kPlain ? AttentionChoice::kSdpa : AttentionChoice::kKernels;
 }
 
 std::vector<AttentionChoice> attention_ways_on_card(const AttentionCall& call) {

@@ -13,7 +13,7 @@ namespace ehrjepa::ops {
 
 /// What computes attention.
 enum class AttentionChoice {
-  kKernels,  ///< ours (cpu.cpp, where everything is computed in float32 or float64; cuda.cpp)
+  kKernels,  ///< ours (cpu.cpp, cuda.cpp)
   kFlash,    ///< libtorch's FlashAttention, two calls merged by log-sum-exp (flash.cpp, merged.cpp)
   kCudnn,    ///< cuDNN's attention, merged as that (cudnn.cpp)
   kSdpa,     ///< libtorch's scaled_dot_product_attention (sdpa.cpp)
@@ -26,9 +26,8 @@ std::optional<AttentionChoice> attention_choice_named(std::string_view name);
 /// On a CPU, the faster of ours and SDPA: ours where it was measured to be (docs/performance.md), else what was there
 /// before it.
 ///
-/// @param isa                 the best that runs.
-/// @param multiplies_bfloat16 the processor has products of bfloat16, which ours does not use.
-AttentionChoice attention_choice(at::ScalarType dtype, Isa isa, bool multiplies_bfloat16);
+/// @param isa the best that runs.
+AttentionChoice attention_choice(Isa isa);
 
 /// What has to be known of a call on a card to say which ways there are.
 struct AttentionCall {

@@ -71,21 +71,35 @@ void for_each_task(std::int64_t count, const Run& run) {
   });
 }
 
-const KernelSet<Kernels>& best_set() { return set_of(best_isa(), plain_kernels, avx2_kernels, avx512_kernels); }
+Chosen best() {
+  return {set_of(best_isa(), plain_kernels, avx2_kernels, avx512_kernels),
+          multiplies_bfloat16() ? &avx512_pair_kernels : nullptr};
+}
+
+/// Calls `run` with the kernels for tensors of a dtype.
+template <typename Run>
+void with_kernels(at::ScalarType dtype, const Chosen& chosen, const Run& run) {
+  if (dtype == at::kBFloat16 && chosen.pairs != nullptr) return run(*chosen.pairs);
+  with_types(dtype, [&](auto element, auto) { run(kernels_of(element, chosen.set)); });
+}
+
+template <typename T>
+constexpr at::ScalarType dtype_of = c10::CppTypeToScalarType<T>::value;
+template <>
+constexpr at::ScalarType dtype_of<Bf16> = at::kBFloat16;
 
 /// Keys and values of all heads in the layout of the kernels, and scratch memory for each thread.
-template <typename T, typename E>
+template <typename T, typename E, typename P>
 class Packed {
  public:
-  Packed(const at::Tensor& k, const at::Tensor& v, bool backward, const Kernels<T, E>& kernels)
+  Packed(const at::Tensor& k, const at::Tensor& v, bool backward, const KernelsOf<T, E, P>& kernels)
       : head_dim_(k.size(2)),
         padded_((head_dim_ + head_multiple - 1) / head_multiple * head_multiple),
-        rows_((k.size(0) + block - 1) / block * block),
-        backward_(backward) {
-    const at::TensorOptions options = k.options().dtype(c10::CppTypeToScalarType<E>::value);
+        rows_((k.size(0) + block - 1) / block * block) {
     const std::int64_t heads = k.size(1), blocks = rows_ / block;
-    memory_ = at::empty({heads, backward ? 3 : 2, rows_ * padded_}, options);
-    workspace_ = at::empty({at::get_num_threads(), workspace_size(padded_)}, options);
+    memory_ = at::empty({heads, backward ? kernels.backward_copies : kernels.forward_copies, rows_ * padded_},
+                        k.options().dtype(dtype_of<P>));
+    workspace_ = at::empty({at::get_num_threads(), workspace_size(padded_)}, k.options().dtype(dtype_of<E>));
     for_each_task(heads * blocks, [&](std::int64_t task, int) {
       const std::int64_t head = task / blocks, first = task % blocks * block;
       kernels.pack(data_of<T>(k) + head * head_dim_, data_of<T>(v) + head * head_dim_, heads * head_dim_, first,
@@ -93,12 +107,9 @@ class Packed {
     });
   }
 
-  PackedHead<E> of_head(std::int64_t head) const {
-    const std::int64_t part = rows_ * padded_;
-    E* const first = data_of<E>(memory_) + head * memory_.size(1) * part;
-    if (backward_)
-      return {.key_columns = first, .value_rows = nullptr, .key_rows = first + part, .value_columns = first + 2 * part};
-    return {.key_columns = first, .value_rows = first + part, .key_rows = nullptr, .value_columns = nullptr};
+  PackedHead<P> of_head(std::int64_t head) const {
+    const std::int64_t copy = rows_ * padded_;
+    return {data_of<P>(memory_) + head * memory_.size(1) * copy, copy};
   }
   E* workspace(int thread) const { return data_of<E>(workspace_) + thread * workspace_.size(1); }
   std::int64_t padded() const { return padded_; }
@@ -106,15 +117,14 @@ class Packed {
 
  private:
   std::int64_t head_dim_, padded_, rows_;
-  bool backward_;
   at::Tensor memory_, workspace_;
 };
 
 /// One head's rows of a block.
-template <typename T, typename E>
-QueryBlock<T, E> query_block(const Plan& plan, const Block& of, std::int64_t head, const at::Tensor& q,
-                             const at::Tensor& out, const at::Tensor& log_sum_NQ, const Packed<T, E>& packed,
-                             double softmax_scale, std::int64_t groups, int thread) {
+template <typename T, typename E, typename P>
+QueryBlock<T, E, P> query_block(const Plan& plan, const Block& of, std::int64_t head, const at::Tensor& q,
+                                const at::Tensor& out, const at::Tensor& log_sum_NQ, const Packed<T, E, P>& packed,
+                                double softmax_scale, std::int64_t groups, int thread) {
   const std::int64_t row = q.size(1) * q.size(2), offset = of.begin * row + head * q.size(2);
   return {.q = data_of<T>(q) + offset,
           .q_row = row,
@@ -155,66 +165,77 @@ at::Tensor sum_over_groups(const at::Tensor& per_head, std::int64_t part, const 
   return result;
 }
 
+template <typename T, typename E, typename P>
+std::tuple<at::Tensor, at::Tensor> forward_with(const KernelsOf<T, E, P>& kernels, const at::Tensor& q,
+                                                const at::Tensor& k, const at::Tensor& v, const AttentionLayout& layout,
+                                                double softmax_scale, at::OptionalIntArrayRef rows) {
+  const Plan plan = plan_of(layout, rows);
+  const std::int64_t heads = q.size(1), groups = heads / k.size(1);
+  const auto blocks = static_cast<std::int64_t>(plan.blocks.size());
+  const at::Tensor out = at::empty_like(q);
+  const at::Tensor log_sum_NQ = at::empty({heads, q.size(0)}, q.options().dtype(dtype_of<E>));
+  const Packed<T, E, P> packed(k, v, /*backward=*/false, kernels);
+  // The longest first, so that no thread is left with one at the end.
+  for_each_task(heads * blocks, [&](std::int64_t task, int thread) {
+    const Block& of = plan.blocks[static_cast<std::size_t>(blocks - 1 - task / heads)];
+    kernels.forward(
+        query_block<T, E, P>(plan, of, task % heads, q, out, log_sum_NQ, packed, softmax_scale, groups, thread));
+  });
+  return {out, log_sum_NQ};
+}
+
+template <typename T, typename E, typename P>
+std::tuple<at::Tensor, at::Tensor, at::Tensor> backward_with(const KernelsOf<T, E, P>& kernels,
+                                                             const at::Tensor& grad_out, const at::Tensor& q,
+                                                             const at::Tensor& k, const at::Tensor& v,
+                                                             const at::Tensor& out, const at::Tensor& log_sum_NQ,
+                                                             const AttentionLayout& layout, double softmax_scale,
+                                                             at::OptionalIntArrayRef rows) {
+  const Plan plan = plan_of(layout, rows);
+  const std::int64_t heads = q.size(1), groups = heads / k.size(1);
+  const at::Tensor grad_q = at::empty_like(q);
+  const Packed<T, E, P> packed(k, v, /*backward=*/true, kernels);
+  // Of each query head apart: tasks share nothing, and the sums do not depend on the number of threads.
+  const at::Tensor grads = at::zeros({heads, 2, packed.rows() * packed.padded()}, log_sum_NQ.options());
+  const std::int64_t part = grads.size(2);
+  for_each_task(heads * static_cast<std::int64_t>(plan.groups.size()), [&](std::int64_t task, int thread) {
+    const std::int64_t head = task % heads, offset = head * q.size(2);
+    E* const grad_keys = data_of<E>(grads) + head * 2 * part;
+    for (const std::size_t index : plan.groups[static_cast<std::size_t>(task / heads)]) {
+      const Block& of = plan.blocks[index];
+      const std::int64_t first = of.begin * heads * q.size(2) + offset;
+      kernels.backward(query_block<T, E, P>(plan, of, head, q, out, log_sum_NQ, packed, softmax_scale, groups, thread),
+                       {.grad_out = data_of<T>(grad_out) + first,
+                        .grad_q = data_of<T>(grad_q) + first,
+                        .grad_keys = grad_keys,
+                        .grad_values = grad_keys + part});
+    }
+  });
+  return {grad_q, sum_over_groups<T, E>(grads, 0, k, groups, packed.padded()),
+          sum_over_groups<T, E>(grads, 1, v, groups, packed.padded())};
+}
+
 }  // namespace
 
 std::tuple<at::Tensor, at::Tensor> forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                            const AttentionLayout& layout, double softmax_scale,
-                                           at::OptionalIntArrayRef rows, const KernelSet<Kernels>& set) {
-  const Plan plan = plan_of(layout, rows);
-  const at::Tensor out = at::empty_like(q);
-  const std::int64_t heads = q.size(1), groups = heads / k.size(1);
-  const auto blocks = static_cast<std::int64_t>(plan.blocks.size());
-  at::Tensor log_sum_NQ;
-  with_types(q.scalar_type(), [&](auto element, auto accumulator) {
-    using T = decltype(element);
-    using E = decltype(accumulator);
-    const Kernels<T, E>& kernels = kernels_of(element, set);
-    log_sum_NQ = at::empty({heads, q.size(0)}, q.options().dtype(c10::CppTypeToScalarType<E>::value));
-    const Packed<T, E> packed(k, v, /*backward=*/false, kernels);
-    // The longest first, so that no thread is left with one at the end.
-    for_each_task(heads * blocks, [&](std::int64_t task, int thread) {
-      const Block& of = plan.blocks[static_cast<std::size_t>(blocks - 1 - task / heads)];
-      kernels.forward(
-          query_block<T, E>(plan, of, task % heads, q, out, log_sum_NQ, packed, softmax_scale, groups, thread));
-    });
-  });
-  return {out, log_sum_NQ};
+                                           at::OptionalIntArrayRef rows, const Chosen& chosen) {
+  std::tuple<at::Tensor, at::Tensor> result;
+  with_kernels(q.scalar_type(), chosen,
+               [&](const auto& kernels) { result = forward_with(kernels, q, k, v, layout, softmax_scale, rows); });
+  return result;
 }
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor> backward(const at::Tensor& grad_out, const at::Tensor& q,
                                                         const at::Tensor& k, const at::Tensor& v, const at::Tensor& out,
                                                         const at::Tensor& log_sum_NQ, const AttentionLayout& layout,
                                                         double softmax_scale, at::OptionalIntArrayRef rows,
-                                                        const KernelSet<Kernels>& set) {
-  const Plan plan = plan_of(layout, rows);
-  const at::Tensor grad_q = at::empty_like(q);
-  at::Tensor grad_k, grad_v;
-  const std::int64_t heads = q.size(1), groups = heads / k.size(1);
-  with_types(q.scalar_type(), [&](auto element, auto accumulator) {
-    using T = decltype(element);
-    using E = decltype(accumulator);
-    const Kernels<T, E>& kernels = kernels_of(element, set);
-    const Packed<T, E> packed(k, v, /*backward=*/true, kernels);
-    // Of each query head apart: tasks share nothing, and the sums do not depend on the number of threads.
-    const at::Tensor grads = at::zeros({heads, 2, packed.rows() * packed.padded()}, log_sum_NQ.options());
-    const std::int64_t part = grads.size(2);
-    for_each_task(heads * static_cast<std::int64_t>(plan.groups.size()), [&](std::int64_t task, int thread) {
-      const std::int64_t head = task % heads, offset = head * q.size(2);
-      E* const grad_keys = data_of<E>(grads) + head * 2 * part;
-      for (const std::size_t index : plan.groups[static_cast<std::size_t>(task / heads)]) {
-        const Block& of = plan.blocks[index];
-        const std::int64_t first = of.begin * heads * q.size(2) + offset;
-        kernels.backward(query_block<T, E>(plan, of, head, q, out, log_sum_NQ, packed, softmax_scale, groups, thread),
-                         {.grad_out = data_of<T>(grad_out) + first,
-                          .grad_q = data_of<T>(grad_q) + first,
-                          .grad_keys = grad_keys,
-                          .grad_values = grad_keys + part});
-      }
-    });
-    grad_k = sum_over_groups<T, E>(grads, 0, k, groups, packed.padded());
-    grad_v = sum_over_groups<T, E>(grads, 1, v, groups, packed.padded());
+                                                        const Chosen& chosen) {
+  std::tuple<at::Tensor, at::Tensor, at::Tensor> result;
+  with_kernels(q.scalar_type(), chosen, [&](const auto& kernels) {
+    result = backward_with(kernels, grad_out, q, k, v, out, log_sum_NQ, layout, softmax_scale, rows);
   });
-  return {grad_q, grad_k, grad_v};
+  return result;
 }
 
 }  // namespace attention_cpu
@@ -224,14 +245,14 @@ TORCH_LIBRARY_IMPL(ehrjepa, CPU, m) {
          [](const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, at::IntArrayRef cu_seqlens,
             at::IntArrayRef branches, bool isolated, double softmax_scale, at::OptionalIntArrayRef rows) {
            return attention_cpu::forward(q, k, v, attention_layout(cu_seqlens, branches, isolated), softmax_scale, rows,
-                                         attention_cpu::best_set());
+                                         attention_cpu::best());
          });
   m.impl("attention_backward", [](const at::Tensor& grad_out, const at::Tensor& q, const at::Tensor& k,
                                   const at::Tensor& v, const at::Tensor& out, const at::Tensor& log_sum,
                                   at::IntArrayRef cu_seqlens, at::IntArrayRef branches, bool isolated,
                                   double softmax_scale, at::OptionalIntArrayRef rows) {
     return attention_cpu::backward(grad_out, q, k, v, out, log_sum, attention_layout(cu_seqlens, branches, isolated),
-                                   softmax_scale, rows, attention_cpu::best_set());
+                                   softmax_scale, rows, attention_cpu::best());
   });
 }
 

@@ -1,10 +1,17 @@
 // Compiled once for each instruction set (CMakeLists.txt, EHRJEPA_ISA).
 #include "ops/attention/cpu_kernels.h"
 
+#include "ops/attention/cpu_visible.h"
 #include "ops/tile_product.h"
 
 namespace ehrjepa::ops::attention_cpu {
 namespace {
+
+// The copies of a head: as right operands of products over the elements of a head (columns), and over its rows
+// (tile_product.h).
+constexpr int key_columns = 0;
+constexpr int value_rows = 1;                   // forward
+constexpr int key_rows = 1, value_columns = 2;  // backward
 
 template <typename T, typename E>
 void widen_rows(const T* from, std::int64_t from_row, std::int64_t rows, std::int64_t size, std::int64_t padded,
@@ -73,80 +80,13 @@ void pack(const T* keys, const T* values, std::int64_t row_elements, std::int64_
           std::int64_t head_dim, std::int64_t padded, bool backward, const PackedHead<E>& head) {
   const T* const from_keys = keys + first * row_elements;
   const T* const from_values = values + first * row_elements;
-  const std::int64_t at = first * padded;
-  pack_columns(from_keys, row_elements, rows, head_dim, padded, head.key_columns + at);
+  pack_columns(from_keys, row_elements, rows, head_dim, padded, head.copy(key_columns, first, padded));
   if (backward) {
-    pack_rows(from_keys, row_elements, rows, head_dim, padded, head.key_rows + at);
-    pack_columns(from_values, row_elements, rows, head_dim, padded, head.value_columns + at);
+    pack_rows(from_keys, row_elements, rows, head_dim, padded, head.copy(key_rows, first, padded));
+    pack_columns(from_values, row_elements, rows, head_dim, padded, head.copy(value_columns, first, padded));
   } else {
-    pack_rows(from_values, row_elements, rows, head_dim, padded, head.value_rows + at);
+    pack_rows(from_values, row_elements, rows, head_dim, padded, head.copy(value_rows, first, padded));
   }
-}
-
-/// Keys of one block that one range of a query block shows: row i sees columns [begin(i), end(i)).
-struct Visible {
-  std::int64_t first;            ///< key row of column 0
-  std::int64_t lowest, highest;  ///< of all rows
-  const std::int64_t* positions;
-  std::int64_t begin_row, end_row;  ///< key rows of the range
-  bool causal, isolated;
-
-  std::int64_t within(std::int64_t key) const {
-    const std::int64_t column = key - first;
-    return column < 0 ? 0 : column > block ? block : column;
-  }
-  std::int64_t begin(std::int64_t i) const { return within(isolated ? positions[i] : begin_row); }
-  std::int64_t end(std::int64_t i) const { return within(causal ? positions[i] + 1 : end_row); }
-  /// Every row sees the same columns.
-  bool uniform(std::int64_t rows) const { return begin(0) == begin(rows - 1) && end(0) == end(rows - 1); }
-};
-
-/// Rows, or keys, of a block that are multiplied together where not all see the same: what they do not see is left out.
-constexpr std::int64_t strip = 12;
-
-/// Calls `run(first, count, begin, end)` for rows [first, first + count) and the columns [begin, end) that one of them
-/// sees; the limits of the rows ascend.
-template <typename Run>
-[[gnu::always_inline]] inline void for_row_strips(const Visible& visible, std::int64_t rows, const Run& run) {
-  const std::int64_t step = visible.uniform(rows) ? rows : strip;
-  for (std::int64_t first = 0; first < rows; first += step) {
-    const std::int64_t count = first + step < rows ? step : rows - first;
-    const std::int64_t begin = visible.begin(first), end = visible.end(first + count - 1);
-    if (begin < end) run(first, count, begin, end);
-  }
-}
-
-/// Calls `run(first, count, begin, end)` for columns [first, first + count) and the rows [begin, end) that see one of
-/// them.
-template <typename Run>
-[[gnu::always_inline]] inline void for_column_strips(const Visible& visible, std::int64_t rows, const Run& run) {
-  const std::int64_t all = visible.highest - visible.lowest;
-  const std::int64_t step = visible.uniform(rows) ? all : strip;
-  std::int64_t begin = 0, end = 0;
-  for (std::int64_t first = visible.lowest; first < visible.highest; first += step) {
-    const std::int64_t count = first + step < visible.highest ? step : visible.highest - first;
-    while (begin < rows && visible.end(begin) <= first) ++begin;
-    while (end < rows && visible.begin(end) < first + count) ++end;
-    if (begin < end) run(first, count, begin, end);
-  }
-}
-
-/// Calls `run` with each block of keys that rows of a query block see.
-template <typename T, typename E, typename Run>
-[[gnu::always_inline]] inline void for_key_blocks(const QueryBlock<T, E>& queries, const Run& run) {
-  const Seen& seen = queries.seen;
-  const std::int64_t last = queries.positions[queries.rows - 1] + 1;
-  const std::int64_t own = seen.isolated ? queries.positions[0] : seen.own_begin;
-  const auto range = [&](std::int64_t begin, std::int64_t end, bool causal) {
-    for (std::int64_t first = begin / block * block; first < end; first += block) {
-      Visible visible{first, 0, 0, queries.positions, begin, end, causal, causal && seen.isolated};
-      visible.lowest = visible.within(begin);
-      visible.highest = visible.within(end);
-      run(visible);
-    }
-  };
-  if (seen.context_begin < seen.context_end) range(seen.context_begin, seen.context_end, false);
-  range(own, last, true);
 }
 
 /// Products of rows with the keys, or values, of a block, where one of the rows of a strip sees a column.
@@ -195,7 +135,7 @@ template <typename E>
 constexpr double log2_e = 1.4426950408889634;
 
 template <typename T, typename E>
-void forward(const QueryBlock<T, E>& queries) {
+void forward(const QueryBlock<T, E, E>& queries) {
   const std::int64_t padded = queries.padded, rows = queries.rows;
   E* const q = queries.workspace;
   E* const out = q + block * padded;
@@ -208,8 +148,8 @@ void forward(const QueryBlock<T, E>& queries) {
   for (std::int64_t i = 0; i < rows; ++i) maximum[i] = -__builtin_huge_val();
   const E scale = static_cast<E>(queries.softmax_scale * log2_e);
   for_key_blocks(queries, [&](const Visible& visible) {
-    const std::int64_t at = visible.first * padded;
-    visible_scores(visible, rows, padded, q, panels_of_columns<E>(queries.head.key_columns + at, padded), scores);
+    visible_scores(visible, rows, padded, q,
+                   panels_of_columns<E>(queries.head.copy(key_columns, visible.first, padded), padded), scores);
     for (std::int64_t i = 0; i < rows; ++i) {
       const E correction =
           softmax_row(scores + i * block, visible.begin(i), visible.end(i), scale, maximum[i], sum + i * lanes<E>);
@@ -220,7 +160,8 @@ void forward(const QueryBlock<T, E>& queries) {
     }
     for_row_strips(visible, rows, [&](std::int64_t first, std::int64_t count, std::int64_t begin, std::int64_t end) {
       product<E>(count, padded, end - begin, {scores + first * block + begin, block, 1},
-                 panels_of_rows<E>(queries.head.value_rows + at).from(begin, 0), out + first * padded, padded, true);
+                 panels_of_rows<E>(queries.head.copy(value_rows, visible.first, padded)).from(begin, 0),
+                 out + first * padded, padded, true);
     });
   });
   for (std::int64_t i = 0; i < rows; ++i) {
@@ -233,7 +174,7 @@ void forward(const QueryBlock<T, E>& queries) {
 }
 
 template <typename T, typename E>
-void backward(const QueryBlock<T, E>& queries, const BackwardBlock<T, E>& gradients) {
+void backward(const QueryBlock<T, E, E>& queries, const BackwardBlock<T, E>& gradients) {
   const std::int64_t padded = queries.padded, rows = queries.rows;
   E* const q = queries.workspace;
   E* const grad_out = q + block * padded;
@@ -258,10 +199,10 @@ void backward(const QueryBlock<T, E>& queries, const BackwardBlock<T, E>& gradie
   const E softmax_scale = static_cast<E>(queries.softmax_scale);
   const E scale = static_cast<E>(queries.softmax_scale * log2_e);
   for_key_blocks(queries, [&](const Visible& visible) {
-    const std::int64_t at = visible.first * padded;
-    visible_scores(visible, rows, padded, q, panels_of_columns<E>(queries.head.key_columns + at, padded), weights);
-    visible_scores(visible, rows, padded, grad_out, panels_of_columns<E>(queries.head.value_columns + at, padded),
-                   grad_scores);
+    visible_scores(visible, rows, padded, q,
+                   panels_of_columns<E>(queries.head.copy(key_columns, visible.first, padded), padded), weights);
+    visible_scores(visible, rows, padded, grad_out,
+                   panels_of_columns<E>(queries.head.copy(value_columns, visible.first, padded), padded), grad_scores);
     for (std::int64_t i = 0; i < rows; ++i) {
       E* const p = weights + i * block;
       E* const ds = grad_scores + i * block;
@@ -287,7 +228,8 @@ void backward(const QueryBlock<T, E>& queries, const BackwardBlock<T, E>& gradie
     });
     for_row_strips(visible, rows, [&](std::int64_t first, std::int64_t count, std::int64_t begin, std::int64_t end) {
       product<E>(count, padded, end - begin, {grad_scores + first * block + begin, block, 1},
-                 panels_of_rows<E>(queries.head.key_rows + at).from(begin, 0), grad_q + first * padded, padded, true);
+                 panels_of_rows<E>(queries.head.copy(key_rows, visible.first, padded)).from(begin, 0),
+                 grad_q + first * padded, padded, true);
     });
   });
   for (std::int64_t i = 0; i < rows; ++i) {
@@ -301,8 +243,8 @@ void backward(const QueryBlock<T, E>& queries, const BackwardBlock<T, E>& gradie
 
 extern const KernelSet<Kernels> EHRJEPA_KERNELS;  // that of a test is in no header
 const KernelSet<Kernels> EHRJEPA_KERNELS = {
-    {&pack<float, float>, &forward<float, float>, &backward<float, float>},
-    {&pack<Bf16, float>, &forward<Bf16, float>, &backward<Bf16, float>},
-    {&pack<double, double>, &forward<double, double>, &backward<double, double>}};
+    {2, 3, &pack<float, float>, &forward<float, float>, &backward<float, float>},
+    {2, 3, &pack<Bf16, float>, &forward<Bf16, float>, &backward<Bf16, float>},
+    {2, 3, &pack<double, double>, &forward<double, double>, &backward<double, double>}};
 
 }  // namespace ehrjepa::ops::attention_cpu

@@ -4,7 +4,8 @@
 #include "ops/kernel_set.h"
 
 // Blocks of the CPU implementation, free of libtorch types: one source (cpu_kernels.cpp) is compiled for every
-// instruction set. T is the type of the tensors; E, float or double, that of all that is computed.
+// instruction set, another (cpu_pair_kernels.cpp) for the products of bfloat16. T is the type of the tensors; E, float
+// or double, that of all that is computed; P that of the packed keys and values.
 
 namespace ehrjepa::ops::attention_cpu {
 
@@ -21,31 +22,31 @@ struct Seen {
   bool isolated;
 };
 
-/// All key rows of one key/value head, block by block, `block` x padded elements each: as right operands of products
-/// over the rows, and over the elements of a head (tile_product.h).
-template <typename E>
+/// All key rows of one key/value head in copies that the kernels lay out as they read them, block by block, `block` x
+/// padded elements each.
+template <typename P>
 struct PackedHead {
-  E* key_columns;
-  E* value_rows;     ///< forward alone
-  E* key_rows;       ///< backward alone
-  E* value_columns;  ///< backward alone
+  P* first;
+  std::int64_t elements;  ///< of one copy
+
+  P* copy(int i, std::int64_t row, std::int64_t padded) const { return first + i * elements + row * padded; }
 };
 
 /// Up to `block` query rows of one head and one segment.
-template <typename T, typename E>
+template <typename T, typename E, typename P>
 struct QueryBlock {
   const T* q;
   std::int64_t q_row;  ///< elements from one row to the next
   std::int64_t rows;
   const std::int64_t* positions;  ///< (rows) their places among the keys, ascending
   Seen seen;
-  PackedHead<E> head;
+  PackedHead<P> head;
   std::int64_t head_dim, padded;
   double softmax_scale;
   T* out;
   std::int64_t out_row;
   E* log_sum;    ///< (rows) base-2 logarithm of the sum of 2^(scaled scores)
-  E* workspace;  ///< `workspace_size` elements
+  E* workspace;  ///< `workspace_size` elements, at a multiple of 64 bytes
 };
 
 /// What the backward pass needs and makes beside a query block. `QueryBlock::out` and `log_sum` are then read.
@@ -59,19 +60,28 @@ struct BackwardBlock {
 
 /// Elements of scratch memory for one block of either pass.
 constexpr std::int64_t workspace_size(std::int64_t padded) {
-  return 5 * block * padded + 2 * block * block + 20 * block;
+  return 5 * block * padded + 4 * block * block + 20 * block;
 }
 
-template <typename T, typename E>
-struct Kernels {
+template <typename T, typename E, typename P>
+struct KernelsOf {
+  std::int64_t forward_copies, backward_copies;  ///< of keys and values that each pass reads
   /// Packs key rows [first, first + rows) of one head, where `first` is a multiple of `block`; rows up to the end of
   /// the block become zeros.
   void (*pack)(const T* keys, const T* values, std::int64_t row_elements, std::int64_t first, std::int64_t rows,
-               std::int64_t head_dim, std::int64_t padded, bool backward, const PackedHead<E>& head);
-  void (*forward)(const QueryBlock<T, E>& queries);
-  void (*backward)(const QueryBlock<T, E>& queries, const BackwardBlock<T, E>& gradients);
+               std::int64_t head_dim, std::int64_t padded, bool backward, const PackedHead<P>& head);
+  void (*forward)(const QueryBlock<T, E, P>& queries);
+  void (*backward)(const QueryBlock<T, E, P>& queries, const BackwardBlock<T, E>& gradients);
 };
 
+/// Kernels that compute, and pack, in E.
+template <typename T, typename E>
+using Kernels = KernelsOf<T, E, E>;
+/// Kernels that multiply pairs of bfloat16 and sum in float32 (pair_product.h).
+using PairKernels = KernelsOf<Bf16, float, Bf16>;
+
 extern const KernelSet<Kernels> plain_kernels, avx2_kernels, avx512_kernels;
+/// For processors that `multiplies_bfloat16`.
+extern const PairKernels avx512_pair_kernels;
 
 }  // namespace ehrjepa::ops::attention_cpu

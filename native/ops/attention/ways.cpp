@@ -125,8 +125,7 @@ AttentionChoice attention_way(const at::Tensor& q, const at::Tensor& k, const at
                               const std::optional<std::vector<std::int64_t>>& rows, const AttentionWishes& wishes,
                               const AttentionTiming& timing) {
   if (!is_card(q)) {
-    return has_own_kernels(q) ? attention_choice(q.scalar_type(), best_isa(), multiplies_bfloat16())
-                              : AttentionChoice::kSdpa;
+    return has_own_kernels(q) ? attention_choice(best_isa()) : AttentionChoice::kSdpa;
   }
   if (wishes.way) {
     const std::vector<AttentionChoice> every = attention_ways(q, rows.has_value(), false);

@@ -19,7 +19,10 @@ t.test('the doctor checks ops, objectives, a resume and a short run, and finds a
 	t.ok(report.run.lastLoss < report.run.firstLoss);
 	t.ok(report.run.peakBytes > 50e6 && report.run.plannedBytes > 50e6);
 	const ways = report.ops.map(({ name }: { name: string }) => name).filter((name: string) => / by /.test(name));
-	t.same(ways, ['attention by kernels', 'attention by sdpa'], 'what computes attention here');
+	const expected = [64, 128].flatMap((heads) =>
+		['kernels', 'sdpa'].map((way) => `attention by ${way}, heads of ${heads}`),
+	);
+	t.same(ways, expected, 'what computes attention here');
 	t.equal(report.limits, null, 'no vendor says what this processor can do at most');
 
 	// Each part that does not agree is named, and alone decides.
