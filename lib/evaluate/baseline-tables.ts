@@ -4,6 +4,7 @@ import type { LifeCodes } from '../data/life-codes.js';
 import { eventsSql, type MedsDataset } from '../data/meds.js';
 import { type Database, quoted, withDatabase } from '../data/query.js';
 import type { IndexDateRow } from '../tasks/read.js';
+import { birthdaysUntil } from '../text/calendar.js';
 import type { Microseconds } from '../types.js';
 
 /** Codes in a baseline: those that at least this many training patients have. */
@@ -58,19 +59,30 @@ export async function withBaselineTables<T>(
 // Before every event.
 const earliest = -(2n ** 63n) + 1n;
 
-/** Tells the age in years of each index date whose subject has a birth. Needs the tables events and index_dates. */
+/** The age at an index date. */
+export interface Age {
+	readonly years: number;
+	/** Birthdays that have come. */
+	readonly completedYears: number;
+}
+
+/** Tells the age at each index date whose subject has a birth. Needs the tables events and index_dates. */
 export async function eachAge(
 	database: Database,
 	lifeCodes: LifeCodes,
-	visit: (row: number, years: number) => void,
+	visit: (row: number, age: Age) => void,
 	signal?: AbortSignal,
 ): Promise<void> {
-	const ages = `SELECT i.i, (${floorDaysSql('i.t - min(b.time)')})::INTEGER AS days FROM index_dates i
-			JOIN (SELECT subject_id, time FROM events WHERE time IS NOT NULL AND ${lifeCodes.birthSql()}) b USING (subject_id) GROUP BY i.i, i.t`;
+	const ages = `SELECT i.i, (${floorDaysSql('i.t - min(b.time)')})::INTEGER, (${floorDaysSql('min(b.time)')})::INTEGER, (${floorDaysSql('i.t')})::INTEGER
+			FROM index_dates i JOIN (SELECT subject_id, time FROM events WHERE time IS NOT NULL AND ${lifeCodes.birthSql()}) b USING (subject_id)
+			GROUP BY i.i, i.t`;
 	for await (const chunk of database.stream(ages, signal)) {
-		const rows = chunk.getColumnVector(0) as DuckDBIntegerVector;
-		const days = chunk.getColumnVector(1) as DuckDBIntegerVector;
-		for (let row = 0; row < chunk.rowCount; row++) visit(rows.getItem(row)!, days.getItem(row)! / 365.25);
+		const [rows, days, births, dates] = [0, 1, 2, 3].map((column) => chunk.getColumnVector(column));
+		const number = (of: typeof rows, row: number) => (of as DuckDBIntegerVector).getItem(row)!;
+		for (let row = 0; row < chunk.rowCount; row++) {
+			const completedYears = birthdaysUntil(number(births, row), number(dates, row));
+			visit(number(rows, row), { years: number(days, row) / 365.25, completedYears });
+		}
 	}
 }
 

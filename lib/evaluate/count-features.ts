@@ -51,7 +51,7 @@ export async function countsOf(
 	await eachAge(
 		database,
 		lifeCodes,
-		(row, years) => {
+		(row, { years }) => {
 			values[row * columns + columns - 1] = years;
 		},
 		signal,

@@ -25,7 +25,7 @@ export async function demographicFeatures(input: BaselineInput): Promise<Feature
 		await eachAge(
 			database,
 			lifeCodes,
-			(row, years) => {
+			(row, { years }) => {
 				values[row * columns] = years;
 			},
 			signal,

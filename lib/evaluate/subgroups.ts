@@ -73,7 +73,8 @@ export async function divide(
 		await eachAge(
 			database,
 			input.lifeCodes,
-			(row, years) => ages.set(keys[row]!, [ageBands.findLast(([from]) => years >= from)?.[1] ?? ageBands[0]![1]]),
+			(row, { completedYears }) =>
+				ages.set(keys[row]!, [ageBands.findLast(([from]) => completedYears >= from)?.[1] ?? ageBands[0]![1]]),
 			input.signal,
 		);
 		const found = new Set([...ages.values()].flat());

@@ -23,3 +23,10 @@ export function isoDate(day: EpochDay): string {
 	}
 	return new Date(day * 86_400_000).toISOString().slice(0, 10);
 }
+
+/** Birthdays that have come on a day: a year of 365.25 days is late by one on some of them. Who was born on 29 February has it on 1 March. */
+export function birthdaysUntil(birthDay: EpochDay, day: EpochDay): number {
+	const [birth, now] = [birthDay, day].map((one) => new Date(one * 86_400_000)) as [Date, Date];
+	const ofYear = (date: Date) => date.getUTCMonth() * 32 + date.getUTCDate();
+	return now.getUTCFullYear() - birth.getUTCFullYear() - (ofYear(now) < ofYear(birth) ? 1 : 0);
+}
