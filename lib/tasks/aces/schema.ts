@@ -2,6 +2,7 @@ import { isMap, isScalar, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { parseConfig } from '../../config.js';
 import { ConfigError } from '../../errors.js';
+import { isObject, kindOf } from '../../found.js';
 import { parseEndpoint } from './endpoint.js';
 
 /** Parts of ACES that are not read, with what to do instead. */
@@ -110,8 +111,10 @@ const AcesTask = z.strictObject({
 });
 export type AcesTask = z.output<typeof AcesTask>;
 
-/** YAML as plain values. @throws {ConfigError} Names file, line and what is wrong. */
-function yamlValue(file: string, text: string): unknown {
+type Names = Readonly<Record<string, unknown>>;
+
+/** YAML of names and values, and its predicates. @throws {ConfigError} Names file, line and what is wrong. */
+function yamlNames(file: string, text: string): { readonly names: Names; readonly predicates: Names } {
 	const lines = new LineCounter();
 	const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
 	const [error] = document.errors;
@@ -120,7 +123,12 @@ function yamlValue(file: string, text: string): unknown {
 		throw new ConfigError(`[tasks ${file}] must be YAML but line ${line} is not: ${error.code}`);
 	}
 	refuseUnsupported(file, document.contents, lines);
-	return document.toJS({ maxAliasCount: 100 });
+	const named = (place: string, value: unknown): Names => {
+		if (isObject(value)) return value;
+		throw new ConfigError(`[tasks ${file}] ${place} must be names with values but is ${kindOf(value)}`);
+	};
+	const names = named('a task', document.toJS({ maxAliasCount: 100 }));
+	return { names, predicates: named('predicates', names.predicates ?? {}) };
 }
 
 function refuseUnsupported(file: string, node: unknown, lines: LineCounter): void {
@@ -148,20 +156,16 @@ export function parseAcesTask(
 	text: string,
 	predicates?: { readonly file: string; readonly text: string },
 ): AcesTask {
-	const value = yamlValue(file, text) as { predicates?: Record<string, unknown> } | null;
-	const own =
-		predicates === undefined
-			? {}
-			: ((yamlValue(predicates.file, predicates.text) as { predicates?: Record<string, unknown> } | null)?.predicates ??
-				{});
-	const merged = { ...value?.predicates, ...own };
+	const { names, predicates: ofTask } = yamlNames(file, text);
+	const own = predicates === undefined ? {} : yamlNames(predicates.file, predicates.text).predicates;
+	const merged: Names = { ...ofTask, ...own };
 	const open = Object.keys(merged).filter((name) => JSON.stringify(merged[name])?.includes('???'));
 	if (open.length > 0) {
 		throw new ConfigError(
 			`[tasks ${file}] predicates must say their codes but ${open.join(', ')} ${open.length === 1 ? 'is' : 'are'} ???; give the data set's predicates (--predicates)`,
 		);
 	}
-	const task = parseConfig(`tasks ${file}`, AcesTask, { ...value, predicates: merged });
+	const task = parseConfig(`tasks ${file}`, AcesTask, { ...names, predicates: merged });
 	checkNames(file, task);
 	return task;
 }

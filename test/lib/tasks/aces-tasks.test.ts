@@ -187,6 +187,10 @@ t.test('what is not supported or makes no sense is refused by name', async (t) =
 	);
 	t.throws(refused(labTask.replace('or(discharge, death)', 'not(death)')), has(/expr.*must be and\(a, b/s));
 	t.throws(refused('a: [1'), has(/must be YAML but line \d+ is not/));
+	t.throws(refused('- a\n- b'), has(/a task must be names with values but is a list/));
+	t.throws(refused('just words'), has(/a task must be names with values but is a text/));
+	t.throws(refused(''), has(/a task must be names with values but is null/));
+	t.throws(refused('predicates: [a]\ntrigger: a'), has(/predicates must be names with values but is a list/));
 });
 
 t.test('a window that shows the answer is refused', async (t) => {
