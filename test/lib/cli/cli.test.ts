@@ -32,7 +32,11 @@ t.test('each command works alone on what the one before wrote', async (t) => {
 	t.match(ok('prepare', 'cohort', 'store'), /events became \d+ tokens/);
 	writeFileSync(
 		join(folder, 'train.json'),
-		JSON.stringify({ tokensPerStep: 512, contextTokens: 48, futureTokens: 24, tuningBatches: 1 }),
+		// The dtype that `score` reads an exported folder in, whatever this processor multiplies.
+		JSON.stringify({
+			...{ tokensPerStep: 512, contextTokens: 48, futureTokens: 24, tuningBatches: 1 },
+			computeDtype: 'float32',
+		}),
 	);
 	t.match(
 		ok('train', 'store', 'runs/both', '--config', 'train.json', '--size', 'tiny', '--steps', '4'),
