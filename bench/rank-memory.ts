@@ -13,6 +13,7 @@ import { planMemory } from '../lib/train/memory-plan.js';
 import { TrainConfig } from '../lib/train/train-config.js';
 import { simulatedStore } from '../test/fixtures/simulated-store.js';
 import { trainRuns } from '../test/ranks/launched.js';
+import { bareRun } from './ranks/bare-run.js';
 
 const options = await yargs(hideBin(process.argv))
 	.scriptName('npm run bench -- rank-memory')
@@ -26,26 +27,11 @@ const options = await yargs(hideBin(process.argv))
 
 const { layers, hidden } = options;
 const base: TrainConfigInput = {
-	model: {
-		hiddenSize: hidden,
-		intermediateSize: 3 * hidden,
-		numHiddenLayers: layers,
-		numAttentionHeads: hidden / 64,
-		numKeyValueHeads: hidden / 128,
-		headDim: 64,
-		tieWordEmbeddings: true,
-	},
+	...bareRun(options),
 	contextTokens: 48,
 	futureTokens: 24,
 	tokensPerStep: 512,
-	computeDtype: 'float32',
-	threads: 1,
 	steps: 3,
-	collapseEvery: 0,
-	tuningEvery: 0,
-	checkpointEvery: 0,
-	checkpointCopy: false,
-	instruments: null,
 };
 
 const folder = mkdtempSync(join(tmpdir(), 'ehr-jepa-rank-memory-'));

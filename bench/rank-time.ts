@@ -11,6 +11,7 @@ import { hideBin } from 'yargs/helpers';
 import type { StepMetrics, TrainConfigInput } from '../lib/index.js';
 import { simulatedStore } from '../test/fixtures/simulated-store.js';
 import { trainRuns } from '../test/ranks/launched.js';
+import { bareRun } from './ranks/bare-run.js';
 
 const options = await yargs(hideBin(process.argv))
 	.scriptName('npm run bench -- rank-time')
@@ -26,26 +27,11 @@ const options = await yargs(hideBin(process.argv))
 const { steps, rounds, tokens, layers, hidden } = options;
 const warmUp = 5;
 const base: TrainConfigInput = {
-	model: {
-		hiddenSize: hidden,
-		intermediateSize: 3 * hidden,
-		numHiddenLayers: layers,
-		numAttentionHeads: hidden / 64,
-		numKeyValueHeads: hidden / 128,
-		headDim: 64,
-		tieWordEmbeddings: true,
-	},
+	...bareRun(options),
 	contextTokens: 96,
 	futureTokens: 32,
 	tokensPerStep: tokens,
-	computeDtype: 'float32',
-	threads: 1,
 	steps,
-	collapseEvery: 0,
-	tuningEvery: 0,
-	checkpointEvery: 0,
-	checkpointCopy: false,
-	instruments: null,
 };
 
 /** What is timed, and how its processes are started. */
