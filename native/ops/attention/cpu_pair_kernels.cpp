@@ -110,6 +110,12 @@ template <typename Run>
   }
 }
 
+/// (keys, queries) products of a panel's rows of keys, or values, with the queries' columns.
+void panel_products(const Panel& panel, const Pair* rows, Bf16* columns, std::int64_t padded, float* to) {
+  pair_product(panel.end - panel.begin, panel.columns, padded / 2, {rows + panel.begin * padded / 2, padded / 2, 1},
+               {pairs(columns) + panel.first, block}, {to + panel.begin * block + panel.first, block}, {false});
+}
+
 /// Scores of key j with the queries of a vector, times `scale`; `lowest` where the query does not see the key.
 [[gnu::always_inline]] inline Floats seen_scores(const float* scores, const Limits& limits, std::int64_t j,
                                                  std::int64_t query, bool whole, float scale, float lowest) {
@@ -146,8 +152,7 @@ void forward(const Queries& queries) {
     const Pair* const values = pairs(queries.head.copy(value_pairs, visible.first, padded));
     for_panels(visible, rows, [&](const Panel& panel) {
       const auto [first, columns, begin, end, whole] = panel;
-      pair_product(end - begin, columns, padded / 2, {keys + begin * padded / 2, padded / 2, 1},
-                   {pairs(q_columns) + first, block}, {scores + begin * block + first, block}, {false});
+      panel_products(panel, keys, q_columns, padded, scores);
       for (std::int64_t query = first; query < first + columns; query += width) {
         const auto score = [&](std::int64_t j) { return seen_scores(scores, limits, j, query, whole, scale, lowest); };
         const Floats before = load(maximum + query);
@@ -228,10 +233,8 @@ void backward(const Queries& queries, const BackwardBlock<Bf16, float>& gradient
     const Pair* const keys_in_pairs = pairs(queries.head.copy(key_pairs, visible.first, padded));
     for_panels(visible, rows, [&](const Panel& panel) {
       const auto [first, columns, begin, end, whole] = panel;
-      pair_product(end - begin, columns, padded / 2, {keys + begin * padded / 2, padded / 2, 1},
-                   {pairs(q_columns) + first, block}, {scores + begin * block + first, block}, {false});
-      pair_product(end - begin, columns, padded / 2, {values + begin * padded / 2, padded / 2, 1},
-                   {pairs(grad_columns) + first, block}, {products + begin * block + first, block}, {false});
+      panel_products(panel, keys, q_columns, padded, scores);
+      panel_products(panel, values, grad_columns, padded, products);
       for (std::int64_t query = first; query < first + columns; query += width) {
         const Floats of_query = load(log_sum + query), correction = load(inner + query);
         const auto weight_of = [&](std::int64_t j) {
