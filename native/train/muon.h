@@ -11,13 +11,15 @@ struct MuonUpdate {
   double learning_rate = 0.0;
   double momentum = 0.95;  ///< mu
   double weight_decay = 0.0;
+  at::ScalarType products = at::kFloat;  ///< of orthogonalising: float32 or bfloat16
 };
 
 /// The nearest matrix with orthonormal rows or columns, whichever are fewer, by five steps of Newton and Schulz:
 /// singular values end between about 0.7 and 1.2, whatever they were (Jordan et al. 2024, "Muon"). A matrix of zeros
 /// stays zeros.
-/// @param matrix_RC  (R, C) float32. @return (R, C).
-at::Tensor orthogonalised(const at::Tensor& matrix_RC);
+/// @param matrix_RC  (R, C) float32. @param products  what is multiplied, bfloat16 in the original. @return (R, C)
+/// float32.
+at::Tensor orthogonalised(const at::Tensor& matrix_RC, at::ScalarType products = at::kFloat);
 
 /// Muon with Nesterov momentum and decoupled decay, in place:
 ///

@@ -92,7 +92,8 @@ void Optimizer::update(std::size_t index, const at::Tensor& gradient, const Upda
           {.gradient_scale = scale,
            .learning_rate = optimizer.learning_rate,
            .momentum = optimizer.muon_momentum,
-           .weight_decay = optimizer.weight_decay});
+           .weight_decay = optimizer.weight_decay,
+           .products = options.products});
     if (!target.defined()) return;
   }
   ops::adamw_({.parameter = slot.parameter,

@@ -22,6 +22,7 @@ struct UpdateOptions {
   std::optional<double> momentum = std::nullopt;  ///< EMA decay of the target encoder; absent: it stays as it is
   std::uint64_t seed = 0;                         ///< stochastic rounding is drawn from seed and step
   std::uint32_t step = 0;
+  at::ScalarType products = at::kFloat;  ///< dtype in which Muon multiplies
 };
 
 /// AdamW (Loshchilov & Hutter 2019) with two decay groups: matrices and embeddings decay, norms and biases do not. The

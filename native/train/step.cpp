@@ -20,13 +20,14 @@ namespace ehrjepa::train {
 namespace {
 
 /// What the optimiser makes an update with, but for clipping by the global norm.
-UpdateOptions update_options(const StepOptions& options) {
+UpdateOptions update_options(const WorldModel& model, const StepOptions& options) {
   const bool with_target = options.latent_weight > 0.0 && options.latent.target == TargetKind::kEma;
   return {.optimizer = options.optimizer,
           .parameter_clip = options.clip_by == ClipBy::kParameter ? options.gradient_clip : 0.0,
           .momentum = with_target ? std::optional(options.momentum) : std::nullopt,
           .seed = options.seed,
-          .step = options.step};
+          .step = options.step,
+          .products = model.compute_dtype()};
 }
 
 /// Runs an update. One that breaks off, out of memory for one, may be half made.
@@ -55,7 +56,7 @@ StepResult step_in_backward(WorldModel& model, std::span<const WorldModelBatch> 
   require(options.gradient_clip <= 0.0 || options.clip_by == ClipBy::kParameter,
           "clipping by parameter, or none, but the limit is that of the global norm, which is known too late");
   TrainingState& training = model.training();
-  UpdateInBackward updates(model, update_options(options));
+  UpdateInBackward updates(model, update_options(model, options));
   try {
     const Pass found = pass(model, batches, options, /*with_dropout=*/true, share, cancelled, &updates);
     const at::Tensor norm = global_norm(updates.squares(), model, share.group, cancelled);
@@ -102,7 +103,7 @@ StepResult step(WorldModel& model, std::span<const WorldModelBatch> batches, con
   // that is not finite leaves everything as it is.
   if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
   const at::Tensor norm = global_norm(squares_of(found.gradients), model, group, cancelled);
-  UpdateOptions update = update_options(options);
+  UpdateOptions update = update_options(model, options);
   update.gradient_scale = clip_scale(norm, options.clip_by == ClipBy::kGlobal ? options.gradient_clip : 0.0) *
                           clip_scale(found.losses.loss, 0.0);
   model.wait_for_copies();

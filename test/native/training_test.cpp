@@ -247,6 +247,20 @@ TEST(
   EXPECT(train::orthogonalised(at::zeros({4, 6})).equal(at::zeros({4, 6})));
 }
 
+TEST("muon: multiplied in bfloat16 the result is the same within its rounding, on any processor") {
+  at::manual_seed(6);
+  for (const bool tall : {false, true}) {
+    const at::Tensor matrix = tall ? at::randn({96, 40}) : at::randn({40, 96});
+    const at::Tensor exact = train::orthogonalised(matrix);
+    const at::Tensor rounded = train::orthogonalised(matrix, at::kBFloat16);
+    EXPECT(rounded.scalar_type() == at::kFloat);
+    EXPECT(!rounded.equal(exact));
+    EXPECT((rounded - exact).norm().item<double>() < 0.05 * exact.norm().item<double>());
+    const at::Tensor values = at::linalg_svdvals(rounded);
+    EXPECT(values.min().item<double>() > 0.6 && values.max().item<double>() < 1.3);
+  }
+}
+
 TEST("muon: matrices alone are updated by it, with the size of an AdamW step; the rest and the target as by AdamW") {
   at::manual_seed(4);
   const std::vector<std::string> names{"model.layers.0.mlp.up_proj", "model.embed_tokens", "lm_head", "norm",
