@@ -8,6 +8,7 @@ import { microsecondsPerDay } from '../types.js';
 import { type CodeSet, codeSetSql, isInCodeSet } from './code-set.js';
 import { decidingCodes } from './deciding-codes.js';
 import { describeTask, type HorizonTask, isIncident, type TaskDefinition } from './definitions.js';
+import { createHits } from './hits.js';
 import { labelColumns } from './load-labels.js';
 import type { TaskListEntry } from './read.js';
 
@@ -22,13 +23,12 @@ export async function writeHorizonLabels(
 	lifeCodes: LifeCodes,
 ): Promise<TaskListEntry[]> {
 	const task = await withDeaths(database, definition, lifeCodes);
-	await database.run(`CREATE OR REPLACE TEMP TABLE hits AS ${hitsOf(task)}`);
+	const matchingEvents = await createHits(database, hitsOf(task));
 	const after = task.kind === 'change' ? task.drugs : task.after === undefined ? [] : [task.after];
 	const needed = after.length === 0 ? 'true' : after.map((codes) => codeSetSql(codes)).join(' OR ');
 	await database.run(
 		`CREATE OR REPLACE TEMP TABLE at_risk AS SELECT subject_id, min(time) AS since FROM events WHERE ${needed} GROUP BY subject_id`,
 	);
-	const [hits] = await database.rows('SELECT count(*)::INTEGER AS n FROM hits');
 	const predicates: { name: string; events: number }[] = [];
 	for (const [name, codes] of partsOf(task)) {
 		const [row] = await database.rows(`SELECT count(*)::INTEGER AS n FROM events WHERE ${codeSetSql(codes)}`);
@@ -70,7 +70,7 @@ export async function writeHorizonLabels(
 			definition: describeTask(task),
 			horizonDays: horizon,
 			directory,
-			matchingEvents: Number(hits?.n ?? 0),
+			matchingEvents,
 			samples: Number(counts?.samples ?? 0),
 			positives: Number(counts?.positives ?? 0),
 			patients: Number(counts?.patients ?? 0),

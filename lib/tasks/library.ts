@@ -18,6 +18,11 @@ function diagnoses(icd10: readonly string[], icd9: readonly string[]): string[] 
 	];
 }
 
+/** ICD-9 codes whose last digits are these, below a beginning. */
+const ending = (beginnings: readonly string[], ends: readonly string[]) =>
+	beginnings.flatMap((beginning) => ends.map((end) => beginning + end));
+const digits = [...'0123456789'];
+
 const horizonsDays = [30, 180, 365];
 const phenotype = (name: string, label: string, icd10: readonly string[], icd9: readonly string[]) => ({
 	name,
@@ -66,12 +71,25 @@ const horizonTasks: readonly TaskDefinition[] = [
 	},
 	phenotype('pulmonary-hypertension', 'Onset of pulmonary hypertension', ['I270', 'I272'], ['4160', '4168']),
 	phenotype('pulmonary-embolism', 'Onset of pulmonary embolism', ['I26'], ['4151']),
-	phenotype('type-2-diabetes', 'Onset of type 2 diabetes', ['E11'], ['25000', '25002']),
+	phenotype(
+		'type-2-diabetes',
+		'Onset of type 2 diabetes',
+		['E11'],
+		ending(
+			digits.map((digit) => `250${digit}`),
+			['0', '2'],
+		),
+	),
 	phenotype('heart-failure', 'Onset of heart failure', ['I50'], ['428']),
 	phenotype('atrial-fibrillation', 'Onset of atrial fibrillation', ['I48'], ['4273']),
 	phenotype('chronic-kidney-disease', 'Onset of chronic kidney disease', ['N18'], ['585']),
-	phenotype('copd', 'Onset of chronic obstructive pulmonary disease', ['J44'], ['496']),
-	phenotype('stroke', 'Onset of ischaemic stroke', ['I63'], ['434']),
+	phenotype('copd', 'Onset of chronic obstructive pulmonary disease', ['J44'], ['496', '4912', '4932']),
+	phenotype(
+		'stroke',
+		'Onset of ischaemic stroke',
+		['I63'],
+		ending([...digits.map((digit) => `433${digit}`), ...digits.map((digit) => `434${digit}`)], ['1']),
+	),
 	phenotype('myocardial-infarction', 'Onset of acute myocardial infarction', ['I21'], ['410']),
 	phenotype('hypertension', 'Onset of hypertension', ['I10'], ['401']),
 	phenotype('hyperlipidaemia', 'Onset of hyperlipidaemia', ['E78'], ['272']),
@@ -84,7 +102,12 @@ const horizonTasks: readonly TaskDefinition[] = [
 	progression(phenotype('brain-metastasis', 'Progression of a cancer to the brain', ['C793'], ['1983']), ...cancer),
 	progression(phenotype('bone-metastasis', 'Progression of a cancer to bone', ['C795'], ['1985']), ...cancer),
 	progression(
-		phenotype('kidney-failure', 'Progression of kidney disease to failure', ['N185', 'N186', 'Z992'], ['5855', '5856']),
+		phenotype(
+			'kidney-failure',
+			'Progression of kidney disease to failure',
+			['N185', 'N186', 'Z992'],
+			['5855', '5856', 'V4511'],
+		),
 		['N18'],
 		['585'],
 	),
@@ -166,10 +189,15 @@ ${input}
 	},
 	{
 		name: 'intensive-care',
-		// Of who is not there within the first day.
+		// Of who is not there within the first day, its first moment included: some are admitted to it.
 		yaml: `${stayPredicates}
   intensive_care: {code: {regex: "^ICU_ADMISSION(//|$)"}}
-${input.replace('      admission: (None, 0)', '      admission: (None, 0)\n      intensive_care: (None, 0)')}
+${input}
+  first_day:
+    start: trigger
+    end: trigger + 24h
+    has:
+      intensive_care: (None, 0)
   target: {start: input.end, end: stay.end, start_inclusive: false, label: intensive_care}
 `,
 	},

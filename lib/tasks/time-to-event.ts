@@ -8,6 +8,7 @@ import { microsecondsPerDay } from '../types.js';
 import { codeSetSql } from './code-set.js';
 import { decidingCodes } from './deciding-codes.js';
 import { describeTask, isIncident, type TimeToEventTask } from './definitions.js';
+import { createHits } from './hits.js';
 import { withDeaths } from './horizon-labels.js';
 import type { TimeToEventEntry } from './read.js';
 
@@ -28,18 +29,16 @@ export async function writeTimeToEvent(
 	lifeCodes: LifeCodes,
 ): Promise<TimeToEventEntry> {
 	const task = await withDeaths(database, definition, lifeCodes);
-	await database.run(
-		`CREATE OR REPLACE TEMP TABLE hits AS SELECT subject_id, time FROM events WHERE ${codeSetSql(task.codes)}`,
+	const matchingEvents = await createHits(
+		database,
+		`SELECT subject_id, time FROM events WHERE ${codeSetSql(task.codes)}`,
 	);
-	const [hits] = await database.rows('SELECT count(*)::INTEGER AS n FROM hits');
 	const from = `(${floorDaysSql('i.t')} + 1 + ${bufferDays}) * ${microsecondsPerDay}`;
-	// What is written down on the day of death belongs to it; later entries are no events of the patient.
-	const alive = `(s.death_time IS NULL OR ${floorDaysSql('h.time')} <= ${floorDaysSql('s.death_time')})`;
 	await database.run(
 		`CREATE OR REPLACE TEMP TABLE samples AS SELECT i.subject_id, i.t, i.split,
 			coalesce(bool_or(h.time <= i.t), false) AS before,
 			coalesce(bool_or(h.time > i.t AND h.time < ${from}), false) AS in_buffer,
-			min(h.time) FILTER (h.time >= ${from} AND ${alive}) AS event_time,
+			min(h.time) FILTER (h.time >= ${from}) AS event_time,
 			least(any_value(s.last_time), any_value(s.death_time)) AS end_time,
 			coalesce(any_value(s.death_time) <= any_value(s.last_time), false) AS dies
 		FROM index_dates i JOIN subjects s USING (subject_id) LEFT JOIN hits h ON h.subject_id = i.subject_id
@@ -80,7 +79,7 @@ export async function writeTimeToEvent(
 		definition: describeTask(task),
 		horizonsDays: [...new Set(task.horizonsDays)].sort((a, b) => a - b),
 		directory,
-		matchingEvents: Number(hits?.n ?? 0),
+		matchingEvents,
 		samples: of('samples'),
 		events: of('events'),
 		died: of('died'),

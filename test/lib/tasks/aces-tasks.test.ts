@@ -235,3 +235,19 @@ t.test('the library: a long stay is one of seven days', async (t) => {
 	const { labels } = await built(t, events, '', { acesTasks: [long] });
 	t.same(labels, ['1 02-02T10:00 false', '2 02-02T10:00 true'], 'who left within a day is not asked about');
 });
+
+t.test('the library: who is admitted to intensive care is not asked whether they come there', async (t) => {
+	const stay = (subject: number, ...intensive: readonly string[]) => [
+		event(subject, '02-01 10:00:00', 'HOSPITAL_ADMISSION//EW'),
+		...intensive.map((at) => event(subject, `02-${at}`, 'ICU_ADMISSION//MICU')),
+		event(subject, '02-09 10:00:00', 'HOSPITAL_DISCHARGE//HOME'),
+	];
+	const events = [
+		...stay(1, '01 10:00:00', '05 10:00:00'),
+		...stay(2, '01 20:00:00'),
+		...stay(3, '05 10:00:00'),
+		...stay(4),
+	];
+	const { labels } = await built(t, events, '', { acesTasks: [...libraryTasks(['intensive-care']).acesTasks] });
+	t.same(labels, ['3 02-02T10:00 true', '4 02-02T10:00 false']);
+});

@@ -76,6 +76,24 @@ t.test('labels: positive, negative, censored, by the rule', async (t) => {
 	t.equal(list.tasks[0]!.matchingEvents, 2);
 });
 
+t.test('what is written down after the day of death is no event', async (t) => {
+	const dies = { subject: 1, time: at('01-20', '00:00:00'), code: 'MEDS_DEATH' };
+	const late = { subject: 1, time: at('01-21', '08:00:00'), code: 'BAD' };
+	const onTheDay = { ...late, time: at('01-20', '23:00:00') };
+	const dates = ['01-05T10:00', '01-10T10:00', '01-15T10:00'];
+	const billed = await labelsOf(t, patient(1, [dies, late]));
+	t.same(
+		billed.labels,
+		dates.map((date) => `1 ${date} false`),
+	);
+	t.equal(billed.list.tasks[0]!.matchingEvents, 1, 'the codes fit the data');
+	const last = await labelsOf(t, patient(1, [dies, onTheDay]));
+	t.same(
+		last.labels,
+		dates.map((date) => `1 ${date} true`),
+	);
+});
+
 t.test('an event on the index day belongs to no target', async (t) => {
 	const { labels, list } = await labelsOf(
 		t,

@@ -90,6 +90,30 @@ t.test('a progression is asked about once the disease is there, and until it is 
 	);
 });
 
+t.test('an onset has the same bounds in ICD-9 as in ICD-10', async (t) => {
+	for (const [name, yes, no] of [
+		// With complications, of type 2 and of type 1.
+		['type-2-diabetes', 'DIAGNOSIS//ICD//9//25040', 'DIAGNOSIS//ICD//9//25041'],
+		// An occlusion with infarction, and without.
+		['stroke', 'ICD9CM/434.01', 'ICD9CM/434.00'],
+		['stroke', 'DIAGNOSIS//ICD9CM//43331', 'DIAGNOSIS//ICD9CM//43330'],
+		// Chronic bronchitis, obstructive and simple; asthma likewise.
+		['copd', 'DIAGNOSIS//ICD//9//49121', 'DIAGNOSIS//ICD//9//4910'],
+		['copd', 'DIAGNOSIS//ICD//9//49320', 'DIAGNOSIS//ICD//9//49300'],
+		// Dialysis, and another state after a procedure.
+		['kidney-failure', 'ICD9CM/V45.11', 'ICD9CM/V45.81'],
+	] as const) {
+		const kidneys = ['2019-12-01', 'ICD9CM/585.3'] as const;
+		const events = [yes, no].flatMap((code, i) => record(i + 1, [kidneys, ['2020-03-01', code]]));
+		const { labels } = await labelled(t, libraryTasks([name]).tasks[0]!, events);
+		t.same(
+			labels.filter((label) => label.includes('2020-01-01')),
+			['1 2020-01-01 true', '2 2020-01-01 false'],
+			`${name} ${yes}`,
+		);
+	}
+});
+
 t.test('a definition that breaks a rule is refused', async (t) => {
 	const [change] = libraryTasks(['anticoagulant-change']).tasks;
 	for (const broken of [
