@@ -1,8 +1,8 @@
 import { type Html, html } from './html.js';
 import { colourClass, coordinate, dashOf, mark } from './marks.js';
-import { formatMetric } from './numbers.js';
+import { formatMetric, formatTick } from './numbers.js';
 import { figure, type PlotArea, plotWidth, valueAxis } from './plot-frame.js';
-import { linearScale } from './scales.js';
+import { linearScale, ticks } from './scales.js';
 
 const height = 300;
 const area: PlotArea = { left: 46, right: plotWidth - 12, top: 30, bottom: height - 42 };
@@ -27,10 +27,10 @@ export function calibrationChart(chart: {
 	const top = Math.min(1, Math.ceil(highest * 10) / 10);
 	const x = linearScale(0, top, area.left, area.right);
 	const y = linearScale(0, top, area.bottom, area.top);
-	const ticks = [0, 0.25, 0.5, 0.75, 1].map((share) => share * top);
-	const body = html`${valueAxis(area, 0, top, y, 'observed share')}${ticks.map(
+	const steps = ticks(0, top, 5);
+	const body = html`${valueAxis(area, 0, top, y, 'observed share')}${steps.values.map(
 		(value) =>
-			html`<text class="tick" x="${coordinate(x(value))}" y="${area.bottom + 18}" text-anchor="middle">${Number(value.toFixed(3))}</text>`,
+			html`<text class="tick" x="${coordinate(x(value))}" y="${area.bottom + 18}" text-anchor="middle">${formatTick(value, steps.step)}</text>`,
 	)}<text class="axis" x="${(area.left + area.right) / 2}" y="${height - 5}" text-anchor="middle">predicted probability</text><line class="reference" x1="${coordinate(x(0))}" y1="${coordinate(y(0))}" x2="${coordinate(x(top))}" y2="${coordinate(y(top))}"></line>${chart.series.map(
 		({ style, points }) =>
 			html`<polyline class="curve ${colourClass(style)}" points="${points.map(({ predicted, observed }) => `${coordinate(x(predicted))},${coordinate(y(observed))}`).join(' ')}" stroke-dasharray="${dashOf(style)}"></polyline>`,

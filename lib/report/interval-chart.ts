@@ -3,14 +3,12 @@ import { type Html, html, nothing } from './html.js';
 import { labelLines } from './label-lines.js';
 import { colourClass, coordinate, mark } from './marks.js';
 import { formatMetric } from './numbers.js';
-import { figure, type PlotArea, plotWidth, referenceLine, valueAxis } from './plot-frame.js';
+import { dashedLine, figure, letterWidth, type PlotArea, plotWidth, valueAxis } from './plot-frame.js';
 import { linearScale } from './scales.js';
 
 const height = 258;
 const area: PlotArea = { left: 46, right: plotWidth - 12, top: 30, bottom: height - 42 };
 const lineHeight = 15;
-/** About the width of a letter of a tick; the wider one, of a phone. */
-const letterWidth = 7.2;
 
 interface IntervalPoint {
 	/** Place on the x axis; places appear in the order of their first point. */
@@ -53,7 +51,7 @@ export function intervalChart(chart: IntervalChart): Html {
 	const labels = categories.map((category) => labelLines(category, Math.floor(slot / letterWidth)));
 	const below = lineHeight * (Math.max(1, ...labels.map(({ length }) => length)) - 1);
 	const missing = chart.points.filter(({ estimate }) => estimate.value === null).length;
-	const body = html`${valueAxis(area, low, high, y, chart.valueName)}${referenceLine(area, y(chart.reference.value), chart.reference.label, missing > 0)}${categories.map(
+	const body = html`${valueAxis(area, low, high, y, chart.valueName, chart.reference.label)}${dashedLine(area, y(chart.reference.value))}${categories.map(
 		(category, i) =>
 			html`${i === 0 ? nothing : html`<line class="grid" x1="${coordinate(area.left + slot * i)}" x2="${coordinate(area.left + slot * i)}" y1="${area.top}" y2="${area.bottom}"></line>`}${labels[i]!.map((line, k) => html`<text class="tick" x="${coordinate(centre(category))}" y="${area.bottom + 18 + lineHeight * k}" text-anchor="middle">${line}<title>${category}</title></text>`)}`,
 	)}<text class="axis" x="${(area.left + area.right) / 2}" y="${height + below - 5}" text-anchor="middle">${chart.categoryName}</text>${chart.points.map((point) => drawn(point, place(point), y, low, high))}`;

@@ -1,7 +1,7 @@
 import { type Html, html, nothing } from './html.js';
 import { colourClass, coordinate, dashOf, mark } from './marks.js';
 import { formatSignificant, formatTick } from './numbers.js';
-import { figure, plotWidth, referenceLine, valueAxis } from './plot-frame.js';
+import { dashedLine, figure, plotWidth, valueAxis } from './plot-frame.js';
 import { extent, linearScale, type Point, smoothed, thinned, ticks } from './scales.js';
 
 const height = 258;
@@ -9,7 +9,6 @@ const area = { left: 46, right: plotWidth - 12, top: 30, bottom: height - 42 };
 /** Share of a curve's first points that may leave the chart: they would flatten all the rest. */
 const burnIn = 0.03;
 const burnInFrom = 50;
-const labelHeight = 18;
 /** Up to this multiple of the settled range the first points stay in the chart. */
 const tolerated = 1.4;
 
@@ -46,6 +45,8 @@ export function lineChart(chart: LineChart): Html {
 		.map((series) => ({ ...series, points: thinned(series.points) }));
 	if (drawn.length === 0) return nothing;
 	const references = chart.references ?? [];
+	// The meaning of one line stands beside the name of the axis; of several below the drawing, where they cannot lie on curves.
+	const only = references.length === 1 ? references[0] : undefined;
 	const anchors = [...(chart.include ?? []), ...references.map(({ value }) => value)];
 	const settled = drawn.flatMap(({ points }) =>
 		points.slice(points.length < burnInFrom ? 0 : Math.ceil(points.length * burnIn)).map(([, value]) => value),
@@ -64,16 +65,11 @@ export function lineChart(chart: LineChart): Html {
 	const y = linearScale(bottom, top, area.bottom, area.top);
 	const steps = ticks(0, lastStep, 5, smallest);
 	const highest = extent(every)[1];
-	const body = html`${valueAxis(area, bottom, top, y, chart.valueName)}${steps.values.map(
+	const body = html`${valueAxis(area, bottom, top, y, chart.valueName, only?.label)}${steps.values.map(
 		(value) =>
 			html`<text class="tick" x="${coordinate(x(value))}" y="${area.bottom + 18}" text-anchor="middle">${formatTick(value, steps.step)}</text>`,
-	)}<text class="axis" x="${(area.left + area.right) / 2}" y="${height - 5}" text-anchor="middle">${xName}</text>${plotted(drawn, xName, x, y)}${references.map(
-		({ value, label }) => {
-			// Of two lines that are close together the upper has its label above.
-			const crowded = references.some((other) => y(other.value) > y(value) && y(other.value) - y(value) < labelHeight);
-			return referenceLine(area, y(value), label, crowded);
-		},
-	)}`;
+	)}<text class="axis" x="${(area.left + area.right) / 2}" y="${height - 5}" text-anchor="middle">${xName}</text>${plotted(drawn, xName, x, y)}${references.map(({ value }) => dashedLine(area, y(value)))}`;
+	const fromTheTop = references.toSorted((a, b) => b.value - a.value).map(({ label }) => label);
 	return figure(
 		{
 			id: chart.id,
@@ -85,7 +81,10 @@ export function lineChart(chart: LineChart): Html {
 						`${name}: ${formatSignificant(points[0]![1])} at ${placeOf(xName, points[0]![0])}, ${formatSignificant(points.at(-1)![1])} at ${placeOf(xName, points.at(-1)![0])}`,
 				)
 				.join('; '),
-			notes: highest > top ? [`The first steps, up to ${formatSignificant(highest)}, are above the axis.`] : [],
+			notes: [
+				...(references.length > 1 ? [`Dashed lines, from the top: ${fromTheTop.join('; ')}.`] : []),
+				...(highest > top ? [`The first steps, up to ${formatSignificant(highest)}, are above the axis.`] : []),
+			],
 		},
 		height,
 		body,

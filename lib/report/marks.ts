@@ -1,6 +1,6 @@
 import { type Html, html } from './html.js';
 
-export const colours = 6;
+export const colours = 8;
 const shapes = 5;
 const dashes = ['', '7 3', '2 3', '9 3 2 3', '5 2 1 2 1 2'];
 
@@ -18,7 +18,7 @@ export function coordinate(value: number): string {
 	return String(Number(value.toFixed(1)));
 }
 
-/** A mark of about 2 `size` across. Colours repeat after six series and shapes after five, so pairs after thirty. */
+/** A mark of about 2 `size` across. Colours repeat after eight series and shapes after five, so pairs after forty. */
 export function mark(
 	style: number,
 	x: number,

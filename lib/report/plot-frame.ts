@@ -8,6 +8,8 @@ import { ticks } from './scales.js';
  * text is readable on either without a second drawing.
  */
 export const plotWidth = 420;
+/** About the width of a letter of a tick; the wider one, of a phone. */
+export const letterWidth = 7.2;
 
 export interface PlotArea {
 	readonly left: number;
@@ -36,18 +38,28 @@ export function figure({ id, title, reading, description, notes = [] }: FigureTe
 `;
 }
 
-/** Horizontal grid lines with their values, and the axis name above them, which reads better than a rotated one. */
-export function valueAxis(area: PlotArea, low: number, high: number, y: (value: number) => number, name: string): Html {
+/**
+ * Horizontal grid lines with their values, and the axis name above them, which reads better than a rotated one.
+ *
+ * @param dashed - What a dashed line means: said beside the name, where no mark can lie on it.
+ */
+export function valueAxis(
+	area: PlotArea,
+	low: number,
+	high: number,
+	y: (value: number) => number,
+	name: string,
+	dashed?: string,
+): Html {
 	const { values, step } = ticks(low, high, 5);
-	return html`<text class="axis" x="${area.left}" y="${area.top - 11}">${name}</text>${values.map(
+	const key = dashed === undefined ? nothing : html`<tspan class="key" dx="12">– – ${dashed}</tspan>`;
+	return html`<text class="axis" x="${area.left}" y="${area.top - 11}">${name}${key}</text>${values.map(
 		(value) =>
 			html`<line class="grid" x1="${area.left}" x2="${area.right}" y1="${coordinate(y(value))}" y2="${coordinate(y(value))}"></line><text class="tick" x="${area.left - 7}" y="${coordinate(y(value) + 4.4)}" text-anchor="end">${formatTick(value, step)}</text>`,
 	)}`;
 }
 
-/** A dashed horizontal line with a meaning, such as chance. @param crowded - Something else stands below the line. */
-export function referenceLine(area: PlotArea, y: number, label: string, crowded = false): Html {
-	// Below the line where there is room: what matters lies above it.
-	const baseline = !crowded && y + 18 < area.bottom ? y + 14 : y - 5;
-	return html`<line class="reference" x1="${area.left}" x2="${area.right}" y1="${coordinate(y)}" y2="${coordinate(y)}"></line><text class="halo" x="${area.right - 3}" y="${coordinate(baseline)}" text-anchor="end">${label}</text>`;
+/** A dashed horizontal line. Its meaning stands outside the plot, in which it would lie on marks. */
+export function dashedLine(area: PlotArea, y: number): Html {
+	return html`<line class="reference" x1="${area.left}" x2="${area.right}" y1="${coordinate(y)}" y2="${coordinate(y)}"></line>`;
 }

@@ -5,9 +5,9 @@ import { colours } from './marks.js';
  * every series also has a shape and a dash of its own.
  */
 const light = `--paper:#fff;--ink:#1b2330;--muted:#566273;--rule:#dce2e9;--wash:#f4f6f8;--accent:#0a5da6;
---c0:#0067a9;--c1:#c64a0a;--c2:#6d7480;--c3:#00795c;--c4:#a03c88;--c5:#8a6c00`;
+--c0:#0067a9;--c1:#c64a0a;--c2:#6d7480;--c3:#00795c;--c4:#a03c88;--c5:#8a6c00;--c6:#b3132b;--c7:#5a4bb5`;
 const dark = `--paper:#11161d;--ink:#e3e8ef;--muted:#9ba7b6;--rule:#2c3541;--wash:#19202a;--accent:#7cbcf3;
---c0:#69b4f0;--c1:#f59a62;--c2:#aab2bd;--c3:#4fcfa3;--c4:#e09bd0;--c5:#dcc05c`;
+--c0:#69b4f0;--c1:#f59a62;--c2:#aab2bd;--c3:#4fcfa3;--c4:#e09bd0;--c5:#dcc05c;--c6:#ff8d92;--c7:#b6acff`;
 
 export const stylesheet = `
 :root{color-scheme:light dark;${light}}
@@ -19,6 +19,7 @@ main{max-width:980px;margin:0 auto;padding:44px 24px 72px}
 h1{font-size:1.95rem;line-height:1.18;margin:0 0 14px;letter-spacing:-.015em;text-wrap:balance}
 h2{font-size:1.3rem;line-height:1.3;margin:0 0 8px;letter-spacing:-.005em}
 h3{font-size:1.05rem;margin:0 0 2px}
+.legend+h3,details+h3{margin-top:22px}
 main>section{margin-top:56px;padding-top:20px;border-top:1px solid var(--rule)}
 p,.prose{max-width:72ch;margin:8px 0}
 .prose{padding-left:1.15em}
@@ -47,6 +48,7 @@ figure>svg{display:block;width:100%;height:auto;margin-top:4px;overflow:visible}
 svg.plot{overflow:hidden}
 svg text{fill:var(--muted);font:12.5px system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;font-variant-numeric:tabular-nums}
 svg .axis{fill:var(--ink)}
+svg .key{fill:var(--muted)}
 svg .halo{stroke:var(--paper);stroke-width:4px;stroke-linejoin:round;paint-order:stroke}
 svg .missing{fill:var(--c);font-size:15px}
 .grid{stroke:var(--rule);stroke-width:1}
@@ -54,8 +56,8 @@ svg .missing{fill:var(--c);font-size:15px}
 .curve{stroke:var(--c);stroke-width:2;fill:none;stroke-linejoin:round}
 .raw{stroke:var(--c);stroke-width:1;fill:none;opacity:.26;stroke-linejoin:round}
 .whisker{stroke:var(--c);stroke-width:2}
-.whisker.thin{stroke-width:1.5;opacity:.55}
-.dot{stroke:var(--c);stroke-width:4.2;stroke-linecap:round;fill:none;opacity:.7}
+.whisker.thin{stroke-width:1.5;opacity:.8}
+.dot{stroke:var(--c);stroke-width:4.2;stroke-linecap:round;fill:none;opacity:.8}
 .cross{stroke:var(--c);stroke-width:1.5;fill:none}
 .strokes{stroke:var(--c);stroke-width:1.3;fill:none}
 svg .outcome{fill:var(--ink);font-size:11px}
@@ -90,6 +92,7 @@ td strong{font-weight:600}
 .group span{position:sticky;left:0}
 details{margin:10px 0}
 summary{cursor:pointer;color:var(--accent);font-size:.92rem;padding:3px 0}
+.on-paper{display:none}
 code{font:.92em/1.4 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere}
 footer{margin-top:56px;padding-top:16px;border-top:1px solid var(--rule);color:var(--muted);font-size:.86rem}
 @media (max-width:720px){
@@ -112,9 +115,10 @@ tbody th:first-child:has(code){white-space:normal;max-width:11em}
 body{font-size:10.5pt}
 main{max-width:none;padding:0}
 nav,summary{display:none}
+.long:not([open])>summary{display:block;color:var(--muted)}.on-paper{display:inline}
 main>section{margin-top:28px}
 .scroll{overflow:visible}
-details::details-content{content-visibility:visible;block-size:auto;display:block}
+details:not(.long)::details-content{content-visibility:visible;block-size:auto;display:block}
 tr,.figures,h2,h3{break-inside:avoid}h2,h3,.caption,.group{break-after:avoid}
 th:first-child,.group span{position:static}
 table{font-size:7pt}
@@ -122,7 +126,7 @@ th,td{padding:3px 0 3px 5px}thead th{font-size:6.5pt}
 th:first-child{min-width:0}
 td.n{white-space:normal}td.n data,td.n strong{white-space:nowrap}
 td .text{min-width:0}
-td .interval{display:block}
+tr:has(>:nth-child(6)) td .interval{display:block}
 tbody th:first-child:has(code),td:has(code){white-space:normal;overflow-wrap:anywhere}
 }
 `;

@@ -1,16 +1,21 @@
 import { type Html, html, nothing } from './html.js';
 import { colourClass, coordinate, dashOf, mark } from './marks.js';
 import { formatCount, formatMetric, formatTick } from './numbers.js';
-import { figure, type PlotArea, plotWidth, referenceLine, valueAxis } from './plot-frame.js';
+import { dashedLine, figure, letterWidth, type PlotArea, plotWidth, valueAxis } from './plot-frame.js';
 import { linearScale, ticks } from './scales.js';
 
 const height = 236;
-const area: PlotArea = { left: 46, right: plotWidth - 12, top: 44, bottom: height - 42 };
+const plot: PlotArea = { left: 46, right: plotWidth - 12, top: 44, bottom: height - 42 };
+/** Signs of outcomes that are closer than their width stand in rows, of which there are at most so many. */
+const signWidth = 12;
+const signHeight = 13;
+const mostSignRows = 4;
 const rowHeight = 22;
 const namesWidth = 130;
 /** Characters of a kind of event that fit before its row. */
 const nameCharacters = 15;
 const daysPerYear = 365.25;
+const deathWidth = letterWidth * 'death'.length;
 
 /** The time axis of a patient's charts: age where it is known, years of the record otherwise. */
 export interface PatientTime {
@@ -41,10 +46,12 @@ function timeScale({ lastDay, ageYears, deathDay }: PatientTime, left: number, r
 			(year) =>
 				html`<text class="tick" x="${coordinate(x((year - start) * daysPerYear))}" y="${bottom + 18}" text-anchor="middle">${formatTick(year, years.step)}</text>`,
 		)}<text class="axis" x="${(left + right) / 2}" y="${bottom + 37}" text-anchor="middle">${ageYears === null ? 'years of the record' : 'age in years'}</text>`;
-	const death = (top: number, bottom: number) =>
-		deathDay === null
-			? nothing
-			: html`<line class="reference" x1="${coordinate(x(deathDay))}" x2="${coordinate(x(deathDay))}" y1="${top}" y2="${bottom}"></line><text class="halo" x="${coordinate(x(deathDay) - 4)}" y="${top + 10}" text-anchor="end">death</text>`;
+	// The word stands above the plot, in which it would lie on marks, behind what else is written there.
+	const death = (top: number, bottom: number, wordAt: number, behind: number) => {
+		if (deathDay === null) return nothing;
+		const end = Math.min(right, Math.max(behind + deathWidth, x(deathDay) + deathWidth / 2));
+		return html`<line class="reference" x1="${coordinate(x(deathDay))}" x2="${coordinate(x(deathDay))}" y1="${top}" y2="${bottom}"></line><text class="tick" x="${coordinate(end)}" y="${wordAt}" text-anchor="end">death</text>`;
+	};
 	return { x, axis, death };
 }
 
@@ -84,7 +91,7 @@ export function eventsChart(chart: {
 	const marks = indexDays.map((day, i) =>
 		mark(3, x(day), bottom - 9, { size: 4, title: `index date ${i + 1}, ${placeWords(time, day)}` }),
 	);
-	const body = html`${rows}${death(top, bottom - rowHeight)}<text class="tick" x="${namesWidth - 9}" y="${bottom - 5}" text-anchor="end">index dates</text>${marks}${axis(bottom)}`;
+	const body = html`${rows}${death(top, bottom - rowHeight, top - 3, namesWidth)}<text class="tick" x="${namesWidth - 9}" y="${bottom - 5}" text-anchor="end">index dates</text>${marks}${axis(bottom)}`;
 	return figure(
 		{
 			id: chart.id,
@@ -114,16 +121,21 @@ export function timelineChart(chart: {
 	readonly time: PatientTime;
 	readonly series: readonly TimelineSeries[];
 	readonly outcomes?: readonly { readonly day: number; readonly value: boolean | null }[];
-	readonly references?: readonly { readonly value: number; readonly label: string }[];
+	/** A dashed horizontal line. */
+	readonly reference?: { readonly value: number; readonly label: string };
 	/** Highest value of the axis at least. */
 	readonly atLeast: number;
 }): Html {
-	const { time, series, outcomes = [], references = [] } = chart;
+	const { time, series, outcomes = [], reference } = chart;
 	const values = series.flatMap(({ points }) => points.flatMap(({ value, high }) => [value, high ?? value]));
-	const top = Math.max(chart.atLeast, ...values, ...references.map(({ value }) => value)) * 1.04;
-	const { x, axis, death } = timeScale(time, area.left, area.right);
+	const top = Math.max(chart.atLeast, ...values, reference?.value ?? 0) * 1.04;
+	const { x, axis, death } = timeScale(time, plot.left, plot.right);
+	const signRows = rowsOfSigns(outcomes.map(({ day }) => x(day)));
+	const raised = signHeight * Math.max(0, ...signRows);
+	const area: PlotArea = { ...plot, top: plot.top + raised, bottom: plot.bottom + raised };
 	const y = linearScale(0, top, area.bottom, area.top);
-	const body = html`${valueAxis(area, 0, top, y, chart.valueName)}${death(area.top, area.bottom)}${references.map(({ value, label }) => referenceLine(area, y(value), label))}${series.map(
+	const nameWidth = letterWidth * (chart.valueName.length + (reference === undefined ? 0 : reference.label.length + 8));
+	const body = html`${valueAxis(area, 0, top, y, chart.valueName, reference?.label)}${death(area.top, area.bottom, area.top - 11, area.left + nameWidth)}${reference === undefined ? nothing : dashedLine(area, y(reference.value))}${series.map(
 		({ style, points }) =>
 			html`${points.map(({ day, low, high }) =>
 				low === undefined || high === undefined
@@ -138,8 +150,8 @@ export function timelineChart(chart: {
 			}),
 		),
 	)}${outcomes.map(
-		({ day, value }) =>
-			html`<text class="outcome" x="${coordinate(x(day))}" y="${area.top - 29}" text-anchor="middle">${outcomeSign(value)}<title>${placeWords(time, day)}: ${outcomeWord(value)}</title></text>`,
+		({ day, value }, i) =>
+			html`<text class="outcome" x="${coordinate(x(day))}" y="${area.top - 29 - signHeight * signRows[i]!}" text-anchor="middle">${outcomeSign(value)}<title>${placeWords(time, day)}: ${outcomeWord(value)}</title></text>`,
 	)}${axis(area.bottom)}`;
 	const happened = (day: number) => {
 		const found = outcomes.find((outcome) => outcome.day === day);
@@ -157,9 +169,20 @@ export function timelineChart(chart: {
 				)
 				.join('. '),
 		},
-		height,
+		height + raised,
 		body,
 	);
+}
+
+/** The row of each sign above the plot, the lowest in which none stands close by. @param places - Ascending. */
+function rowsOfSigns(places: readonly number[]): number[] {
+	const ends = new Array<number>(mostSignRows).fill(Number.NEGATIVE_INFINITY);
+	return places.map((place) => {
+		const free = ends.findIndex((end) => end <= place);
+		const row = free >= 0 ? free : ends.indexOf(Math.min(...ends));
+		ends[row] = place + signWidth;
+		return row;
+	});
 }
 
 /** Marks of models at one date stand beside each other. */

@@ -1,6 +1,7 @@
 import type { ProbeResult } from '../../evaluate/evaluation-file.js';
 import { calibrationChart } from '../calibration-chart.js';
 import { type Html, html, nothing } from '../html.js';
+import { modelLegend } from '../model-legend.js';
 import { horizonLabel } from '../numbers.js';
 import type { ReportData } from '../report-data.js';
 import { details, type Section } from '../section.js';
@@ -23,6 +24,7 @@ export function calibrationSection(data: ReportData): Section | undefined {
 		.sort((a, b) => b.nPositives - a.nPositives);
 	const drawn = drawable.slice(0, drawnCurves);
 	const body = html`<p>Share of positives among held-out samples with about the same predicted probability, in ten bins of equal width: on the dashed diagonal, predictions are what they say. A slope below 1 says that probabilities are too extreme, an intercept above 0 that risk is underestimated. The probes were not recalibrated.</p>
+${modelLegend(data, rows)}
 <div class="charts">${drawn.map((question, i) =>
 		calibrationChart({
 			id: `calibration-${i}`,

@@ -7,6 +7,9 @@ import type { ReportData } from '../report-data.js';
 import { details, type Section } from '../section.js';
 import { count, estimate, type Row, table } from '../table.js';
 
+/** Tasks that are shown at once; each further one is in a fold. */
+const openTasks = 8;
+
 /** What the frozen state tells about the future: AUROC by horizon, every task on the same scale. */
 export function probesSection(data: ReportData): Section {
 	const { probes, tasks, bootstrap } = data.evaluation;
@@ -20,8 +23,17 @@ export function probesSection(data: ReportData): Section {
 	const range = [Math.max(0, Math.floor(lowest * 10) / 10), 1] as const;
 	const body = html`<p>Area under the ROC curve (AUROC) of a logistic probe on the frozen state, on held-out patients. 0.5 is chance, 1 is perfect. Marks are estimates, whiskers and brackets their ${formatPercent(bootstrap.level)} intervals over resampled patients. Where intervals overlap widely, the data cannot tell the models apart; the paired differences below are the sharper comparison.</p>
 ${modelLegend(data)}
-${tasks.map(({ name, label, definition }, i) => {
-	const rows = probes.filter(({ task }) => task === name);
+${tasks.map((task, i) => (i < openTasks ? ofTask(data, task, i, range) : details(task.label, ofTask(data, task, i, range))))}`;
+	return { id: 'probes', title, body };
+}
+
+function ofTask(
+	data: ReportData,
+	{ name, label, definition }: ReportData['evaluation']['tasks'][number],
+	i: number,
+	range: readonly [low: number, high: number],
+): Html {
+	const rows = data.evaluation.probes.filter(({ task }) => task === name);
 	if (rows.length === 0) return html`<h3>${label}</h3><p class="note">${definition}</p><p>No probe results.</p>`;
 	return html`<section class="task"><h3>${label}</h3><p class="note">${definition}</p>
 <div class="${pairClass(rows)}"><div>${intervalChart({
@@ -40,8 +52,6 @@ ${tasks.map(({ name, label, definition }, i) => {
 	})}</div><div>${byHorizon(data, `${label}: AUROC`, rows)}</div></div>
 ${details('Average precision, Brier score and counts', otherScores(data, label, rows))}</section>
 `;
-})}`;
-	return { id: 'probes', title, body };
 }
 
 /** More horizons need more of the width for the table. */

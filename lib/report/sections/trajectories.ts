@@ -76,7 +76,7 @@ function patient(data: ReportData, { strangers }: TrajectoriesFile, of: Trajecto
 						style: data.styleOf(model),
 						points: distance.slice(1).map((value, date) => ({ day: indexDays[date + 1]!, value })),
 					})),
-					references: distances.length === 0 ? [] : [{ value: apart, label: 'two patients' }],
+					...(distances.length === 0 ? {} : { reference: { value: apart, label: 'two patients' } }),
 				})
 	}</div>
 ${details(`Table: what was predicted ahead for patient ${of.subjectId}, and what happened`, ahead(data, of, name))}`;

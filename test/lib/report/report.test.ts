@@ -296,7 +296,7 @@ t.test('the loss by kind of token is drawn against simple predictors', async (t)
 			last.valueReferences!.linear,
 		],
 	);
-	t.match(section, /P\(bin \| code, previous bin\)<\/text>/, 'a horizontal line with its name');
+	t.match(section, /Dashed lines, from the top: [^<]*P\(bin \| code, previous bin\)/, 'lines with their names');
 	t.match(section, 'id="loss-of-diagnosis-title"');
 	t.notMatch(section, 'id="loss-of-death-title"', 'five tokens are no curve');
 	t.match(section, 'id="state-probe-title"');
@@ -454,4 +454,51 @@ t.test('files of other data are refused', async (t) => {
 		JSON.stringify({ ...evaluation, dataset: { ...evaluation.dataset, fingerprint: 'e'.repeat(64) } }),
 	);
 	await t.rejects(writeReport(out, rest), /must be of the evaluation's data set/);
+});
+
+t.test(
+	'a report of many tasks: further tasks are in folds, long folds say their rows, charts stay short',
+	async (t) => {
+		const { input, evaluation, out } = await generated(t, { steps: 7 });
+		const [first] = evaluation.tasks;
+		const many = Array.from({ length: 12 }, (_, i) => `task-${i}`);
+		const ofEach = <Row extends { readonly task: string }>(rows: readonly Row[]) =>
+			many.flatMap((task) => rows.filter((row) => row.task === first!.name).map((row) => ({ ...row, task })));
+		await writeFile(
+			input.evaluation,
+			JSON.stringify({
+				...evaluation,
+				tasks: many.map((name) => ({ ...first, name, label: name })),
+				probes: ofEach(evaluation.probes),
+				differences: ofEach(evaluation.differences),
+			}),
+		);
+		await writeReport(out, input);
+		const page = await readFile(out, 'utf8');
+		for (const [i, name] of many.entries()) {
+			t.equal(page.includes(`<summary>${name}</summary><section class="task"><h3>${name}</h3>`), i >= 8, name);
+			t.ok(tableRows(page, `${name}: AUROC`).length > 1);
+		}
+		const pair = /Table: ([^<]* minus [^<]*)<span class="on-paper"> \((\d+) rows/.exec(page)!;
+		const rows = tableRows(page, pair[1]!).filter((cells) => cells.length > 1);
+		t.equal(rows.length - 1, Number(pair[2]));
+		t.match(page, '<details class="long"><summary>Table: ');
+		const words = /id="difference-0-desc">([^<]*)/.exec(page)![1]!;
+		t.equal(words.split('; ').length, many.length, 'the longest horizon of each task');
+		t.match(textOf(page), 'Drawn are the longest horizons of each task; the tables hold all.');
+	},
+);
+
+t.test('every section that draws models names them beside their marks', async (t) => {
+	const { page } = await report(t, {
+		strata: true,
+		trainingSizes: true,
+		trajectories: true,
+		instruments: true,
+		steps: 8,
+	});
+	const sections = page.split('<section id="').slice(1);
+	const drawing = sections.filter((section) => /class="(curve|mark|whisker)[^"]* c\d/.test(section));
+	t.ok(drawing.length > 8);
+	for (const section of drawing) t.match(section, /<ul class="legend">|Run: /, section.slice(0, section.indexOf('"')));
 });
