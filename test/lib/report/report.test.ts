@@ -461,7 +461,7 @@ t.test(
 	async (t) => {
 		const { input, evaluation, out } = await generated(t, { steps: 7 });
 		const [first] = evaluation.tasks;
-		const many = Array.from({ length: 12 }, (_, i) => `task-${i}`);
+		const many = Array.from({ length: 16 }, (_, i) => `task-${i}`);
 		const ofEach = <Row extends { readonly task: string }>(rows: readonly Row[]) =>
 			many.flatMap((task) => rows.filter((row) => row.task === first!.name).map((row) => ({ ...row, task })));
 		await writeFile(
