@@ -32,7 +32,11 @@ function runFile(file) {
 			resolve({ lines, failure, milliseconds: performance.now() - started });
 		};
 		child.on('error', ({ message }) => end(`could not be started: ${message}`));
-		child.on('close', (status, signal) => end(status === 0 ? undefined : `ended with ${signal ?? status}`));
+		child.on('close', (status, signal) => {
+			if (status !== 0) end(`ended with ${signal ?? status}`);
+			// Where nothing is tested the plan says why; without a reason the tests were forgotten.
+			else end(lines.some((line) => /^ *((not )?ok\b|1\.\.0 #)/.test(line)) ? undefined : 'holds no test');
+		});
 	});
 }
 
