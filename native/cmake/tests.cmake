@@ -1,5 +1,16 @@
 # The programs of tests and benchmarks, the doctor without Node among them. Paths are those of CMakeLists.txt.
 enable_testing()
+function(ehrjepa_core_headers target)
+  target_include_directories(${target} PRIVATE native)
+  target_include_directories(${target} SYSTEM PRIVATE ${TORCH_INCLUDE_DIRS})
+endfunction()
+# A program of the whole core.
+function(ehrjepa_add_program target)
+  add_executable(${target} ${ARGN})
+  ehrjepa_core_headers(${target})
+  ehrjepa_link_core(${target})
+  target_compile_options(${target} PRIVATE ${OpenMP_CXX_FLAGS})
+endfunction()
 if(EHR_JEPA_CUDA)
   # Kernels, their calls and libtorch, without the engine: a minute to build. test/native/cuda-build.test.ts runs it. The
   # calls of attention and of the loss head are compiled, but need more of the engine than is linked here.
@@ -34,15 +45,15 @@ add_library(ehrjepa_pretend OBJECT
   test/native/pretend/memory.cpp
   test/native/pretend/run.cpp
   test/native/pretend/streams.cpp)
-target_include_directories(ehrjepa_pretend PRIVATE native test)
-target_include_directories(ehrjepa_pretend SYSTEM PRIVATE ${TORCH_INCLUDE_DIRS})
+ehrjepa_core_headers(ehrjepa_pretend)
+target_include_directories(ehrjepa_pretend PRIVATE test)
 target_link_libraries(ehrjepa_pretend PRIVATE torch ehrjepa_warnings)
 ehrjepa_compile_together(ehrjepa_pretend)
 ehrjepa_add_addon(ehr_jepa_pretend test/native/pretend/addon.cpp $<TARGET_OBJECTS:ehrjepa_pretend>)
-target_include_directories(ehr_jepa_pretend PRIVATE native test)
-target_include_directories(ehr_jepa_pretend SYSTEM PRIVATE ${TORCH_INCLUDE_DIRS})
+ehrjepa_core_headers(ehr_jepa_pretend)
+target_include_directories(ehr_jepa_pretend PRIVATE test)
 
-add_executable(ehrjepa_test
+ehrjepa_add_program(ehrjepa_test
   test/native/main.cpp
   test/native/adamw_test.cpp
   test/native/attention_test.cpp
@@ -72,26 +83,21 @@ add_executable(ehrjepa_test
   test/native/swiglu_test.cpp
   test/native/training_memory_test.cpp
   test/native/training_test.cpp)
-target_include_directories(ehrjepa_test PRIVATE native test)
-target_include_directories(ehrjepa_test SYSTEM PRIVATE ${TORCH_INCLUDE_DIRS})
-ehrjepa_link_core(ehrjepa_test)
+target_include_directories(ehrjepa_test PRIVATE test)
 target_sources(ehrjepa_test PRIVATE $<TARGET_OBJECTS:ehrjepa_simd_wide>
                $<TARGET_OBJECTS:ehrjepa_pairs_wide> $<TARGET_OBJECTS:ehrjepa_pretend>)
-target_compile_options(ehrjepa_test PRIVATE ${OpenMP_CXX_FLAGS})
 target_precompile_headers(ehrjepa_test PRIVATE native/precompiled.h)
 add_test(NAME native COMMAND ehrjepa_test)
 
 # The tests of a card on the card, where the pretend devices would stand before it.
 if(EHR_JEPA_CUDA)
-  add_executable(ehrjepa_card_test
+  ehrjepa_add_program(ehrjepa_card_test
     test/native/main.cpp
     test/native/card/on_cuda.cpp
     test/native/card/ops_test.cpp
     test/native/card/training_test.cpp)
-  target_include_directories(ehrjepa_card_test PRIVATE native test)
-  target_include_directories(ehrjepa_card_test SYSTEM PRIVATE ${TORCH_INCLUDE_DIRS} "${cuda_include}")
-  ehrjepa_link_core(ehrjepa_card_test)
-  target_compile_options(ehrjepa_card_test PRIVATE ${OpenMP_CXX_FLAGS})
+  target_include_directories(ehrjepa_card_test PRIVATE test)
+  target_include_directories(ehrjepa_card_test SYSTEM PRIVATE "${cuda_include}")
   target_precompile_headers(ehrjepa_card_test REUSE_FROM ehrjepa_test)
 endif()
 
@@ -104,7 +110,7 @@ if(CMAKE_SYSTEM_NAME STREQUAL "Linux" AND NOT EHR_JEPA_CUDA AND NOT EHR_JEPA_SAN
   add_library(ehrjepa_host_kernels OBJECT EXCLUDE_FROM_ALL ${emulated_kernels})
   target_include_directories(ehrjepa_host_kernels PRIVATE native test test/native/host_cuda)
   target_link_libraries(ehrjepa_host_kernels PRIVATE ehrjepa_warnings)
-  add_executable(ehrjepa_emulated_test
+  ehrjepa_add_program(ehrjepa_emulated_test
     test/native/main.cpp
     test/native/emulated/adamw_test.cpp
     test/native/emulated/attention_test.cpp
@@ -120,22 +126,15 @@ if(CMAKE_SYSTEM_NAME STREQUAL "Linux" AND NOT EHR_JEPA_CUDA AND NOT EHR_JEPA_SAN
     test/native/host_cuda/scheduler.cpp
     test/native/host_cuda/tensor_cores.cpp
     test/native/host_cuda/warp.cpp)
-  target_include_directories(ehrjepa_emulated_test PRIVATE native test test/native/host_cuda)
-  target_include_directories(ehrjepa_emulated_test SYSTEM PRIVATE ${TORCH_INCLUDE_DIRS})
-  ehrjepa_link_core(ehrjepa_emulated_test)
+  target_include_directories(ehrjepa_emulated_test PRIVATE test test/native/host_cuda)
   target_sources(ehrjepa_emulated_test PRIVATE $<TARGET_OBJECTS:ehrjepa_host_kernels>)
-  target_compile_options(ehrjepa_emulated_test PRIVATE ${OpenMP_CXX_FLAGS})
   target_precompile_headers(ehrjepa_emulated_test REUSE_FROM ehrjepa_test)
 endif()
 
 # The checks of ops without Node: scripts/gpu-check.sh.
-add_executable(ehrjepa_doctor native/doctor/main.cpp)
-target_include_directories(ehrjepa_doctor PRIVATE native)
-target_include_directories(ehrjepa_doctor SYSTEM PRIVATE ${TORCH_INCLUDE_DIRS})
-ehrjepa_link_core(ehrjepa_doctor)
-target_compile_options(ehrjepa_doctor PRIVATE ${OpenMP_CXX_FLAGS})
+ehrjepa_add_program(ehrjepa_doctor native/doctor/main.cpp)
 
-add_executable(ehrjepa_bench
+ehrjepa_add_program(ehrjepa_bench
   bench/native/main.cpp
   bench/native/adamw.cpp
   bench/native/attention.cpp
@@ -146,10 +145,7 @@ add_executable(ehrjepa_bench
   bench/native/norm_rotary.cpp
   bench/native/swiglu.cpp
   bench/native/train_step.cpp)
-target_include_directories(ehrjepa_bench PRIVATE native test bench)
-target_include_directories(ehrjepa_bench SYSTEM PRIVATE ${TORCH_INCLUDE_DIRS})
-ehrjepa_link_core(ehrjepa_bench)
-target_compile_options(ehrjepa_bench PRIVATE ${OpenMP_CXX_FLAGS})
+target_include_directories(ehrjepa_bench PRIVATE test bench)
 target_precompile_headers(ehrjepa_bench REUSE_FROM ehrjepa_test)
 # Test and benchmark code only calls: it gains nothing from more, and compiles faster.
 foreach(target ehrjepa_test ehrjepa_card_test ehrjepa_emulated_test ehrjepa_bench ehrjepa_pretend)
