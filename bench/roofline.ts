@@ -48,7 +48,7 @@ function barsOf(results: Results): Bar[] {
 		if (best === undefined || row.bytes + row.flops > best.bytes + best.flops) largest.set(row.op, row);
 	}
 	return [...largest.values()].flatMap(({ op, case: name, bytes, flops, medianSeconds }): Bar[] => {
-		// The loss head forms its gradients on the way forward: what is left of the backward pass has no products to count.
+		// Of older results: the loss head forms its gradients on the way forward, so that its backward pass has no products to count.
 		if (op.startsWith('linear_cross_entropy backward')) return [];
 		const { float32FlopsPerSecond: wide, bfloat16FlopsPerSecond: narrow } = results;
 		// Where a processor does not multiply bfloat16, its float32 products are the roof of both.

@@ -24,21 +24,26 @@ struct Graph {
   }
 };
 
-Graph run(const Differentiable& call, const std::vector<at::Tensor>& inputs) {
-  Graph graph;
-  std::vector<at::Tensor> arguments;
-  for (const at::Tensor& input : inputs) {
-    arguments.push_back(input.is_floating_point() ? input.detach().clone().requires_grad_(true) : input);
-    if (input.is_floating_point()) graph.leaves.push_back(arguments.back());
+/// Inputs that a graph can be made of, any number of times.
+std::vector<at::Tensor> as_leaves(std::vector<at::Tensor> inputs) {
+  for (at::Tensor& input : inputs) {
+    if (input.is_floating_point()) input = input.detach().clone().requires_grad_(true);
   }
-  graph.outputs = call(arguments);
+  return inputs;
+}
+
+Graph run(const Differentiable& call, const std::vector<at::Tensor>& leaves) {
+  Graph graph{call(leaves), {}};
+  for (const at::Tensor& leaf : leaves) {
+    if (leaf.requires_grad()) graph.leaves.push_back(leaf);
+  }
   return graph;
 }
 
 /// Outputs, then gradients.
 std::vector<at::Tensor> results(const Differentiable& call, const std::vector<at::Tensor>& inputs,
                                 const Outputs& upstream) {
-  const Graph graph = run(call, inputs);
+  const Graph graph = run(call, as_leaves(inputs));
   std::vector<at::Tensor> all;
   for (const at::Tensor& output : graph.outputs) all.push_back(output.detach());
   for (at::Tensor& gradient : graph.gradients(graph.as_outputs(upstream), /*retain=*/false)) {
@@ -87,7 +92,14 @@ std::vector<Row> check_and_time(const Subject& subject, const Differentiable& re
       const at::NoGradGuard no_grad;
       call(subject.inputs);
     });
-    const Graph graph = run(implementation.call, subject.inputs);
+    if (subject.passes_are_one) {
+      backward.push_back([&subject, call = implementation.call, leaves = as_leaves(subject.inputs)] {
+        const Graph graph = run(call, leaves);
+        graph.gradients(graph.as_outputs(subject.upstream), /*retain=*/false);
+      });
+      continue;
+    }
+    const Graph graph = run(implementation.call, as_leaves(subject.inputs));
     backward.push_back(
         [graph, upstream = graph.as_outputs(subject.upstream)] { graph.gradients(upstream, /*retain=*/true); });
   }
@@ -109,7 +121,13 @@ std::vector<Row> check_and_time(const Subject& subject, const Differentiable& re
     }
   };
   add_rows("forward", subject.forward, forward);
-  add_rows("backward", subject.backward, backward);
+  if (subject.passes_are_one) {
+    const Cost& on = subject.forward;
+    const Cost& back = subject.backward;
+    add_rows("forward and backward", {on.bytes + back.bytes, on.flops + back.flops}, backward);
+  } else {
+    add_rows("backward", subject.backward, backward);
+  }
   return rows;
 }
 

@@ -39,11 +39,13 @@ struct Subject {
   std::vector<at::Tensor> inputs;  ///< those in a floating-point type are differentiated
   Outputs upstream;                ///< gradient of each output, its shape
   Cost forward, backward;
+  /// The gradients are formed on the way forward, so that neither pass with them can be timed without the other.
+  bool passes_are_one = false;
 };
 
-/// Times both passes of every implementation in turns, after each has been checked: outputs and gradients are at most
-/// twice as far from the reference in float64 as the reference in the inputs' own type is, plus half a unit in the last
-/// place.
+/// Times both passes of every implementation in turns, or the forward pass alone and both together, after each has been
+/// checked: outputs and gradients are at most twice as far from the reference in float64 as the reference in the
+/// inputs' own type is, plus half a unit in the last place.
 /// @throws std::runtime_error when one of them is farther away; nothing is timed then.
 std::vector<Row> check_and_time(const Subject& subject, const Differentiable& reference,
                                 const std::vector<Implementation>& implementations, const Settings& settings);
