@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { Argv } from 'yargs';
+import { parseConfig } from '../../config.js';
 import { crossValidate } from '../../study/cross-validation/cross-validate.js';
 import { crossValidationSummary } from '../../study/cross-validation/cross-validation-markdown.js';
 import { CrossValidationOptions } from '../../study/cross-validation/options.js';
@@ -28,8 +29,6 @@ export const builder = (yargs: Argv) =>
 export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>): Promise<void> {
 	await withContext(Boolean(args.json), async (context) => {
 		const started = performance.now();
-		const device = deviceOf(context, args.device);
-		context.say(`writing to ${args.out}; Ctrl-C stops at a safe point, the same command continues`);
 		const base: Partial<CrossValidationOptions> = await configFile('cross-validate', args.config);
 		const options = applySettings(
 			'cross-validate',
@@ -43,6 +42,9 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 				...comparisonFlags(args),
 			],
 		);
+		parseConfig('cross-validate', CrossValidationOptions, options);
+		const device = deviceOf(context, args.device);
+		context.say(`writing to ${args.out}; Ctrl-C stops at a safe point, the same command continues`);
 		const result = await crossValidate(args.out, options, { ...context.operation(), device });
 		context.result(
 			[

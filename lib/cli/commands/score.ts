@@ -56,6 +56,10 @@ export async function handler(args: Arguments): Promise<void> {
 		if (args.tokens === undefined && args.store === undefined) {
 			throw new ConfigError('[score] one of --tokens and --store must be given but neither is');
 		}
+		if (args.hidden && args.store !== undefined)
+			throw new ConfigError(
+				'[score] --hidden belongs to --tokens but --store was given; `embed` writes states of patients',
+			);
 		const weights = checkpointOf('score', args.checkpoint);
 		const device = deviceOf(context, args.device);
 		using _lock = await division.claim(args.out);
@@ -127,10 +131,6 @@ async function scoreStore(
 	args: Arguments,
 	path: string,
 ): Promise<void> {
-	if (args.hidden)
-		throw new ConfigError(
-			'[score] --hidden belongs to --tokens but --store was given; `embed` writes states of patients',
-		);
 	const store = await openTokenStore(path);
 	try {
 		// A HuggingFace folder does not say which vocabulary it was trained on; its size is what can be checked.

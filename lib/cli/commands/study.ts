@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { Argv } from 'yargs';
+import { parseConfig } from '../../config.js';
 import { StudyOptions } from '../../study/options.js';
 import { runStudy } from '../../study/study.js';
 import { studySummary } from '../../study/study-markdown.js';
@@ -26,14 +27,15 @@ export const builder = (yargs: Argv) =>
 export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>): Promise<void> {
 	await withContext(Boolean(args.json), async (context) => {
 		const started = performance.now();
-		const device = deviceOf(context, args.device);
-		context.say(`writing to ${args.out}; Ctrl-C stops at a safe point, the same command continues`);
 		const base: StudyOptions = await configFile('study', args.config);
 		const options = applySettings('study', StudyOptions, base, args.set, [
 			{ flag: '--seeds', path: 'seeds', value: args.seeds },
 			{ flag: '--patients', path: 'patients', value: args.patients },
 			...comparisonFlags(args),
 		]);
+		parseConfig('study', StudyOptions, options);
+		const device = deviceOf(context, args.device);
+		context.say(`writing to ${args.out}; Ctrl-C stops at a safe point, the same command continues`);
 		const result = await runStudy(args.out, options, { ...context.operation(), device });
 		context.result(
 			[
