@@ -80,6 +80,8 @@ export interface NativeEngineOptions {
 	/** No random weights: `load` gives the encoder its tensors before anything else. */
 	readonly encoderFromFiles: boolean;
 	readonly seed: number;
+	/** The same bits every time on the same device; else also what is faster and sums in any order, on a card alone. */
+	readonly deterministic: boolean;
 	/** Threads of the engine; 0 takes libtorch's default. */
 	readonly threads: number;
 	/** `cpu` or `cuda:N`. */
@@ -168,6 +170,8 @@ export interface NativeStepOptions extends NativeLossOptions {
 	readonly restartTarget: boolean;
 	/** In which gradients travel between ranks. */
 	readonly collectives: StorageDtype;
+	/** It is an error when the host waits for the device before it reads the step's numbers. */
+	readonly forbidWaits: boolean;
 	/** Which shards of the update the batches are, an equal number of each, in order; those of other ranks are theirs. */
 	readonly shards: NativeShardRange;
 }

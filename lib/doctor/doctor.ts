@@ -88,7 +88,6 @@ export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport>
 			wishes: {
 				EHR_JEPA_CUDA_KERNELS: null,
 				EHR_JEPA_ATTENTION: null,
-				EHR_JEPA_DETERMINISTIC: null,
 				...Object.fromEntries(wishNames.map((name) => [name, process.env[name] || null])),
 			},
 			ops,
@@ -105,7 +104,7 @@ export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport>
 
 /** Losses and gradient norms of the steps of a run, in a folder of its own. */
 async function stepsOf(path: string, store: TokenStore, config: TrainConfigInput, device: Place): Promise<number[]> {
-	await using trainer = await Trainer.create(path, store, config, { device });
+	await using trainer = await Trainer.create(path, store, config, { device, forbidWaits: true });
 	const numbers: number[] = [];
 	for await (const { loss, gradientNorm } of trainer.run(store)) numbers.push(loss, gradientNorm);
 	return numbers;

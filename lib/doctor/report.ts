@@ -35,7 +35,7 @@ export function shareOf({ dtype, seconds, flops, bytes }: NativeOpCheck, limits:
 	return { flops: products, bandwidth: bytes / seconds / limits.bandwidth };
 }
 
-export const wishNames = ['EHR_JEPA_CUDA_KERNELS', 'EHR_JEPA_ATTENTION', 'EHR_JEPA_DETERMINISTIC'] as const;
+export const wishNames = ['EHR_JEPA_CUDA_KERNELS', 'EHR_JEPA_ATTENTION'] as const;
 
 /** What `doctor` found; `agrees` when everything is within its limit. */
 export interface DoctorReport {
@@ -53,7 +53,7 @@ export interface DoctorReport {
 	readonly devices: NativeDevices;
 	/** What the card can do by its vendor; null on the CPU, and for a card that is not in the table. */
 	readonly limits: CardLimits | null;
-	/** What the environment asks for: EHR_JEPA_CUDA_KERNELS, EHR_JEPA_ATTENTION, EHR_JEPA_DETERMINISTIC; null: nothing. */
+	/** What the environment asks for: EHR_JEPA_CUDA_KERNELS and EHR_JEPA_ATTENTION; null: nothing. */
 	readonly wishes: Readonly<Record<(typeof wishNames)[number], string | null>>;
 	/** `share` is null without limits. `attention by ...` is one way of computing it, whichever the op takes. */
 	readonly ops: readonly (NativeOpCheck & { readonly share: Share | null })[];

@@ -87,6 +87,11 @@ export const StepOptions = z
 		/** In which gradients travel between ranks; `bfloat16`, rounded at random, halves what is sent. Nothing else does. */
 		collectives: ComputeDtype.default('float32'),
 		/**
+		 * For debugging on a card: it is an error, which names the call, when the host waits for the device before the end of
+		 * the step. A model's first step may wait, since ways of attention are timed in it. On the CPU nobody waits.
+		 */
+		forbidWaits: z.boolean().default(false),
+		/**
 		 * Which shards of the update the batches are: an equal number of each, in order, and some may be empty. Gradients are
 		 * added up over shards in an order that depends on their number alone. A process on its own has all of them.
 		 */
@@ -134,7 +139,7 @@ export function nativeLossOptions(options: z.output<typeof LossOptions>): Native
 export function nativeStepOptions(options: z.output<typeof StepOptions>): NativeStepOptions {
 	const { objective, step, steps = step, learningRate, beta1, beta2, epsilon, weightDecay } = options;
 	const { matrixUpdate, muonMomentum } = options;
-	const { gradientClip, clipBy, updateInBackward, shards, collectives } = options;
+	const { gradientClip, clipBy, updateInBackward, shards, collectives, forbidWaits } = options;
 	const losses = nativeLossOptions(options);
 	return {
 		...losses,
@@ -146,6 +151,7 @@ export function nativeStepOptions(options: z.output<typeof StepOptions>): Native
 		momentum: weightsAt(objective, step, steps).momentum ?? 1,
 		restartTarget: targetRestartsAt(objective, step, steps),
 		collectives,
+		forbidWaits,
 		shards,
 	};
 }

@@ -62,6 +62,11 @@ export const WorldModelOptions = z
 		frozen: z.array(z.string()).default([]),
 		/** Random initial weights come from it alone. */
 		seed: seed.default(1),
+		/**
+		 * The same bits every time on the same device. `false` admits ways of computing on a card that may be faster and sum in
+		 * any order; it changes nothing on the CPU.
+		 */
+		deterministic: z.boolean().default(true),
 		/** Threads of the engine; 0 takes all cores. */
 		threads: nonNegativeInteger.default(0),
 		/** Where everything of it lives and is computed: `auto` takes the first card of a CUDA build, else the CPU. */
@@ -88,6 +93,7 @@ export interface FromPretrainedOptions
 			| 'stochasticRounding'
 			| 'activationCheckpointing'
 			| 'lora'
+			| 'deterministic'
 			| 'seed'
 			| 'threads'
 			| 'device'

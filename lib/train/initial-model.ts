@@ -148,7 +148,7 @@ function emptyModel(
 	weights: 'random' | 'from-files',
 	{ baseDtype, device }: RunModelOptions,
 ): WorldModel {
-	const { trainable, computeDtype, parameterDtype, activationCheckpointing } = run.train;
+	const { trainable, computeDtype, parameterDtype, activationCheckpointing, deterministic } = run.train;
 	const lora = loraOf(trainable);
 	return new WorldModel(
 		{
@@ -159,6 +159,7 @@ function emptyModel(
 			computeDtype,
 			// The forward pass reads a frozen base in the compute dtype alone: a wider copy would only take memory.
 			activationCheckpointing,
+			deterministic,
 			...(lora === null
 				? { parameterDtype, stochasticRounding: parameterDtype === 'bfloat16' }
 				: { lora, parameterDtype: baseDtype ?? computeDtype }),

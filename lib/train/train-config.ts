@@ -48,6 +48,11 @@ const options = z.strictObject({
 	parameterDtype: ComputeDtype.default('float32'),
 	/** What the backward pass finds in memory: everything, the input of each block, or attention but not the MLP. */
 	activationCheckpointing: z.enum(['none', 'block', 'selective']).default('none'),
+	/**
+	 * A run that is resumed on the same device ends with the same bits. `false` admits ways of computing on a card that may
+	 * be faster and sum in any order; it changes nothing on the CPU.
+	 */
+	deterministic: z.boolean().default(true),
 	/** How several processes train the model together; one on its own takes no notice but of `virtualShards`. */
 	parallel: ParallelOptions.prefault({}),
 	/** Threads of the engine; 0 takes all cores. */

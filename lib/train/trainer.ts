@@ -31,6 +31,12 @@ import type { TrainConfig, TrainConfigInput } from './train-config.js';
 // The tuning batches differ from every training batch although both come from the run's seed.
 const tuningSeedOffset = 1_000_003;
 
+/** How a run is computed, which changes nothing of its results. */
+export interface TrainerOptions extends Pick<RunModelOptions, 'device' | 'group'> {
+	/** As `StepOptions.forbidWaits`, from the second step that this process makes. */
+	readonly forbidWaits?: boolean | undefined;
+}
+
 /**
  * Trains a world model in a run folder: batches, steps, metrics, checkpoints.
  *
@@ -45,15 +51,18 @@ export class Trainer {
 	readonly model: WorldModel;
 	readonly folder: RunFolder;
 	readonly #share: RunShare;
+	readonly #forbidWaits: boolean;
+	#hasStepped = false;
 	#step: number;
 	#lastTuning: TuningMetrics | undefined;
 	#lastInstruments: InstrumentMetrics | undefined;
 
-	private constructor(folder: RunFolder, model: WorldModel, step: number, share: RunShare) {
+	private constructor(folder: RunFolder, model: WorldModel, step: number, share: RunShare, forbidWaits = false) {
 		this.folder = folder;
 		this.model = model;
 		this.#step = step;
 		this.#share = share;
+		this.#forbidWaits = forbidWaits;
 	}
 
 	/**
@@ -69,7 +78,7 @@ export class Trainer {
 		path: string,
 		store: TokenStore,
 		config: TrainConfigInput = {},
-		{ device: asked, group }: Pick<RunModelOptions, 'device'> & { readonly group?: ProcessGroup | undefined } = {},
+		{ device: asked, group, forbidWaits }: TrainerOptions = {},
 	): Promise<Trainer> {
 		requirePath('train', 'run', path);
 		return telling(group, async () => {
@@ -84,7 +93,7 @@ export class Trainer {
 			const model = await initialModel(run, { device, group });
 			try {
 				const folder = share.leads ? await RunFolder.create(path, run) : RunFolder.followed(path, run);
-				return new Trainer(folder, model, 0, share);
+				return new Trainer(folder, model, 0, share, forbidWaits);
 			} catch (cause) {
 				await model.close();
 				throw cause;
@@ -113,11 +122,11 @@ export class Trainer {
 			kind,
 			device: asked,
 			group,
+			forbidWaits,
 		}: Pick<LongOperation, 'onWarning'> &
-			Pick<RunModelOptions, 'device'> & {
+			TrainerOptions & {
 				readonly steps?: number | undefined;
 				readonly kind?: ParallelOptions['kind'] | undefined;
-				readonly group?: ProcessGroup | undefined;
 			} = {},
 	): Promise<Trainer> {
 		return telling(group, async () => {
@@ -136,7 +145,7 @@ export class Trainer {
 				const { model, step } = await newestState(folder, onWarning, { device }, group);
 				try {
 					if (goesOn !== found.config) await folder.record();
-					return new Trainer(folder, model, step, share);
+					return new Trainer(folder, model, step, share, forbidWaits);
 				} catch (cause) {
 					await model.close();
 					throw cause;
@@ -349,6 +358,8 @@ export class Trainer {
 					...updateOptions(config.optimizer),
 					learningRate,
 					collectives: config.parallel.collectives,
+					// Ways of attention are timed in the first.
+					forbidWaits: this.#forbidWaits && this.#hasStepped,
 					shards: this.#share.shards,
 				},
 				signal,
@@ -356,6 +367,7 @@ export class Trainer {
 			),
 		);
 		const stepMs = performance.now() - started;
+		this.#hasStepped = true;
 		const tokens = batches.reduce((sum, batch) => sum + batch.tokens.length, 0);
 		this.#step = step;
 		return {

@@ -103,8 +103,10 @@ class Engine::Implementation {
   }
   memory::SideStream& copies() { return copies_; }
   model::PackedTokens packed(const PackedBatch& batch) const {
-    return model::packed_tokens(batch.tokens, batch.cu_seqlens, batch.position_ids, model_.config().vocab_size,
-                                model_.device());
+    model::PackedTokens result = model::packed_tokens(batch.tokens, batch.cu_seqlens, batch.position_ids,
+                                                      model_.config().vocab_size, model_.device());
+    result.layout.deterministic = model_.is_deterministic();
+    return result;
   }
   /// The same; those that another rank writes into the file are on the meta device.
   std::vector<model::NamedTensor> written(StateKind kind) {

@@ -132,6 +132,8 @@ struct StepOptions : LossOptions {
   bool restart_target = false;  ///< the target encoder becomes a copy of the encoder before the step
   /// In which gradients travel between ranks: float32, or bfloat16, rounded at random, which halves what is sent.
   Dtype collectives = Dtype::kFloat32;
+  /// For debugging: it is an error when the host waits for the device before it reads the step's numbers.
+  bool forbid_waits = false;
   /// Which shards of the update the batches are, an equal number of each, in order; those of other ranks are theirs.
   ShardRange shards;
 };
@@ -141,7 +143,8 @@ struct Fields<StepOptions> {
       field("optimizer", &StepOptions::optimizer), field("gradient_clip", &StepOptions::gradient_clip),
       field("clip_by", &StepOptions::clip_by), field("update_in_backward", &StepOptions::update_in_backward),
       field("momentum", &StepOptions::momentum), field("restart_target", &StepOptions::restart_target),
-      field("collectives", &StepOptions::collectives), field("shards", &StepOptions::shards));
+      field("collectives", &StepOptions::collectives), field("forbid_waits", &StepOptions::forbid_waits),
+      field("shards", &StepOptions::shards));
 };
 
 struct Losses {

@@ -115,6 +115,8 @@ struct EngineOptions {
   std::uint64_t seed = 0;                          ///< of the random weights
   /// Leaves the encoder without memory until its tensors are loaded, instead of drawing random weights.
   bool encoder_from_files = false;
+  /// The same bits every time on the same device; else also what is faster and sums in any order, on a card alone.
+  bool deterministic = true;
   std::int64_t threads = 0;    ///< 0: libtorch's default
   std::string device = "cpu";  ///< or "cuda:N"
 };
@@ -126,7 +128,8 @@ struct Fields<EngineOptions> {
       field("stochastic_rounding", &EngineOptions::stochastic_rounding),
       field("activation_checkpointing", &EngineOptions::activation_checkpointing), field("lora", &EngineOptions::lora),
       field("frozen", &EngineOptions::frozen), field("seed", &EngineOptions::seed),
-      field("encoder_from_files", &EngineOptions::encoder_from_files), field("threads", &EngineOptions::threads),
+      field("encoder_from_files", &EngineOptions::encoder_from_files),
+      field("deterministic", &EngineOptions::deterministic), field("threads", &EngineOptions::threads),
       field("device", &EngineOptions::device));
 };
 

@@ -38,7 +38,12 @@ Devices cuda_devices() {
   return result;
 }
 
-const bool registered = (set_accelerator({at::kCUDA, cuda_devices}), true);
+void forbid_cuda_waits(bool forbid) {
+  c10::cuda::warning_state().set_sync_debug_mode(forbid ? c10::cuda::SyncDebugMode::L_ERROR
+                                                        : c10::cuda::SyncDebugMode::L_DISABLED);
+}
+
+const bool registered = (set_accelerator({at::kCUDA, cuda_devices, forbid_cuda_waits}), true);
 
 }  // namespace
 }  // namespace ehrjepa::memory

@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <optional>
+#include <utility>
 
 #include "core/error.h"
 
@@ -31,6 +32,14 @@ void set_accelerator(const Accelerator& found) {
 }
 
 Devices devices() { return accelerator() ? accelerator()->devices() : Devices{}; }
+
+NoWaiting::NoWaiting(bool wanted) : forbidden_(wanted && accelerator()) {
+  if (forbidden_) accelerator()->forbid_waits(true);
+}
+
+void NoWaiting::end() {
+  if (std::exchange(forbidden_, false)) accelerator()->forbid_waits(false);
+}
 
 at::Device device_named(const std::string& name) {
   if (name == "cpu") return at::kCPU;

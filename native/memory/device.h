@@ -11,6 +11,8 @@ namespace ehrjepa::memory {
 struct Accelerator {
   at::DeviceType type;
   Devices (*devices)();
+  /// Makes a call for which the host waits for the device an error that names it, in every thread; or lets it wait.
+  void (*forbid_waits)(bool forbid);
 };
 
 /// Called once, when the program is loaded.
@@ -18,6 +20,20 @@ void set_accelerator(const Accelerator& accelerator);
 
 /// What there is now.
 Devices devices();
+
+/// While it lives, and it is wanted, the host may not wait for the device: what does is an error that names it. On the
+/// host nobody waits.
+class NoWaiting {
+ public:
+  explicit NoWaiting(bool wanted);
+  ~NoWaiting() { end(); }
+  NoWaiting(const NoWaiting&) = delete;
+  NoWaiting& operator=(const NoWaiting&) = delete;
+  void end();
+
+ private:
+  bool forbidden_;
+};
 
 /// "cpu" or "cuda:N" as libtorch names it.
 /// @throws Error for another name, and for a device that is not there.

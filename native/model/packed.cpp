@@ -18,7 +18,10 @@ namespace {
 
 PackedTokens PackedTokens::trunk() const {
   const std::int64_t rows = layout.trunk_rows();
-  return {tokens.narrow(0, 0, rows), position_ids.narrow(0, 0, rows), {layout.cu_seqlens, {}, false}};
+  PackedTokens result{tokens.narrow(0, 0, rows), position_ids.narrow(0, 0, rows), layout};
+  result.layout.branches.clear();
+  result.layout.isolated = false;
+  return result;
 }
 
 at::Tensor long_tensor(std::span<const std::int32_t> values, at::Device device) {

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "model/predictor_layout.h"
+#include "model/repeated_rows.h"
 #include "ops/linear/linear.h"
 #include "ops/rms_norm/rms_norm.h"
 
@@ -112,7 +113,7 @@ at::Tensor TransformerPredictor::forward(const PredictedRows& rows) const {
     const TransformerPredictorLayer& layer = layers[i];
     const at::Tensor normed_c = ops::rms_norm(c_CW, layer.attention_norm, norm_eps);
     const at::Tensor normed_q = ops::rms_norm(q_MW, layer.attention_norm, norm_eps);
-    const auto of_row = [&](const at::Tensor& x_CHE) { return x_CHE.index_select(0, rows.context_of_M); };
+    const auto of_row = [&](const at::Tensor& x_CHE) { return repeated_rows(x_CHE, rows.context_of_M); };
     const at::Tensor q_MHE = split(normed_q, layer.q_proj);
     const at::Tensor context_v_CHE = split(normed_c, layer.v_proj);
     const at::Tensor to_context = (q_MHE * of_row(split(normed_c, layer.k_proj))).sum(-1, true);

@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "distributed/group.h"
+#include "memory/device.h"
 #include "train/loss_numbers.h"
 #include "train/losses.h"
 #include "train/optimizer.h"
@@ -56,12 +57,14 @@ StepResult step_in_backward(WorldModel& model, std::span<const WorldModelBatch> 
   require(options.gradient_clip <= 0.0 || options.clip_by == ClipBy::kParameter,
           "clipping by parameter, or none, but the limit is that of the global norm, which is known too late");
   TrainingState& training = model.training();
+  memory::NoWaiting no_waiting(options.forbid_waits && !model.device().is_cpu());
   UpdateInBackward updates(model, update_options(model, options));
   try {
     const Pass found = pass(model, batches, options, /*with_dropout=*/true, share, cancelled, &updates);
     const at::Tensor norm = global_norm(updates.squares(), model, share.group, cancelled);
     if (training.ownership) gather_parameters(model, *share.group, cancelled);
     if (meanwhile) meanwhile();
+    no_waiting.end();
     const StepResult result = read(found.losses, norm);
     training.optimizer.count_updates();
     return result;
@@ -96,6 +99,7 @@ StepResult step(WorldModel& model, std::span<const WorldModelBatch> batches, con
 
   if (options.update_in_backward) return step_in_backward(model, batches, options, share, cancelled, meanwhile);
 
+  memory::NoWaiting no_waiting(options.forbid_waits && !model.device().is_cpu());
   // Acts 1 and 2: forward and backward.
   const Pass found = pass(model, batches, options, /*with_dropout=*/true, share, cancelled);
 
@@ -114,6 +118,7 @@ StepResult step(WorldModel& model, std::span<const WorldModelBatch> batches, con
 
   if (meanwhile) meanwhile();
   // What the step tells: the one time that the host waits for the device.
+  no_waiting.end();
   const StepResult result = read(found.losses, norm);
   training.optimizer.count_updates();
   return result;

@@ -75,6 +75,7 @@ class WorldModel {
   void copied(const memory::Mark& made) { copied_ = made; }
   /// The device changes nothing from now on until the copies are made. The host does not wait.
   void wait_for_copies() { std::exchange(copied_, {}).wait(); }
+  bool is_deterministic() const { return options_.deterministic; }
   ActivationCheckpointing activation_checkpointing() const { return options_.activation_checkpointing; }
   /// @throws Error when the encoder waits for its files, or the model was abandoned.
   /// Where ranks share it out, what others keep is on the meta device.

@@ -97,6 +97,7 @@ t.test('the border names the argument, the rule and what it found, and knows no 
 		lora: null,
 		frozen: [],
 		encoderFromFiles: false,
+		deterministic: true,
 		seed: 1,
 		threads: 0,
 		device: 'cpu',

@@ -91,13 +91,13 @@ void compare(at::ScalarType dtype) {
 
 /// The definition, sum by sum.
 at::Tensor by_definition(const Inputs& in, const AttentionCase& c) {
-  const auto& [cu_seqlens, branches, isolated] = c.layout;
+  const std::vector<std::int64_t>& cu_seqlens = c.layout.cu_seqlens;
   const at::Tensor out = at::zeros_like(in[0]);
   const auto sees = [&](std::int64_t t, std::int64_t s) {
     for (std::size_t i = 0; i + 1 < cu_seqlens.size(); ++i) {
       if (t >= cu_seqlens[i] && t < cu_seqlens[i + 1]) return s >= cu_seqlens[i] && s <= t;
     }
-    for (const ops::Branch& branch : branches) {
+    for (const ops::Branch& branch : c.layout.branches) {
       if (t < branch.begin || t >= branch.end) continue;
       if (s >= branch.context_begin && s < branch.context_end) return true;
       return c.layout.isolated ? s == t : s >= branch.begin && s <= t;

@@ -109,12 +109,34 @@ TEST("ways of attention on a card: what is there, fits and is deterministic") {
 }
 
 TEST("ways of attention: what the environment wants") {
-  EXPECT(!attention_wishes(nullptr, nullptr).way && attention_wishes("", "").deterministic);
-  EXPECT(attention_wishes("flash", nullptr).way == Way::kFlash);
-  EXPECT(!attention_wishes(nullptr, "0").deterministic && attention_wishes(nullptr, "1").deterministic);
-  EXPECT_THROWS(attention_wishes("flash2", nullptr),
-                "EHR_JEPA_ATTENTION must be kernels, flash, cudnn or sdpa but is flash2");
-  EXPECT_THROWS(attention_wishes(nullptr, "no"), "EHR_JEPA_DETERMINISTIC must be 0 or 1 but is no");
+  EXPECT(!wanted_attention(nullptr) && !wanted_attention(""));
+  EXPECT(wanted_attention("flash") == Way::kFlash);
+  EXPECT_THROWS(wanted_attention("flash2"), "EHR_JEPA_ATTENTION must be kernels, flash, cudnn or sdpa but is flash2");
+}
+
+TEST("ways of attention: whether the gradients must be in order reaches the library, and the backward pass of it") {
+  static std::vector<bool> asked;
+  asked.clear();
+  constexpr RangeAttention recording{
+      [](const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Ranges& ranges, double softmax_scale) {
+        asked.push_back(ranges.deterministic);
+        return reference_ranges.forward(q, k, v, ranges, softmax_scale);
+      },
+      [](const at::Tensor& grad_out, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+         const at::Tensor& out, const at::Tensor& log_sum, const Ranges& ranges, double softmax_scale) {
+        asked.push_back(ranges.deterministic);
+        return reference_ranges.backward(grad_out, q, k, v, out, log_sum, ranges, softmax_scale);
+      }};
+  AttentionCase c = mergeable()[4];
+  for (const bool deterministic : {true, false}) {
+    c.layout.deterministic = deterministic;
+    const Inputs in = inputs_of(c, at::kFloat);
+    against_reference::results(
+        [&](const Inputs& x) { return attention_merged(x[0], x[1], x[2], c.layout, scale, recording); }, in,
+        at::ones_like(in[0]));
+    EXPECT(asked.size() >= 2 && std::ranges::all_of(asked, [&](bool found) { return found == deterministic; }));
+    asked.clear();
+  }
 }
 
 /// A file of the test's own, gone with it.
@@ -196,17 +218,18 @@ TEST("pretend device: attention takes the way that was the fastest there, or the
   Inputs in;
   for (const at::Tensor& x : host) in.push_back(memory::upload(x, device));
   Clock clock{{{Way::kKernels, 2.0}, {Way::kFlash, 1.0}, {Way::kCudnn, 0.5}, {Way::kSdpa, 3.0}}};
-  const auto way = [&](const AttentionWishes& wishes) {
-    return attention_way(in[0], in[1], in[2], c.layout, scale, std::nullopt, wishes, {&fastest, std::ref(clock)});
+  AttentionLayout any_order = c.layout;
+  any_order.deterministic = false;
+  const auto way = [&](std::optional<Way> wanted, const AttentionLayout& layout) {
+    return attention_way(in[0], in[1], in[2], layout, scale, std::nullopt, wanted, {&fastest, std::ref(clock)});
   };
-  EXPECT(way({}) == Way::kFlash);                     // cuDNN is the fastest, and not deterministic
-  EXPECT(way({std::nullopt, false}) == Way::kFlash);  // known
-  EXPECT(way({Way::kSdpa}) == Way::kSdpa);
-  EXPECT(way({Way::kCudnn}) == Way::kCudnn);
-  EXPECT(clock.asked[Way::kFlash] == 1 && clock.asked[Way::kCudnn] == 0);
-  FastestWay fresh("");
-  EXPECT(attention_way(in[0], in[1], in[2], c.layout, scale, std::nullopt, {std::nullopt, false},
-                       {&fresh, std::ref(clock)}) == Way::kCudnn);
+  EXPECT(way({}, c.layout) == Way::kFlash);  // cuDNN is the fastest, and not deterministic
+  EXPECT(way({}, any_order) == Way::kCudnn);
+  EXPECT(way({}, c.layout) == Way::kFlash);  // each is known by itself
+  EXPECT(clock.asked[Way::kFlash] == 2 && clock.asked[Way::kCudnn] == 1);
+  EXPECT(way(Way::kSdpa, c.layout) == Way::kSdpa);
+  EXPECT(way(Way::kCudnn, c.layout) == Way::kCudnn);
+  EXPECT(clock.asked[Way::kFlash] == 2 && clock.asked[Way::kCudnn] == 1);
 
   const at::Tensor upstream = at::randn_like(host[0]);
   const auto by_flash = [&](const Inputs& x) {
@@ -228,11 +251,12 @@ TEST(
   const at::Device device = memory::device_named("cuda:0");
   const at::Tensor q = memory::upload(at::randn({40, 2, 64}).to(at::kBFloat16), device);
   Clock clock{{{Way::kFlash, 1.0}, {Way::kSdpa, 2.0}}};
-  const auto way = [&](const AttentionWishes& wishes) {
-    return attention_way(q, q, q, {{0, 40}, {}, false}, scale, std::nullopt, wishes, {&fastest, std::ref(clock)});
+  const auto way = [&](std::optional<Way> wanted, bool deterministic) {
+    const AttentionLayout layout{{0, 40}, {}, false, deterministic};
+    return attention_way(q, q, q, layout, scale, std::nullopt, wanted, {&fastest, std::ref(clock)});
   };
-  EXPECT(way({}) == Way::kSdpa && way({std::nullopt, false}) == Way::kSdpa);
-  EXPECT(way({Way::kFlash}) == Way::kFlash);  // unless it is asked for
+  EXPECT(way({}, true) == Way::kSdpa && way({}, false) == Way::kSdpa);
+  EXPECT(way(Way::kFlash, true) == Way::kFlash);  // unless it is asked for
   EXPECT(clock.asked.empty());
   PretendLibraries::set(nullptr);
 }

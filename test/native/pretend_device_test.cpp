@@ -1,6 +1,7 @@
 #include <ATen/ATen.h>
 #include <signal.h>
 #include <sys/wait.h>
+#include <torch/csrc/autograd/autograd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 
 #include "memory/device.h"
 #include "memory/transfer.h"
+#include "model/repeated_rows.h"
 #include "native/check.h"
 #include "native/pretend/counts.h"
 #include "native/pretend/kernels.h"
@@ -46,6 +48,47 @@ TEST("pretend device: the host that reads or writes its memory crashes; an op do
   EXPECT(signal_of([&] { _exit(static_cast<int>(values[3])); }) == SIGSEGV);  // closed again
 }
 
+TEST(
+    "pretend device: a sum that comes in any order on a card is an error, one that is sorted or names each place once "
+    "is not") {
+  const at::Tensor sum = on_device("cuda:0", at::zeros({3, 2})), rows = on_device("cuda:0", at::ones({3, 2}));
+  const auto index = [](const std::vector<std::int64_t>& values) {
+    return on_device("cuda:0", ehrjepa::memory::host_vector(values));
+  };
+  const char* const message = "sums in any order on a card";
+  EXPECT_THROWS(sum.index_add_(0, index({0, 2, 0}), rows), message);
+  EXPECT_THROWS(sum.scatter_add_(0, index({0, 1, 0}).view({3, 1}).expand({3, 2}).contiguous(), rows), message);
+  EXPECT_THROWS(sum.cumsum(0), message);
+  EXPECT(index({1, 2}).cumsum(0).sum().item<std::int64_t>() == 4);  // of whole numbers any order will do
+  EXPECT((sum == 0).all().item<bool>());
+  sum.index_add_(0, index({0, 2, 1}), rows);
+  sum.scatter_add_(1, index({0, 1, 0}).view({3, 1}), rows);
+  sum.index_put_({index({0, 0, 1})}, rows, /*accumulate=*/true);
+  EXPECT(sum.sum().item<double>() == 6 + 3 + 6);
+  // The gradient of rows that are taken twice is such a sum.
+  const at::Tensor x = sum.detach().requires_grad_();
+  EXPECT_THROWS(torch::autograd::grad({x.index_select(0, index({1, 1})).sum()}, {x}), message);
+  const at::Tensor taken = ehrjepa::model::repeated_rows(x, index({1, 1}));
+  EXPECT((torch::autograd::grad({taken.sum()}, {x})[0].sum(1) == on_device("cuda:0", at::tensor({0.0F, 4.0F, 0.0F})))
+             .all()
+             .item<bool>());
+}
+
+TEST("a device: the host may be forbidden to wait, and allowed again") {
+  const at::Tensor x = on_device("cuda:0", at::ones({3}));
+  {
+    ehrjepa::memory::NoWaiting no_waiting(true);
+    EXPECT_THROWS(x.sum().item<float>(), "must not wait for the device here but does in");
+    no_waiting.end();
+    EXPECT(x.sum().item<float>() == 3);
+  }
+  {
+    const ehrjepa::memory::NoWaiting not_wanted(false);
+    EXPECT(x.sum().item<float>() == 3);
+  }
+  EXPECT(x.sum().item<float>() == 3);
+}
+
 TEST("pretend device: tensors of two devices, or of the host, do not meet") {
   const at::Tensor host = at::ones({3}), zero = on_device("cuda:0", host), one = on_device("cuda:1", host);
   EXPECT(one.device() == at::Device(at::kPrivateUse1, 1));
@@ -63,16 +106,16 @@ TEST("pretend device: uploads are counted, and every way in which the host waits
   const at::Tensor host = at::arange(6.0);
   const pretend::Counts before = pretend::counts();
   const at::Tensor x = on_device("cuda:0", host);
-  const at::Tensor y = (x * 2).cumsum(0);
+  const at::Tensor y = x * 2 * 3;
   EXPECT(pretend::counts().uploads == before.uploads + 1);
   EXPECT(pretend::counts().waits == before.waits);
   EXPECT(y[5].item<double>() == 30);
   EXPECT(pretend::counts().waits == before.waits + 1);
-  EXPECT(y.to(at::kCPU).equal((host * 2).cumsum(0)));
+  EXPECT(y.to(at::kCPU).equal(host * 6));
   EXPECT(pretend::counts().waits == before.waits + 2);
   const std::vector<at::Tensor> read = ehrjepa::memory::read_back({y[1], at::Tensor(), y, x.to(at::kLong).sum()});
   EXPECT(pretend::counts().waits == before.waits + 3);
-  EXPECT(read[0].item<double>() == 2 && !read[1].defined() && read[2].sizes() == y.sizes());
+  EXPECT(read[0].item<double>() == 6 && !read[1].defined() && read[2].sizes() == y.sizes());
   EXPECT(read[3].item<double>() == 15);
   const pretend::NoWaiting no_waiting;
   (void)(x + 1);

@@ -9,6 +9,7 @@
 
 #include "infer/encoder.h"
 #include "infer/score.h"
+#include "memory/transfer.h"
 #include "native/check.h"
 #include "native/pretend/counts.h"
 #include "native/pretend/kernels.h"
@@ -104,6 +105,27 @@ TEST("pretend device: without kernels for it every op is computed by its referen
         EXPECT_CLOSE(found.gradient_norm, expected.gradient_norm, 1e-3 * expected.gradient_norm);
       }
     });
+  }
+}
+
+TEST("pretend device: a step that may not wait is an error where it does, and leaves the model as it was") {
+  const TrainingCase c = training_cases()[2];
+  for (const bool in_backward : {false, true}) {
+    train::WorldModel model = model_on(c.engine, "cuda:0");
+    const std::vector<train::WorldModelBatch> batch = batches_of(c, model.device());
+    StepOptions options = c.step;
+    options.update_in_backward = in_backward;
+    if (in_backward) options.gradient_clip = 0.0;
+    const at::Tensor number = memory::upload(at::ones({}), model.device());
+    const auto read = [&] { EXPECT(number.item<float>() == 1.0F); };
+    const auto step = [&] { return train::step(model, batch, options, running, nullptr, read); };
+    step();
+    options.forbid_waits = true;
+    EXPECT_THROWS(step(), "must not wait for the device here but does in");
+    options.forbid_waits = false;
+    if (in_backward) continue;  // it was in the middle of the update
+    step();
+    EXPECT(std::isfinite(train::step(model, batch, options, running).loss));
   }
 }
 

@@ -61,7 +61,7 @@ const trainOf = (json: Json) => ((json.run as Json | undefined) ?? json).train a
 /** What each version added since the first one. */
 const later = [
 	...['activationCheckpointing', 'parameterDtype', 'computeDtype', 'checkpointCopy', 'keepCheckpointEvery'],
-	...['microBatches', 'trainable', 'initialWeights', 'optimizer.updateInBackward', 'optimizer.clipBy'],
+	...['microBatches', 'trainable', 'initialWeights', 'deterministic', 'optimizer.updateInBackward', 'optimizer.clipBy'],
 	...['optimizer.matrixUpdate', 'optimizer.muonMomentum'],
 	'instruments',
 	...['objective.latent.cuts', 'objective.latent.antiCollapse', 'objective.latent.interferenceEvery'],

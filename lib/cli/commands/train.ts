@@ -43,6 +43,11 @@ export const builder = (yargs: Argv) =>
 			describe: 'Continue the run from its newest whole checkpoint',
 		})
 		.option('device', deviceOption)
+		.option('forbid-waits', {
+			type: 'boolean',
+			default: false,
+			describe: 'Debugging on a card: fail where the host waits for it within a step, and name the call',
+		})
 		.options(groupOptions)
 		.example('$0 train store runs/sft --objective sft --steps 300', 'Next-token loss alone')
 		.example('$0 train store runs/both --config train.json', 'All options from a file; see docs/training.md')
@@ -71,8 +76,9 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 				'[train] --resume continues with the run’s own options but others were given; leave them out, but for --steps, which extends it, and --set parallel.kind=…',
 			);
 		}
-		const device = deviceOf(context, args.device);
 		const config = args.resume ? undefined : await configOf(args);
+		if (config !== undefined) parseConfig('train config', TrainConfig, config);
+		const device = deviceOf(context, args.device);
 		await withGroup(context, args, async (group) => {
 			await using store = await openTokenStore(args.store);
 			const goesOn = config === undefined || (await isBegunAgain(group, args.run));
@@ -83,8 +89,9 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 						kind: args.resume ? kindOf(args.set) : undefined,
 						device,
 						group,
+						forbidWaits: args.forbidWaits,
 					})
-				: await Trainer.create(args.run, store, config, { device, group });
+				: await Trainer.create(args.run, store, config, { device, group, forbidWaits: args.forbidWaits });
 			const { initialWeights, contextTokens, futureTokens, computeDtype } = trainer.config;
 			const chosen = goesOn ? 'as the run began' : config?.computeDtype ? 'as configured' : 'by default';
 			context.say(computeDtypeNote(computeDtype, chosen));

@@ -43,25 +43,17 @@ std::vector<AttentionChoice> attention_ways_on_card(const AttentionCall& call) {
   return ways;
 }
 
-AttentionWishes attention_wishes(const char* way, const char* deterministic) {
-  AttentionWishes wishes;
-  if (way != nullptr && *way != '\0') {
-    wishes.way = attention_choice_named(way);
-    TORCH_CHECK_VALUE(wishes.way.has_value(),
-                      "[attention] EHR_JEPA_ATTENTION must be kernels, flash, cudnn or sdpa but is ", way);
-  }
-  if (deterministic != nullptr && *deterministic != '\0') {
-    const std::string value = deterministic;
-    TORCH_CHECK_VALUE(value == "0" || value == "1", "[attention] EHR_JEPA_DETERMINISTIC must be 0 or 1 but is ", value);
-    wishes.deterministic = value == "1";
-  }
-  return wishes;
+std::optional<AttentionChoice> wanted_attention(const char* way) {
+  if (way == nullptr || *way == '\0') return std::nullopt;
+  const std::optional<AttentionChoice> wanted = attention_choice_named(way);
+  TORCH_CHECK_VALUE(wanted.has_value(), "[attention] EHR_JEPA_ATTENTION must be kernels, flash, cudnn or sdpa but is ",
+                    way);
+  return wanted;
 }
 
-const AttentionWishes& attention_wishes() {
-  static const AttentionWishes wishes =
-      attention_wishes(std::getenv("EHR_JEPA_ATTENTION"), std::getenv("EHR_JEPA_DETERMINISTIC"));
-  return wishes;
+std::optional<AttentionChoice> wanted_attention() {
+  static const std::optional<AttentionChoice> wanted = wanted_attention(std::getenv("EHR_JEPA_ATTENTION"));
+  return wanted;
 }
 
 }  // namespace ehrjepa::ops

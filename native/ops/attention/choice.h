@@ -40,19 +40,15 @@ struct AttentionCall {
   bool deterministic = true;  ///< the same bits every time are wanted
 };
 
-/// The ways of computing it on a card, ours first. cuDNN's gradient of queries is summed in any order, and so is
-/// that of SDPA with a mask; FlashAttention's is not when it is told so. Without bfloat16 there is SDPA alone.
+/// The ways of computing it on a card, ours first. cuDNN's gradient of queries is summed in any order; those of
+/// FlashAttention and SDPA are not when they are told so, but SDPA then holds all scores and is no rival. Without
+/// bfloat16 there is SDPA alone.
 std::vector<AttentionChoice> attention_ways_on_card(const AttentionCall& call);
 
-/// EHR_JEPA_ATTENTION: the way that somebody wants, whatever was measured; EHR_JEPA_DETERMINISTIC: 0 admits ways whose
-/// bits differ from run to run.
-struct AttentionWishes {
-  std::optional<AttentionChoice> way;
-  bool deterministic = true;
-};
-/// @throws c10::ValueError for a value that is none. @param way, deterministic  may be null.
-AttentionWishes attention_wishes(const char* way, const char* deterministic);
+/// EHR_JEPA_ATTENTION: the way that somebody wants, whatever was measured and whether it is deterministic or not.
+/// @param way  may be null. @throws c10::ValueError for a value that is none.
+std::optional<AttentionChoice> wanted_attention(const char* way);
 /// Of the environment, as it was when it was first asked.
-const AttentionWishes& attention_wishes();
+std::optional<AttentionChoice> wanted_attention();
 
 }  // namespace ehrjepa::ops

@@ -16,14 +16,14 @@
 namespace ehrjepa::ops {
 namespace {
 
-/// While it lives FlashAttention sums the gradient of the queries in a fixed order, where that is wanted.
+/// While it lives FlashAttention sums the gradient of the queries in a fixed order, or in any.
 class InFixedOrder {
  public:
-  InFixedOrder()
+  explicit InFixedOrder(bool wanted)
       : before_(at::globalContext().deterministicAlgorithms()),
         only_warned_(at::globalContext().deterministicAlgorithmsWarnOnly()),
         filled_(at::globalContext().deterministicFillUninitializedMemory()) {
-    if (!attention_wishes().deterministic) return;
+    if (!wanted) return;
     at::globalContext().setDeterministicFillUninitializedMemory(false);
     at::globalContext().setDeterministicAlgorithms(true, false);
   }
@@ -59,7 +59,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> flash_backward(const at::Tensor& 
                                                               const at::Tensor& k, const at::Tensor& v,
                                                               const at::Tensor& out, const at::Tensor& log_sum,
                                                               const Ranges& ranges, double softmax_scale) {
-  const InFixedOrder order;
+  const InFixedOrder order(ranges.deterministic);
   // Of dropout, which there is none of.
   const at::Tensor random_state = at::empty({2}, q.options().dtype(at::kUInt64));
   const at::Tensor unused = at::empty({}, q.options().dtype(at::kUInt64));

@@ -56,6 +56,7 @@ struct Calls {
 
 Calls calls_of(const AttentionLayout& layout) {
   Calls calls;
+  calls.own.deterministic = calls.context.deterministic = layout.deterministic;
   for (std::size_t s = 0; s + 1 < layout.cu_seqlens.size(); ++s) {
     const std::int64_t rows = layout.cu_seqlens[s + 1] - layout.cu_seqlens[s];
     if (rows > 0) calls.own.add(rows, rows);
@@ -167,15 +168,17 @@ class Merged : public torch::autograd::Function<Merged> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& q, const at::Tensor& k,
                             const at::Tensor& v, const std::vector<std::int64_t>& cu_seqlens,
-                            const std::vector<std::int64_t>& branches, bool isolated, double softmax_scale,
-                            const RangeAttention* ranges) {
+                            const std::vector<std::int64_t>& branches, bool isolated, bool deterministic,
+                            double softmax_scale, const RangeAttention* ranges) {
     const at::AutoDispatchBelowADInplaceOrView guard;
-    const auto [out, log_sum] =
-        forward_of(q, k, v, attention_layout(cu_seqlens, branches, isolated), softmax_scale, *ranges);
+    AttentionLayout layout = attention_layout(cu_seqlens, branches, isolated);
+    layout.deterministic = deterministic;
+    const auto [out, log_sum] = forward_of(q, k, v, layout, softmax_scale, *ranges);
     context->save_for_backward({q, k, v, out, log_sum});
     context->saved_data["cu_seqlens"] = cu_seqlens;
     context->saved_data["branches"] = branches;
     context->saved_data["isolated"] = isolated;
+    context->saved_data["deterministic"] = deterministic;
     context->saved_data["softmax_scale"] = softmax_scale;
     context->saved_data["ranges"] = reinterpret_cast<std::int64_t>(ranges);
     return out;
@@ -184,10 +187,11 @@ class Merged : public torch::autograd::Function<Merged> {
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  const torch::autograd::variable_list& grad_outputs) {
     const torch::autograd::variable_list saved = context->get_saved_variables();
-    const AttentionLayout layout =
+    AttentionLayout layout =
         attention_layout(context->saved_data["cu_seqlens"].toIntVector(), context->saved_data["branches"].toIntVector(),
                          context->saved_data["isolated"].toBool());
-    torch::autograd::variable_list gradients(8);
+    layout.deterministic = context->saved_data["deterministic"].toBool();
+    torch::autograd::variable_list gradients(9);
     std::tie(gradients[0], gradients[1], gradients[2]) =
         backward_of(grad_outputs[0].contiguous(), saved[0], saved[1], saved[2], saved[3], saved[4], layout,
                     context->saved_data["softmax_scale"].toDouble(),
@@ -201,7 +205,7 @@ class Merged : public torch::autograd::Function<Merged> {
 at::Tensor attention_merged(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             const AttentionLayout& layout, double softmax_scale, const RangeAttention& ranges) {
   return Merged::apply(q.contiguous(), k.contiguous(), v.contiguous(), layout.cu_seqlens, integers_of(layout.branches),
-                       layout.isolated, softmax_scale, &ranges);
+                       layout.isolated, layout.deterministic, softmax_scale, &ranges);
 }
 
 }  // namespace ehrjepa::ops

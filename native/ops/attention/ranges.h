@@ -13,6 +13,7 @@ struct Ranges {
   std::vector<std::int64_t> cu_queries = {0};  ///< (segments + 1); starts with 0
   std::vector<std::int64_t> cu_keys = {0};     ///< (segments + 1)
   bool causal = false;                         ///< row i of a segment sees its first i + 1 keys; else it sees all
+  bool deterministic = true;                   ///< gradients are summed in the same order every time
 
   void add(std::int64_t queries, std::int64_t keys) {
     cu_queries.push_back(cu_queries.back() + queries);

@@ -1,11 +1,15 @@
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/_scaled_dot_product_attention_math.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/eye.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
+#include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <limits>
+#include <optional>
 
 #include "memory/transfer.h"
 #include "ops/attention/attention.h"
@@ -17,12 +21,23 @@ namespace {
 struct Heads {
   at::Tensor q, k, v;
   double scale;
+  /// libtorch's kernels for cards sum gradients in any order where there is a mask; its plain path does not, and holds
+  /// all scores of a sequence instead. On the CPU there is no such difference.
+  bool plain;
+
+  /// Who sees whom as what is added to the scores, the only kind of mask that the plain path knows.
+  static std::optional<at::Tensor> added(const std::optional<at::Tensor>& mask, const at::Tensor& queries) {
+    if (!mask) return std::nullopt;
+    return at::zeros(mask->sizes(), queries.options())
+        .masked_fill(mask->logical_not(), -std::numeric_limits<double>::infinity());
+  }
 
   at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
                     const std::optional<at::Tensor>& mask, bool is_causal) const {
-    return at::scaled_dot_product_attention(queries, keys, values, mask, 0.0, is_causal, scale)
-        .squeeze(0)
-        .transpose(0, 1);
+    const at::Tensor out = plain ? std::get<0>(at::_scaled_dot_product_attention_math(
+                                       queries, keys, values, added(mask, queries), 0.0, is_causal, {}, scale))
+                                 : at::scaled_dot_product_attention(queries, keys, values, mask, 0.0, is_causal, scale);
+    return out.squeeze(0).transpose(0, 1);
   }
 };
 
@@ -81,7 +96,8 @@ at::Tensor attention_sdpa(const at::Tensor& q, const at::Tensor& k, const at::Te
   const std::int64_t groups = q.size(1) / k.size(1);
   // (T, heads, H) -> (1, heads, T, H), one key/value head per query head
   const Heads heads{q.transpose(0, 1).unsqueeze(0), k.repeat_interleave(groups, 1).transpose(0, 1).unsqueeze(0),
-                    v.repeat_interleave(groups, 1).transpose(0, 1).unsqueeze(0), softmax_scale};
+                    v.repeat_interleave(groups, 1).transpose(0, 1).unsqueeze(0), softmax_scale,
+                    layout.deterministic && !q.is_cpu()};
   return at::cat(rows ? chosen_rows(heads, layout, *rows) : every_row(heads, layout));
 }
 

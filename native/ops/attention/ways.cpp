@@ -117,19 +117,20 @@ std::string kind_of_call(const std::string& card, const at::Tensor& q, const at:
   return kind + ", torch " + TORCH_VERSION + ", " + c10::toString(q.scalar_type()) + ", heads " +
          std::to_string(q.size(1)) + "/" + std::to_string(k.size(1)) + " of " + std::to_string(q.size(2)) + ", rows " +
          bucket(q.size(0)) + ", longest " + bucket(longest) + ", branches " + branches +
-         (chosen_rows ? ", chosen rows" : "") + (with_gradient ? ", with gradient" : "");
+         (chosen_rows ? ", chosen rows" : "") + (with_gradient ? ", with gradient" : "") +
+         (layout.deterministic ? "" : ", any order");
 }
 
 AttentionChoice attention_way(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                               const AttentionLayout& layout, double softmax_scale,
-                              const std::optional<std::vector<std::int64_t>>& rows, const AttentionWishes& wishes,
-                              const AttentionTiming& timing) {
+                              const std::optional<std::vector<std::int64_t>>& rows,
+                              std::optional<AttentionChoice> wanted, const AttentionTiming& timing) {
   if (!is_card(q)) {
     return has_own_kernels(q) ? attention_choice(best_isa()) : AttentionChoice::kSdpa;
   }
-  if (wishes.way) {
+  if (wanted) {
     const std::vector<AttentionChoice> every = attention_ways(q, rows.has_value(), false);
-    if (std::find(every.begin(), every.end(), *wishes.way) != every.end()) return *wishes.way;
+    if (std::find(every.begin(), every.end(), *wanted) != every.end()) return *wanted;
   }
   // Without our kernels everything is libtorch's, and nothing is measured: EHR_JEPA_CUDA_KERNELS=0.
   if (!has_own_kernels(q)) return AttentionChoice::kSdpa;
@@ -145,7 +146,7 @@ AttentionChoice attention_way(const at::Tensor& q, const at::Tensor& k, const at
       if (with_gradient) torch::autograd::grad({out}, {q_leaf, k_leaf, v_leaf}, {out.detach()});
     });
   };
-  const std::vector<AttentionChoice> ways = attention_ways(q, rows.has_value(), wishes.deterministic);
+  const std::vector<AttentionChoice> ways = attention_ways(q, rows.has_value(), layout.deterministic);
   if (ways.size() == 1) return ways.front();
   const std::string kind = kind_of_call(card_of(q.device()), q, k, layout, rows.has_value(), with_gradient);
   return timing.fastest->choose(kind, ways, timing.seconds ? timing.seconds : measured);
@@ -155,7 +156,7 @@ AttentionChoice attention_way(const at::Tensor& q, const at::Tensor& k, const at
                               const AttentionLayout& layout, double softmax_scale,
                               const std::optional<std::vector<std::int64_t>>& rows) {
   static FastestWay fastest(attention_ways_file());
-  return attention_way(q, k, v, layout, softmax_scale, rows, attention_wishes(), {&fastest, nullptr});
+  return attention_way(q, k, v, layout, softmax_scale, rows, wanted_attention(), {&fastest, nullptr});
 }
 
 }  // namespace ehrjepa::ops

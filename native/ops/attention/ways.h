@@ -12,7 +12,8 @@ namespace ehrjepa::ops {
 /// none.
 void set_attention_ranges(at::DeviceType device, AttentionChoice way, const RangeAttention* ranges);
 
-/// The ways that compute this call on its device, whether they are deterministic or not.
+/// The ways that compute this call on its device.
+/// @param deterministic  only those that give the same bits every time.
 std::vector<AttentionChoice> attention_ways(const at::Tensor& q, bool chosen_rows, bool deterministic);
 
 /// The op by one way. Arguments as of `attention`.
@@ -21,7 +22,7 @@ at::Tensor attention_by(AttentionChoice way, const at::Tensor& q, const at::Tens
                         const std::optional<std::vector<std::int64_t>>& rows);
 
 /// What calls on a card have in common for which the same way is the fastest: card, libtorch, dtype, heads, branches,
-/// gradients, and the powers of two of rows and of the longest sequence.
+/// gradients, whether the same bits are wanted every time, and the powers of two of rows and of the longest sequence.
 std::string kind_of_call(const std::string& card, const at::Tensor& q, const at::Tensor& k,
                          const AttentionLayout& layout, bool chosen_rows, bool with_gradient);
 
@@ -36,10 +37,10 @@ struct AttentionTiming {
 /// `attention_choice`.
 AttentionChoice attention_way(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                               const AttentionLayout& layout, double softmax_scale,
-                              const std::optional<std::vector<std::int64_t>>& rows, const AttentionWishes& wishes,
-                              const AttentionTiming& timing);
+                              const std::optional<std::vector<std::int64_t>>& rows,
+                              std::optional<AttentionChoice> wanted, const AttentionTiming& timing);
 
-/// That of this process: wishes of the environment, times in `attention_ways_file`.
+/// That of this process: what the environment wants, times in `attention_ways_file`.
 AttentionChoice attention_way(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                               const AttentionLayout& layout, double softmax_scale,
                               const std::optional<std::vector<std::int64_t>>& rows);

@@ -119,6 +119,7 @@ t.test('what is wrong is said in one message, with its exit code', async (t) => 
 		t.equal(result.status, status, `${args.join(' ')} exits with ${status}`);
 		t.match(result.stderr, message);
 		t.notMatch(result.stderr, /at .*\.js:\d+/, 'no stack for a known error');
+		if (status === 2) t.notMatch(result.stderr, /^(on c|writing to)/m, 'nothing is begun before the options are read');
 	};
 	writeFileSync(join(folder, 'wrong.json'), '{"step":3}');
 	await fails(2, /Name a command/);
@@ -243,6 +244,7 @@ t.test('the options of every command are frozen: a knob that changes results bel
 			'collective-timeout',
 			'config',
 			'device',
+			'forbid-waits',
 			'from',
 			'objective',
 			'preset',

@@ -116,10 +116,10 @@ t.test('a run moves between devices and goes on with the same bytes', { skip }, 
 	const train = async (name: string, first: 'cpu' | 'cuda:0' | 'cuda:1', second: 'cpu' | 'cuda:0' | 'cuda:1') => {
 		const run = join(folder, name);
 		{
-			await using trainer = await Trainer.create(run, store, training, { device: first });
+			await using trainer = await Trainer.create(run, store, training, { device: first, forbidWaits: true });
 			for await (const { step } of trainer.run(store)) if (step === 2) break;
 		}
-		await using trainer = await Trainer.resume(run, store, { device: second });
+		await using trainer = await Trainer.resume(run, store, { device: second, forbidWaits: true });
 		for await (const _ of trainer.run(store));
 		return bytesOf(join(run, 'checkpoints', 'step-00000004'));
 	};

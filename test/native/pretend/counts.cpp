@@ -24,7 +24,9 @@ void count_wait(const char* what) {
   ++waits;
 }
 
-NoWaiting::NoWaiting() { ++forbidden; }
-NoWaiting::~NoWaiting() { --forbidden; }
+void forbid_waits(bool forbid) { forbidden += forbid ? 1 : -1; }
+
+NoWaiting::NoWaiting() { forbid_waits(true); }
+NoWaiting::~NoWaiting() { forbid_waits(false); }
 
 }  // namespace pretend

@@ -24,6 +24,7 @@ void count_stream_wait();
 /// @throws while a `NoWaiting` lives.
 void count_wait(const char* what);
 
+void forbid_waits(bool forbid);
 /// While it lives the host may not wait for a pretend device, in any thread: what does is an error that names it.
 class NoWaiting {
  public:

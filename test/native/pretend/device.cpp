@@ -229,7 +229,7 @@ const bool registered = [] {
   at::RegisterPrivateUse1HooksInterface(new Hooks);
   c10::SetAllocator(DeviceType::PrivateUse1, &allocator());
   static const c10::impl::DeviceGuardImplRegistrar guard(DeviceType::PrivateUse1, new Guard);
-  ehrjepa::memory::set_accelerator({DeviceType::PrivateUse1, &devices});
+  ehrjepa::memory::set_accelerator({DeviceType::PrivateUse1, &devices, &forbid_waits});
   return true;
 }();
 

@@ -1,8 +1,12 @@
 #include "native/pretend/run.h"
 
+#include <ATen/ops/_unique2.h>
+#include <ATen/ops/any.h>
 #include <ATen/ops/as_strided.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_strided.h>
+#include <ATen/ops/eq.h>
+#include <ATen/ops/sort.h>
 
 #include <algorithm>
 #include <array>
@@ -21,6 +25,36 @@ namespace {
 constexpr std::array<std::string_view, 7> waiting = {"aten::nonzero",      "aten::masked_select", "aten::equal",
                                                      "aten::_linalg_eigh", "aten::_unique2",      "aten::unique_dim",
                                                      "aten::linalg_svd"};
+
+/// Ops that sum where an index says, on a card by atomic additions in any order: (source) index, of `index_add_(self,
+/// dim, index, ...)` and its like. Each place may be named once.
+constexpr std::array<std::string_view, 4> summing_anywhere = {"aten::index_add", "aten::index_add_",
+                                                              "aten::scatter_add", "aten::scatter_add_"};
+/// Ops whose sums of floating-point numbers come in any order on a card, wherever they go.
+constexpr std::array<std::string_view, 6> never_in_order = {
+    "aten::cumsum", "aten::cumsum_", "aten::histc", "aten::put_", "aten::scatter_reduce", "aten::scatter_reduce_"};
+
+/// @throws for a call whose bits differ from run to run on a card.
+void require_order(const c10::FunctionSchema& schema, const torch::jit::Stack& host) {
+  const std::string& name = schema.name();
+  const auto is_one_of = [&](const auto& names) { return std::find(names.begin(), names.end(), name) != names.end(); };
+  if (host.empty() || !host[0].isTensor() || !host[0].toTensor().defined()) return;
+  if (!host[0].toTensor().is_floating_point()) return;
+  bool in_order = !is_one_of(never_in_order);
+  if (is_one_of(summing_anywhere)) {
+    const at::Tensor& index = host[2].toTensor();
+    const std::int64_t dim = host[1].toInt();
+    const at::Tensor along = index.dim() <= 1 ? index.flatten() : index.transpose(0, dim).flatten(1);
+    if (index.dim() <= 1) {
+      in_order = std::get<0>(at::_unique2(along)).numel() == along.numel();
+    } else {
+      const at::Tensor sorted = std::get<0>(along.sort(0));
+      const std::int64_t last = sorted.size(0) - 1;
+      in_order = !sorted.narrow(0, 1, last).eq(sorted.narrow(0, 0, last)).any().item().toBool();
+    }
+  }
+  TORCH_CHECK(in_order, "[pretend] ", name, " sums in any order on a card, and so gives other bits every time");
+}
 
 /// An argument, as it was given and as the CPU sees it.
 struct Argument {
@@ -137,6 +171,7 @@ void run(const c10::OperatorHandle& op, c10::DispatchKeySet, torch::jit::Stack* 
   for (std::size_t i = 0; i < count; ++i) {
     host.push_back(call.on_host((*stack)[begin + i], schema.arguments()[i]));
   }
+  require_order(schema, host);
   op.redispatchBoxed(c10::DispatchKeySet(c10::DispatchKey::CPU), &host);
   torch::jit::drop(*stack, count);
   for (const c10::IValue& value : host) stack->push_back(call.on_device(value));
