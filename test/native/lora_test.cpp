@@ -87,7 +87,7 @@ TEST("lora: base and adapters give what merged weights give, in float64, for all
     model::Qwen3Weights merged = wide;
     merged.adapters = {};
     std::vector<at::Tensor> tensors;
-    for (const auto& entry : model::merge_lora(wide.named(config_of()), wide.adapters)) tensors.push_back(entry.tensor);
+    for (const auto& entry : model::merge_lora(wide.named(config_of()), wide.adapters)) tensors.push_back(entry.make());
     merged.assign(config_of(), tensors);
     const at::Tensor found = model::qwen3_forward(wide, config_of(), small_batch().packed, running);
     EXPECT_LE(largest_difference(found, model::qwen3_forward(merged, config_of(), small_batch().packed, running)),
