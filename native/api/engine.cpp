@@ -132,15 +132,15 @@ class Engine::Implementation {
       case StateKind::kEncoder:
         return model_.encoder().named(model_.config());
       case StateKind::kTargetEncoder:
-        return model_.training().target_encoder.weights().named(model_.config());
+        return model_.training().target_encoder().weights().named(model_.config());
       case StateKind::kAdapters:
         return adapters_of(model_.encoder());
       case StateKind::kTargetAdapters:
-        return adapters_of(model_.training().target_encoder.weights());
+        return adapters_of(model_.training().target_encoder().weights());
       case StateKind::kPredictor:
         return model_.training().predictor.named();
       case StateKind::kOptimizer:
-        return model_.training().optimizer.state();
+        return model_.training().optimizer().state();
     }
     throw Error("[engine] unknown kind of state");
   }
