@@ -63,7 +63,7 @@ StepResult step_in_backward(WorldModel& model, std::span<const WorldModelBatch> 
     if (training.ownership) gather_parameters(model, *share.group, cancelled);
     if (meanwhile) meanwhile();
     const StepResult result = read(found.losses, norm);
-    training.optimizer.count_updates();
+    training.optimizer().count_updates();
     return result;
   } catch (...) {
     if (updates.has_begun()) model.abandon();
@@ -88,10 +88,10 @@ StepResult step(WorldModel& model, std::span<const WorldModelBatch> batches, con
   }
   const UpdateShare share{options.shards, group, training.ownership ? &*training.ownership : nullptr,
                           rounds ? std::optional(UpdateShare::Rounding{options.seed, options.step}) : std::nullopt};
-  training.optimizer.require(options.optimizer);
+  training.optimizer().require(options.optimizer);
   if (options.restart_target) {
     model.wait_for_copies();
-    training.target_encoder.restart_from(model.encoder());
+    training.target_encoder().restart_from(model.encoder());
   }
 
   if (options.update_in_backward) return step_in_backward(model, batches, options, share, cancelled, meanwhile);
@@ -108,14 +108,14 @@ StepResult step(WorldModel& model, std::span<const WorldModelBatch> batches, con
                           clip_scale(found.losses.loss, 0.0);
   model.wait_for_copies();
   whole_or_abandoned(model, [&] {
-    training.optimizer.step(found.gradients, update);
+    training.optimizer().step(found.gradients, update);
     if (training.ownership) gather_parameters(model, *group, cancelled);
   });
 
   if (meanwhile) meanwhile();
   // What the step tells: the one time that the host waits for the device.
   const StepResult result = read(found.losses, norm);
-  training.optimizer.count_updates();
+  training.optimizer().count_updates();
   return result;
 }
 
