@@ -82,7 +82,7 @@ export function questionCharts<T extends Answer>(
 		}),
 	)}</div>
 ${shown.length < all.length ? html`<p class="note">${shown.length} of ${all.length} steps are drawn, so that ${models} models can be told apart; the table holds all.</p>` : nothing}
-${drawn.length < questions.length ? html`<p class="note">${drawn.length} of ${questions.length} tasks and horizons are drawn, those with the most numbers; the table holds all.</p>` : nothing}`;
+${drawn.length < questions.length ? html`<p class="note">${drawn.length} of ${questions.length} tasks and horizons are drawn, ${drawable.length > drawn.length ? 'those with the most numbers' : 'the others have too few patients'}; the table holds all.</p>` : nothing}`;
 }
 
 /** At most so many of a list, the first and the last among them. @param most - At least 2. */
