@@ -87,7 +87,8 @@ export class ProcessGroup {
 				`[ranks] rank 0 must serve ${address}:${port} (MASTER_ADDR, MASTER_PORT) within ${rendezvousTimeout} s but rank ${rank} finds nothing there (${missing}); look at what ended rank 0, or give a longer --rendezvous-timeout`,
 			);
 		}
-		const waited = (performance.now() - started) / 1000;
+		// In whole seconds: an error names what is left, of rank 0 the time that was given.
+		const waited = Math.floor((performance.now() - started) / 1000);
 		const native = new (nativeAddon().ProcessGroup)({
 			...groupOptionsOf({ rank, worldSize, address, port, attempt, servesStore }),
 			rendezvousTimeout: Math.max(1, rendezvousTimeout - waited),

@@ -20,6 +20,9 @@ export interface Verdict {
 	readonly undefined: number;
 }
 
+/** Baselines in the order of interest: the bar that matters, what training adds, then the weaker ones. */
+const baselines = ['counts+values', 'untrained', 'counts', 'boosting', 'demographics'];
+
 /** Pairs in the order of interest: what the latent objective changes, other encoders, then the baselines. */
 export function comparisonsOf({ evaluation, runs }: ReportData): Comparison[] {
 	const kinds = new Map(evaluation.models.map(({ name, kind }) => [name, kind]));
@@ -39,7 +42,9 @@ export function comparisonsOf({ evaluation, runs }: ReportData): Comparison[] {
 		if (encoders) return latent.get(a) === latent.get(b) ? 1 : 0;
 		return latent.get(a) === true ? 2 : 3;
 	};
-	return found.sort((one, other) => rank(one) - rank(other));
+	const place = ({ b, encoders }: Comparison) =>
+		encoders || !baselines.includes(b) ? baselines.length : baselines.indexOf(b);
+	return found.sort((one, other) => rank(one) - rank(other) || place(one) - place(other));
 }
 
 /** Counts what the intervals show for one metric. */

@@ -9,6 +9,9 @@ import { linearScale } from './scales.js';
 const height = 258;
 const area: PlotArea = { left: 46, right: plotWidth - 12, top: 30, bottom: height - 42 };
 const lineHeight = 15;
+/** Size of a cross where there is no number, and its width as a share of its size. */
+const largestCross = 15;
+const crossWidth = 0.9;
 
 interface IntervalPoint {
 	/** Place on the x axis; places appear in the order of their first point. */
@@ -50,11 +53,20 @@ export function intervalChart(chart: IntervalChart): Html {
 		centre(category) + step * (names.indexOf(name) - (names.length - 1) / 2);
 	const labels = categories.map((category) => labelLines(category, Math.floor(slot / letterWidth)));
 	const below = lineHeight * (Math.max(1, ...labels.map(({ length }) => length)) - 1);
+	const empty = new Set(
+		categories.filter((category) => ofCategory(chart, category).every(({ estimate }) => estimate.value === null)),
+	);
+	// Crosses side by side do not touch.
+	const crossSize = Math.min(largestCross, step / crossWidth);
 	const missing = chart.points.filter(({ estimate }) => estimate.value === null).length;
 	const body = html`${valueAxis(area, low, high, y, chart.valueName, chart.reference.label)}${dashedLine(area, y(chart.reference.value))}${categories.map(
 		(category, i) =>
 			html`${i === 0 ? nothing : html`<line class="grid" x1="${coordinate(area.left + slot * i)}" x2="${coordinate(area.left + slot * i)}" y1="${area.top}" y2="${area.bottom}"></line>`}${labels[i]!.map((line, k) => html`<text class="tick" x="${coordinate(centre(category))}" y="${area.bottom + 18 + lineHeight * k}" text-anchor="middle">${line}<title>${category}</title></text>`)}`,
-	)}<text class="axis" x="${(area.left + area.right) / 2}" y="${height + below - 5}" text-anchor="middle">${chart.categoryName}</text>${chart.points.map((point) => drawn(point, place(point), y, low, high))}`;
+	)}<text class="axis" x="${(area.left + area.right) / 2}" y="${height + below - 5}" text-anchor="middle">${chart.categoryName}</text>${chart.points
+		.filter(({ category }) => !empty.has(category))
+		.map((point) =>
+			drawn(point, place(point), y, low, high, crossSize),
+		)}${[...empty].map((category) => noNumber(chart, category, centre(category)))}`;
 	const cut = chart.points.some(({ estimate }) =>
 		[estimate.value, estimate.low].some((value) => value !== null && value < low),
 	);
@@ -75,12 +87,30 @@ export function intervalChart(chart: IntervalChart): Html {
 	);
 }
 
-function drawn(point: IntervalPoint, x: number, y: (value: number) => number, low: number, high: number): Html {
+const ofCategory = ({ points }: IntervalChart, category: string) =>
+	points.filter((point) => point.category === category);
+
+/** One cross for all of a category in which there is no number. */
+function noNumber(chart: IntervalChart, category: string, x: number): Html {
+	const title = ofCategory(chart, category)
+		.map(({ name, estimate }) => `${name}, ${category}: ${estimateText(estimate)}`)
+		.join('; ');
+	return html`<text class="missing" x="${coordinate(x)}" y="${area.bottom - 5}" text-anchor="middle">×<title>${title}</title></text>`;
+}
+
+function drawn(
+	point: IntervalPoint,
+	x: number,
+	y: (value: number) => number,
+	low: number,
+	high: number,
+	crossSize: number,
+): Html {
 	const { value, low: from, high: to } = point.estimate;
 	const title = `${point.name}, ${point.category}: ${estimateText(point.estimate)}`;
 	const colour = colourClass(point.style);
 	if (value === null) {
-		return html`<text class="missing ${colour}" x="${coordinate(x)}" y="${area.bottom - 5}" text-anchor="middle">×<title>${title}</title></text>`;
+		return html`<text class="missing ${colour}" x="${coordinate(x)}" y="${area.bottom - 5}" text-anchor="middle" style="font-size:${coordinate(crossSize)}px">×<title>${title}</title></text>`;
 	}
 	const clamped = (one: number) => y(Math.max(low, Math.min(high, one)));
 	const whisker =

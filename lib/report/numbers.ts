@@ -18,9 +18,9 @@ export function formatMetric(value: number): string {
 	return text === '-0.000' ? '0.000' : signed(text);
 }
 
-/** A difference: three decimals with its sign. */
-export function formatDifference(value: number): string {
-	const text = formatMetric(value);
+/** A difference with its sign, of three decimals unless it is written otherwise. */
+export function formatDifference(value: number, write = formatMetric): string {
+	const text = write(value);
 	return value > 0 && text !== '0.000' ? `+${text}` : text;
 }
 

@@ -55,10 +55,10 @@ export function questionCharts<T extends Answer>(
 	{ id, axis, categoryOf, isScale, none }: QuestionCharts<T>,
 ): Html {
 	const defined = ({ rows }: Question<T>) => rows.filter(({ auroc }) => auroc.value !== null).length;
-	const drawn = questions
-		.filter((question) => defined(question) > 0)
-		.sort((a, b) => defined(b) - defined(a))
-		.slice(0, drawnQuestions);
+	const drawable = questions.filter((question) => defined(question) > 0);
+	const most = new Set(drawable.toSorted((a, b) => defined(b) - defined(a)).slice(0, drawnQuestions));
+	// In the order of tasks and horizons, as everywhere.
+	const drawn = drawable.filter((question) => most.has(question));
 	if (drawn.length === 0) return html`<p class="note">${none}</p>`;
 	const all = [...new Set(questions.flatMap(({ rows }) => rows.map(categoryOf)))];
 	const models = new Set(questions.flatMap(({ rows }) => rows.map(({ model }) => model))).size;
@@ -81,7 +81,8 @@ export function questionCharts<T extends Answer>(
 			reference: { value: 0.5, label: 'chance' },
 		}),
 	)}</div>
-${shown.length < all.length ? html`<p class="note">${shown.length} of ${all.length} steps are drawn, so that ${models} models can be told apart; the table holds all.</p>` : nothing}`;
+${shown.length < all.length ? html`<p class="note">${shown.length} of ${all.length} steps are drawn, so that ${models} models can be told apart; the table holds all.</p>` : nothing}
+${drawn.length < questions.length ? html`<p class="note">${drawn.length} of ${questions.length} tasks and horizons are drawn, ${drawable.length > drawn.length ? 'those with the most numbers' : 'the others have too few patients'}; the table holds all.</p>` : nothing}`;
 }
 
 /** At most so many of a list, the first and the last among them. @param most - At least 2. */

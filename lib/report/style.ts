@@ -50,7 +50,7 @@ svg text{fill:var(--muted);font:12.5px system-ui,-apple-system,"Segoe UI",Roboto
 svg .axis{fill:var(--ink)}
 svg .key{fill:var(--muted)}
 svg .halo{stroke:var(--paper);stroke-width:4px;stroke-linejoin:round;paint-order:stroke}
-svg .missing{fill:var(--c);font-size:15px}
+svg .missing{fill:var(--c,var(--muted));font-size:15px}
 .grid{stroke:var(--rule);stroke-width:1}
 .reference{stroke:var(--muted);stroke-width:1.2;stroke-dasharray:4 4}
 .curve{stroke:var(--c);stroke-width:2;fill:none;stroke-linejoin:round}

@@ -1,8 +1,6 @@
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { pipeline } from 'node:stream/promises';
 import { parseConfig } from '../config.js';
 import { CheckpointError, ConfigError, VocabularyError } from '../errors.js';
+import { sha256OfFiles } from '../files/hash.js';
 import type { ComputeDtype } from '../model/compute-dtype.js';
 import type { Device } from '../model/device.js';
 import { openPretrained, type PretrainedModel } from '../model/pretrained.js';
@@ -173,11 +171,5 @@ function emptyModel(
 }
 
 async function fingerprintOf({ entries }: PretrainedModel): Promise<string> {
-	const hash = createHash('sha256');
-	for (const path of [...new Set(entries.map(({ path }) => path))].sort()) {
-		await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), async (chunks) => {
-			for await (const chunk of chunks) hash.update(chunk as Buffer);
-		});
-	}
-	return hash.digest('hex');
+	return sha256OfFiles([...new Set(entries.map(({ path }) => path))].sort());
 }

@@ -1,4 +1,5 @@
 import { html } from '../report/html.js';
+import { median } from '../report/median.js';
 import { formatCount, formatDifference, formatMetric, formatSignificant } from '../report/numbers.js';
 import type { ReportRun } from '../report/report-data.js';
 import type { Section } from '../report/section.js';
@@ -25,6 +26,17 @@ function readings<Line extends { readonly step: number }>(
 	});
 }
 
+// The rate of one step says what else the machine was doing.
+const stepsOfRate = 20;
+
+/** Tokens per second of each step and those before it. */
+function rates(steps: ReportRun['steps']): Reading[] {
+	return steps.map(({ step }, i) => {
+		const newest = steps.slice(Math.max(0, i + 1 - stepsOfRate), i + 1);
+		return { step, value: median(newest.map(({ tokensPerSecond }) => tokensPerSecond)) };
+	});
+}
+
 const compared: readonly Compared[] = [
 	{ name: 'Tuning, next-token loss', of: ({ tuning }) => readings(tuning, (line) => line.nextTokenLoss) },
 	{ name: 'Tuning, latent loss', of: ({ tuning }) => readings(tuning, (line) => line.latentLoss) },
@@ -35,7 +47,7 @@ const compared: readonly Compared[] = [
 		of: ({ instruments }) => readings(instruments, (line) => line.state?.mean),
 	},
 	{ name: 'Next-token loss of a training batch', of: ({ steps }) => readings(steps, (line) => line.nextTokenLoss) },
-	{ name: 'Tokens per second', of: ({ steps }) => readings(steps, (line) => line.tokensPerSecond) },
+	{ name: `Tokens per second, median of ${stepsOfRate} steps`, of: ({ steps }) => rates(steps) },
 ];
 
 /** Two runs beside each other, at the newest step that both have read. */
@@ -56,7 +68,7 @@ export function comparisonSection(first: LiveRun, second: LiveRun): Section {
 					formatCount(one.step),
 					exact(one.value, show(one.value)),
 					exact(other, show(other)),
-					exact(change, Math.abs(change) >= 100 ? formatSignificant(change) : formatDifference(change)),
+					exact(change, formatDifference(change, Math.abs(change) >= 100 ? formatSignificant : formatMetric)),
 				],
 			},
 		];

@@ -134,15 +134,15 @@ class Engine::Implementation {
       case StateKind::kEncoder:
         return model_.encoder().named(model_.config());
       case StateKind::kTargetEncoder:
-        return model_.training().target_encoder.weights().named(model_.config());
+        return model_.training().target_encoder().weights().named(model_.config());
       case StateKind::kAdapters:
         return adapters_of(model_.encoder());
       case StateKind::kTargetAdapters:
-        return adapters_of(model_.training().target_encoder.weights());
+        return adapters_of(model_.training().target_encoder().weights());
       case StateKind::kPredictor:
         return model_.training().predictor.named();
       case StateKind::kOptimizer:
-        return model_.training().optimizer.state();
+        return model_.training().optimizer().state();
     }
     throw Error("[engine] unknown kind of state");
   }
@@ -273,14 +273,14 @@ void Engine::save(StateKind kind, const std::string& path, const SaveOptions& op
   if (options.names) tensors = chosen(tensors, *options.names);
   train::WorldModel& model = implementation_->model();
   // Without adapters nothing is merged, and each rank writes what it has of the weights.
-  const bool with_adapters = !model.encoder().adapters.empty();
-  if (with_adapters && kind == StateKind::kEncoder) {
-    tensors = model::merge_lora(std::move(tensors), model.whole_encoder().adapters);
+  const bool of_target = kind == StateKind::kTargetEncoder;
+  if (model.encoder().adapters.empty() || !(of_target || kind == StateKind::kEncoder)) {
+    io::write_safetensors(path, tensors, options.metadata, options.dtype, implementation_->part());
+    return;
   }
-  if (with_adapters && kind == StateKind::kTargetEncoder) {
-    tensors = model::merge_lora(std::move(tensors), model.training().target_weights().adapters);
-  }
-  io::write_safetensors(path, tensors, options.metadata, options.dtype, implementation_->part());
+  const model::Qwen3Weights& weights = of_target ? model.training().target_weights() : model.whole_encoder();
+  io::write_safetensors(path, model::merge_lora(tensors, weights.adapters), options.metadata, options.dtype,
+                        implementation_->part());
 }
 
 void Engine::load(StateKind kind, const std::vector<TensorEntry>& entries, Placement placement) {

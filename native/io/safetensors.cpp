@@ -4,6 +4,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <c10/core/GradMode.h>
+#include <c10/util/accumulate.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -52,8 +53,13 @@ const char* dtype_name(const std::string& path, const std::string& tensor, at::S
   refuse(path, "tensor " + tensor + " must be float32, float16 or bfloat16");
 }
 
-at::ScalarType stored_dtype(const NamedTensor& entry, std::optional<Dtype> dtype) {
-  return dtype ? memory::scalar_type(*dtype) : entry.tensor.scalar_type();
+at::ScalarType stored_dtype(const TensorToWrite& entry, std::optional<Dtype> dtype) {
+  return dtype ? memory::scalar_type(*dtype) : entry.dtype;
+}
+
+std::uint64_t stored_bytes(const TensorToWrite& entry, std::optional<Dtype> dtype) {
+  const std::int64_t count = c10::multiply_integers(entry.shape);
+  return static_cast<std::uint64_t>(count) * c10::elementSize(stored_dtype(entry, dtype));
 }
 
 std::string shape_text(at::IntArrayRef shape) {
@@ -62,7 +68,7 @@ std::string shape_text(at::IntArrayRef shape) {
   return result + "]";
 }
 
-std::string header_of(const std::string& path, const std::vector<NamedTensor>& tensors,
+std::string header_of(const std::string& path, const std::vector<TensorToWrite>& tensors,
                       const std::map<std::string, std::string>& metadata, std::optional<Dtype> dtype) {
   std::string header = "{\"__metadata__\":{\"format\":\"pt\"";
   for (const auto& [key, value] : metadata) {
@@ -73,13 +79,12 @@ std::string header_of(const std::string& path, const std::vector<NamedTensor>& t
   }
   header += '}';
   std::uint64_t offset = 0;
-  for (const NamedTensor& entry : tensors) {
-    const at::ScalarType stored = stored_dtype(entry, dtype);
-    const std::uint64_t end = offset + static_cast<std::uint64_t>(entry.tensor.numel()) * c10::elementSize(stored);
+  for (const TensorToWrite& entry : tensors) {
+    const std::uint64_t end = offset + stored_bytes(entry, dtype);
     header += ',';
     header += json_string(entry.name);
-    header += std::string(":{\"dtype\":\"") + dtype_name(path, entry.name, stored) + "\",\"shape\":";
-    header += shape_text(entry.tensor.sizes());
+    header += std::string(":{\"dtype\":\"") + dtype_name(path, entry.name, stored_dtype(entry, dtype));
+    header += "\",\"shape\":" + shape_text(entry.shape);
     header += ",\"data_offsets\":[" + std::to_string(offset) + ',' + std::to_string(end) + "]}";
     offset = end;
   }
@@ -156,36 +161,47 @@ bool is_aligned(const TensorEntry& entry) {
   return entry.begin % c10::elementSize(memory::scalar_type(entry.dtype)) == 0;
 }
 
-/// Reads bytes of equal dtype by all threads.
-void read_bytes(const TensorEntry& entry, const at::Tensor& destination, Files& files) {
-  constexpr std::uint64_t chunk = std::uint64_t{8} << 20;
-  const File& file = files.open(entry.path);
+constexpr std::uint64_t kChunk = std::uint64_t{8} << 20;
+
+/// Reads bytes of a file by all threads.
+void read_bytes(const File& file, std::uint64_t begin, const at::Tensor& destination) {
   char* const data = static_cast<char*>(destination.data_ptr());
-  const std::uint64_t bytes = entry.end - entry.begin;
-  const auto chunks = static_cast<std::int64_t>((bytes + chunk - 1) / chunk);
-  at::parallel_for(0, chunks, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::uint64_t offset = static_cast<std::uint64_t>(i) * chunk;
-      file.read_at(data + offset, std::min(chunk, bytes - offset), entry.begin + offset);
+  const std::uint64_t bytes = destination.nbytes();
+  const auto chunks = static_cast<std::int64_t>((bytes + kChunk - 1) / kChunk);
+  at::parallel_for(0, chunks, 1, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t i = first; i < last; ++i) {
+      const std::uint64_t offset = static_cast<std::uint64_t>(i) * kChunk;
+      file.read_at(data + offset, std::min(kChunk, bytes - offset), begin + offset);
     }
   });
 }
 
-/// The numbers of a tensor as the file has them.
-at::Tensor stored_tensor(const TensorEntry& entry, Files& files) {
-  if (is_aligned(entry)) return mapped_tensor(entry, files);
-  at::Tensor values = at::empty(entry.shape, memory::on_host(memory::scalar_type(entry.dtype)));
-  read_bytes(entry, values, files);
-  return values;
+/// Gives the numbers of a tensor as the file has them, in pieces: pages of a mapping would all stay in memory.
+/// @param use  the place of a piece's first number, and the piece, which the next one overwrites.
+void for_each_piece(const TensorEntry& entry, Files& files,
+                    const std::function<void(std::int64_t first, const at::Tensor& piece)>& use) {
+  const at::ScalarType dtype = memory::scalar_type(entry.dtype);
+  const auto width = static_cast<std::int64_t>(c10::elementSize(dtype));
+  const std::int64_t count = c10::multiply_integers(entry.shape);
+  const std::int64_t most = static_cast<std::int64_t>(kChunk) / width * at::get_num_threads();
+  const at::Tensor buffer = at::empty({std::min(count, most)}, memory::on_host(dtype));
+  for (std::int64_t first = 0; first < count; first += most) {
+    const at::Tensor piece = buffer.narrow(0, 0, std::min(most, count - first));
+    read_bytes(files.open(entry.path), entry.begin + static_cast<std::uint64_t>(first * width), piece);
+    use(first, piece);
+  }
 }
 
+/// @param destination  contiguous, on the host.
 void copy_values(const TensorEntry& entry, const at::Tensor& destination, Files& files) {
-  const bool as_stored = memory::scalar_type(entry.dtype) == destination.scalar_type();
-  if (as_stored && destination.is_cpu() && destination.is_contiguous()) {
-    read_bytes(entry, destination, files);
-  } else {
-    destination.copy_(stored_tensor(entry, files));
+  if (memory::scalar_type(entry.dtype) == destination.scalar_type()) {
+    read_bytes(files.open(entry.path), entry.begin, destination);
+    return;
   }
+  const at::Tensor values = destination.view({-1});
+  for_each_piece(entry, files, [&](std::int64_t first, const at::Tensor& piece) {
+    values.narrow(0, first, piece.numel()).copy_(piece);
+  });
 }
 
 /// Place of the first number of a contiguous tensor that is NaN or infinite; its size when all are finite.
@@ -255,8 +271,8 @@ std::vector<at::Tensor> read_onto(at::Device device, const std::vector<const Ten
 }
 
 /// A tensor in the dtype it is written in. @throws Error when a number does not fit it.
-at::Tensor as_written(const std::string& path, const NamedTensor& entry, at::ScalarType dtype) {
-  const at::Tensor own = entry.tensor.detach().to(at::kCPU);
+at::Tensor as_written(const std::string& path, const TensorToWrite& entry, at::ScalarType dtype) {
+  const at::Tensor own = entry.make().detach().to(at::kCPU);
   at::Tensor values = own.to(dtype).contiguous();
   if (own.scalar_type() == dtype) return values;
   const std::int64_t place = first_not_finite(values);
@@ -267,7 +283,20 @@ at::Tensor as_written(const std::string& path, const NamedTensor& entry, at::Sca
 
 }  // namespace
 
+TensorToWrite to_write(const NamedTensor& tensor) {
+  std::function<at::Tensor()> make;
+  if (!tensor.tensor.is_meta()) make = [values = tensor.tensor] { return values; };
+  return {tensor.name, tensor.tensor.sizes().vec(), tensor.tensor.scalar_type(), std::move(make)};
+}
+
 void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
+                       const std::map<std::string, std::string>& metadata, std::optional<Dtype> dtype, FilePart part) {
+  std::vector<TensorToWrite> all;
+  for (const NamedTensor& tensor : tensors) all.push_back(to_write(tensor));
+  write_safetensors(path, all, metadata, dtype, part);
+}
+
+void write_safetensors(const std::string& path, const std::vector<TensorToWrite>& tensors,
                        const std::map<std::string, std::string>& metadata, std::optional<Dtype> dtype, FilePart part) {
   const at::NoGradGuard no_grad;
   // Several processes write into a file that none of them may cut off.
@@ -281,13 +310,12 @@ void write_safetensors(const std::string& path, const std::vector<NamedTensor>& 
       file.write_at(header.data(), header.size(), sizeof(header_size));
     }
     std::uint64_t place = sizeof(header_size) + header.size();
-    for (const NamedTensor& entry : tensors) {
-      const at::ScalarType stored = stored_dtype(entry, dtype);
-      if (!entry.tensor.is_meta()) {
-        const at::Tensor values = as_written(path, entry, stored);
+    for (const TensorToWrite& entry : tensors) {
+      if (entry.make) {
+        const at::Tensor values = as_written(path, entry, stored_dtype(entry, dtype));
         file.write_at(values.data_ptr(), values.nbytes(), place);
       }
-      place += static_cast<std::uint64_t>(entry.tensor.numel()) * c10::elementSize(stored);
+      place += stored_bytes(entry, dtype);
     }
     file.sync();
   } catch (...) {
@@ -302,16 +330,18 @@ void copy_safetensors(const std::vector<TensorEntry>& entries, const std::vector
   const at::NoGradGuard no_grad;
   // Before anything is copied: the state is as it was when a file is refused.
   for (std::size_t i = 0; i < destination.size(); ++i) {
-    if (!destination[i].tensor.is_meta()) require_finite(*located[i], stored_tensor(*located[i], files));
+    if (destination[i].tensor.is_meta()) continue;
+    for_each_piece(*located[i], files,
+                   [&](std::int64_t first, const at::Tensor& piece) { require_finite(*located[i], piece, first); });
   }
   std::vector<DeviceRead> reads;
   for (std::size_t i = 0; i < destination.size(); ++i) {
-    const at::Tensor& tensor = destination[i].tensor;
+    const at::Tensor tensor = destination[i].tensor.detach();
     if (tensor.is_meta()) continue;
-    if (tensor.is_cpu() || !tensor.is_contiguous()) {
-      copy_values(*located[i], tensor.detach(), files);
+    if (tensor.is_cpu()) {
+      copy_values(*located[i], tensor, files);
     } else {
-      reads.push_back(read_of(*located[i], tensor.detach(), files));
+      reads.push_back(read_of(*located[i], tensor, files));
     }
   }
   if (reads.empty()) return;

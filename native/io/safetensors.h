@@ -21,12 +21,18 @@ enum class FilePart {
 /// The caller gives a temporary name and renames it when all files of a checkpoint are written.
 /// @param dtype  of every tensor in the file; absent: each tensor's own.
 /// @throws Error with the system's reason, or for a number that does not fit `dtype`; a partial file is removed.
+void write_safetensors(const std::string& path, const std::vector<TensorToWrite>& tensors,
+                       const std::map<std::string, std::string>& metadata, std::optional<Dtype> dtype = std::nullopt,
+                       FilePart part = FilePart::kWhole);
 void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
                        const std::map<std::string, std::string>& metadata, std::optional<Dtype> dtype = std::nullopt,
                        FilePart part = FilePart::kWhole);
 
+/// A tensor as it is; one on the meta device is another process's.
+TensorToWrite to_write(const NamedTensor& tensor);
+
 /// Copies the listed tensors into `destination`, by name, with conversion to the destination's dtype. Those that are on
-/// the meta device must be there too, and are not read.
+/// the meta device must be there too, and are not read. Of the files a piece at a time is in memory.
 /// @throws Error when a name is missing or unknown, a shape or a byte count does not fit, a number is NaN or infinite,
 /// or a file is shorter than its header says. Nothing is copied unless everything fits.
 void copy_safetensors(const std::vector<TensorEntry>& entries, const std::vector<NamedTensor>& destination);

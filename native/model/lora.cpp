@@ -13,6 +13,7 @@
 
 #include "core/error.h"
 #include "core/random.h"
+#include "io/safetensors.h"
 #include "memory/transfer.h"
 #include "model/layout.h"
 #include "ops/linear/products.h"
@@ -175,19 +176,25 @@ at::Tensor lora_linear(const at::Tensor& x, const LoraAdapter& adapter, double s
                                                                    static_cast<std::int64_t>(map)}));
 }
 
-std::vector<NamedTensor> merge_lora(std::vector<NamedTensor> weights, const LoraAdapters& adapters) {
+std::vector<io::TensorToWrite> merge_lora(const std::vector<NamedTensor>& weights, const LoraAdapters& adapters) {
   std::unordered_map<std::string, const LoraAdapter*> by_name;
   for (const Weight& weight : qwen3_layout(adapters.layers.size(), /*has_tied_head=*/true)) {
     if (const LoraAdapter* const adapter = adapters.of(weight)) by_name.emplace(weight.name(), adapter);
   }
-  for (NamedTensor& weight : weights) {
+  std::vector<io::TensorToWrite> result;
+  for (const NamedTensor& weight : weights) {
+    result.push_back(io::to_write(weight));
     const auto found = by_name.find(weight.name);
     if (found == by_name.end()) continue;
     const at::ScalarType dtype = weight.tensor.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-    const at::Tensor a = found->second->a.detach().to(dtype), b = found->second->b.detach().to(dtype);
-    weight.tensor = weight.tensor.detach().to(dtype) + b.matmul(a) * adapters.scale;
+    result.back().dtype = dtype;
+    if (!result.back().make) continue;
+    result.back().make = [dtype, base = weight.tensor.detach(), adapter = *found->second, scale = adapters.scale] {
+      const at::Tensor a = adapter.a.detach().to(dtype), b = adapter.b.detach().to(dtype);
+      return base.to(dtype) + b.matmul(a) * scale;
+    };
   }
-  return weights;
+  return result;
 }
 
 }  // namespace ehrjepa::model

@@ -74,8 +74,8 @@ at::Tensor lora_linear(const at::Tensor& x, const LoraAdapter& adapter, double s
 /// (shape) bool on the host, true with probability 1 - dropout.
 at::Tensor dropout_mask(at::IntArrayRef shape, double dropout, const DropoutKey& key, std::uint32_t map);
 
-/// Replaces each weight that has an adapter by W + scale B A, made in float32 (float64 for a float64 base).
+/// Weights to be written, each that has an adapter as W + scale B A, made in float32 (float64 for a float64 base).
 /// @param weights  under their names in HuggingFace files; any selection.
-std::vector<NamedTensor> merge_lora(std::vector<NamedTensor> weights, const LoraAdapters& adapters);
+std::vector<io::TensorToWrite> merge_lora(const std::vector<NamedTensor>& weights, const LoraAdapters& adapters);
 
 }  // namespace ehrjepa::model

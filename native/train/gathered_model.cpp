@@ -24,7 +24,7 @@ GatheredModel::GatheredModel(WorldModel& model, distributed::Group& group, bool 
       encoder_(model.encoder(), model.config(), owner_in(model.training()), model.device(), model.compute_dtype(),
                /*learns=*/true, group, cancelled) {
   if (with_target) {
-    target_.emplace(model.training().target_encoder.weights(), model.config(), owner_in(model.training()),
+    target_.emplace(model.training().target_encoder().weights(), model.config(), owner_in(model.training()),
                     model.device(), model.compute_dtype(), /*learns=*/false, group, cancelled);
   }
   model.compute_with(this);

@@ -62,7 +62,7 @@ WholeTarget::WholeTarget(WorldModel& model, distributed::Group* group, std::opti
                          const std::atomic<bool>& cancelled)
     : training_(model.training()) {
   if (!training_.ownership || group == nullptr) return;
-  training_.whole_target = whole(training_.target_encoder.weights(), training_.target_encoder.config(), training_,
+  training_.whole_target = whole(training_.target_encoder().weights(), training_.target_encoder().config(), training_,
                                  model.device(), *group, dtype, cancelled);
 }
 
@@ -97,8 +97,8 @@ void gather_parameters(WorldModel& model, distributed::Group& group, const std::
 
 at::Tensor target_distance(WorldModel& model, distributed::Group* group, const std::atomic<bool>& cancelled) {
   const at::NoGradGuard no_grad;
-  const TrainingState& training = model.training();
-  const model::TargetEncoder& target = training.target_encoder;
+  TrainingState& training = model.training();
+  const model::TargetEncoder& target = training.target_encoder();
   if (!training.ownership) return target.relative_distance(model.encoder());
   if (group == nullptr) {
     (void)training.target_weights();

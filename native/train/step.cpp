@@ -66,7 +66,7 @@ StepResult step_in_backward(WorldModel& model, std::span<const WorldModelBatch> 
     if (meanwhile) meanwhile();
     no_waiting.end();
     const StepResult result = read(found.losses, norm);
-    training.optimizer.count_updates();
+    training.optimizer().count_updates();
     return result;
   } catch (...) {
     if (updates.has_begun()) model.abandon();
@@ -91,10 +91,10 @@ StepResult step(WorldModel& model, std::span<const WorldModelBatch> batches, con
   }
   const UpdateShare share{options.shards, group, training.ownership ? &*training.ownership : nullptr,
                           rounds ? std::optional(UpdateShare::Rounding{options.seed, options.step}) : std::nullopt};
-  training.optimizer.require(options.optimizer);
+  training.optimizer().require(options.optimizer);
   if (options.restart_target) {
     model.wait_for_copies();
-    training.target_encoder.restart_from(model.encoder());
+    training.target_encoder().restart_from(model.encoder());
   }
 
   if (options.update_in_backward) return step_in_backward(model, batches, options, share, cancelled, meanwhile);
@@ -112,7 +112,7 @@ StepResult step(WorldModel& model, std::span<const WorldModelBatch> batches, con
                           clip_scale(found.losses.loss, 0.0);
   model.wait_for_copies();
   whole_or_abandoned(model, [&] {
-    training.optimizer.step(found.gradients, update);
+    training.optimizer().step(found.gradients, update);
     if (training.ownership) gather_parameters(model, *group, cancelled);
   });
 
@@ -120,7 +120,7 @@ StepResult step(WorldModel& model, std::span<const WorldModelBatch> batches, con
   // What the step tells: the one time that the host waits for the device.
   no_waiting.end();
   const StepResult result = read(found.losses, norm);
-  training.optimizer.count_updates();
+  training.optimizer().count_updates();
   return result;
 }
 

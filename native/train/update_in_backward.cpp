@@ -12,7 +12,7 @@ namespace ehrjepa::train {
 
 UpdateInBackward::UpdateInBackward(WorldModel& model, UpdateOptions options)
     : model_(model),
-      optimizer_(model.training().optimizer),
+      optimizer_(model.training().optimizer()),
       options_(std::move(options)),
       squares_(model.training().trainable.size()) {}
 

@@ -69,13 +69,26 @@ TrainingState::TrainingState(const model::Qwen3Weights& encoder, const EngineOpt
       trainable(with_predictor(trained_weights(encoder, options), predictor)),
       trainable_of_encoder(trainable.size() - predictor.named().size()),
       ownership(ownership_of(trainable, share)),
-      target_encoder(encoder, options.config,
-                     [this](const std::string& name) { return place_of(name) < trainable.size() && !is_own(name); }),
-      optimizer(trainable, target_encoder.weights().trainable(options.config), ownership ? &*ownership : nullptr) {}
+      encoder_(encoder),
+      config_(options.config) {}
 
-const model::Qwen3Weights& TrainingState::target_weights() const {
+model::TargetEncoder& TrainingState::target_encoder() {
+  if (!target_encoder_) {
+    target_encoder_.emplace(encoder_, config_, [this](const std::string& name) {
+      return place_of(name) < trainable.size() && !is_own(name);
+    });
+  }
+  return *target_encoder_;
+}
+
+Optimizer& TrainingState::optimizer() {
+  if (!optimizer_) optimizer_.emplace(trainable, target_encoder().trainable(), ownership ? &*ownership : nullptr);
+  return *optimizer_;
+}
+
+const model::Qwen3Weights& TrainingState::target_weights() {
   if (whole_target) return *whole_target;
-  if (!ownership) return target_encoder.weights();
+  if (!ownership) return target_encoder().weights();
   throw Error(
       "[target_encoder] its weights must be here to be computed with but are spread over the ranks; read them from a "
       "checkpoint");

@@ -27,10 +27,11 @@ struct StateShare {
   std::int64_t ranks = 1;
 };
 
-/// What training needs beside the encoder, made when it is first asked for: moments and target, 12 bytes per parameter
-/// in float32 and 6 in bfloat16, and gradients. Under LoRA the target encoder shares the base, and all of it is
-/// float32, per scalar of adapters and predictor.
+/// What training needs beside the encoder, each part made when it is first asked for: moments and target, 12 bytes per
+/// parameter in float32 and 6 in bfloat16, and gradients. Under LoRA the target encoder shares the base, and all of it
+/// is float32, per scalar of adapters and predictor.
 struct TrainingState {
+  /// @param encoder  the model's; it outlives the state.
   TrainingState(const model::Qwen3Weights& encoder, const EngineOptions& options, at::Device device,
                 const StateShare& share);
   model::Predictor predictor;
@@ -38,26 +39,37 @@ struct TrainingState {
   std::size_t trainable_of_encoder;        ///< how many of them are the encoder's
   /// Which rank keeps moments and target of each of them; absent: this process keeps all.
   std::optional<distributed::Ownership> ownership;
-  model::TargetEncoder target_encoder;  ///< starts as a copy of the encoder
-  Optimizer optimizer;
   /// Both encoders in the memory of every rank, while they are needed.
   std::optional<model::Qwen3Weights> whole_encoder, whole_target;
   /// Their relative distance, () float64, where they are whole between two steps.
   at::Tensor whole_distance;
 
+  /// Starts as a copy of what the encoder is when it is first asked for, before the first update at the latest.
+  model::TargetEncoder& target_encoder();
+  /// Asked for by the first update, or to be loaded or saved: a model that is only read has no moments.
+  Optimizer& optimizer();
+
   /// To be computed with. @throws Error when it is spread over ranks and was not gathered.
-  const model::Qwen3Weights& target_weights() const;
+  const model::Qwen3Weights& target_weights();
   /// Whether this rank owns a parameter; what is nobody's is rank 0's.
   bool is_own(const std::string& name) const;
 
   /// Number of a parameter; that of all where there is none of the name.
   std::size_t place_of(const std::string& name) const;
+
+ private:
+  const model::Qwen3Weights& encoder_;
+  Qwen3Config config_;
+  std::optional<model::TargetEncoder> target_encoder_;
+  std::optional<Optimizer> optimizer_;
 };
 
 /// Encoder f, target encoder f', predictor g and the optimiser's moments: everything that training changes.
 class WorldModel {
  public:
   explicit WorldModel(const EngineOptions& options);
+  WorldModel(const WorldModel&) = delete;
+  WorldModel& operator=(const WorldModel&) = delete;
 
   /// Predicted normalised target states, some days after the last event of S(t). No gradients.
   /// @param state_MD  (M, D) states of the encoder; @param days_M (M), not negative. @return (M, D) float32.

@@ -87,7 +87,7 @@ TEST("lora: base and adapters give what merged weights give, in float64, for all
     model::Qwen3Weights merged = wide;
     merged.adapters = {};
     std::vector<at::Tensor> tensors;
-    for (const auto& entry : model::merge_lora(wide.named(config_of()), wide.adapters)) tensors.push_back(entry.tensor);
+    for (const auto& entry : model::merge_lora(wide.named(config_of()), wide.adapters)) tensors.push_back(entry.make());
     merged.assign(config_of(), tensors);
     const at::Tensor found = model::qwen3_forward(wide, config_of(), small_batch().packed, running);
     EXPECT_LE(largest_difference(found, model::qwen3_forward(merged, config_of(), small_batch().packed, running)),
@@ -198,8 +198,8 @@ TEST("lora: a step moves adapters and predictor; the base has no gradient, no mo
       EXPECT(!adapters[i].tensor.equal(initial[i]));
     }
     // Three entries for each adapter tensor and each of the predictor's four.
-    EXPECT(model.training().optimizer.state().size() == 3 * (adapters.size() + 4));
-    for (const auto& entry : model.training().optimizer.state()) {
+    EXPECT(model.training().optimizer().state().size() == 3 * (adapters.size() + 4));
+    for (const auto& entry : model.training().optimizer().state()) {
       EXPECT(entry.name.find("lora_") != std::string::npos || entry.name.find("predictor") != std::string::npos);
     }
   }
@@ -208,7 +208,7 @@ TEST("lora: a step moves adapters and predictor; the base has no gradient, no mo
 TEST("lora: the target encoder shares the base and averages the adapters") {
   train::WorldModel model(options_of(0.0));
   draw_b(model.encoder().adapters, 7);
-  const model::TargetEncoder& target = model.training().target_encoder;
+  const model::TargetEncoder& target = model.training().target_encoder();
   EXPECT(target.weights().embed_tokens.is_same(model.encoder().embed_tokens));
   EXPECT(target.weights().layers[1].down_proj.is_same(model.encoder().layers[1].down_proj));
   EXPECT_CLOSE(target.relative_distance(model.encoder()).item<double>(), 0.0, 0);
@@ -284,13 +284,13 @@ TEST("frozen weights keep their bytes, have no moments, and the gradient norm le
   EXPECT_CLOSE(train::step(some, batch, options, running).gradient_norm, std::sqrt(expected), 1e-5);
   for (int i = 0; i < 3; ++i) train::step(some, batch, options, running);
   const auto now = some.encoder().named(some.config());
-  const auto averaged = some.training().target_encoder.weights().named(some.config());
+  const auto averaged = some.training().target_encoder().weights().named(some.config());
   for (std::size_t i = 0; i < now.size(); ++i) {
     const bool kept = std::count(frozen.begin(), frozen.end(), now[i].name) > 0;
     EXPECT(now[i].tensor.equal(before[i]) == kept);
     EXPECT(averaged[i].tensor.equal(before[i]) == kept);
   }
-  for (const auto& entry : some.training().optimizer.state()) {
+  for (const auto& entry : some.training().optimizer().state()) {
     for (const std::string& name : frozen) EXPECT(!entry.name.ends_with(name));
   }
   std::vector<std::string> every;

@@ -122,7 +122,7 @@ TEST("step: predictions are those that predict_latent makes of the encoder's sta
   const at::Tensor predicted =
       model.predict_latent(hidden.index_select(0, at::tensor(batch.context_rows, at::kLong)), batch.days);
   const at::Tensor target = objective::normalise_target(
-      model::qwen3_forward(model.training().target_encoder.weights(), model.config(), batch.packed, running)
+      model::qwen3_forward(model.training().target_encoder().weights(), model.config(), batch.packed, running)
           .index_select(0, at::tensor(batch.target_rows, at::kLong)));
   EXPECT_CLOSE(*train::losses(model, batch, {}, running).latent_loss,
                objective::latent_loss(predicted, target).item<double>(), 1e-5);
@@ -175,14 +175,14 @@ TEST("step: the target encoder restarts from the encoder, and a momentum of 1 fr
   StepOptions options;
   options.optimizer.learning_rate = 3e-3;
   options.momentum = 1.0;
-  const at::Tensor initial = model.training().target_encoder.weights().norm.clone();
-  const at::Tensor first = model.training().target_encoder.weights().embed_tokens.clone();
+  const at::Tensor initial = model.training().target_encoder().weights().norm.clone();
+  const at::Tensor first = model.training().target_encoder().weights().embed_tokens.clone();
   for (int i = 0; i < 3; ++i) train::step(model, batch, options, running);
-  EXPECT(model.training().target_encoder.weights().embed_tokens.equal(first));
+  EXPECT(model.training().target_encoder().weights().embed_tokens.equal(first));
   const at::Tensor encoder = model.encoder().embed_tokens.detach().clone();
   options.restart_target = true;
   train::step(model, batch, options, running);
-  EXPECT(model.training().target_encoder.weights().embed_tokens.equal(encoder));
+  EXPECT(model.training().target_encoder().weights().embed_tokens.equal(encoder));
 }
 
 }  // namespace

@@ -101,8 +101,8 @@ inline std::vector<train::WorldModelBatch> batches_of(const TrainingCase& c, at:
 /// Every tensor of a training.
 inline std::vector<at::Tensor> state_of(train::WorldModel& model) {
   std::vector<at::Tensor> result;
-  for (const auto& list : {model.encoder_tensors(), model.training().trainable, model.training().optimizer.state(),
-                           model.training().target_encoder.weights().trainable(model.config())}) {
+  for (const auto& list : {model.encoder_tensors(), model.training().trainable, model.training().optimizer().state(),
+                           model.training().target_encoder().weights().trainable(model.config())}) {
     for (const model::NamedTensor& entry : list) result.push_back(entry.tensor.detach());
   }
   return result;

@@ -75,8 +75,8 @@ StepOptions clipped_by_parameter(double limit) {
 std::vector<at::Tensor> state_of(train::WorldModel& model) {
   std::vector<at::Tensor> result;
   for (const auto& p : model.training().trainable) result.push_back(p.tensor.detach());
-  for (const auto& p : model.training().target_encoder.weights().named(model.config())) result.push_back(p.tensor);
-  for (const auto& p : model.training().optimizer.state()) result.push_back(p.tensor);
+  for (const auto& p : model.training().target_encoder().weights().named(model.config())) result.push_back(p.tensor);
+  for (const auto& p : model.training().optimizer().state()) result.push_back(p.tensor);
   return result;
 }
 
@@ -129,7 +129,7 @@ TEST("update in the backward pass: clips each parameter") {
   StepOptions step = clipped_by_parameter(1e-6);
   step.update_in_backward = true;
   train::step(model, batch, step, running);
-  for (const auto& entry : model.training().optimizer.state()) {
+  for (const auto& entry : model.training().optimizer().state()) {
     if (entry.name.rfind("exp_avg.", 0) == 0) EXPECT_LE(entry.tensor.norm().item<double>(), 0.1 * 1e-6 * (1 + 1e-5));
   }
 }
@@ -183,11 +183,11 @@ TEST("stochastic rounding: everything that is trained is bfloat16, the loss fall
   changed.step = 1;
   train::step(other, batch, changed, running);
   EXPECT(!state_of(model)[0].equal(state_of(other)[0]));
-  for (const auto& entry : model.training().optimizer.state()) {
+  for (const auto& entry : model.training().optimizer().state()) {
     const bool counts = entry.name.rfind("steps.", 0) == 0;
     EXPECT(entry.tensor.scalar_type() == (counts ? at::kFloat : at::kBFloat16));
   }
-  for (const at::Tensor& target : {model.training().target_encoder.weights().norm, model.encoder().embed_tokens}) {
+  for (const at::Tensor& target : {model.training().target_encoder().weights().norm, model.encoder().embed_tokens}) {
     EXPECT(target.scalar_type() == at::kBFloat16);
   }
   for (step.step = 1; step.step < 60; ++step.step) train::step(model, batch, step, running);

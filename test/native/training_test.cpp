@@ -167,14 +167,14 @@ TEST("step: bfloat16 follows float32") {
 TEST("step: an SFT step leaves predictor, its moments and the target encoder alone") {
   train::WorldModel model(options_of(Dtype::kFloat32));
   const at::Tensor predictor = model.training().predictor.named().front().tensor.detach().clone();
-  const at::Tensor target = model.training().target_encoder.weights().norm.clone();
+  const at::Tensor target = model.training().target_encoder().weights().norm.clone();
   StepOptions options = step_options();
   options.latent_weight = 0;
   const train::WorldModelBatch batch = small_batch();
   const StepResult result = train::step(model, {&batch, 1}, options, running);
   EXPECT(!result.latent_loss.has_value());
   EXPECT(model.training().predictor.named().front().tensor.equal(predictor));
-  EXPECT(model.training().target_encoder.weights().norm.equal(target));
+  EXPECT(model.training().target_encoder().weights().norm.equal(target));
 }
 
 TEST("step: a cancelled step and one with a loss that is not finite change nothing") {
@@ -183,14 +183,14 @@ TEST("step: a cancelled step and one with a loss that is not finite change nothi
   train::step(model, {&batch, 1}, step_options(), running);
   std::vector<at::Tensor> before;
   for (const auto& p : model.encoder().named(model.config())) before.push_back(p.tensor.detach().clone());
-  for (const auto& p : model.training().optimizer.state()) before.push_back(p.tensor.clone());
+  for (const auto& p : model.training().optimizer().state()) before.push_back(p.tensor.clone());
   EXPECT_THROWS(train::step(model, {&batch, 1}, step_options(), stopped), "cancelled");
   StepOptions broken = step_options();
   broken.latent_weight = INFINITY;
   EXPECT_THROWS(train::step(model, {&batch, 1}, broken, running), "loss must be finite but is inf");
   std::size_t i = 0;
   for (const auto& p : model.encoder().named(model.config())) EXPECT(p.tensor.equal(before[i++]));
-  for (const auto& p : model.training().optimizer.state()) EXPECT(p.tensor.equal(before[i++]));
+  for (const auto& p : model.training().optimizer().state()) EXPECT(p.tensor.equal(before[i++]));
 }
 
 TEST("optimizer: matrices decay, norms and biases do not") {

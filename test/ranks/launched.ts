@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { StepMetrics, TrainConfigInput } from '../../lib/index.js';
 import type { TuningMetrics } from '../../lib/train/metrics.js';
+import type { ParallelOptions } from '../../lib/train/parallel-options.js';
 import { tinyModel } from '../fixtures/tiny-model.js';
 
 /** A run of seconds. */
@@ -61,7 +62,14 @@ export function startProgram(program: string, args: readonly string[], env: Read
 }
 
 const runsOfRank = fileURLToPath(new URL('runs-of-rank.js', import.meta.url));
-/** What one rank measured of each of several runs: bytes that it sent in an update, those of them that a device had, and its memory. */
+/** A run that begins, or the folder of one that goes on to so many steps in all. */
+export type RunOfRanks =
+	| TrainConfigInput
+	| { readonly goesOn: string; readonly steps: number; readonly kind?: ParallelOptions['kind'] | undefined };
+/**
+ * What one rank measured of each of several runs: bytes that it sent in its second update (0 without one), those of them that a device
+ * had, and its memory.
+ */
 export type RunOfRank = { readonly all: number; readonly staged: number; readonly peakRss: number };
 
 /**
@@ -73,7 +81,7 @@ export type RunOfRank = { readonly all: number; readonly staged: number; readonl
 export async function trainRuns(
 	store: string,
 	folder: string,
-	runs: readonly TrainConfigInput[],
+	runs: readonly RunOfRanks[],
 	ranks: number,
 	{ device = 'cpu', env = {} }: { readonly device?: 'cpu' | 'cuda'; readonly env?: Record<string, string> } = {},
 ): Promise<RunOfRank[][]> {

@@ -19,10 +19,10 @@ export function calibrationSection(data: ReportData): Section | undefined {
 		rows.filter(({ task, horizonDays }) => task === question.task && horizonDays === question.horizonDays);
 	const name = ({ task, horizonDays }: ProbeResult) => `${data.taskLabel(task)}, ${horizonLabel(horizonDays)}`;
 	// Where outcomes are few, the curve is a few points at its beginning.
-	const drawable = questions
-		.filter((question) => of(question).some(({ auroc }) => auroc.value !== null))
-		.sort((a, b) => b.nPositives - a.nPositives);
-	const drawn = drawable.slice(0, drawnCurves);
+	const drawable = questions.filter((question) => of(question).some(({ auroc }) => auroc.value !== null));
+	const most = new Set(drawable.toSorted((a, b) => b.nPositives - a.nPositives).slice(0, drawnCurves));
+	// In the order of tasks and horizons, as everywhere.
+	const drawn = drawable.filter((question) => most.has(question));
 	const body = html`<p>Share of positives among held-out samples with about the same predicted probability, in ten bins of equal width: on the dashed diagonal, predictions are what they say. A slope below 1 says that probabilities are too extreme, an intercept above 0 that risk is underestimated. The probes were not recalibrated.</p>
 ${modelLegend(data, rows)}
 <div class="charts">${drawn.map((question, i) =>

@@ -86,10 +86,16 @@ function byHorizon(data: ReportData, caption: string, rows: readonly ProbeResult
 		caption,
 		[{ title: 'Model' }, ...horizons.map((horizon) => ({ title: horizonLabel(horizon), numeric: true }))],
 		[
-			...models.map((model): Row => {
+			...models.map((model, i): Row => {
 				const cells = horizons.map((horizon) => {
 					const row = at(model, horizon);
-					return row === undefined ? html`<span class="why">not evaluated</span>` : estimate(row.auroc);
+					if (row === undefined) return html`<span class="why">not evaluated</span>`;
+					const above = i === 0 ? undefined : at(models[i - 1]!, horizon)?.auroc;
+					return above?.value === null &&
+						row.auroc.value === null &&
+						above.undefinedReason === row.auroc.undefinedReason
+						? html`<span class="why">not defined, as above</span>`
+						: estimate(row.auroc);
 				});
 				return { cells: [data.labelOf(model), ...cells] };
 			}),

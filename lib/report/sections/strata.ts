@@ -59,8 +59,15 @@ ${[...new Set(rows.map(({ by }) => by))].map((by, i) =>
 )}`;
 }
 
-function division(data: ReportData, by: string, rows: readonly StratumResult[], number: number): Html {
+/** What divides the samples, in words that need no knowledge of the file. */
+function divisionName(by: string): string {
+	if (by === 'rule') return 'rule of the index date';
+	return by === 'year' ? 'year of the index date' : by;
+}
+
+function division(data: ReportData, stratum: string, rows: readonly StratumResult[], number: number): Html {
 	const questions = questionsOf(data, rows);
+	const by = divisionName(stratum);
 	return html`<h3>By ${by}</h3>
 ${questionCharts(data, questions, {
 	id: `stratum-${number}-${by.replaceAll(/[^a-z0-9]+/gi, '-')}`,

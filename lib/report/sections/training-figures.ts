@@ -1,5 +1,6 @@
 import type { StepMetrics } from '../../train/metrics.js';
 import { html } from '../html.js';
+import { median } from '../median.js';
 import { formatBytes, formatCount, formatDuration, formatPercent } from '../numbers.js';
 import type { ReportData } from '../report-data.js';
 import type { Section } from '../section.js';
@@ -42,11 +43,4 @@ export function trainingFiguresSection({ runs }: ReportData): Section {
 	const body = html`<p>Tokens are those of the packed records; copies that the latent objective masks are not counted. Rate and time per step are medians over steps; time without evaluations and checkpoints.</p>
 ${table('Speed, memory and time', [{ title: 'Run' }, ...columns.map((name) => ({ title: name, numeric: true }))], rows)}`;
 	return { id: 'training', title, body };
-}
-
-/** Mean of the two middle values when there are two. @param values - Not empty. */
-function median(values: readonly number[]): number {
-	const sorted = values.toSorted((a, b) => a - b);
-	const half = Math.floor(sorted.length / 2);
-	return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
 }

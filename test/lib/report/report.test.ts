@@ -2,7 +2,9 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Estimate, EvaluationFile } from '../../../lib/evaluate/evaluation-file.js';
+import { comparisonsOf } from '../../../lib/report/comparisons.js';
 import { writeReport } from '../../../lib/report/report.js';
+import type { ReportData } from '../../../lib/report/report-data.js';
 import { numbersOf, tableRows, textOf, unbalanced } from '../../fixtures/html-page.js';
 import fc from '../../fixtures/property.js';
 import type { GeneratedInput } from '../../fixtures/report-input/options.js';
@@ -66,7 +68,12 @@ t.test('numbers of the probe tables are those of evaluation.json', async (t) => 
 		for (const [i, probe] of probes.entries()) {
 			const column = horizons.indexOf(probe.horizonDays) + 1;
 			const about = `${name} ${probe.horizonDays} ${probe.model}`;
-			sameEstimate(row(label.get(probe.model)!)[column]!, probe.auroc, about);
+			const cell = row(label.get(probe.model)!)[column]!;
+			const above = probes.slice(0, i).findLast(({ horizonDays }) => horizonDays === probe.horizonDays)?.auroc;
+			// A reason that models below one another share stands once.
+			const isShared = above?.value === null && above.undefinedReason === probe.auroc.undefinedReason;
+			if (isShared && probe.auroc.value === null) t.equal(textOf(cell).trim(), 'not defined, as above', about);
+			else sameEstimate(cell, probe.auroc, about);
 			t.same(
 				numbersOf(row('Samples')[column]!).map(({ value }) => value),
 				[probe.nSamples],
@@ -428,4 +435,18 @@ t.test('every section that draws models names them beside their marks', async (t
 	const drawing = sections.filter((section) => /class="(curve|mark|whisker)[^"]* c\d/.test(section));
 	t.ok(drawing.length > 8);
 	for (const section of drawing) t.match(section, /<ul class="legend">|Run: /, section.slice(0, section.indexOf('"')));
+});
+
+t.test('the strongest bar comes first among the baselines, however many there are', async (t) => {
+	const names = ['demographics', 'counts', 'counts+values', 'boosting', 'counts-window', 'untrained'];
+	const models = [
+		...['sft', 'both'].map((name) => ({ name, kind: 'encoder' })),
+		...names.map((name) => ({ name, kind: 'baseline' })),
+	];
+	const differences = ['sft', ...names].map((b) => ({ a: 'both', b }));
+	const data = { evaluation: { models, differences }, runs: [] } as unknown as ReportData;
+	t.same(
+		comparisonsOf(data).map(({ b }) => b),
+		['sft', 'counts+values', 'untrained', 'counts', 'boosting', 'demographics', 'counts-window'],
+	);
 });

@@ -73,6 +73,24 @@ t.test('the page shows every run with its progress, and draws those that are cho
 	t.match(one, '1 of 2 runs are drawn');
 });
 
+t.test('speeds are compared by their medians, and every difference has its sign', async (t) => {
+	const directory = t.testdir();
+	await generateReportInput({ directory, steps: 12 });
+	for (const [run, rate] of [
+		['sft', 5_000],
+		['sft+jepa', 3_000],
+	] as const) {
+		const file = join(directory, run, 'metrics.jsonl');
+		for (let i = 0; i < 20; i++) appendFileSync(file, stepAfter(file, { tokensPerSecond: rate }));
+		appendFileSync(file, stepAfter(file, { tokensPerSecond: 9_000_000_000 }));
+	}
+	const view = await viewRuns(directory);
+	t.teardown(() => view.close());
+	const page = await (await fetch(`${view.address}?run=sft&run=sft%2Bjepa`)).text();
+	const row = page.match(/<tr>(?:(?!<\/tr>).)*Tokens per second, median of 20 steps.*?<\/tr>/s)?.[0] ?? '';
+	t.same(row.replace(/<[^>]*>/g, ' ').match(/\S*\d,\d{3}/g), ['5,000', '3,000', '+2,000']);
+});
+
 t.test('lines that are appended arrive as events, a half line once it is whole', async (t) => {
 	const { directory, view } = await viewed(t);
 	const file = join(directory, 'sft', 'metrics.jsonl');
