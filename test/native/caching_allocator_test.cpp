@@ -18,19 +18,19 @@ constexpr std::size_t MiB = std::size_t{1} << 20;
 
 TEST("memory: a freed block is used again by a tensor of nearly its size, and by no smaller one") {
   CachingAllocator allocator;
-  void *first = nullptr, *second = nullptr;
+  void* first = nullptr;
   {
     const at::DataPtr ten = allocator.allocate(10 * MiB), five = allocator.allocate(5 * MiB);
     first = ten.get();
-    second = five.get();
-    EXPECT(reinterpret_cast<std::uintptr_t>(first) % 64 == 0 && reinterpret_cast<std::uintptr_t>(second) % 64 == 0);
+    EXPECT(reinterpret_cast<std::uintptr_t>(first) % 64 == 0 && reinterpret_cast<std::uintptr_t>(five.get()) % 64 == 0);
     EXPECT(allocator.use().live >= 15 * MiB && allocator.use().cached == 0);
   }
   EXPECT(allocator.use().live == 0 && allocator.use().cached >= 15 * MiB);
   {
     const at::DataPtr nine = allocator.allocate(9 * MiB), three = allocator.allocate(3 * MiB);
     EXPECT(nine.get() == first);
-    EXPECT(three.get() != second);
+    // Not told by its address: where the larger block went back to the system, malloc may give that again.
+    EXPECT(three.get() != nullptr && allocator.use().live < 14 * MiB);
   }
   allocator.release();
   EXPECT(allocator.use().cached == 0 && allocator.use().live == 0 && allocator.use().peak == 0);
