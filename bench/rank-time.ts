@@ -1,5 +1,5 @@
 /**
- * What do ranks lose to communication? `npm run bench -- rank-time [--steps 15] [--rounds 2] [--json FILE]`. Two ranks of one thread each
+ * What do ranks lose to communication? `npm run bench -- rank-time [--steps 15] [--rounds 1] [--json FILE]`. Two ranks of one thread each
  * train by each kind over loopback; in turns with them two processes that are not connected train half as many tokens an update
  * each, at the same time, and one process of two threads trains them all. Medians over all steps but the first five of each run.
  *
@@ -19,7 +19,7 @@ import { bareRun } from './ranks/bare-run.js';
 const options = await yargs(hideBin(process.argv))
 	.scriptName('npm run bench -- rank-time')
 	.option('steps', { type: 'number', default: 15 })
-	.option('rounds', { type: 'number', default: 2 })
+	.option('rounds', { type: 'number', default: 1 })
 	.option('tokens', { type: 'number', default: 4096, describe: 'Of an update, all ranks together' })
 	.option('layers', { type: 'number', default: 4 })
 	.option('hidden', { type: 'number', default: 256 })
