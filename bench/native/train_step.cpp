@@ -118,7 +118,7 @@ class TwoPassStep {
     at::Tensor target;
     {
       const at::NoGradGuard no_grad;
-      const model::Qwen3Weights ema = model::cast_weights(state.target_encoder.weights(), model_.compute_dtype());
+      const model::Qwen3Weights ema = model::cast_weights(state.target_encoder().weights(), model_.compute_dtype());
       target =
           objective::normalise_target(model::qwen3_forward(ema, config, clean_, running).index_select(0, predicted_));
     }
@@ -128,10 +128,10 @@ class TwoPassStep {
     const at::Tensor total = next + latent;
     const std::vector<at::Tensor> gradients = torch::autograd::grad({total}, parameters);
     const at::Tensor norm = train::gradient_norm(gradients);
-    state.optimizer.step(gradients, {.optimizer = options.optimizer,
-                                     .gradient_scale = train::clip_scale(norm, options.gradient_clip),
-                                     .momentum = options.momentum});
-    state.optimizer.count_updates();
+    state.optimizer().step(gradients, {.optimizer = options.optimizer,
+                                       .gradient_scale = train::clip_scale(norm, options.gradient_clip),
+                                       .momentum = options.momentum});
+    state.optimizer().count_updates();
     return total.item<double>();
   }
 
