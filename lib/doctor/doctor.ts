@@ -85,11 +85,7 @@ export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport>
 			why,
 			devices: addon.devices(),
 			limits,
-			wishes: {
-				EHR_JEPA_CUDA_KERNELS: null,
-				EHR_JEPA_ATTENTION: null,
-				...Object.fromEntries(wishNames.map((name) => [name, process.env[name] || null])),
-			},
+			wishes: Object.fromEntries(wishNames.map((name) => [name, process.env[name] || null])) as DoctorReport['wishes'],
 			ops,
 			objectives,
 			resumes,

@@ -21,7 +21,9 @@ struct AttentionLayout {
   std::vector<std::int64_t> cu_seqlens;  ///< (B + 1) of the trunk; starts with 0, ends with T
   std::vector<Branch> branches;          ///< back to back behind the trunk; may be empty
   bool isolated = false;                 ///< a branch row sees of its branch itself alone, not the rows before it
-  bool deterministic = true;             ///< the same bits every time; else also ways whose sums come in any order
+  /// The same bits every time; else also ways whose sums come in any order. Here, not in the thread: a block that is
+  /// computed again in the backward pass must be computed in the same way.
+  bool deterministic = true;
 
   std::int64_t trunk_rows() const { return cu_seqlens.back(); }
   std::int64_t rows() const { return branches.empty() ? trunk_rows() : branches.back().end; }

@@ -1,6 +1,5 @@
 #include "native/pretend/run.h"
 
-#include <ATen/ops/_unique2.h>
 #include <ATen/ops/any.h>
 #include <ATen/ops/as_strided.h>
 #include <ATen/ops/empty.h>
@@ -42,16 +41,12 @@ void require_order(const c10::FunctionSchema& schema, const torch::jit::Stack& h
   if (!host[0].toTensor().is_floating_point()) return;
   bool in_order = !is_one_of(never_in_order);
   if (is_one_of(summing_anywhere)) {
+    // The index of `index_add` names rows, that of `scatter_add` a place along `dim` for each number.
     const at::Tensor& index = host[2].toTensor();
-    const std::int64_t dim = host[1].toInt();
-    const at::Tensor along = index.dim() <= 1 ? index.flatten() : index.transpose(0, dim).flatten(1);
-    if (index.dim() <= 1) {
-      in_order = std::get<0>(at::_unique2(along)).numel() == along.numel();
-    } else {
-      const at::Tensor sorted = std::get<0>(along.sort(0));
-      const std::int64_t last = sorted.size(0) - 1;
-      in_order = !sorted.narrow(0, 1, last).eq(sorted.narrow(0, 0, last)).any().item().toBool();
-    }
+    const std::int64_t dim = index.dim() > 1 ? host[1].toInt() : 0;
+    const at::Tensor sorted = std::get<0>(index.sort(dim));
+    const std::int64_t last = sorted.size(dim) - 1;
+    in_order = last < 1 || !sorted.narrow(dim, 1, last).eq(sorted.narrow(dim, 0, last)).any().item().toBool();
   }
   TORCH_CHECK(in_order, "[pretend] ", name, " sums in any order on a card, and so gives other bits every time");
 }
