@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { parseConfig } from '../config.js';
 import { editDistance } from '../data/edit-distance.js';
 import { ConfigError } from '../errors.js';
 import { parseJson, readJson } from '../files/json.js';
@@ -33,12 +34,13 @@ export const setOption = {
 };
 
 /**
- * Puts flags and `--set path=value` into options. A value is JSON where it can be read as such, otherwise text. The schema
- * is not applied here: whoever takes the options does.
+ * Puts flags and `--set path=value` into options, and checks them. A value is JSON where it can be read as such, otherwise text.
  *
  * @param base - Options so far; left as they are.
  * @param flags - Win over `base`. An option that a flag and --set both give is refused.
- * @throws {ConfigError} For a path that is no option (the nearest is named), an option that is set twice, or a text without `=`.
+ * @returns What was given, without defaults.
+ * @throws {ConfigError} For a path that is no option (the nearest is named), an option that is set twice, a text without `=`,
+ * and options that break the schema.
  */
 export function applySettings<Options extends object>(
 	scope: string,
@@ -67,6 +69,7 @@ export function applySettings<Options extends object>(
 	// The kind of a part decides which other options it has; whole parts come before what is set inside of them.
 	const depth = (path: string) => path.split('.').length + (path.endsWith('.kind') ? -1 : 0);
 	for (const { path, value } of parsed.sort((a, b) => depth(a.path) - depth(b.path))) set(result, schema, path, value);
+	parseConfig(scope, schema, result);
 	return result as Options;
 }
 

@@ -1,6 +1,5 @@
 import { join } from 'node:path';
 import type { Argv } from 'yargs';
-import { parseConfig } from '../../config.js';
 import { crossValidate } from '../../study/cross-validation/cross-validate.js';
 import { crossValidationSummary } from '../../study/cross-validation/cross-validation-markdown.js';
 import { CrossValidationOptions } from '../../study/cross-validation/options.js';
@@ -42,7 +41,6 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 				...comparisonFlags(args),
 			],
 		);
-		parseConfig('cross-validate', CrossValidationOptions, options);
 		const device = deviceOf(context, args.device);
 		context.say(`writing to ${args.out}; Ctrl-C stops at a safe point, the same command continues`);
 		const result = await crossValidate(args.out, options, { ...context.operation(), device });

@@ -1,6 +1,5 @@
 import { join } from 'node:path';
 import type { Argv } from 'yargs';
-import { parseConfig } from '../../config.js';
 import { StudyOptions } from '../../study/options.js';
 import { runStudy } from '../../study/study.js';
 import { studySummary } from '../../study/study-markdown.js';
@@ -33,7 +32,6 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 			{ flag: '--patients', path: 'patients', value: args.patients },
 			...comparisonFlags(args),
 		]);
-		parseConfig('study', StudyOptions, options);
 		const device = deviceOf(context, args.device);
 		context.say(`writing to ${args.out}; Ctrl-C stops at a safe point, the same command continues`);
 		const result = await runStudy(args.out, options, { ...context.operation(), device });

@@ -1,7 +1,6 @@
 import { join, resolve } from 'node:path';
 import type { Argv } from 'yargs';
 import { z } from 'zod';
-import { parseConfig } from '../../config.js';
 import { ConfigError } from '../../errors.js';
 import { exists } from '../../files/exists.js';
 import { computeDtypeNote } from '../../model/compute-dtype.js';
@@ -77,7 +76,7 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 			);
 		}
 		const config = args.resume ? undefined : await configOf(args);
-		if (config !== undefined) parseConfig('train config', TrainConfig, config);
+		const kind = args.resume ? kindOf(args.set) : undefined;
 		const device = deviceOf(context, args.device);
 		await withGroup(context, args, async (group) => {
 			await using store = await openTokenStore(args.store);
@@ -86,7 +85,7 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 				? await Trainer.resume(args.run, store, {
 						...context.operation(),
 						steps: args.resume ? args.steps : undefined,
-						kind: args.resume ? kindOf(args.set) : undefined,
+						kind,
 						device,
 						group,
 						forbidWaits: args.forbidWaits,
@@ -124,7 +123,7 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 /** What ranks that go on keep from now on; absent: what they did. */
 function kindOf(settings: readonly string[] | undefined): ParallelOptions['kind'] | undefined {
 	const given = z.strictObject({ parallel: z.strictObject({ kind: ParallelOptions.shape.kind }).optional() });
-	return parseConfig('train', given, applySettings('train', given, {}, settings)).parallel?.kind;
+	return applySettings<z.input<typeof given>>('train', given, {}, settings).parallel?.kind;
 }
 
 /** Whether a launcher has started all ranks again after a failure, and the run had begun: it goes on then. */

@@ -140,6 +140,7 @@ t.test('what is wrong is said in one message, with its exit code', async (t) => 
 	await fails(2, /Invalid values/, 'study', '--out', 'x', '--variants', 'sft', 'lejepa');
 	await fails(2, /options has no option "step"/, 'train', 'store', 'runs/x', '--config', 'wrong.json');
 	await fails(2, /the nearest is steps/, 'train', '--set', 'stesp=3', 'store', 'runs/x');
+	await fails(2, /parallel\.kind: must be one of/, 'train', 'store', 'x', '--resume', '--set', 'parallel.kind=zero4');
 	await fails(
 		2,
 		/--steps and --set steps are the same option/,
