@@ -4,9 +4,10 @@ namespace ehrjepa::ops {
 
 /// Instruction sets that the CPU kernels are compiled for. Chosen when an op is called; tests and benchmarks name one.
 enum class Isa {
-  kPlain,   ///< what the compiler targets: every processor
-  kAvx2,    ///< with FMA
-  kAvx512,  ///< F, BW, VL and DQ
+  kPlain,       ///< what the compiler targets: every processor
+  kAvx2,        ///< with FMA
+  kAvx512,      ///< F, BW, VL and DQ
+  kAvx512Bf16,  ///< the same with BF16, which few ops are the faster for
 };
 
 /// True when this processor and its operating system run kernels of `isa`.

@@ -59,21 +59,30 @@ template <typename E>
   return value - Vector<E>{};  // not +, which would change a negative zero and so cost an addition
 }
 
-/// 2^x for x in [-inf, 126]; relative error below 1e-7 in float32, and 0 below 2^-126.
+/// Minimax polynomial of 2^x on [-1/2, 1/2].
+[[gnu::always_inline]] inline Vector<float> exp2_near_zero(Vector<float> x) {
+  Vector<float> power = broadcast(0.00015345812163621765F);
+  power = power * x + 0.0013399931209550045F;
+  power = power * x + 0.009618488956505184F;
+  power = power * x + 0.05550328776997313F;
+  power = power * x + 0.24022646890639737F;
+  power = power * x + 0.6931472057372531F;
+  return power * x + 1.0F;
+}
+
+/// 2^x for x in [-inf, 126]; relative error below 1e-7 in float32 from 2^-126 on.
 [[gnu::always_inline]] inline Vector<float> exp2_of(Vector<float> x) {
+#if defined(EHRJEPA_OWN_WIDTH) && defined(__AVX512DQ__)
+  // What is left of the nearest integer: 0 of an infinite number.
+  const Vector<float> rest = _mm512_reduce_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  return _mm512_scalef_ps(exp2_near_zero(rest), x - rest);
+#else
   // Adding 1.5 * 2^23 rounds to an integer, whose bits are then the lowest of the sum.
   const Vector<float> shifted = x + 12582912.0F;
-  const Vector<float> rest = x - (shifted - 12582912.0F);
-  // Minimax polynomial of 2^rest on [-1/2, 1/2].
-  Vector<float> power = broadcast(0.00015345812163621765F);
-  power = power * rest + 0.0013399931209550045F;
-  power = power * rest + 0.009618488956505184F;
-  power = power * rest + 0.05550328776997313F;
-  power = power * rest + 0.24022646890639737F;
-  power = power * rest + 0.6931472057372531F;
-  power = power * rest + 1.0F;
-  const IntVector bits = reinterpret_cast<IntVector>(power) + (reinterpret_cast<IntVector>(shifted) << 23);
+  const auto power = reinterpret_cast<IntVector>(exp2_near_zero(x - (shifted - 12582912.0F)));
+  const IntVector bits = power + (reinterpret_cast<IntVector>(shifted) << 23);
   return x < -126.0F ? Vector<float>{} : reinterpret_cast<Vector<float>>(bits);
+#endif
 }
 [[gnu::always_inline]] inline Vector<double> exp2_of(Vector<double> x) {
   for (int i = 0; i < lanes<double>; ++i) x[i] = __builtin_exp2(x[i]);
@@ -101,6 +110,25 @@ template <typename E>
   for (int i = 0; i < lanes<double>; ++i) x[i] = __builtin_exp(x[i]);
   return x;
 }
+
+/// The larger, or smaller, of each lane; the second where one of them is no number. One instruction, which GCC finds
+/// for vectors only under -ffinite-math-only.
+[[gnu::always_inline]] inline Vector<float> larger_of(Vector<float> a, Vector<float> b) {
+#if defined(EHRJEPA_OWN_WIDTH) && defined(__AVX512F__)
+  return _mm512_max_ps(a, b);
+#else
+  return a > b ? a : b;
+#endif
+}
+[[gnu::always_inline]] inline Vector<double> larger_of(Vector<double> a, Vector<double> b) { return a > b ? a : b; }
+[[gnu::always_inline]] inline Vector<float> smaller_of(Vector<float> a, Vector<float> b) {
+#if defined(EHRJEPA_OWN_WIDTH) && defined(__AVX512F__)
+  return _mm512_min_ps(a, b);
+#else
+  return a < b ? a : b;
+#endif
+}
+[[gnu::always_inline]] inline Vector<double> smaller_of(Vector<double> a, Vector<double> b) { return a < b ? a : b; }
 
 /// Lane i takes the value of lane i ^ distance.
 template <typename E>
@@ -168,8 +196,11 @@ typedef std::uint16_t HalfBits __attribute__((vector_size(vector_bytes / 2), ali
   const Bits rounded = bits + (((bits >> 16) & 1U) + 0x7fffU);
   return value == value ? rounded : bits | 0x400000U;
 }
+/// Round to nearest even; NaN stays NaN. The instruction makes 0 of what is below 2^-126.
 [[gnu::always_inline]] inline void store_narrow(Bf16* to, Vector<float> value) {
-#if defined(EHRJEPA_OWN_WIDTH) && defined(__AVX512F__)
+#if defined(EHRJEPA_OWN_WIDTH) && defined(__AVX512BF16__)
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(value)));
+#elif defined(EHRJEPA_OWN_WIDTH) && defined(__AVX512F__)
   const auto halves = reinterpret_cast<__m512i>(bf16_bits(value) >> 16);
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi32_epi16(halves));
 #else
@@ -181,7 +212,11 @@ typedef std::uint16_t HalfBits __attribute__((vector_size(vector_bytes / 2), ali
 template <typename T>
 [[gnu::always_inline]] inline auto rounded_to(Vector<float> value) {
   if constexpr (sizeof(T) == sizeof(Bf16)) {
+#if defined(EHRJEPA_OWN_WIDTH) && defined(__AVX512BF16__)
+    return reinterpret_cast<Vector<float>>(_mm512_cvtpbh_ps(_mm512_cvtneps_pbh(value)));
+#else
     return reinterpret_cast<Vector<float>>(bf16_bits(value) & 0xffff0000U);
+#endif
   } else {
     return value;
   }

@@ -63,7 +63,7 @@ std::vector<std::pair<std::string, Chosen>> sets(at::ScalarType dtype) {
   }
   if (dtype != at::kBFloat16) return found;
   if (ops::runs(ops::Isa::kAvx2)) found.push_back({"pairs of 64 bytes", {wide_kernels, &wide_pair_kernels}});
-  if (ops::multiplies_bfloat16()) found.push_back({"pairs", {avx512_kernels, &avx512_pair_kernels}});
+  if (ops::multiplies_bfloat16()) found.push_back({"pairs", {avx512_kernels, &avx512_bf16_pair_kernels}});
   return found;
 }
 
@@ -184,6 +184,7 @@ TEST("attention: ours is chosen where it was measured to be faster") {
   EXPECT(attention_choice(Isa::kPlain) == AttentionChoice::kSdpa);
   EXPECT(attention_choice(Isa::kAvx2) == AttentionChoice::kKernels);
   EXPECT(attention_choice(Isa::kAvx512) == AttentionChoice::kKernels);
+  EXPECT(attention_choice(Isa::kAvx512Bf16) == AttentionChoice::kKernels);
 }
 
 TEST("attention: what a row does not see changes neither its output nor its gradient") {

@@ -38,7 +38,7 @@ at::Tensor reference(const Inputs& in) { return ops::linear_cross_entropy_refere
 
 std::vector<std::pair<std::string, const Set*>> sets() {
   using namespace ops::linear_cross_entropy_cpu;
-  return sets_that_run(plain_kernels, avx2_kernels, avx512_kernels, wide_kernels);
+  return sets_that_run(plain_kernels, avx2_kernels, avx512_kernels, wide_kernels, &avx512_bf16_kernels);
 }
 
 /// The loss and its gradients with the kernels of one instruction set, `chunk` rows at a time.

@@ -27,7 +27,7 @@ constexpr double eps = 1e-6;
 
 std::vector<std::pair<std::string, const Set*>> sets() {
   using namespace ops::norm_rotary_cpu;
-  return sets_that_run(plain_kernels, avx2_kernels, avx512_kernels, wide_kernels);
+  return sets_that_run(plain_kernels, avx2_kernels, avx512_kernels, wide_kernels, &avx512_bf16_kernels);
 }
 
 /// Out of order and with gaps, as those of branches are.

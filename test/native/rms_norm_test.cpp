@@ -96,7 +96,7 @@ void compare(at::ScalarType dtype, const Set* set = nullptr, at::Device device =
 
 std::vector<std::pair<std::string, const Set*>> sets() {
   using namespace ehrjepa::ops::rms_norm_cpu;
-  return sets_that_run(plain_kernels, avx2_kernels, avx512_kernels, wide_kernels);
+  return sets_that_run(plain_kernels, avx2_kernels, avx512_kernels, wide_kernels, &avx512_bf16_kernels);
 }
 
 TEST("rms_norm: float32 agrees with the reference, output and all gradients") { compare(at::kFloat); }

@@ -28,7 +28,7 @@ at::Tensor reference(const Inputs& in) { return ops::swiglu_reference(in[0], in[
 
 std::vector<std::pair<std::string, const Set*>> sets() {
   using namespace ops::swiglu_cpu;
-  return sets_that_run(plain_kernels, avx2_kernels, avx512_kernels, wide_kernels);
+  return sets_that_run(plain_kernels, avx2_kernels, avx512_kernels, wide_kernels, &avx512_bf16_kernels);
 }
 
 /// Through the dispatcher, then with every instruction set of this processor.

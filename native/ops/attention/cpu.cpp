@@ -73,7 +73,7 @@ void for_each_task(std::int64_t count, const Run& run) {
 
 Chosen best() {
   return {set_of(best_isa(), plain_kernels, avx2_kernels, avx512_kernels),
-          multiplies_bfloat16() ? &avx512_pair_kernels : nullptr};
+          multiplies_bfloat16() ? &avx512_bf16_pair_kernels : nullptr};
 }
 
 /// Calls `run` with the kernels for tensors of a dtype.

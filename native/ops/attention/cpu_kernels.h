@@ -82,6 +82,6 @@ using PairKernels = KernelsOf<Bf16, float, Bf16>;
 
 extern const KernelSet<Kernels> plain_kernels, avx2_kernels, avx512_kernels;
 /// For processors that `multiplies_bfloat16`.
-extern const PairKernels avx512_pair_kernels;
+extern const PairKernels avx512_bf16_pair_kernels;
 
 }  // namespace ehrjepa::ops::attention_cpu

@@ -12,6 +12,6 @@ namespace ehrjepa::ops::linear_cross_entropy_cpu {
 template <typename T, typename E>
 using Row = E (*)(T* logits, std::int64_t size, std::int64_t label, E share);
 
-extern const KernelSet<Row> plain_kernels, avx2_kernels, avx512_kernels;
+extern const KernelSet<Row> plain_kernels, avx2_kernels, avx512_kernels, avx512_bf16_kernels;
 
 }  // namespace ehrjepa::ops::linear_cross_entropy_cpu

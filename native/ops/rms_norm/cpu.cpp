@@ -14,7 +14,9 @@ namespace ehrjepa::ops {
 namespace rms_norm_cpu {
 namespace {
 
-const KernelSet<Kernels>& best_set() { return set_of(best_isa(), plain_kernels, avx2_kernels, avx512_kernels); }
+const KernelSet<Kernels>& best_set() {
+  return set_of(best_isa(), plain_kernels, avx2_kernels, avx512_kernels, avx512_bf16_kernels);
+}
 
 at::Tensor empty_rstd(const at::Tensor& x_TD) {
   return at::empty({x_TD.size(0)}, x_TD.options().dtype(x_TD.scalar_type() == at::kDouble ? at::kDouble : at::kFloat));

@@ -18,6 +18,6 @@ struct Kernels {
                    std::int64_t size);
 };
 
-extern const KernelSet<Kernels> plain_kernels, avx2_kernels, avx512_kernels;
+extern const KernelSet<Kernels> plain_kernels, avx2_kernels, avx512_kernels, avx512_bf16_kernels;
 
 }  // namespace ehrjepa::ops::rms_norm_cpu

@@ -10,7 +10,9 @@ namespace ehrjepa::ops {
 namespace swiglu_cpu {
 namespace {
 
-const KernelSet<Kernels>& best_set() { return set_of(best_isa(), plain_kernels, avx2_kernels, avx512_kernels); }
+const KernelSet<Kernels>& best_set() {
+  return set_of(best_isa(), plain_kernels, avx2_kernels, avx512_kernels, avx512_bf16_kernels);
+}
 
 }  // namespace
 

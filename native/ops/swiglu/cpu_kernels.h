@@ -14,6 +14,6 @@ struct Kernels {
   void (*backward)(const T* grad_out, const T* gate, const T* up, T* grad_gate, T* grad_up, std::int64_t count);
 };
 
-extern const KernelSet<Kernels> plain_kernels, avx2_kernels, avx512_kernels;
+extern const KernelSet<Kernels> plain_kernels, avx2_kernels, avx512_kernels, avx512_bf16_kernels;
 
 }  // namespace ehrjepa::ops::swiglu_cpu
