@@ -33,15 +33,6 @@ typedef std::uint32_t Pair __attribute__((may_alias));
 #endif
 }
 
-/// `store_narrow`, by the instruction.
-[[gnu::always_inline]] inline void store_rounded(Bf16* to, Vector<float> value) {
-#if defined(__AVX512BF16__)
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(value)));
-#else
-  store_narrow(to, value);
-#endif
-}
-
 /// A left operand: pair (i, k) is at data[i * row + k * column].
 struct StridedPairs {
   const Pair* data;

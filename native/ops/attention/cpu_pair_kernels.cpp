@@ -6,6 +6,7 @@
 #include "ops/attention/cpu_kernels.h"
 #include "ops/attention/cpu_visible.h"
 #include "ops/pair_product.h"
+#include "ops/vector_loop.h"
 
 namespace ehrjepa::ops::attention_cpu {
 namespace {
@@ -127,6 +128,26 @@ void panel_products(const Panel& panel, const Pair* rows, Bf16* columns, std::in
   return (key >= begin) & (key < end) ? values : broadcast(lowest);
 }
 
+/// Rows of bfloat16 from columns of float32: `from` is (padded, block), times a factor for each column. Two elements of
+/// a row lie in a pair, so that half as many values are moved as there are.
+void write_rows(const float* from, const float* factors, std::int64_t rows, std::int64_t size, Bf16* to,
+                std::int64_t to_row, Pair* scratch) {
+  for (std::int64_t d = 0; d < size; d += 2) {
+    for (std::int64_t i = 0; i < block; i += width) {
+      const Floats factor = load(factors + i);
+      store_bits(scratch + d / 2 * block + i,
+                 paired(load(from + d * block + i) * factor, load(from + (d + 1) * block + i) * factor));
+    }
+  }
+  for (std::int64_t i = 0; i < rows; ++i) {
+    Bf16* const row = to + i * to_row;
+    for (std::int64_t d = 0; d + 1 < size; d += 2) {
+      __builtin_memcpy(row + d, scratch + d / 2 * block + i, sizeof(Pair));
+    }
+    if (size % 2 == 1) row[size - 1] = {static_cast<std::uint16_t>(scratch[size / 2 * block + i])};
+  }
+}
+
 void forward(const Queries& queries) {
   const std::int64_t padded = queries.padded, rows = queries.rows;
   float* const out = queries.workspace;        // (padded, block)
@@ -159,10 +180,10 @@ void forward(const Queries& queries) {
         Floats largest = before, other = before;
         for (std::int64_t j = begin; j < end; j += 2) {
           const Floats even = score(j), odd = score(j + 1);
-          largest = even > largest ? even : largest;
-          other = odd > other ? odd : other;
+          largest = larger_of(even, largest);
+          other = larger_of(odd, other);
         }
-        largest = other > largest ? other : largest;
+        largest = larger_of(other, largest);
         store(maximum + query, largest);
         // A query that has seen nothing yet: 0, for 2^(-inf) to be 0.
         const Floats base = largest == lowest ? Floats{} : largest;
@@ -182,11 +203,9 @@ void forward(const Queries& queries) {
                    {true, correction + first});
     });
   });
+  for (std::int64_t i = 0; i < block; i += width) store(correction + i, 1.0F / load(sum + i));
+  write_rows(out, correction, rows, queries.head_dim, queries.out, queries.out_row, pairs(q_rows));
   for (std::int64_t i = 0; i < rows; ++i) {
-    const float share = 1.0F / sum[i];
-    for (std::int64_t d = 0; d < queries.head_dim; ++d) {
-      queries.out[i * queries.out_row + d] = narrowed<Bf16, float>(out[d * block + i] * share);
-    }
     queries.log_sum[i] = maximum[i] + static_cast<float>(__builtin_log2(static_cast<double>(sum[i])));
   }
 }
@@ -214,14 +233,15 @@ void backward(const Queries& queries, const BackwardBlock<Bf16, float>& gradient
   prepare(queries.q, queries.q_row, q_pairs, q_columns);
   prepare(gradients.grad_out, queries.out_row, grad_pairs, grad_columns);
   for (std::int64_t i = 0; i < block * padded; i += width) store(grad_q + i, Floats{});
-  for (std::int64_t i = 0; i < block; ++i) {
-    float product_sum = 0;  // of out and its gradient
-    for (std::int64_t d = 0; d < (i < rows ? queries.head_dim : 0); ++d) {
-      product_sum +=
-          widened(queries.out[i * queries.out_row + d]) * widened(gradients.grad_out[i * queries.out_row + d]);
-    }
-    inner[i] = product_sum;
-    log_sum[i] = i < rows ? queries.log_sum[i] : 0;
+  for (std::int64_t i = 0; i < block; i += width) {
+    store(inner + i, Floats{});
+    store(log_sum + i, Floats{});
+  }
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const Bf16* const out = queries.out + i * queries.out_row;
+    const Bf16* const grad_out = gradients.grad_out + i * queries.out_row;
+    inner[i] = sum_over<float>(queries.head_dim, [&](const auto& at) { return at(out) * at(grad_out); });
+    log_sum[i] = queries.log_sum[i];
   }
   const auto softmax_scale = static_cast<float>(queries.softmax_scale);
   const auto scale = static_cast<float>(queries.softmax_scale * log2_e);
@@ -248,10 +268,10 @@ void backward(const Queries& queries, const BackwardBlock<Bf16, float>& gradient
         for (std::int64_t j = begin; j < end; j += 2) {
           const Floats even = weight_of(j), odd = weight_of(j + 1);
           const Floats grad_even = gradient_of(j, even), grad_odd = gradient_of(j + 1, odd);
-          store_rounded(weights + j * block + query, even);
-          store_rounded(weights + (j + 1) * block + query, odd);
-          store_rounded(grad_scores + j * block + query, grad_even);
-          store_rounded(grad_scores + (j + 1) * block + query, grad_odd);
+          store_narrow(weights + j * block + query, even);
+          store_narrow(weights + (j + 1) * block + query, odd);
+          store_narrow(grad_scores + j * block + query, grad_even);
+          store_narrow(grad_scores + (j + 1) * block + query, grad_odd);
           store_bits(pairs(grad_score_pairs) + j / 2 * block + query, paired(grad_even, grad_odd));
         }
       }
@@ -269,11 +289,8 @@ void backward(const Queries& queries, const BackwardBlock<Bf16, float>& gradient
       add(grad_scores, q_pairs, gradients.grad_keys);
     });
   });
-  for (std::int64_t i = 0; i < rows; ++i) {
-    for (std::int64_t d = 0; d < queries.head_dim; ++d) {
-      gradients.grad_q[i * queries.out_row + d] = narrowed<Bf16, float>(grad_q[d * block + i]);
-    }
-  }
+  for (std::int64_t i = 0; i < block; i += width) store(inner + i, broadcast(1.0F));
+  write_rows(grad_q, inner, rows, queries.head_dim, gradients.grad_q, queries.out_row, pairs(q_pairs));
 }
 
 }  // namespace
