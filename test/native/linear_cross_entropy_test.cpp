@@ -164,9 +164,13 @@ TEST("linear_cross_entropy: nothing larger than chunk x V is ever allocated, gra
 }
 
 TEST("linear_cross_entropy: the rows at a time keep float32 logits within 256 MiB") {
-  EXPECT(ops::linear_cross_entropy_rows(151'936) == 441);
-  EXPECT(ops::linear_cross_entropy_rows(520) == 129'055);
-  EXPECT(ops::linear_cross_entropy_rows(std::int64_t{1} << 40) == 1);
+  EXPECT(ops::linear_cross_entropy_rows(441, 151'936) == 441);
+  EXPECT(ops::linear_cross_entropy_rows(442, 151'936) == 221);
+  EXPECT(ops::linear_cross_entropy_rows(3'300, 151'936) == 413);
+  EXPECT(ops::linear_cross_entropy_rows(4'096, 520) == 4'096);
+  EXPECT(ops::linear_cross_entropy_rows(200'000, 520) == 100'000);
+  EXPECT(ops::linear_cross_entropy_rows(3, std::int64_t{1} << 40) == 1);
+  EXPECT(ops::linear_cross_entropy_rows(0, 520) == 1);
 }
 
 TEST("linear_cross_entropy: errors name argument, rule and value") {

@@ -18,7 +18,7 @@ namespace {
 /// that would wait for the device, and the packed batch has been checked on the host.
 std::tuple<at::Tensor, at::Tensor, at::Tensor> forward(const at::Tensor& hidden_RD, const at::Tensor& weight_VD,
                                                        const at::Tensor& labels_R, bool hidden_grad, bool weight_grad) {
-  const std::int64_t rows = hidden_RD.size(0), chunk = linear_cross_entropy_rows(weight_VD.size(0));
+  const std::int64_t rows = hidden_RD.size(0), chunk = linear_cross_entropy_rows(rows, weight_VD.size(0));
   const at::ScalarType wide = hidden_RD.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   const at::Tensor log_probabilities_R = at::empty({rows}, hidden_RD.options().dtype(wide));
   at::Tensor grad_hidden_RD, grad_weight_VD;

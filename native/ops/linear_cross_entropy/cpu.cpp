@@ -71,7 +71,7 @@ TORCH_LIBRARY_IMPL(ehrjepa, CPU, m) {
   m.impl("linear_cross_entropy_forward", [](const at::Tensor& hidden, const at::Tensor& weight,
                                             const at::Tensor& labels, bool hidden_grad, bool weight_grad) {
     return linear_cross_entropy_cpu::forward(hidden, weight, labels, hidden_grad, weight_grad,
-                                             linear_cross_entropy_rows(weight.size(0)),
+                                             linear_cross_entropy_rows(hidden.size(0), weight.size(0)),
                                              linear_cross_entropy_cpu::best_set());
   });
 }

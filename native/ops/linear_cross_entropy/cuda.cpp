@@ -19,7 +19,7 @@ namespace {
 std::tuple<at::Tensor, at::Tensor, at::Tensor> forward(const at::Tensor& hidden_RD, const at::Tensor& weight_VD,
                                                        const at::Tensor& labels_R, bool hidden_grad, bool weight_grad) {
   const c10::cuda::CUDAGuard guard(hidden_RD.device());
-  const std::int64_t rows = hidden_RD.size(0), chunk = linear_cross_entropy_rows(weight_VD.size(0));
+  const std::int64_t rows = hidden_RD.size(0), chunk = linear_cross_entropy_rows(rows, weight_VD.size(0));
   const at::Tensor log_probabilities_R = at::empty({rows}, hidden_RD.options().dtype(at::kFloat));
   at::Tensor grad_hidden_RD, grad_weight_VD;
   if (hidden_grad) grad_hidden_RD = at::empty_like(hidden_RD);

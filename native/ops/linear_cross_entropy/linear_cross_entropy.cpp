@@ -1,6 +1,7 @@
 #include "ops/linear_cross_entropy/linear_cross_entropy.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ceil_div.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/nll_loss.h>
 #include <ATen/ops/zeros_like.h>
@@ -29,8 +30,10 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> linear_cross_entropy_forward(cons
   return op.call(hidden, weight, labels, hidden_grad, weight_grad);
 }
 
-std::int64_t linear_cross_entropy_rows(std::int64_t vocab_size) {
-  return std::max<std::int64_t>(1, (std::int64_t{64} << 20) / vocab_size);
+std::int64_t linear_cross_entropy_rows(std::int64_t rows, std::int64_t vocab_size) {
+  const std::int64_t most = std::max<std::int64_t>(1, (std::int64_t{64} << 20) / vocab_size);
+  const std::int64_t pieces = std::max<std::int64_t>(1, at::ceil_div(rows, most));
+  return std::max<std::int64_t>(1, at::ceil_div(rows, pieces));
 }
 
 namespace {

@@ -11,8 +11,8 @@ namespace ehrjepa::ops {
 ///   loss = -1/R sum_r log softmax(W h_r)_{y_r}
 ///
 /// The logits are made for some rows at a time and never stored, and the gradients are formed together with them:
-/// beside the gradients themselves no tensor is larger than `linear_cross_entropy_rows(V)` x V. Softmax and sums are in
-/// float32 (float64 for float64 input), products in the dtype of the inputs.
+/// beside the gradients themselves no tensor is larger than `linear_cross_entropy_rows(R, V)` x V. Softmax and sums are
+/// in float32 (float64 for float64 input), products in the dtype of the inputs.
 ///
 /// @param hidden  (R, D), float32, bfloat16 or float64, R >= 1.
 /// @param weight  (V, D), same dtype and device.
@@ -28,8 +28,9 @@ at::Tensor label_log_probabilities(const at::Tensor& hidden, const at::Tensor& w
 /// `linear_cross_entropy` with all logits at once: the oracle of every test.
 at::Tensor linear_cross_entropy_reference(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels);
 
-/// Rows whose logits are made at a time: 256 MiB of float32.
-std::int64_t linear_cross_entropy_rows(std::int64_t vocab_size);
+/// Rows whose logits are made at a time: at most 256 MiB of float32, and pieces as even as can be. A short last piece
+/// would read the whole weight for little.
+std::int64_t linear_cross_entropy_rows(std::int64_t rows, std::int64_t vocab_size);
 
 /// Dispatched by device. @return log-probabilities of the labels (R), and the gradients of the loss with respect to
 /// hidden (R, D) and weight (V, D), in the dtype of the inputs; undefined where they are not asked for.
