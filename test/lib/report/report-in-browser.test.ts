@@ -68,6 +68,7 @@ t.test('the report in a real browser', { skip }, async (t) => {
 	await page.emulateMedia({ media: 'print', colorScheme: 'dark' });
 	t.same(await closedOnPaper(page), [], 'paper opens every fold');
 	t.same(await overflowing(page), [], 'nothing is cut off on paper');
+	t.same(await coveredTexts(page), [], 'nothing lies on the texts of drawings on paper');
 	t.same(await faintTexts(page), [], 'paper is light');
 	const pages = async () => (await page.pdf({ format: 'A4' })).toString('latin1').split(/\/Type \/Page\b/).length - 1;
 	const closed = await pages();
