@@ -23,7 +23,7 @@ export interface MemoryPlan {
 	readonly head: number;
 	/** Copy of the state while a checkpoint is written. */
 	readonly checkpoint: number;
-	/** Node, libtorch and the token store. */
+	/** Node, libtorch and what it compiles, and the token store. */
 	readonly process: number;
 	/** Largest resident memory of the process. */
 	readonly peak: number;
@@ -33,6 +33,8 @@ export const bytesOf = { float32: 4, bfloat16: 2 } as const;
 
 // Measured: Node 20 with libtorch and a small store open.
 const processBytes = 370e6;
+// Measured after some tens of updates: oneDNN's compiled products of bfloat16 (native/ops/linear/products.h).
+const compiledBytes = 130e6;
 // The allocator holds up to a sixteenth more than was ever in use (docs/adr/0006); half of it is usual, and all of it where pieces of
 // many lengths come and go between ranks.
 const heldShare = { alone: 1 / 32, ofRank: 1 / 16 };
@@ -172,7 +174,8 @@ export function planMemory(config: TrainConfig, vocabSize: number, ranks = 1): M
 	const again = config.activationCheckpointing === 'none' ? 0 : all * compute * elements.all;
 	const work = again + all * compute * elements.work;
 
-	const headRows = Math.min(rows.scored, Math.max(1, Math.floor(chunkLogits / vocabSize)));
+	const chunks = Math.max(1, Math.ceil(rows.scored / Math.max(1, Math.floor(chunkLogits / vocabSize))));
+	const headRows = Math.ceil(rows.scored / chunks);
 	const logits = headRows * vocabSize * 12;
 	const headGradient = objective.nextToken !== null && trainsEmbedding ? embedding * compute : 0;
 	// Of the head, of the embedding's rows, their sum, and both in the dtype of the parameters.
@@ -202,6 +205,7 @@ export function planMemory(config: TrainConfig, vocabSize: number, ranks = 1): M
 	const beside = checkpointEvery > 0 && checkpointEvery < steps;
 	// Losses on tuning patients and the instruments read both encoders whole.
 	if (sharesEncoder) stages.push(copied * compute * (objective.latent?.target.kind === 'ema' ? 2 : 1));
+	const itself = processBytes + (config.computeDtype === 'bfloat16' ? compiledBytes : 0);
 	const live = held + (beside ? Math.max(...stages) + checkpoint : Math.max(...stages, checkpoint));
 	return {
 		weights,
@@ -213,7 +217,7 @@ export function planMemory(config: TrainConfig, vocabSize: number, ranks = 1): M
 		activations: activations + work,
 		head: Math.max(logits + headGradient, embeddingGradients),
 		checkpoint,
-		process: processBytes,
-		peak: Math.round(processBytes + live * (1 + (ranks > 1 ? heldShare.ofRank : heldShare.alone))),
+		process: itself,
+		peak: Math.round(itself + live * (1 + (ranks > 1 ? heldShare.ofRank : heldShare.alone))),
 	};
 }

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -82,8 +83,34 @@ TEST("linear: bfloat16 is widened where the processor does not multiply it, and 
   EXPECT(!ops::widens_products(at::ones({1}, at::kDouble)));
 }
 
+TEST("linear: small products of bfloat16 have few numbers of rows, at most a sixteenth more than there are") {
+  std::set<std::int64_t> numbers;
+  for (std::int64_t rows = 0; rows <= 4'096; ++rows) {
+    const std::int64_t computed = ops::product_rows(rows, 128, 384);
+    EXPECT(computed >= rows);
+    EXPECT(16 * (computed - rows) <= rows);
+    if (rows >= 2'048) numbers.insert(computed);
+  }
+  EXPECT(numbers.size() == 17);
+  EXPECT(ops::product_rows(4'000, 128, 384) == 4'096);
+  EXPECT(ops::product_rows(1'001, 2'048, 6'144) == 1'001);  // long beside its compilation
+}
+
+TEST("linear: rows beyond those that there are change neither product nor gradients") {
+  at::manual_seed(11);
+  const std::int64_t tokens = 1'001;
+  EXPECT(ops::product_rows(tokens, 24, 40) != tokens);
+  const auto random = [](at::IntArrayRef shape) { return at::randn(shape).to(at::kBFloat16); };
+  const Inputs in = {random({tokens, 24}), random({40, 24}), random({40})};
+  against_reference::expect_as_exact(ours, reference, in, random({tokens, 40}), "rows that are padded");
+  const at::Tensor y = ops::linear(in[0], in[1], in[2]);
+  EXPECT(y.sizes() == at::IntArrayRef({tokens, 40}) && y.is_contiguous());
+  // What lies beyond a view of some rows is not read.
+  const at::Tensor alone = ops::linear(in[0].narrow(0, 0, 77), in[1], in[2]);
+  EXPECT(at::equal(alone, ops::linear(in[0].narrow(0, 0, 77).clone(), in[1], in[2])));
+}
+
 TEST("linear: errors name argument, rule and value") {
-  if (ops::multiplies_bfloat16()) return;  // libtorch's own messages there
   const at::Tensor x = at::ones({2, 3}, at::kBFloat16);
   EXPECT_THROWS(ops::linear(x, at::ones({4, 2}, at::kBFloat16)),
                 "[linear] x must be (tokens, inputs) and weight (outputs, inputs) but have shapes [2, 3] and [4, 2]");

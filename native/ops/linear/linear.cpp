@@ -36,8 +36,9 @@ class Linear : public torch::autograd::Function<Linear> {
 }  // namespace
 
 at::Tensor linear(const at::Tensor& x_TI, const at::Tensor& weight_OI, const std::optional<at::Tensor>& bias_O) {
-  // Where nothing is widened, libtorch's own gradient does as well.
-  if (references_in_use() || !widens_products(x_TI)) return linear_reference(x_TI, weight_OI, bias_O);
+  // Elsewhere products are as they are, and libtorch's own gradient does as well.
+  const bool own_products = x_TI.scalar_type() == at::kBFloat16 && x_TI.device().is_cpu();
+  if (references_in_use() || !own_products) return linear_reference(x_TI, weight_OI, bias_O);
   TORCH_CHECK_VALUE(x_TI.dim() == 2 && weight_OI.dim() == 2 && x_TI.size(1) == weight_OI.size(1),
                     "[linear] x must be (tokens, inputs) and weight (outputs, inputs) but have shapes ", x_TI.sizes(),
                     " and ", weight_OI.sizes());

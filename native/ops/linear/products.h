@@ -1,6 +1,7 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <optional>
 
 // The products of a linear map and of its gradient, without a gradient of their own: what ops call below autograd.
@@ -8,6 +9,11 @@ namespace ehrjepa::ops {
 
 /// True when tensors of `x` are multiplied in float32 because this processor does not multiply their dtype.
 bool widens_products(const at::Tensor& x);
+
+/// Rows that a product of bfloat16 on the CPU is computed with, those beyond `rows` being 0. oneDNN compiles a product
+/// for each shape, which takes 1.3 ms and half a megabyte, and each step packs another number of tokens: so there are
+/// sixteen numbers of rows to a power of two. A product that takes much longer than to be compiled has its own.
+std::int64_t product_rows(std::int64_t rows, std::int64_t inputs, std::int64_t outputs);
 
 /// x W^T + b. @param x_TI (T, I) @param weight_OI (O, I) @param bias_O (O), may be absent. @return (T, O)
 at::Tensor linear_product(const at::Tensor& x_TI, const at::Tensor& weight_OI,
