@@ -194,6 +194,7 @@ void for_each_piece(const TensorEntry& entry, Files& files,
 
 /// @param destination  contiguous, on the host.
 void copy_values(const TensorEntry& entry, const at::Tensor& destination, Files& files) {
+  TORCH_INTERNAL_ASSERT(destination.is_cpu() && destination.is_contiguous());
   if (memory::scalar_type(entry.dtype) == destination.scalar_type()) {
     read_bytes(files.open(entry.path), entry.begin, destination);
     return;
