@@ -7,7 +7,7 @@ enum class Isa {
   kPlain,       ///< what the compiler targets: every processor
   kAvx2,        ///< with FMA
   kAvx512,      ///< F, BW, VL and DQ
-  kAvx512Bf16,  ///< the same with BF16, which few ops are the faster for
+  kAvx512Bf16,  ///< the same with BF16: conversions to bfloat16 and products of it
 };
 
 /// True when this processor and its operating system run kernels of `isa`.

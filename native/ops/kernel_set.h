@@ -16,10 +16,10 @@ inline const auto& kernels_of(float, const auto& set) { return set.float32; }
 inline const auto& kernels_of(Bf16, const auto& set) { return set.bfloat16; }
 inline const auto& kernels_of(double, const auto& set) { return set.float64; }
 
-/// Where the processor is no x86-64 all are the same code, and `isa` is kPlain.
+/// The fastest set that runs on this processor. Where it is no x86-64 all are the same code, and `best_isa` is kPlain.
 template <typename Set>
-const Set& set_of(Isa isa, const Set& plain, const Set& avx2, const Set& avx512, const Set& avx512_bf16) {
-  switch (isa) {
+const Set& best_of(const Set& plain, const Set& avx2, const Set& avx512, const Set& avx512_bf16) {
+  switch (best_isa()) {
     case Isa::kAvx512Bf16:
       return avx512_bf16;
     case Isa::kAvx512:
@@ -32,10 +32,10 @@ const Set& set_of(Isa isa, const Set& plain, const Set& avx2, const Set& avx512,
   return plain;
 }
 
-/// Of an op that is not the faster for instructions for bfloat16.
+/// The same for an op that gains nothing from instructions for bfloat16.
 template <typename Set>
-const Set& set_of(Isa isa, const Set& plain, const Set& avx2, const Set& avx512) {
-  return set_of(isa, plain, avx2, avx512, avx512);
+const Set& best_of(const Set& plain, const Set& avx2, const Set& avx512) {
+  return best_of(plain, avx2, avx512, avx512);
 }
 
 }  // namespace ehrjepa::ops

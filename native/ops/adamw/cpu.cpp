@@ -21,7 +21,7 @@ namespace {
 constexpr std::int64_t part = 65'536;
 static_assert(part % tile == 0);
 
-const Kernels& best_set() { return set_of(best_isa(), plain_kernels, avx2_kernels, avx512_kernels); }
+const Kernels& best_set() { return best_of(plain_kernels, avx2_kernels, avx512_kernels); }
 
 template <typename T>
 T* pointer(const at::Tensor& tensor) {

@@ -72,7 +72,7 @@ void for_each_task(std::int64_t count, const Run& run) {
 }
 
 Chosen best() {
-  return {set_of(best_isa(), plain_kernels, avx2_kernels, avx512_kernels),
+  return {best_of(plain_kernels, avx2_kernels, avx512_kernels),
           multiplies_bfloat16() ? &avx512_bf16_pair_kernels : nullptr};
 }
 

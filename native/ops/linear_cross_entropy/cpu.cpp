@@ -14,9 +14,7 @@ namespace ehrjepa::ops {
 namespace linear_cross_entropy_cpu {
 namespace {
 
-const KernelSet<Row>& best_set() {
-  return set_of(best_isa(), plain_kernels, avx2_kernels, avx512_kernels, avx512_bf16_kernels);
-}
+const KernelSet<Row>& best_set() { return best_of(plain_kernels, avx2_kernels, avx512_kernels, avx512_bf16_kernels); }
 
 /// Logarithms of the labels' probabilities; the logits become gradients when `share` is not 0.
 void softmax_rows(const at::Tensor& logits_CV, const at::Tensor& labels_C, const at::Tensor& log_probabilities_C,

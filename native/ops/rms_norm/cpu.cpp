@@ -15,7 +15,7 @@ namespace rms_norm_cpu {
 namespace {
 
 const KernelSet<Kernels>& best_set() {
-  return set_of(best_isa(), plain_kernels, avx2_kernels, avx512_kernels, avx512_bf16_kernels);
+  return best_of(plain_kernels, avx2_kernels, avx512_kernels, avx512_bf16_kernels);
 }
 
 at::Tensor empty_rstd(const at::Tensor& x_TD) {
