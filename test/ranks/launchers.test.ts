@@ -7,7 +7,7 @@ import t from 'tap';
 import type { TrainConfigInput } from '../../lib/index.js';
 import { simulatedStore } from '../fixtures/simulated-store.js';
 import { temporaryFolder } from '../fixtures/temporary-folder.js';
-import { lossesOf, newestTensors, runAll, startRanks, tinyRun } from './launched.js';
+import { freePort, lossesOf, newestTensors, runAll, startRanks, tinyRun } from './launched.js';
 
 const bin = fileURLToPath(new URL('../../../scripts/ehr-jepa.mjs', import.meta.url));
 const folder = temporaryFolder(t);
@@ -61,6 +61,16 @@ t.test('torchrun', { skip: hasTorchrun ? false : `${python} has no torch.distrib
 	});
 	t.equal(status, 0, stderr);
 	sameAsAlone(t, 'torchrun');
+});
+
+t.test('two launchers, each with a rank, at an address that is also the one of a single launcher', async (t) => {
+	const port = String(await freePort());
+	const meeting = ['--nodes', '2', '--master-addr', '127.0.0.1', '--master-port', port];
+	const ended = await Promise.all(
+		[0, 1].map((node) => runAll(['launch', '-n', '1', ...meeting, '--node-rank', String(node), ...train('nodes')])),
+	);
+	for (const { code, stderr } of ended) t.equal(code, 0, stderr);
+	sameAsAlone(t, 'nodes');
 });
 
 t.test('launch refuses what it cannot run', async (t) => {

@@ -19,7 +19,10 @@ export const builder = (yargs: Argv) =>
 		})
 		.option('nodes', { type: 'number', default: 1, describe: 'Machines, on each of which launch is called' })
 		.option('node-rank', { type: 'number', default: 0, describe: 'Which of the machines this is, from 0' })
-		.option('master-addr', { type: 'string', default: '127.0.0.1', describe: 'Machine 0, as all of them reach it' })
+		.option('master-addr', {
+			type: 'string',
+			describe: 'Machine 0, as all of them reach it; on one machine 127.0.0.1 without it',
+		})
 		.option('master-port', { type: 'number', describe: 'A free port there; on one machine one is found' })
 		.option('max-restarts', {
 			type: 'number',
@@ -48,7 +51,7 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 	const processes = whole('--processes', args.processes, 1, 1024);
 	const nodes = whole('--nodes', args.nodes, 1, 65_536);
 	const port = args.masterPort === undefined ? undefined : whole('--master-port', args.masterPort, 1, 65_535);
-	if (nodes > 1 && (port === undefined || args.masterAddr === '127.0.0.1')) {
+	if (nodes > 1 && (port === undefined || args.masterAddr === undefined)) {
 		throw new ConfigError(
 			'[launch] --master-addr and --master-port must be given with more than one of --nodes, the same on every machine, but are not',
 		);
@@ -58,7 +61,7 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 		processes,
 		nodes,
 		nodeRank: whole('--node-rank', args.nodeRank, 0, nodes - 1),
-		address: args.masterAddr,
+		address: args.masterAddr ?? '127.0.0.1',
 		port,
 		maxRestarts: whole('--max-restarts', args.maxRestarts, 0, 1_000_000),
 		say: (line) => process.stderr.write(`${line}\n`),
