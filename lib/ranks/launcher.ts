@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 
@@ -31,8 +32,9 @@ interface Ending {
 	readonly signal: NodeJS.Signals | null;
 }
 
-// The ranks that are left see themselves that one is gone, and rank 0 saves what it has; then they are ended.
-const graceMs = 12_000;
+// The ranks that are left see themselves that one is gone, and rank 0 saves what it has; then they are ended. One that hangs is missed
+// after up to 18 s (rank 0, which serves the store), and all are to have ended within 30.
+const graceMs = 10_000;
 /** Exit code of a rank that another one's failure ended; lib/cli/exit-codes.ts has the same. */
 const endedByOther = 8;
 
@@ -109,23 +111,41 @@ async function startRanks(options: LaunchOptions, attempt: number): Promise<Rank
 /** Waits until all have ended, and ends those that are left some time after the first failure. @returns That failure. */
 async function firstFailure(ranks: readonly Rank[]): Promise<Ending | undefined> {
 	let first: Ending | undefined;
-	let over = false;
 	let timer: NodeJS.Timeout | undefined;
+	const endedFromHere = new Set<number>();
+	const end = (which: (rank: Rank) => boolean) => {
+		for (const rank of ranks) {
+			const { number, child } = rank;
+			if (child.exitCode !== null || child.signalCode !== null || !which(rank)) continue;
+			endedFromHere.add(number);
+			child.kill('SIGKILL');
+		}
+	};
 	await Promise.all(
-		ranks.map(async ({ ended }) => {
+		ranks.map(async ({ number, ended }) => {
 			const ending = await ended;
 			// What was ended from here, after a failure, is not the cause.
-			if (ending.code === 0 || over) return;
+			if (ending.code === 0 || endedFromHere.has(number)) return;
 			// One that others' failure ended is not the cause, if another one failed.
 			if (first === undefined || (first.code === endedByOther && ending.code !== endedByOther)) first = ending;
-			timer ??= setTimeout(() => {
-				over = true;
-				for (const { child } of ranks) if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
-			}, graceMs);
+			if (timer !== undefined) return;
+			timer = setTimeout(end, graceMs, () => true);
+			// It will not end by itself.
+			end(({ child }) => isStopped(child.pid));
 		}),
 	);
 	clearTimeout(timer);
 	return first;
+}
+
+/** Whether a signal has stopped a process; not known but on Linux. */
+function isStopped(pid: number | undefined): boolean {
+	try {
+		// The state follows the name, which is in parentheses and may hold some.
+		return /^\) [Tt] /.test(readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*(?=\) )/s, ''));
+	} catch {
+		return false;
+	}
 }
 
 function describe({ rank, process, code, signal }: Ending): string {

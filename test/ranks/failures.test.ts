@@ -202,8 +202,13 @@ t.test('a rank that hangs is named by its silence, and nothing is left of any', 
 	const pids = childrenOf(launched.child.pid!);
 	t.equal(pids.length, 2);
 	process.kill(pids[1]!, 'SIGSTOP');
+	const stopped = performance.now();
 	const ended = await launched.ended;
+	const seconds = (performance.now() - stopped) / 1000;
 	t.not(ended.code, 0);
+	// Without the launcher's patience with ranks that save: it sees that this one is stopped.
+	t.ok(seconds < 12 + 9, `all had ended ${seconds.toFixed(1)} s after it was stopped`);
+	t.equal(ended.stderr.match(/Error \(/g)?.length, 1, 'one error');
 	t.match(ended.stderr, /rank 1 \(process \d+ on .*\) has given no sign of life for 12 s/);
 	for (const pid of pids) t.notOk(isAlive(pid), 'no process is left');
 });
