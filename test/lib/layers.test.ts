@@ -100,3 +100,19 @@ t.test('only lib/native.ts names the addon', async (t) => {
 		t.notMatch(readFileSync(join(lib, file), 'utf8'), /ehr_jepa\.node|createRequire/, file);
 	}
 });
+
+t.test('the command line loads a command when it is named: all of them together take a second', (t) => {
+	const loaded = new Set<string>();
+	const walk = (file: string) => {
+		if (loaded.has(file)) return;
+		loaded.add(file);
+		const source = readFileSync(join(lib, file), 'utf8');
+		for (const [, target] of source.matchAll(/^(?:import|export) (?!type)[^;]*?from '(\.[^']+)'/gm))
+			walk(relative(lib, resolve(lib, dirname(file), target!)).replace(/\.js$/, '.ts'));
+	};
+	walk('cli/main.ts');
+	t.ok(loaded.has('cli/commands.ts') && loaded.has('errors.ts'), 'imports are found');
+	const commands = [...loaded].filter((file) => file.startsWith('cli/commands/'));
+	t.same(commands, ['cli/commands/launch.ts'], 'but the one that is small, and asked about every call');
+	t.end();
+});
