@@ -275,7 +275,7 @@ t.test('a page whose request for events is halfway when the view ends is told so
 	});
 	await once(socket, 'close');
 	await closed;
-	t.match(said, /event: update\n[^]*event: end\n/, 'the last state, and that there is no more');
+	t.match(said, /event: update\n[\s\S]*event: end\n/, 'the last state, and that there is no more');
 });
 
 t.test('many clients that come and go leave nothing', async (t) => {
