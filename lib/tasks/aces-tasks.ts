@@ -33,9 +33,8 @@ export async function addAcesTasks(
 	database: Database,
 	folder: string,
 	sources: readonly AcesTaskSource[],
-): Promise<{ readonly entries: TaskListEntry[]; readonly notes: string[] }> {
+): Promise<TaskListEntry[]> {
 	const entries: TaskListEntry[] = [];
-	const notes: string[] = [];
 	for (const { name, yaml, predicates } of sources) {
 		const own = predicates === undefined ? undefined : { file: `${name}, predicates`, text: predicates };
 		const task = await parseAcesTask(name, yaml, own);
@@ -77,11 +76,6 @@ export async function addAcesTasks(
 			predicates: found.predicates,
 			flow,
 		});
-		const silent = found.predicates.filter(({ events }) => events === 0).map((one) => one.name);
-		if (silent.length > 0)
-			notes.push(
-				`task ${rule}: no event of the data matches ${silent.join(', ')}: the codes are those of another ETL?`,
-			);
 	}
-	return { entries, notes };
+	return entries;
 }

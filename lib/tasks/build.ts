@@ -5,10 +5,11 @@ import { birthCandidates, withoutBirthNote } from '../data/birth-candidates.js';
 import { LifeCodeOptions, LifeCodes } from '../data/life-codes.js';
 import { eventsSql, type MedsDataset, openMeds } from '../data/meds.js';
 import { type Database, withDatabase } from '../data/query.js';
-import { ConfigError } from '../errors.js';
+import { ConfigError, DataError } from '../errors.js';
 import { copyToParquet } from '../files/duckdb-files.js';
 import { requirePath } from '../files/path.js';
 import { writeWhole, writeWholeFolder } from '../files/whole.js';
+import { inDays } from '../text/in-days.js';
 import { type LongOperation, type Split, splits } from '../types.js';
 import { AcesTaskSource, acesFolder, addAcesTasks } from './aces-tasks.js';
 import { CodeSet, codeSetSql } from './code-set.js';
@@ -27,6 +28,7 @@ import {
 } from './read.js';
 import { addReadyLabels, readyFolder, readyRule } from './ready-labels.js';
 import { writeTimeToEvent } from './time-to-event.js';
+import { unmatchedHiding, unmatchedRules, unmatchedTasks } from './unmatched.js';
 
 export const BuildTasksOptions = z.strictObject({
 	tasks: z.array(TaskDefinition),
@@ -114,6 +116,7 @@ export async function buildTasks(
 					...counts,
 				});
 			}
+			notes.push(...unmatchedRules(indexRules));
 			const subjectsWithoutIndexDates = await countWithout(database, dataset);
 			const entries: TaskListEntry[] = [];
 			const timeToEvent: TimeToEventEntry[] = [];
@@ -124,10 +127,8 @@ export async function buildTasks(
 				else entries.push(...(await writeHorizonLabels(database, folder, task, config.bufferDays, lifeCodes)));
 				operation.onProgress?.({ stage: 'labels', done: i + 1, total: config.tasks.length + 1, unit: 'tasks' });
 			}
-			notes.push(...silentTasks(entries));
-			const aces = await addAcesTasks(database, folder, config.acesTasks);
-			entries.push(...aces.entries);
-			notes.push(...aces.notes);
+			entries.push(...(await addAcesTasks(database, folder, config.acesTasks)));
+			notes.push(...unmatchedTasks([...entries, ...timeToEvent]));
 			if (config.externalLabels !== undefined) {
 				const shards = dataset.files.map((file) => relative(join(meds, 'data'), file).split(sep).join('/'));
 				const ready = await addReadyLabels(database, folder, config.externalLabels, shards);
@@ -148,9 +149,11 @@ export async function buildTasks(
 					join(folder, 'index_rules.parquet'),
 				),
 			);
+			await requireIndexDates(database, meds, indexRules);
 			const answered = [...entries, ...[...timeToEvent, ...classes].map((entry) => ({ ...entry, horizonDays: null }))];
 			const hiddenCodes = await codesToHide(database, config, answered);
-			notes.push(...ruleNotes(indexRules), ...answerNotes(answered, hiddenCodes));
+			notes.push(...(await unmatchedHiding(database, config.hideCodes)));
+			notes.push(...answerNotes(answered, hiddenCodes));
 			for (const note of notes) operation.onWarning?.(note);
 			const counts = await database.rows('SELECT split, count(*)::INTEGER AS n FROM index_dates GROUP BY split');
 			const countOf = (split: Split) => Number(counts.find((row) => row.split === split)?.n ?? 0);
@@ -174,6 +177,18 @@ export async function buildTasks(
 			await writeWhole(join(folder, 'tasks.json'), `${JSON.stringify(list, undefined, '\t')}\n`);
 			return list;
 		});
+	});
+}
+
+/** @throws {DataError} For no index date at all: nothing could be embedded or evaluated. */
+async function requireIndexDates(database: Database, meds: string, indexRules: TaskList['indexRules']): Promise<void> {
+	const [found] = await database.rows('SELECT count(*)::DOUBLE AS n FROM index_dates');
+	if (Number(found?.n) > 0) return;
+	throw new DataError('tasks', {
+		file: meds,
+		rule: 'must hold at least one index date',
+		value: ['none', ...unmatchedRules(indexRules)].join('; '),
+		fix: 'use another index rule, or ask for fewer days of history (--index-rules, --min-history-days)',
 	});
 }
 
@@ -228,32 +243,18 @@ function describeRules({ indexRules, perPatient, seed, ...config }: z.output<typ
 	const rules = indexRules.map((rule) => describeIndexRule(rule, perPatient)).join('; ');
 	const days = indexRules.every(({ kind }) => kind === 'random') ? 'such days' : 'days with events';
 	const isDrawn = indexRules.some((rule) => rule.kind === 'random' || rule.perPatient !== undefined);
-	const death = config.dropDaysBeforeDeath === 0 ? '' : `, and the ${config.dropDaysBeforeDeath} days before it,`;
+	const limits =
+		config.dropDaysBeforeDeath === 0
+			? 'before the day of death and the last day of the record'
+			: `more than ${inDays(config.dropDaysBeforeDeath)} before the day of death and before the last day of the record`;
 	const buffer =
-		config.bufferDays === 0 ? '' : `; events on that day and ${config.bufferDays} days after it belong to no target`;
+		config.bufferDays === 0
+			? ''
+			: `; events on that day and up to ${inDays(config.bufferDays)} after it belong to no target`;
 	return (
 		`${rules}${isDrawn ? `, drawn with seed ${seed}` : ''}, after at least ${config.minHistoryDays} ${days}, ` +
-		`before the day of death${death} and the last day of the record; prediction time is the last event of the day, inclusive${buffer}`
+		`${limits}; prediction time is the last event of the day, inclusive${buffer}`
 	);
-}
-
-/** Tasks whose event never occurs. */
-function silentTasks(entries: readonly TaskListEntry[]): string[] {
-	const silent = new Set(entries.filter(({ matchingEvents }) => matchingEvents === 0).map(({ name }) => name));
-	return [...silent].map(
-		(name) => `task ${name}: no event of the data matches it: the codes are those of another ETL?`,
-	);
-}
-
-/** Rules that gave nothing. */
-function ruleNotes(rules: TaskList['indexRules']): string[] {
-	return rules
-		.filter(({ dates }) => dates === 0)
-		.map(({ name, matchingEvents, description }) =>
-			matchingEvents === 0
-				? `index rule ${name}: no event of the data matches its codes (${description})`
-				: `index rule ${name}: no day is left (${description})`,
-		);
 }
 
 /** Codes of the data that are to be hidden, ascending. */
@@ -280,7 +281,7 @@ function answerNotes(
 		const seen = decidingCodes.filter(({ code }) => !hidden.has(code)).slice(0, namedCodes);
 		if (seen.length === 0) return [];
 		return [
-			`the answer may stand in the history of ${label}${horizonDays === null ? '' : `, ${horizonDays} days`}: ` +
+			`the answer may stand in the history of ${label}${horizonDays === null ? '' : `, ${inDays(horizonDays)}`}: ` +
 				`${seen.map(describeDecidingCode).join('; ')}; --hide-deciding-codes (hideDecidingCodes) hides such codes from encoders and baselines, and a buffer between history and target (--buffer-days, bufferDays) keeps out what is written down with the event`,
 		];
 	});

@@ -35,7 +35,7 @@ export async function writeHorizonLabels(
 		predicates.push({ name, events: Number(row?.n ?? 0) });
 	}
 	const entries: TaskListEntry[] = [];
-	for (const horizon of task.horizonsDays) {
+	for (const horizon of new Set(task.horizonsDays)) {
 		const from = `(${floorDaysSql('i.t')} + 1 + ${bufferDays}) * ${microsecondsPerDay}`;
 		const until = `i.t + ${BigInt(horizon) * microsecondsPerDay}`;
 		await database.run(

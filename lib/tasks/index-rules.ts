@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { nonNegativeDays, positiveDays, positiveInteger } from '../config.js';
+import { inDays } from '../text/in-days.js';
 import { type CodeSet, describeCodeSet, SomeCodes } from './code-set.js';
 import { usualCodeSet, usualCodes } from './usual-codes.js';
 
@@ -93,7 +94,7 @@ export function describeIndexRule(rule: IndexRule, perPatient: number): string {
 	const drawn = rule.perPatient === undefined ? '' : `, up to ${rule.perPatient} per patient`;
 	switch (rule.kind) {
 		case 'random':
-			return `up to ${rule.perPatient ?? perPatient} days with events per patient`;
+			return `up to ${inDays(rule.perPatient ?? perPatient)} with events per patient`;
 		case 'visit':
 			return `${rule.every === 1 ? 'every' : `every ${ordinal(rule.every)}`} day with a visit (${inWords('visit', rule.codes)})${drawn}`;
 		case 'admission':
@@ -106,7 +107,7 @@ export function describeIndexRule(rule: IndexRule, perPatient: number): string {
 		case 'new-line':
 			return `the first day of a drug after another (${rule.drugs.map(describeCodeSet).join(' | ')})${drawn}`;
 		case 'calendar':
-			return `every ${rule.everyDays} days from ${rule.from === 'birth' ? 'birth' : 'the first day of the record'}${drawn}`;
+			return `every ${inDays(rule.everyDays)} from ${rule.from === 'birth' ? 'birth' : 'the first day of the record'}${drawn}`;
 		case 'anchor':
 			return `${rule.days.join(', ')} days after ${rule.occurrence === 'first' ? 'the first' : 'each'} ${describeCodeSet(rule.codes)}${drawn}`;
 	}

@@ -426,6 +426,21 @@ t.test('a table of eight models fits a terminal, and says where the intervals ar
 	t.match(probeTable({ ...evaluation, models: models.slice(0, 2), probes }), /\[0\.\d+, 0\.\d+\]/);
 });
 
+t.test('no option that excludes another has a value of its own', async (t) => {
+	// yargs takes a default for given: `prepare --shard` was refused for an `--assemble` that nobody gave.
+	for (const { command, load } of commands) {
+		const parser = (await load()).builder(yargs([])) as {
+			getOptions(): { default: Record<string, unknown> };
+			getInternalMethods(): {
+				getValidationInstance(): { getConflicting(): Record<string, readonly string[]> };
+			};
+		};
+		const excluding = parser.getInternalMethods().getValidationInstance().getConflicting();
+		const names = Object.entries(excluding).flatMap(([name, others]) => [name, ...others]);
+		for (const name of names) t.equal(parser.getOptions().default[name], undefined, `${command}: --${name}`);
+	}
+});
+
 t.test('a progress line has rate and time left', async (t) => {
 	const progress = { stage: 'train', done: 120, total: 500, unit: 'steps', note: 'next-token 1.9' };
 	t.match(progressText(progress, 60, 0), /^train\s+120\/500 steps\s+2\.0 steps\/s\s+3m 10s left\s+next-token 1\.9$/);

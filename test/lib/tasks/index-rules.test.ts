@@ -118,7 +118,7 @@ t.test('days near death are left out and counted', async (t) => {
 	t.equal(week.list.indexRules[0]!.beforeDeath, 1);
 	const edge = await daysOf(t, dying, { kind: 'visit' }, { dropDaysBeforeDeath: 1 });
 	t.same(edge.days, [0, 3, 30, 41], 'two days before is not one day before');
-	t.match(week.list.rule, /the 7 days before it/);
+	t.match(week.list.rule, /more than 7 days before the day of death/);
 });
 
 t.test('a rule that finds nothing is warned of; names must differ', async (t) => {
