@@ -1,6 +1,6 @@
 import { ConfigError } from '../errors.js';
 import { divideWork } from '../ranks/divide-work.js';
-import type { WorkDivision } from '../ranks/work-division.js';
+import type { Shard, WorkDivision } from '../ranks/work-division.js';
 import { type CommandContext, withContext } from './context.js';
 import { isSilentRank } from './rank-output.js';
 import { groupOptions, withGroup } from './with-group.js';
@@ -34,9 +34,8 @@ export async function divided(
 	args: DividedArguments,
 	run: (context: CommandContext, division: WorkDivision) => Promise<void>,
 ): Promise<void> {
-	const { out, shard, assemble = false } = args;
-	if (shard !== undefined && assemble)
-		throw new ConfigError(`[${command}] --shard must stand without --assemble, which comes when all shards are done`);
+	const { out, assemble = false } = args;
+	const shard = shardOf(command, args);
 	await withContext(
 		Boolean(args.json),
 		(context) =>
@@ -45,12 +44,15 @@ export async function divided(
 					throw new ConfigError(
 						`[${command}] --shard and --assemble must be absent where WORLD_SIZE is set (${group.size}), which divides the work already; leave them out`,
 					);
-				const how = shard !== undefined ? { shard: shardOf(command, shard) } : assemble ? { assemble } : { group };
+				const how = shard !== undefined ? { shard } : assemble ? { assemble } : { group };
 				const division = divideWork(command, out, how as Parameters<typeof divideWork>[2]);
 				await run(joined, division);
 				await division.finish();
 				if (shard !== undefined)
-					context.result(`${out}: shard ${shard} is done; --assemble writes the file when all are`, { out, shard });
+					context.result(`${out}: shard ${args.shard} is done; --assemble writes the file when all are`, {
+						out,
+						shard: args.shard,
+					});
 			}),
 		{ silent: isSilentRank() },
 	);
@@ -63,9 +65,19 @@ function withoutAbsent({ rendezvousTimeout, collectiveTimeout }: DividedArgument
 	};
 }
 
-/** `i/n` of `--shard`. @throws {ConfigError} */
-export function shardOf(command: string, text: string): { readonly index: number; readonly of: number } {
-	const found = /^(\d+)\/(\d+)$/.exec(text);
+/**
+ * `i/n` of `--shard`; undefined without it.
+ *
+ * @throws {ConfigError} Where it is no such pair, or stands with `--assemble`.
+ */
+export function shardOf(
+	command: string,
+	{ shard, assemble }: { readonly shard?: string | undefined; readonly assemble?: boolean | undefined },
+): Shard | undefined {
+	if (shard === undefined) return undefined;
+	if (assemble)
+		throw new ConfigError(`[${command}] --shard must stand without --assemble, which comes when all shards are done`);
+	const found = /^(\d+)\/(\d+)$/.exec(shard);
 	if (found !== null) return { index: Number(found[1]), of: Number(found[2]) };
-	throw new ConfigError(`[${command}] --shard must be i/n, such as 2/8, but is ${text}`);
+	throw new ConfigError(`[${command}] --shard must be i/n, such as 2/8, but is ${shard}`);
 }

@@ -1,7 +1,7 @@
 import { relative, sep } from 'node:path';
 import type { DuckDBVarCharVector } from '@duckdb/node-api';
 import { DataError } from '../errors.js';
-import { parquetFiles, parquetFooters } from '../files/duckdb-files.js';
+import { nameInDuckdb, parquetFiles, parquetFooters } from '../files/duckdb-files.js';
 import { noTime, type Split } from '../types.js';
 import { subjectApart } from './check-events.js';
 import { float32Items, int32Items, int64Words } from './column-items.js';
@@ -113,7 +113,7 @@ export async function planParts(
 	for (const file of files) {
 		const folder = folderOf(file);
 		if (folder !== small.folder) flush(folder);
-		const list = groups.get(file) ?? [];
+		const list = groups.get(nameInDuckdb(file)) ?? [];
 		const events = list.reduce((sum, { n }) => sum + n, 0);
 		if (events < rowsPerPart) {
 			if (small.events + events > rowsPerPart) flush(folder);

@@ -1,7 +1,8 @@
-import { type DuckDBBigIntVector, type DuckDBListVector, FLOAT, LIST, listValue } from '@duckdb/node-api';
+import type { DuckDBBigIntVector, DuckDBListVector } from '@duckdb/node-api';
 import { requireColumns } from '../data/parquet-columns.js';
 import { identifier, queryFile, withDatabase } from '../data/query.js';
 import { DataError, OutputError } from '../errors.js';
+import { duckdb } from '../files/duckdb.js';
 import { copyToParquet, keyValueMetadata, parquetFiles } from '../files/duckdb-files.js';
 import { requirePath } from '../files/path.js';
 import { writeWholeFile } from '../files/whole.js';
@@ -138,6 +139,7 @@ async function writeFloat32States(
 	await withDatabase({ threads: 1 }, async (database) => {
 		await database.run('CREATE TABLE e (subject_id BIGINT, t BIGINT, embedding FLOAT[])');
 		const appender = await database.connection.createAppender('e');
+		const { FLOAT, LIST, listValue } = duckdb();
 		for (const [row, { subjectId, predictionTime }] of table.samples.entries()) {
 			const numbers = table.values.subarray(row * table.columns, (row + 1) * table.columns);
 			appender.appendBigInt(subjectId);

@@ -10,7 +10,7 @@ import { quoted } from './sql-text.js';
 export interface ParquetOptions {
 	/** Adds the column `file_row_number`, which the files themselves must not have ({@link rowNumberColumn}). */
 	readonly rowNumbers?: boolean;
-	/** Adds the column {@link fileNameColumn}. */
+	/** Adds the column {@link fileNameColumn}, with names of {@link nameInDuckdb}. */
 	readonly fileNames?: boolean;
 	/** Files with different columns: what a file lacks is null. */
 	readonly unionByName?: boolean;
@@ -34,7 +34,10 @@ export function parquetFiles(
 	return `read_parquet(${[fileList(paths), 'hive_partitioning = false', ...options].join(', ')})`;
 }
 
-/** SQL of what the footers of parquet files say. */
+/** How DuckDB names a file in what it says of it (`file_name` of a footer, {@link fileNameColumn} of a row). */
+export const nameInDuckdb = (path: string): string => resolve(path);
+
+/** SQL of what the footers of parquet files say; files have the names of {@link nameInDuckdb}. */
 export function parquetFooters(kind: 'metadata' | 'schema' | 'kv_metadata', paths: string | readonly string[]): string {
 	return `parquet_${kind}(${fileList(paths)})`;
 }
@@ -65,7 +68,7 @@ function fileList(paths: string | readonly string[]): string {
  * @throws {DataError} For a path with `\` beside `[`, `*` or `?`: DuckDB takes the backslash for a separator then.
  */
 function exactPattern(path: string): string {
-	const whole = resolve(path);
+	const whole = nameInDuckdb(path);
 	if (!/[[*?]/.test(whole)) return whole;
 	if (whole.includes('\\')) {
 		throw new DataError('files', {

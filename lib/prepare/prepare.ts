@@ -34,6 +34,7 @@ import { makePartFolders, readPartSummary } from './part-files.js';
 import { type PrepareConfig, PrepareOptions } from './prepare-options.js';
 import type { PrepareAnswer, PrepareTask, PrepareThreadData, TokenisePlan } from './prepare-tasks.js';
 import { noTokens, noTraining, requireCoverage } from './refusals.js';
+import { sum } from './summary.js';
 import { type Survey, surveyEvents } from './survey.js';
 import { copyTrueStates } from './true-states.js';
 
@@ -114,7 +115,7 @@ async function planned(meds: string, out: string, options: PrepareOptions, opera
 	const given = await givenTokens(config);
 	const { threads: _, ...decisive } = config;
 	const plan = JSON.stringify({
-		version: 3,
+		version: 4,
 		package: packageVersion,
 		data: dataset.fingerprint,
 		splits: await splitsKey(meds),
@@ -179,9 +180,12 @@ class Preparation {
 
 	/** @param options.tokenised - Whether shards have done that. */
 	async write({ tokenised = false } = {}): Promise<StoreManifest> {
-		if (tokenised) await removeUnfinishedIn(this.#folder);
 		const { survey, splits, notes } = await this.#survey(this.#folder);
-		if (tokenised) await this.#requireParts(survey);
+		if (tokenised) {
+			await this.#requireParts(survey);
+			// Not before: a shard that is still at work has files that are not finished.
+			await removeUnfinishedIn(this.#folder);
+		}
 		const { source } = splits.shared;
 		const vocabulary = await this.#withThreads(survey, splits, survey.parts, async (pool) => {
 			const found = await this.#vocabulary(survey, pool, source);
@@ -323,7 +327,7 @@ class Preparation {
 		await pool.all({ kind: 'begin-fit', options });
 		await pool.each(
 			survey.parts.map((part) => ({ kind: 'fit', part })),
-			this.#progress('fit vocabulary', survey),
+			this.#progress('fit vocabulary', sum(survey.events)),
 		);
 		const all = new CodeStatistics(options);
 		for (const counted of await pool.all({ kind: 'end-fit' })) if (counted) all.addAll(counted);
@@ -352,9 +356,9 @@ class Preparation {
 
 	async #tokenise(survey: Survey, pool: PreparePool, plan: TokenisePlan, numbers: Iterable<number>): Promise<void> {
 		const tasks = [];
-		const onEvents = this.#progress('tokenise', survey);
-		for (const number of numbers) {
-			const part = survey.parts[number]!;
+		const parts = [...numbers].map((number) => ({ number, part: survey.parts[number]! }));
+		const onEvents = this.#progress('tokenise', sum(parts.map(({ part }) => part.events)));
+		for (const { number, part } of parts) {
 			if ((await readPartSummary(this.#folder, number)) === undefined)
 				tasks.push({ kind: 'tokenise', number, part } as const);
 			else onEvents(part.events);
@@ -364,8 +368,7 @@ class Preparation {
 		await pool.each(tasks, onEvents);
 	}
 
-	#progress(stage: string, { events }: Survey): (events: number) => void {
-		const total = events.reduce((sum, count) => sum + count, 0);
+	#progress(stage: string, total: number): (events: number) => void {
 		let done = 0;
 		return (more) => {
 			done = Math.min(total, done + more);

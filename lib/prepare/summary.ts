@@ -109,6 +109,8 @@ export function prefixRows(
 	return [...rows.values()].sort((a, b) => b.events - a.events || (a.prefix < b.prefix ? -1 : 1)).slice(0, listed);
 }
 
-export function sum(counts: Float64Array): number {
-	return counts.reduce((total, count) => total + count, 0);
+export function sum(counts: Iterable<number>): number {
+	let total = 0;
+	for (const count of counts) total += count;
+	return total;
 }

@@ -14,9 +14,6 @@ import { withContext } from '../context.js';
 import { applySettings, configFile } from '../settings.js';
 import { withTrainingOptions } from '../training-options.js';
 
-export const command = 'plan';
-export const describe = 'Memory by kind and time of a step of a training run, before anything is allocated';
-
 export const builder = (yargs: Argv) =>
 	withTrainingOptions(yargs)
 		.option('store', { type: 'string', describe: 'Token store, which says the vocabulary' })

@@ -9,9 +9,6 @@ import { withContext } from '../context.js';
 import { shardOf } from '../divided.js';
 import { lifeCodesOf, withLifeCodes } from '../life-code-options.js';
 
-export const command = 'prepare <meds> <out>';
-export const describe = 'Tokenise a MEDS data set into a token store';
-
 export const builder = (yargs: Argv) =>
 	withLifeCodes(yargs)
 		.positional('meds', {
@@ -49,7 +46,6 @@ export const builder = (yargs: Argv) =>
 		.option('threads', { type: 'number', describe: 'Default: as many as the machine runs at once' })
 		.option('shard', { type: 'string', describe: 'i/n: tokenise the i-th of n shares alone, beside other jobs' })
 		.option('assemble', { type: 'boolean', default: false, describe: 'Make the store when all shards are done' })
-		.conflicts('shard', 'assemble')
 		.example('$0 prepare cohort store --shard 2/8', 'One of eight jobs over a shared folder; then --assemble')
 		.example('$0 prepare cohort store', 'Writes store/{train,tuning,held_out}/, vocabulary.json, manifest.json')
 		.example('$0 prepare cohort store --tokens text --tokenizer Qwen3-1.7B', 'The same records as text');
@@ -64,8 +60,8 @@ export async function handler(args: Arguments): Promise<void> {
 			lifeCodes: lifeCodesOf(args),
 			...(threads === undefined ? {} : { threads }),
 		};
-		if (args.shard !== undefined) {
-			const shard = shardOf('prepare', args.shard);
+		const shard = shardOf('prepare', args);
+		if (shard !== undefined) {
 			const { parts, ofParts } = await prepareShard(meds, out, shard, options, context.operation());
 			context.result(
 				`${out}: shard ${args.shard} is done, ${parts} of ${ofParts} parts; --assemble makes the store when all shards are`,

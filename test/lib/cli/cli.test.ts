@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import yargs from 'yargs';
+import { commands } from '../../../lib/cli/commands.js';
 import { demoTraining } from '../../../lib/cli/demo-pipeline.js';
-import { commands } from '../../../lib/cli/main.js';
 import { probeTable } from '../../../lib/cli/probe-table.js';
 import { duration, progressText } from '../../../lib/cli/progress-line.js';
 import { EvaluationFile } from '../../../lib/evaluate/evaluation-file.js';
@@ -181,11 +181,16 @@ t.test('what is wrong is said in one message, with its exit code', async (t) => 
 
 t.test('the options of every command are frozen: a knob that changes results belongs to a configuration', async (t) => {
 	const options = Object.fromEntries(
-		commands.map(({ command, builder }) => {
-			const parser = builder(yargs([])) as unknown as { getOptions(): { key: Record<string, unknown> } };
-			const names = Object.keys(parser.getOptions().key).filter((name) => !['help', 'version', 'json'].includes(name));
-			return [command, names.sort()];
-		}),
+		await Promise.all(
+			commands.map(async ({ command, load }) => {
+				const { builder } = await load();
+				const parser = builder(yargs([])) as { getOptions(): { key: Record<string, unknown> } };
+				const names = Object.keys(parser.getOptions().key).filter(
+					(name) => !['help', 'version', 'json'].includes(name),
+				);
+				return [command, names.sort()];
+			}),
+		),
 	);
 	t.same(options, {
 		demo: ['birth-code', 'death-code', 'device', 'meds', 'out', 'patients', 'seed', 'set', 'steps'],
@@ -419,6 +424,21 @@ t.test('a table of eight models fits a terminal, and says where the intervals ar
 	t.ok(text.split('\n').every((line: string) => line.length < 160));
 	t.match(text, /the intervals$/);
 	t.match(probeTable({ ...evaluation, models: models.slice(0, 2), probes }), /\[0\.\d+, 0\.\d+\]/);
+});
+
+t.test('no option that excludes another has a value of its own', async (t) => {
+	// yargs takes a default for given: `prepare --shard` was refused for an `--assemble` that nobody gave.
+	for (const { command, load } of commands) {
+		const parser = (await load()).builder(yargs([])) as {
+			getOptions(): { default: Record<string, unknown> };
+			getInternalMethods(): {
+				getValidationInstance(): { getConflicting(): Record<string, readonly string[]> };
+			};
+		};
+		const excluding = parser.getInternalMethods().getValidationInstance().getConflicting();
+		const names = Object.entries(excluding).flatMap(([name, others]) => [name, ...others]);
+		for (const name of names) t.equal(parser.getOptions().default[name], undefined, `${command}: --${name}`);
+	}
 });
 
 t.test('a progress line has rate and time left', async (t) => {

@@ -13,6 +13,7 @@ import {
 	prepareStore,
 } from '../../../lib/index.js';
 import { writeManyMeds } from '../../fixtures/many-meds.js';
+import { runCli } from '../../fixtures/run-cli.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
 import { tinyTokenizerJson, writeTokenizer } from '../../fixtures/tiny-tokenizer.js';
 
@@ -139,6 +140,26 @@ t.test('two at once on one folder are refused', async (t) => {
 	t.pass('a lock whose process is gone is taken over');
 });
 
+t.test('jobs of the command line share parts, however each names the data set', async (t) => {
+	const whole = bytes(at('threads-1'));
+	for (const [meds, out, ...how] of [
+		['many', 'by-jobs', '--shard', '1/3'],
+		[at('many'), at('by-jobs'), '--shard', '2/3'],
+		['./many', 'by-jobs', '--shard', '3/3'],
+		['many', 'by-jobs', '--assemble'],
+		['many', 'relative'],
+	] as const) {
+		const { status, stderr } = await runCli(t, ['prepare', meds, out, '--threads', '1', ...how], folder);
+		t.equal(status, 0, stderr);
+		const progress = [...stderr.matchAll(/tokenise +([\d,]+)\/([\d,]+) events/g)].at(-1)!;
+		t.equal(progress[1], progress[2], `${how.join(' ')}: all of its own parts`);
+	}
+	t.same(bytes(at('by-jobs')), whole);
+	t.same(bytes(at('relative')), whole, 'as under its absolute path');
+	const both = await runCli(t, ['prepare', 'many', 'x', '--shard', '1/3', '--assemble'], folder);
+	t.equal(both.status, 2);
+	t.match(both.stderr, /--shard must stand without --assemble/);
+});
 t.test('patients are found by their ids, whichever shard they came from', async (t) => {
 	const store = await openTokenStore(at('threads-1'));
 	t.teardown(() => store.close());
