@@ -20,7 +20,7 @@ namespace {
 
 namespace ops = ehrjepa::ops;
 
-const ops::AdamWUpdate options{.learning_rate = 1e-4, .weight_decay = 0.01, .updates = 10, .momentum = 0.996};
+const ops::AdamWUpdate update{.learning_rate = 1e-4, .weight_decay = 0.01, .updates = 10, .momentum = 0.996};
 
 ops::AdamWTensors state_of(std::int64_t elements, at::ScalarType dtype) {
   const auto drawn = [&] { return at::randn({elements}).to(dtype); };
@@ -30,9 +30,9 @@ ops::AdamWTensors state_of(std::int64_t elements, at::ScalarType dtype) {
 void libtorch(const ops::AdamWTensors& state) {
   static const at::Tensor steps = at::full({}, 10.0f);
   at::_fused_adamw_({state.parameter}, {state.gradient}, {state.exp_avg}, {state.exp_avg_sq}, {}, {steps},
-                    options.learning_rate, options.beta1, options.beta2, options.weight_decay, options.epsilon, false,
+                    update.learning_rate, update.beta1, update.beta2, update.weight_decay, update.epsilon, false,
                     false);
-  at::_foreach_lerp_({state.target}, {state.parameter}, 1.0 - options.momentum);
+  at::_foreach_lerp_({state.target}, {state.parameter}, 1.0 - update.momentum);
 }
 
 /// @throws std::runtime_error unless both come to the same.
@@ -41,7 +41,7 @@ void check(at::ScalarType dtype) {
   const ops::AdamWTensors ours = state_of(4099, dtype);
   at::manual_seed(3);
   const ops::AdamWTensors theirs = state_of(4099, dtype);
-  ops::adamw_(ours, options);
+  ops::adamw_(ours, update);
   libtorch(theirs);
   const double error =
       ((ours.parameter - theirs.parameter).to(at::kFloat).norm() / theirs.parameter.to(at::kFloat).norm())
@@ -61,11 +61,11 @@ std::vector<Row> adamw(const Settings& settings) {
                               theirs = state_of(c.elements, dtype);
       // Four arrays read and written, the gradient read.
       const double bytes = 9.0 * static_cast<double>(ours.parameter.nbytes());
-      std::vector<std::pair<const char*, std::function<void()>>> calls = {{"ours", [&] { ops::adamw_(ours, options); }},
+      std::vector<std::pair<const char*, std::function<void()>>> calls = {{"ours", [&] { ops::adamw_(ours, update); }},
                                                                           {"libtorch", [&] { libtorch(theirs); }}};
       if (ops::best_isa() != ops::Isa::kPlain) {
         calls.emplace_back("ours, plain",
-                           [&] { ops::adamw_cpu::update(plain, options, ops::adamw_cpu::plain_kernels); });
+                           [&] { ops::adamw_cpu::update(plain, update, ops::adamw_cpu::plain_kernels); });
       }
       std::vector<std::function<void()>> timed;
       for (const auto& [name, call] : calls) timed.push_back(call);

@@ -3,6 +3,8 @@ import { editDistance } from '../data/edit-distance.js';
 /** What messages call an option that has another name on the command line. */
 const otherNames: Readonly<Record<string, string>> = {
 	externalLabels: 'labels',
+	hideCodes: 'hide-code',
+	horizonsDays: 'horizon',
 	initialWeights: 'from',
 	'lifeCodes.birth': 'birth-code',
 	'lifeCodes.death': 'death-code',

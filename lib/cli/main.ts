@@ -3,27 +3,8 @@ import { hideBin } from 'yargs/helpers';
 import { EhrJepaError } from '../errors.js';
 import { systemError } from '../files/system-errors.js';
 import { packageVersion } from '../package-version.js';
-import * as crossValidate from './commands/cross-validate.js';
-import * as demo from './commands/demo.js';
-import * as doctor from './commands/doctor.js';
-import * as embed from './commands/embed.js';
-import * as evaluate from './commands/evaluate.js';
-import * as exportModel from './commands/export.js';
-import * as importOmop from './commands/import-omop.js';
-import * as info from './commands/info.js';
-import * as launch from './commands/launch.js';
-import * as metrics from './commands/metrics.js';
-import * as plan from './commands/plan.js';
-import * as prepare from './commands/prepare.js';
-import * as probe from './commands/probe.js';
-import * as report from './commands/report.js';
-import * as score from './commands/score.js';
-import * as simulate from './commands/simulate.js';
-import * as study from './commands/study.js';
-import * as tasks from './commands/tasks.js';
-import * as train from './commands/train.js';
-import * as validate from './commands/validate.js';
-import * as view from './commands/view.js';
+import { launchable } from './commands/launch.js';
+import { type CommandBody, commands, nameOf } from './commands.js';
 import { exitCodeOf, exitCodes } from './exit-codes.js';
 import { withFlags, withNearestFlags } from './flag-names.js';
 import { isSilentRank, isToldByAnother } from './rank-output.js';
@@ -31,32 +12,10 @@ import { tellWaitingRanks } from './with-group.js';
 
 class UsageError extends Error {}
 
-/** Every command with its options; the tests freeze the list. */
-export const commands = [
-	demo,
-	study,
-	crossValidate,
-	simulate,
-	importOmop,
-	validate,
-	prepare,
-	plan,
-	train,
-	launch,
-	tasks,
-	embed,
-	evaluate,
-	probe,
-	metrics,
-	report,
-	view,
-	score,
-	exportModel,
-	info,
-	doctor,
-] as const;
+/** By the names of their commands. */
+type Bodies = ReadonlyMap<string, CommandBody>;
 
-const names: ReadonlySet<string> = new Set(commands.map(({ command }) => command.split(' ')[0]!));
+const names: ReadonlySet<string> = new Set(commands.map(nameOf));
 
 /**
  * Runs the command line.
@@ -66,7 +25,8 @@ const names: ReadonlySet<string> = new Set(commands.map(({ command }) => command
  */
 export async function main(argv: readonly string[]): Promise<number> {
 	const json = argv.includes('--json');
-	const ofRun = launch.launchable.includes(argv[0] ?? '');
+	const bodies = await bodiesOf(argv);
+	const ofRun = launchable.includes(argv[0] ?? '');
 	let parser = yargs(withRanksApart(argv))
 		.scriptName('ehr-jepa')
 		.usage('$0 <command> [options]\n\nTrain a patient world model on MEDS records, and see it probed.')
@@ -85,16 +45,18 @@ export async function main(argv: readonly string[]): Promise<number> {
 		.fail((message, error) => {
 			throw error ?? new UsageError(message);
 		});
-	// Each command's handler takes the arguments its own builder declares; yargs cannot express that for a list.
-	for (const command of commands) parser = parser.command(command as never);
+	for (const listed of commands) {
+		const { command, describe } = listed;
+		parser = parser.command({ command, describe, handler() {}, ...(bodies.get(nameOf(listed)) as object | undefined) });
+	}
 	try {
-		refuseMissingNumbers(argv);
+		refuseMissingNumbers(argv, bodies);
 		await parser.parseAsync();
 		// A command that prints a result and a verdict (validate) sets the code itself.
 		return Number(process.exitCode ?? exitCodes.ok);
 	} catch (thrown) {
 		if (thrown instanceof UsageError) {
-			const why = withNearestFlags(thrown.message, flagsOf(argv));
+			const why = withNearestFlags(thrown.message, flagsOf(argv, bodies));
 			process.stderr.write(`${why}\n${whereToLook(argv)}\n`);
 			if (ofRun) await tellWaitingRanks(thrown, why);
 			return exitCodes.usage;
@@ -103,10 +65,16 @@ export async function main(argv: readonly string[]): Promise<number> {
 		// Rank 0 alone prints results, errors among them.
 		if (ofRun && isToldByAnother(error)) return exitCodeOf(error);
 		const silent = ofRun && isSilentRank();
-		printError(error, json && !silent, flagsOf(argv));
+		printError(error, json && !silent, flagsOf(argv, bodies));
 		if (ofRun) await tellWaitingRanks(thrown);
 		return exitCodeOf(error);
 	}
+}
+
+/** Commands whose name is among the words: the one that was asked for, wherever it stands, and few others. */
+async function bodiesOf(argv: readonly string[]): Promise<Bodies> {
+	const named = commands.filter((command) => argv.includes(nameOf(command)));
+	return new Map(await Promise.all(named.map(async (command) => [nameOf(command), await command.load()] as const)));
 }
 
 function whereToLook(argv: readonly string[]): string {
@@ -120,8 +88,8 @@ function withRanksApart(argv: readonly string[]): string[] {
 }
 
 /** The parser would take the default for a number that was named and not given. */
-function refuseMissingNumbers(argv: readonly string[]): void {
-	const numbers = optionsOf(argv)?.number ?? [];
+function refuseMissingNumbers(argv: readonly string[], bodies: Bodies): void {
+	const numbers = optionsOf(argv, bodies)?.number ?? [];
 	const end = argv.includes('--') ? argv.indexOf('--') : argv.length;
 	for (const [i, word] of argv.slice(0, end).entries()) {
 		const next = i + 1 < end ? argv[i + 1] : undefined;
@@ -150,13 +118,13 @@ export async function run(argv: readonly string[]): Promise<void> {
 }
 
 /** Flags of the command that was asked for, without dashes. */
-function flagsOf(argv: readonly string[]): string[] {
-	return Object.keys(optionsOf(argv)?.key ?? {});
+function flagsOf(argv: readonly string[], bodies: Bodies): string[] {
+	return Object.keys(optionsOf(argv, bodies)?.key ?? {});
 }
 
 /** What the command that was asked for takes: known to yargs, and not to its types. */
-function optionsOf(argv: readonly string[]) {
-	const found = commands.find(({ command }) => command.split(' ')[0] === argv[0]);
+function optionsOf(argv: readonly string[], bodies: Bodies) {
+	const found = bodies.get(argv[0] ?? '');
 	if (found === undefined) return undefined;
 	const built = found.builder(yargs([])) as unknown as {
 		getOptions(): { readonly key: Record<string, unknown>; readonly number: readonly string[] };

@@ -1,6 +1,5 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BIGINT, FLOAT, INTEGER } from '@duckdb/node-api';
 import { Database } from '../data/query.js';
 import { TableWriter } from '../data/table-writer.js';
 import { copyToParquet } from '../files/duckdb-files.js';
@@ -50,9 +49,9 @@ export class LatentWriter {
 		if (file !== this.#file) await this.finish();
 		this.#file = file;
 		this.#table ??= await TableWriter.create(this.#database, 'latents', [
-			['subject_id', BIGINT, BigInt64Array],
-			['day', INTEGER, Int32Array],
-			...diseaseAxes.map(({ name }) => [name, FLOAT, Float32Array] as const),
+			['subject_id', BigInt64Array],
+			['day', Int32Array],
+			...diseaseAxes.map(({ name }) => [name, Float32Array] as const),
 		]);
 		if (this.#days.length < days) this.#days = new Int32Array(2 * days);
 		for (let day = 0; day < days; day++) this.#days[day] = firstDay + day;

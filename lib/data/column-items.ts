@@ -1,11 +1,12 @@
 import type { DuckDBDataChunk } from '@duckdb/node-api';
-import bindings from '@duckdb/node-bindings';
+import { duckdbBindings } from '../files/duckdb.js';
 
 /**
  * Columns of a data chunk as typed arrays, with one copy: `getItem` costs a call, a check and, for BIGINT, an object for
  * each row. Columns must hold no null; the query replaces them.
  */
 function bytes(chunk: DuckDBDataChunk, column: number, width: number): Uint8Array {
+	const bindings = duckdbBindings();
 	return bindings.vector_get_data(bindings.data_chunk_get_vector(chunk.chunk, column), chunk.rowCount * width);
 }
 

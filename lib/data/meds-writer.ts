@@ -1,6 +1,5 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BIGINT, DOUBLE, FLOAT, INTEGER, UTINYINT } from '@duckdb/node-api';
 import { copyToParquet } from '../files/duckdb-files.js';
 import { writeWhole } from '../files/whole.js';
 import { type Split, splits } from '../types.js';
@@ -68,10 +67,10 @@ export class MedsShardWriter {
 		let table = this.#tables.get(split);
 		if (table === undefined) {
 			table = await TableWriter.create(this.#database, split, [
-				['subject_id', BIGINT, BigInt64Array],
-				['time', DOUBLE, Float64Array],
-				['code', INTEGER, Int32Array],
-				['value', FLOAT, Float32Array],
+				['subject_id', BigInt64Array],
+				['time', Float64Array],
+				['code', Int32Array],
+				['value', Float32Array],
 			]);
 			this.#tables.set(split, table);
 		}
@@ -138,8 +137,8 @@ export async function writeSubjectSplits(
 	subjects: Iterable<{ readonly subjectIds: BigInt64Array; readonly splitOf: Uint8Array }>,
 ): Promise<void> {
 	const table = await TableWriter.create(database, 'subjects', [
-		['subject_id', BIGINT, BigInt64Array],
-		['split', UTINYINT, Uint8Array],
+		['subject_id', BigInt64Array],
+		['split', Uint8Array],
 	]);
 	for (const { subjectIds, splitOf } of subjects) table.append([subjectIds, splitOf], 0, subjectIds.length);
 	await table.finish();

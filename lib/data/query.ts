@@ -1,9 +1,9 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { DuckDBConnection, DuckDBDataChunk, DuckDBValue } from '@duckdb/node-api';
-import { DuckDBInstance } from '@duckdb/node-api';
+import type { DuckDBConnection, DuckDBDataChunk, DuckDBInstance, DuckDBValue } from '@duckdb/node-api';
 import { AbortedError, contextOf, DataError } from '../errors.js';
+import { duckdb } from '../files/duckdb.js';
 import { databaseError } from '../files/duckdb-errors.js';
 
 export { identifier, quoted } from '../files/sql-text.js';
@@ -29,7 +29,7 @@ export class Database {
 
 	static async open(options: DatabaseOptions = {}): Promise<Database> {
 		const temporary = await mkdtemp(join(tmpdir(), 'ehr-jepa-'));
-		const instance = await DuckDBInstance.create(':memory:', {
+		const instance = await duckdb().DuckDBInstance.create(':memory:', {
 			memory_limit: options.memoryLimit ?? '2GB',
 			temp_directory: temporary,
 			...(options.threads === undefined ? {} : { threads: String(options.threads) }),

@@ -1,12 +1,20 @@
-import { type DuckDBAppender, DuckDBDataChunk, type DuckDBType } from '@duckdb/node-api';
-import bindings from '@duckdb/node-bindings';
+import type { DuckDBAppender, DuckDBDataChunk } from '@duckdb/node-api';
+import { duckdb, duckdbBindings } from '../files/duckdb.js';
 import { type Database, translated } from './query.js';
 
 // Rows of a full data chunk of DuckDB.
 const chunkRows = 2048;
 
-/** Columns as they are copied: the array's type is that of the column (BIGINT: BigInt64Array, DOUBLE: Float64Array ...). */
+/** Columns as they are copied: the kind of array says the type of the column. */
 export type Column = BigInt64Array | Float64Array | Float32Array | Int32Array | Uint8Array;
+type ArrayKind = new (length: number) => Column;
+const typeNames = new Map<ArrayKind, 'BIGINT' | 'DOUBLE' | 'FLOAT' | 'INTEGER' | 'UTINYINT'>([
+	[BigInt64Array, 'BIGINT'],
+	[Float64Array, 'DOUBLE'],
+	[Float32Array, 'FLOAT'],
+	[Int32Array, 'INTEGER'],
+	[Uint8Array, 'UTINYINT'],
+]);
 
 /** Appends columns of numbers to a table in full chunks, one copy a column: several times as fast as row by row. No nulls. */
 export class TableWriter {
@@ -15,24 +23,27 @@ export class TableWriter {
 	readonly #columns: readonly Column[];
 	#rows = 0;
 
-	private constructor(appender: DuckDBAppender, types: readonly DuckDBType[], columns: readonly Column[]) {
+	private constructor(appender: DuckDBAppender, chunk: DuckDBDataChunk, columns: readonly Column[]) {
 		this.#appender = appender;
-		this.#chunk = DuckDBDataChunk.create(types);
+		this.#chunk = chunk;
 		this.#columns = columns;
 	}
 
-	/** @param columns - Name, type and an array of the type's kind for each column. */
+	/** @param columns - Name and kind of array of each. */
 	static async create(
 		database: Database,
 		table: string,
-		columns: readonly (readonly [name: string, type: DuckDBType, array: new (length: number) => Column])[],
+		columns: readonly (readonly [name: string, kind: ArrayKind])[],
 	): Promise<TableWriter> {
-		await database.run(`CREATE TABLE ${table} (${columns.map(([name, type]) => `"${name}" ${type}`).join(', ')})`);
+		const library = duckdb();
+		const types = columns.map(([, kind]) => typeNames.get(kind)!);
+		await database.run(`CREATE TABLE ${table} (${columns.map(([name], c) => `"${name}" ${types[c]}`).join(', ')})`);
 		const appender = await database.connection.createAppender(table);
+		const chunk = library.DuckDBDataChunk.create(types.map((type) => library[type]));
 		return new TableWriter(
 			appender,
-			columns.map(([, type]) => type),
-			columns.map(([, , ArrayOf]) => new ArrayOf(chunkRows)),
+			chunk,
+			columns.map(([, ArrayOf]) => new ArrayOf(chunkRows)),
 		);
 	}
 
@@ -58,6 +69,7 @@ export class TableWriter {
 	}
 
 	#flush(): void {
+		const bindings = duckdbBindings();
 		const chunk = this.#chunk;
 		chunk.reset();
 		chunk.rowCount = this.#rows;

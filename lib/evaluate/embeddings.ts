@@ -1,7 +1,8 @@
-import { type DuckDBBigIntVector, type DuckDBListVector, FLOAT, LIST, listValue } from '@duckdb/node-api';
+import type { DuckDBBigIntVector, DuckDBListVector } from '@duckdb/node-api';
 import { requireColumns } from '../data/parquet-columns.js';
 import { identifier, queryFile, withDatabase } from '../data/query.js';
 import { DataError, OutputError } from '../errors.js';
+import { duckdb } from '../files/duckdb.js';
 import { copyToParquet, keyValueMetadata, parquetFiles } from '../files/duckdb-files.js';
 import { requirePath } from '../files/path.js';
 import { writeWholeFile } from '../files/whole.js';
@@ -138,6 +139,7 @@ async function writeFloat32States(
 	await withDatabase({ threads: 1 }, async (database) => {
 		await database.run('CREATE TABLE e (subject_id BIGINT, t BIGINT, embedding FLOAT[])');
 		const appender = await database.connection.createAppender('e');
+		const { FLOAT, LIST, listValue } = duckdb();
 		for (const [row, { subjectId, predictionTime }] of table.samples.entries()) {
 			const numbers = table.values.subarray(row * table.columns, (row + 1) * table.columns);
 			appender.appendBigInt(subjectId);
@@ -174,12 +176,19 @@ export async function readEmbeddings(path: string, column = 'embedding'): Promis
 		);
 		const rows = Number(shape?.n ?? 0);
 		const columns = Number(shape?.low ?? 0);
-		if (rows === 0 || (shape?.low !== null && (columns === 0 || columns !== Number(shape?.high)))) {
+		if (rows === 0)
+			throw new DataError('embeddings', { file: path, rule: 'must hold at least one row', value: 'none' });
+		if (shape?.low !== null && (columns === 0 || columns !== Number(shape?.high))) {
+			const [odd] = await database.rows(
+				`SELECT file_row_number AS row, subject_id, len(${list}) AS width FROM ${file}
+				WHERE len(${list}) IN (0, ${columns}) ORDER BY file_row_number LIMIT 1`,
+			);
+			const most = Number(shape?.high);
 			throw new DataError('embeddings', {
 				file: path,
 				column,
-				rule: 'must hold vectors of one width',
-				value: `${rows} rows, widths ${shape?.low} to ${shape?.high}`,
+				rule: 'must hold vectors of one width, at least one number long',
+				value: `${odd?.width} numbers in row ${odd?.row}, subject ${odd?.subject_id}${most === columns ? '' : `, where others have up to ${most}`}`,
 			});
 		}
 		const values = new Float32Array(rows * columns);

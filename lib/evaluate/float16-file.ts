@@ -1,5 +1,4 @@
 import { setImmediate } from 'node:timers/promises';
-import { fileWriter, parquetWriteRows } from 'hyparquet-writer';
 import { DataError } from '../errors.js';
 import type { FeatureTable } from './features.js';
 
@@ -19,6 +18,7 @@ export async function writeFloat16States(
 	table: FeatureTable,
 	metadata: Readonly<Record<string, string>>,
 ): Promise<void> {
+	const { fileWriter, parquetWriteRows } = await import('hyparquet-writer');
 	await parquetWriteRows({
 		writer: fileWriter(path),
 		rows: rowsOf(path, table),

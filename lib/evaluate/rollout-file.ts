@@ -1,14 +1,8 @@
-import {
-	type DuckDBBigIntVector,
-	type DuckDBIntegerVector,
-	type DuckDBListVector,
-	FLOAT,
-	LIST,
-	listValue,
-} from '@duckdb/node-api';
+import type { DuckDBBigIntVector, DuckDBIntegerVector, DuckDBListVector } from '@duckdb/node-api';
 import { requireColumns } from '../data/parquet-columns.js';
 import { queryFile, withDatabase } from '../data/query.js';
 import { DataError, OutputError } from '../errors.js';
+import { duckdb } from '../files/duckdb.js';
 import { copyToParquet, keyValueMetadata, parquetFiles } from '../files/duckdb-files.js';
 import { requirePath } from '../files/path.js';
 import { writeWholeFile } from '../files/whole.js';
@@ -28,6 +22,7 @@ export async function writeRollout(
 	metadata: Readonly<Record<string, string>>,
 ): Promise<void> {
 	requirePath('rollout', 'path', path);
+	const { FLOAT, LIST, listValue } = duckdb();
 	const list = (values: Float32Array) => listValue([...values]);
 	try {
 		await writeWholeFile(path, (temporary) =>

@@ -1,7 +1,7 @@
 import { type Html, html } from './html.js';
 import { colourClass, coordinate, dashOf, mark } from './marks.js';
 import { formatMetric, formatTick } from './numbers.js';
-import { figure, type PlotArea, plotWidth, valueAxis } from './plot-frame.js';
+import { figure, type PlotArea, plotWidth, tickDrop, valueAxis } from './plot-frame.js';
 import { linearScale, ticks } from './scales.js';
 
 const height = 300;
@@ -30,7 +30,7 @@ export function calibrationChart(chart: {
 	const steps = ticks(0, top, 5);
 	const body = html`${valueAxis(area, 0, top, y, 'observed share')}${steps.values.map(
 		(value) =>
-			html`<text class="tick" x="${coordinate(x(value))}" y="${area.bottom + 21}" text-anchor="middle">${formatTick(value, steps.step)}</text>`,
+			html`<text class="tick" x="${coordinate(x(value))}" y="${area.bottom + tickDrop}" text-anchor="middle">${formatTick(value, steps.step)}</text>`,
 	)}<text class="axis" x="${(area.left + area.right) / 2}" y="${height - 5}" text-anchor="middle">predicted probability</text><line class="reference" x1="${coordinate(x(0))}" y1="${coordinate(y(0))}" x2="${coordinate(x(top))}" y2="${coordinate(y(top))}"></line>${chart.series.map(
 		({ style, points }) =>
 			html`<polyline class="curve ${colourClass(style)}" points="${points.map(({ predicted, observed }) => `${coordinate(x(predicted))},${coordinate(y(observed))}`).join(' ')}" stroke-dasharray="${dashOf(style)}"></polyline>`,

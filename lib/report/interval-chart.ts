@@ -3,7 +3,7 @@ import { type Html, html, nothing } from './html.js';
 import { labelLines } from './label-lines.js';
 import { colourClass, coordinate, mark } from './marks.js';
 import { formatMetric } from './numbers.js';
-import { dashedLine, figure, letterWidth, type PlotArea, plotWidth, valueAxis } from './plot-frame.js';
+import { dashedLine, figure, letterWidth, type PlotArea, plotWidth, tickDrop, valueAxis } from './plot-frame.js';
 import { linearScale } from './scales.js';
 
 const height = 258;
@@ -61,7 +61,7 @@ export function intervalChart(chart: IntervalChart): Html {
 	const missing = chart.points.filter(({ estimate }) => estimate.value === null).length;
 	const body = html`${valueAxis(area, low, high, y, chart.valueName, chart.reference.label)}${dashedLine(area, y(chart.reference.value))}${categories.map(
 		(category, i) =>
-			html`${i === 0 ? nothing : html`<line class="grid" x1="${coordinate(area.left + slot * i)}" x2="${coordinate(area.left + slot * i)}" y1="${area.top}" y2="${area.bottom}"></line>`}${labels[i]!.map((line, k) => html`<text class="tick" x="${coordinate(centre(category))}" y="${area.bottom + 18 + lineHeight * k}" text-anchor="middle">${line}<title>${category}</title></text>`)}`,
+			html`${i === 0 ? nothing : html`<line class="grid" x1="${coordinate(area.left + slot * i)}" x2="${coordinate(area.left + slot * i)}" y1="${area.top}" y2="${area.bottom}"></line>`}${labels[i]!.map((line, k) => html`<text class="tick" x="${coordinate(centre(category))}" y="${area.bottom + tickDrop + lineHeight * k}" text-anchor="middle">${line}<title>${category}</title></text>`)}`,
 	)}<text class="axis" x="${(area.left + area.right) / 2}" y="${height + below - 5}" text-anchor="middle">${chart.categoryName}</text>${chart.points
 		.filter(({ category }) => !empty.has(category))
 		.map((point) =>

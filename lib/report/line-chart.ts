@@ -1,7 +1,7 @@
 import { type Html, html, nothing } from './html.js';
 import { colourClass, coordinate, dashOf, mark } from './marks.js';
 import { formatSignificant, formatTick } from './numbers.js';
-import { dashedLine, figure, plotWidth, valueAxis } from './plot-frame.js';
+import { dashedLine, figure, plotWidth, tickDrop, valueAxis } from './plot-frame.js';
 import { extent, linearScale, type Point, smoothed, thinned, ticks } from './scales.js';
 
 const height = 258;
@@ -67,7 +67,7 @@ export function lineChart(chart: LineChart): Html {
 	const highest = extent(every)[1];
 	const body = html`${valueAxis(area, bottom, top, y, chart.valueName, only?.label)}${steps.values.map(
 		(value) =>
-			html`<text class="tick" x="${coordinate(x(value))}" y="${area.bottom + 18}" text-anchor="middle">${formatTick(value, steps.step)}</text>`,
+			html`<text class="tick" x="${coordinate(x(value))}" y="${area.bottom + tickDrop}" text-anchor="middle">${formatTick(value, steps.step)}</text>`,
 	)}<text class="axis" x="${(area.left + area.right) / 2}" y="${height - 5}" text-anchor="middle">${xName}</text>${plotted(drawn, xName, x, y)}${references.map(({ value }) => dashedLine(area, y(value)))}`;
 	const fromTheTop = references.toSorted((a, b) => b.value - a.value).map(({ label }) => label);
 	return figure(

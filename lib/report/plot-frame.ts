@@ -10,6 +10,8 @@ import { ticks } from './scales.js';
 export const plotWidth = 420;
 /** About the width of a letter of a tick; the wider one, of a phone. */
 export const letterWidth = 7.2;
+/** From the bottom of a plot to the foot of the numbers below it: on paper, where words are larger, its lowest value keeps apart from them. */
+export const tickDrop = 21;
 
 export interface PlotArea {
 	readonly left: number;

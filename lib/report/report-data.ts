@@ -1,4 +1,4 @@
-import { DataError } from '../errors.js';
+import { ConfigError, DataError } from '../errors.js';
 import { EvaluationFile } from '../evaluate/evaluation-file.js';
 import { TrajectoriesFile } from '../evaluate/trajectories-file.js';
 import { readJson } from '../files/json.js';
@@ -43,13 +43,15 @@ export interface ReportData extends ReportRuns {
 /** Name that paired differences use for the true latent state, which is no task. */
 const latentStateTask = 'latent-state';
 
-/** @throws {DataError} Naming file and rule. */
+/** @throws {DataError} Naming file and rule. {ConfigError} For runs that are not the models'. */
 export async function readReportData(input: ReportInput): Promise<ReportData> {
 	const evaluation = await readEvaluation(input.evaluation);
+	requireRunsOfModels(input.runs, evaluation);
 	const earlier: EvaluationFile[] = [];
 	for (const file of input.earlier ?? []) {
 		const other = await readEvaluation(file);
 		requireSameData(file, other.dataset.fingerprint, evaluation);
+		requireModelOfRun(file, other, input.runs);
 		earlier.push(other);
 	}
 	const trajectories =
@@ -76,6 +78,31 @@ export async function readReportData(input: ReportInput): Promise<ReportData> {
 		labelOf: (model) => labels.get(model) ?? model,
 		taskLabel: (task) => tasks.get(task) ?? (task === latentStateTask ? 'True latent state' : task),
 	};
+}
+
+/** @throws {ConfigError} For a run that is no model's, or two of one: what it has would stand beside no number. */
+function requireRunsOfModels(runs: ReportInput['runs'], { models }: EvaluationFile): void {
+	const names = models.map(({ name }) => name);
+	const [stranger] = runs.filter(({ name }) => !names.includes(name));
+	if (stranger !== undefined) {
+		throw new ConfigError(
+			`[report] run must have the name of a model of the evaluation (${names.join(', ')}) but is called ${stranger.name}; give it as name=folder`,
+		);
+	}
+	const [twice] = runs.filter(({ name }, i) => runs.findIndex((run) => run.name === name) !== i);
+	if (twice !== undefined)
+		throw new ConfigError(`[report] run must be given once for a model but ${twice.name} has two folders`);
+}
+
+/** @throws {DataError} For an earlier evaluation of which nothing would be drawn. */
+function requireModelOfRun(file: string, { models }: EvaluationFile, runs: ReportInput['runs']): void {
+	if (models.some(({ name }) => runs.some((run) => run.name === name))) return;
+	throw new DataError('report', {
+		file,
+		rule: 'must hold a model of a run that is given, whose tokens its numbers are drawn against',
+		value: `models ${models.map(({ name }) => name).join(', ')}; runs ${runs.map(({ name }) => name).join(', ') || 'none'}`,
+		fix: 'give the runs too: --run name=folder',
+	});
 }
 
 async function readEvaluation(file: string): Promise<EvaluationFile> {

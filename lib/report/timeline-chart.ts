@@ -1,7 +1,7 @@
 import { type Html, html, nothing } from './html.js';
 import { colourClass, coordinate, dashOf, mark } from './marks.js';
 import { formatCount, formatMetric, formatTick } from './numbers.js';
-import { dashedLine, figure, letterWidth, type PlotArea, plotWidth, valueAxis } from './plot-frame.js';
+import { dashedLine, figure, letterWidth, type PlotArea, plotWidth, tickDrop, valueAxis } from './plot-frame.js';
 import { linearScale, ticks } from './scales.js';
 
 const height = 236;
@@ -44,7 +44,7 @@ function timeScale({ lastDay, ageYears, deathDay }: PatientTime, left: number, r
 	const axis = (bottom: number) =>
 		html`${years.values.map(
 			(year) =>
-				html`<text class="tick" x="${coordinate(x((year - start) * daysPerYear))}" y="${bottom + 18}" text-anchor="middle">${formatTick(year, years.step)}</text>`,
+				html`<text class="tick" x="${coordinate(x((year - start) * daysPerYear))}" y="${bottom + tickDrop}" text-anchor="middle">${formatTick(year, years.step)}</text>`,
 		)}<text class="axis" x="${(left + right) / 2}" y="${bottom + 37}" text-anchor="middle">${ageYears === null ? 'years of the record' : 'age in years'}</text>`;
 	// The word stands above the plot, in which it would lie on marks, behind what else is written there.
 	const death = (top: number, bottom: number, wordAt: number, behind: number) => {

@@ -37,7 +37,7 @@ export async function addAcesTasks(
 	const entries: TaskListEntry[] = [];
 	for (const { name, yaml, predicates } of sources) {
 		const own = predicates === undefined ? undefined : { file: `${name}, predicates`, text: predicates };
-		const task = parseAcesTask(name, yaml, own);
+		const task = await parseAcesTask(name, yaml, own);
 		const { flow, censored, repeated, withoutSplit, ...found } = await extractAcesTask(database, name, task);
 		const rule = `${acesFolder}/${name}`;
 		await database.run(

@@ -103,7 +103,11 @@ export function savings(
 		.filter(({ saved }) => saved > 0);
 }
 
-export const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(bytes < 10 * 2 ** 30 ? 2 : 1)} GiB`;
+/** Bytes with the unit that leaves a small part a number. */
+export function memorySize(bytes: number): string {
+	const [size, unit] = bytes < 2 ** 30 ? [bytes / 2 ** 20, 'MiB'] : [bytes / 2 ** 30, 'GiB'];
+	return `${size.toFixed(size < 10 ? 2 : 1)} ${unit}`;
+}
 
 /**
  * Refuses a run that this machine cannot hold, before anything is allocated.
@@ -117,8 +121,8 @@ export function requireMemory(config: TrainConfig, vocabSize: number, limit = ma
 	const fix =
 		saving === undefined
 			? 'take a smaller model, or a machine with more'
-			: `${saving.settings.map((setting) => `--set ${setting}`).join(' ')} would bring it to ${gib(saving.peak)} (docs/training.md says at what cost)`;
+			: `${saving.settings.map((setting) => `--set ${setting}`).join(' ')} would bring it to ${memorySize(saving.peak)} (docs/training.md says at what cost)`;
 	throw new ConfigError(
-		`[train] the run must fit the machine's memory of ${gib(limit)} but would take ${gib(peak)} at its peak; ${fix}. ehr-jepa plan shows what takes it`,
+		`[train] the run must fit the machine's memory of ${memorySize(limit)} but would take ${memorySize(peak)} at its peak; ${fix}. ehr-jepa plan shows what takes it`,
 	);
 }

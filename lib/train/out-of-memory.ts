@@ -1,6 +1,6 @@
 import { OutOfMemoryError } from '../errors.js';
 import { cardOf, type DeviceChoice } from '../model/device.js';
-import { gib, savings } from './fit.js';
+import { memorySize, savings } from './fit.js';
 import { type MemoryPlan, planMemory } from './memory-plan.js';
 import type { TrainConfig } from './train-config.js';
 
@@ -31,11 +31,13 @@ export function explainOutOfMemory(
 	if (!(cause instanceof OutOfMemoryError)) return cause;
 	const card = cardOf(device);
 	const has =
-		card === undefined ? '' : ` of ${size(card.memory)}, of which tensors hold ${size(card.held)} between steps`;
+		card === undefined
+			? ''
+			: ` of ${memorySize(card.memory)}, of which tensors hold ${memorySize(card.held)} between steps`;
 	const plan = planMemory(config, vocabSize, ranks);
-	const parts = kinds.filter((kind) => plan[kind] > 0).map((kind) => `${kind} ${size(plan[kind])}`);
+	const parts = kinds.filter((kind) => plan[kind] > 0).map((kind) => `${kind} ${memorySize(plan[kind])}`);
 	const lower = savings(config, vocabSize, ranks).map(
-		({ settings, saved }) => `${settings.map((setting) => `--set ${setting}`).join(' ')} (${size(saved)} less)`,
+		({ settings, saved }) => `${settings.map((setting) => `--set ${setting}`).join(' ')} (${memorySize(saved)} less)`,
 	);
 	const fix = lower.length === 0 ? 'take a smaller model, or LoRA' : `a new run may take less with ${lower.join(', ')}`;
 	return new OutOfMemoryError(
@@ -44,5 +46,4 @@ export function explainOutOfMemory(
 	);
 }
 
-const size = (bytes: number): string => (bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(2)} MiB` : gib(bytes));
 const firstLine = (text: string): string => text.split('\n', 1)[0]!;

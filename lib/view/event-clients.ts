@@ -5,6 +5,8 @@ const mostClients = 64;
 /** What may wait in the socket of a client that does not read; it gets the newest state when it does. */
 const mostBuffered = 2 ** 20;
 
+const lastEvent = 'event: end\ndata: {}\n\n';
+
 /** The page's parts by their place. */
 export type State = ReadonlyMap<string, string>;
 
@@ -19,20 +21,25 @@ interface Client {
 /** Pages that listen for server-sent events. */
 export class EventClients {
 	readonly #clients = new Set<Client>();
+	#ended = false;
 
 	/**
-	 * Begins the stream with the whole state.
+	 * Begins the stream with the whole state. A page that asks while the view ends has the last state and the end in one.
 	 *
 	 * @returns False when there are too many.
 	 */
 	add(response: ServerResponse, selection: readonly string[], state: State): boolean {
 		if (this.#clients.size >= mostClients) return false;
 		const client: Client = { response, selection, sent: new Map() };
-		this.#clients.add(client);
-		response.on('close', () => this.#clients.delete(client));
 		response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' });
 		response.write('retry: 2000\n\n');
 		update(client, state);
+		if (this.#ended) {
+			response.end(lastEvent);
+			return true;
+		}
+		this.#clients.add(client);
+		response.on('close', () => this.#clients.delete(client));
 		return true;
 	}
 
@@ -49,7 +56,8 @@ export class EventClients {
 
 	/** Tells every client that there is no more. */
 	end(): void {
-		for (const { response } of this.#clients) response.end('event: end\ndata: {}\n\n');
+		this.#ended = true;
+		for (const { response } of this.#clients) response.end(lastEvent);
 		this.#clients.clear();
 	}
 }

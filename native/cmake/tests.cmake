@@ -87,6 +87,7 @@ target_include_directories(ehrjepa_test PRIVATE test)
 target_sources(ehrjepa_test PRIVATE $<TARGET_OBJECTS:ehrjepa_simd_wide>
                $<TARGET_OBJECTS:ehrjepa_pairs_wide> $<TARGET_OBJECTS:ehrjepa_pretend>)
 target_precompile_headers(ehrjepa_test PRIVATE native/precompiled.h)
+ehrjepa_compile_together(ehrjepa_test)
 add_test(NAME native COMMAND ehrjepa_test)
 
 # The tests of a card on the card, where the pretend devices would stand before it.
@@ -129,6 +130,7 @@ if(CMAKE_SYSTEM_NAME STREQUAL "Linux" AND NOT EHR_JEPA_CUDA AND NOT EHR_JEPA_SAN
   target_include_directories(ehrjepa_emulated_test PRIVATE test test/native/host_cuda)
   target_sources(ehrjepa_emulated_test PRIVATE $<TARGET_OBJECTS:ehrjepa_host_kernels>)
   target_precompile_headers(ehrjepa_emulated_test REUSE_FROM ehrjepa_test)
+  ehrjepa_compile_together(ehrjepa_emulated_test)
 endif()
 
 # The checks of ops without Node: scripts/gpu-check.sh.
@@ -147,6 +149,7 @@ ehrjepa_add_program(ehrjepa_bench
   bench/native/train_step.cpp)
 target_include_directories(ehrjepa_bench PRIVATE test bench)
 target_precompile_headers(ehrjepa_bench REUSE_FROM ehrjepa_test)
+ehrjepa_compile_together(ehrjepa_bench)
 # Test and benchmark code only calls: it gains nothing from more, and compiles faster.
 foreach(target ehrjepa_test ehrjepa_card_test ehrjepa_emulated_test ehrjepa_bench ehrjepa_pretend)
   if(TARGET ${target})

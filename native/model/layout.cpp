@@ -67,7 +67,7 @@ constexpr LayoutRow norm(std::string_view module, InBlock field, RowSize size) {
 }
 
 /// The layout of Qwen3, in the order of the files. Source: transformers modeling_qwen3.py.
-constexpr std::array rows = {
+constexpr std::array layout_rows = {
     matrix("model.embed_tokens", &Qwen3Weights::embed_tokens, RowSize::kVocabulary, RowSize::kHidden),
     norm("input_layernorm", &Qwen3Layer::input_layernorm, RowSize::kHidden),
     linear("self_attn.q_proj", &Qwen3Layer::q_proj, RowSize::kQuery, RowSize::kHidden, LinearMap::kQ),
@@ -85,7 +85,7 @@ constexpr std::array rows = {
 };
 
 const LayoutRow& row_of(LinearMap map) {
-  return *std::find_if(rows.begin(), rows.end(), [&](const LayoutRow& row) { return row.map == map; });
+  return *std::find_if(layout_rows.begin(), layout_rows.end(), [&](const LayoutRow& row) { return row.map == map; });
 }
 
 }  // namespace
@@ -120,14 +120,14 @@ const at::Tensor& Weight::of(const Qwen3Weights& weights) const {
 
 std::vector<Weight> qwen3_layout(std::size_t layers, bool has_tied_head) {
   const auto in_block = [](const LayoutRow& row) { return row.in_block != nullptr; };
-  const auto block = std::find_if(rows.begin(), rows.end(), in_block);
-  const auto behind = std::find_if_not(block, rows.end(), in_block);
+  const auto block = std::find_if(layout_rows.begin(), layout_rows.end(), in_block);
+  const auto behind = std::find_if_not(block, layout_rows.end(), in_block);
   std::vector<Weight> result;
-  for (auto row = rows.begin(); row != block; ++row) result.emplace_back(*row, 0);
+  for (auto row = layout_rows.begin(); row != block; ++row) result.emplace_back(*row, 0);
   for (std::size_t layer = 0; layer < layers; ++layer) {
     for (auto row = block; row != behind; ++row) result.emplace_back(*row, layer);
   }
-  for (auto row = behind; row != rows.end(); ++row) {
+  for (auto row = behind; row != layout_rows.end(); ++row) {
     if (!has_tied_head || row->outside != &Qwen3Weights::lm_head) result.emplace_back(*row, 0);
   }
   return result;
@@ -146,7 +146,7 @@ std::int64_t parameter_count(const Qwen3Config& config) {
 
 std::vector<at::Tensor*> tensors_of(Qwen3Layer& layer) {
   std::vector<at::Tensor*> result;
-  for (const LayoutRow& row : rows) {
+  for (const LayoutRow& row : layout_rows) {
     if (row.in_block != nullptr) result.push_back(&(layer.*row.in_block));
   }
   return result;

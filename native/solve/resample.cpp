@@ -19,27 +19,27 @@ namespace {
 /// Times that a group was drawn. More than 255 of n draws from n has a probability below 1e-500, and is refused.
 using Count = std::uint8_t;
 
-void check(bool holds, const std::string& message) {
+void require(bool holds, const std::string& message) {
   if (!holds) throw Error("[resample] " + message);
 }
 
 void check_options(const ResampleOptions& options) {
   const auto& [offsets, cells, cell_count, seed, first_draw, draws] = options;
   constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
-  check(seed >= 0, "seed must be at least 0 but is " + std::to_string(seed));
-  check(first_draw >= 0 && draws >= 0 && first_draw <= most - std::min(draws, most),
-        "draws must be from 0 to 2^31 but go from " + std::to_string(first_draw) + " for " + std::to_string(draws));
-  check(cell_count >= 0 && cell_count <= most,
-        "cell_count must be from 0 to 2^31 but is " + std::to_string(cell_count));
-  check(!offsets.empty() && offsets.front() == 0, "offsets must begin with 0");
-  check(std::is_sorted(offsets.begin(), offsets.end()), "offsets must ascend");
+  require(seed >= 0, "seed must be at least 0 but is " + std::to_string(seed));
+  require(first_draw >= 0 && draws >= 0 && first_draw <= most - std::min(draws, most),
+          "draws must be from 0 to 2^31 but go from " + std::to_string(first_draw) + " for " + std::to_string(draws));
+  require(cell_count >= 0 && cell_count <= most,
+          "cell_count must be from 0 to 2^31 but is " + std::to_string(cell_count));
+  require(!offsets.empty() && offsets.front() == 0, "offsets must begin with 0");
+  require(std::is_sorted(offsets.begin(), offsets.end()), "offsets must ascend");
   const auto samples = static_cast<std::size_t>(offsets.back());
-  check(samples == 0 ? cells.empty() : cells.size() % samples == 0, "cells must be a multiple of the " +
-                                                                        std::to_string(samples) + " samples but are " +
-                                                                        std::to_string(cells.size()));
+  require(samples == 0 ? cells.empty() : cells.size() % samples == 0,
+          "cells must be a multiple of the " + std::to_string(samples) + " samples but are " +
+              std::to_string(cells.size()));
   for (const std::int32_t cell : cells)
-    check(cell >= 0 && cell < cell_count,
-          "cells must be below " + std::to_string(cell_count) + " but one is " + std::to_string(cell));
+    require(cell >= 0 && cell < cell_count,
+            "cells must be below " + std::to_string(cell_count) + " but one is " + std::to_string(cell));
 }
 
 __extension__ using Wide = unsigned __int128;
@@ -72,7 +72,7 @@ void draw_groups(std::uint64_t seed, std::uint32_t draw, std::span<Count> counts
     for (std::size_t i = 0; i < words.size() && drawn < counts.size(); ++i) {
       if (!bounded.accepts(words[i])) continue;
       Count& count = counts[bounded.below(words[i])];
-      check(++count != 0, "a group was drawn more than 255 times");
+      require(++count != 0, "a group was drawn more than 255 times");
       ++drawn;
     }
   }

@@ -19,8 +19,13 @@ function runFile(file) {
 		const started = performance.now();
 		const child = spawn(process.execPath, [file], {
 			cwd: root,
-			// Its own limit comes first, and then names the test that ran.
-			env: { ...process.env, TAP_TIMEOUT: String(longestMilliseconds / 1000 - 10) },
+			env: {
+				// Threads of one file that wait for one another would keep the other files from their core.
+				OMP_WAIT_POLICY: 'passive',
+				...process.env,
+				// Its own limit comes first, and then names the test that ran.
+				TAP_TIMEOUT: String(longestMilliseconds / 1000 - 10),
+			},
 			stdio: ['ignore', 'pipe', 'inherit'],
 		});
 		const timer = setTimeout(() => child.kill('SIGKILL'), longestMilliseconds);

@@ -97,6 +97,33 @@ t.test('no file imports itself, by whatever way round', async (t) => {
 t.test('only lib/native.ts names the addon', async (t) => {
 	for (const file of files()) {
 		if (file === 'native.ts') continue;
-		t.notMatch(readFileSync(join(lib, file), 'utf8'), /ehr_jepa\.node|createRequire/, file);
+		const source = readFileSync(join(lib, file), 'utf8');
+		t.notMatch(source, /ehr_jepa\.node/, file);
+		// DuckDB is loaded late, by its name.
+		if (file !== 'files/duckdb.ts') t.notMatch(source, /createRequire/, file);
 	}
+});
+
+t.test('the command line loads a command when it is named: all of them together take a second', (t) => {
+	const loaded = new Set<string>();
+	const walk = (file: string) => {
+		if (loaded.has(file)) return;
+		loaded.add(file);
+		const source = readFileSync(join(lib, file), 'utf8');
+		for (const [, target] of source.matchAll(/^(?:import|export) (?!type)[^;]*?from '(\.[^']+)'/gm))
+			walk(relative(lib, resolve(lib, dirname(file), target!)).replace(/\.js$/, '.ts'));
+	};
+	walk('cli/main.ts');
+	t.ok(loaded.has('cli/commands.ts') && loaded.has('errors.ts'), 'imports are found');
+	const commands = [...loaded].filter((file) => file.startsWith('cli/commands/'));
+	t.same(commands, ['cli/commands/launch.ts'], 'but the one that is small, and asked about every call');
+	t.end();
+});
+
+t.test('DuckDB, YAML and the writer of parquet are loaded when they are needed, half a second together', (t) => {
+	const late = /^import (?!type)[^;]*? from '(@duckdb\/[\w-]+|yaml|hyparquet-writer)'/gm;
+	const offenders = files().filter((file) => late.test(readFileSync(join(lib, file), 'utf8')));
+	t.same(offenders, []);
+	t.match("import { DuckDBInstance } from '@duckdb/node-api'", late, 'the rule finds what it looks for');
+	t.end();
 });

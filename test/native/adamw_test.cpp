@@ -15,6 +15,7 @@ namespace ehrjepa::ops::adamw_cpu {
 extern const Kernels wide_kernels;
 }
 
+namespace adamw_test {
 namespace {
 
 using namespace ehrjepa::ops;
@@ -254,3 +255,4 @@ TEST("adamw: errors name argument, rule and value") {
 }
 
 }  // namespace
+}  // namespace adamw_test

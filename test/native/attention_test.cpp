@@ -20,6 +20,7 @@ extern const KernelSet<Kernels> wide_kernels;
 extern const PairKernels wide_pair_kernels;
 }  // namespace ehrjepa::ops::attention_cpu
 
+namespace attention_test {
 namespace {
 
 using namespace ehrjepa;
@@ -248,3 +249,4 @@ TEST("attention: errors name argument, rule and value") {
 }
 
 }  // namespace
+}  // namespace attention_test

@@ -18,6 +18,7 @@
 #include "ops/attention/merged.h"
 #include "ops/attention/ways.h"
 
+namespace attention_ways_test {
 namespace {
 
 using namespace ehrjepa;
@@ -293,3 +294,4 @@ TEST("kinds of calls of attention: card, libtorch, dtype, heads, powers of two")
 }
 
 }  // namespace
+}  // namespace attention_ways_test

@@ -10,6 +10,7 @@
 
 #include "native/check.h"
 
+namespace caching_allocator_test {
 namespace {
 
 using ehrjepa::memory::CachingAllocator;
@@ -79,3 +80,4 @@ TEST("memory: threads take and free at once, and nobody's bytes are another's") 
 }
 
 }  // namespace
+}  // namespace caching_allocator_test

@@ -10,6 +10,7 @@
 #include "model/predictor.h"
 #include "native/check.h"
 
+namespace layout_test {
 namespace {
 
 using namespace ehrjepa;
@@ -120,3 +121,4 @@ TEST("layout: a predictor's count is that of its tensors, whatever its kind") {
 }
 
 }  // namespace
+}  // namespace layout_test

@@ -21,6 +21,7 @@ namespace ehrjepa::ops::linear_cross_entropy_cpu {
 extern const KernelSet<Row> wide_kernels;
 }
 
+namespace linear_cross_entropy_test {
 namespace {
 
 using namespace ehrjepa;
@@ -188,3 +189,4 @@ TEST("linear_cross_entropy: errors name argument, rule and value") {
 }
 
 }  // namespace
+}  // namespace linear_cross_entropy_test

@@ -14,6 +14,7 @@
 #include "ops/linear/products.h"
 #include "ops/linear/wide.h"
 
+namespace linear_test {
 namespace {
 
 using namespace ehrjepa;
@@ -118,3 +119,4 @@ TEST("linear: errors name argument, rule and value") {
 }
 
 }  // namespace
+}  // namespace linear_test

@@ -13,6 +13,7 @@
 #include "native/random_batch.h"
 #include "train/step.h"
 
+namespace lora_test {
 namespace {
 
 using namespace ehrjepa;
@@ -303,3 +304,4 @@ TEST("frozen weights keep their bytes, have no moments, and the gradient norm le
 }
 
 }  // namespace
+}  // namespace lora_test

@@ -32,6 +32,7 @@ struct Intrusive : c10::intrusive_ptr_target {
 };
 }  // namespace graph_nodes
 
+namespace model_test {
 namespace {
 
 using namespace ehrjepa;
@@ -296,3 +297,4 @@ TEST("batch: future tokens carry loss, or all but the first of a sequence") {
 }
 
 }  // namespace
+}  // namespace model_test

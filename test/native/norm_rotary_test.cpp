@@ -17,6 +17,7 @@ namespace ehrjepa::ops::norm_rotary_cpu {
 extern const KernelSet<Kernels> wide_kernels;
 }
 
+namespace norm_rotary_test {
 namespace {
 
 using namespace ehrjepa;
@@ -120,3 +121,4 @@ TEST("norm_rotary: errors name argument, rule and value") {
 }
 
 }  // namespace
+}  // namespace norm_rotary_test

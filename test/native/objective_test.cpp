@@ -5,6 +5,7 @@
 #include "objective/anti_collapse/terms.h"
 #include "objective/latent.h"
 
+namespace objective_test {
 namespace {
 
 using namespace ehrjepa;
@@ -63,3 +64,4 @@ TEST("anti-collapse: the weighted sum is that of the terms, and a name that is n
 }
 
 }  // namespace
+}  // namespace objective_test

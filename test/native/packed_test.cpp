@@ -8,6 +8,7 @@
 #include "native/random_batch.h"
 #include "ops/attention/attention.h"
 
+namespace packed_test {
 namespace {
 
 using namespace ehrjepa;
@@ -298,3 +299,4 @@ TEST("qwen3: chosen rows are rows of the whole; the mean over the last blocks is
 }
 
 }  // namespace
+}  // namespace packed_test

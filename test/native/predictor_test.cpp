@@ -9,6 +9,7 @@
 #include "native/gradcheck.h"
 #include "native/random_batch.h"
 
+namespace predictor_test {
 namespace {
 
 using namespace ehrjepa;
@@ -77,3 +78,4 @@ TEST("time encoding: days near and far are told apart, with values worked out by
 }
 
 }  // namespace
+}  // namespace predictor_test

@@ -18,6 +18,7 @@
 #include "ops/kernels_of.h"
 
 // What the pretend devices are good for: that each kind of mistake is seen on them.
+namespace pretend_device_test {
 namespace {
 
 at::Tensor on_device(const char* name, const at::Tensor& host) {
@@ -175,3 +176,4 @@ TEST("pretend device: its kernels of our ops are those that the CPU has") {
 }
 
 }  // namespace
+}  // namespace pretend_device_test

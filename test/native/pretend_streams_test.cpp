@@ -25,6 +25,7 @@
 #include "train/step.h"
 
 // Work on several streams of a device: the CPU's bits, no waiting of the host, and every wait of a stream needed.
+namespace pretend_streams_test {
 namespace {
 
 using namespace ehrjepa;
@@ -314,3 +315,4 @@ TEST("pretend device: weights that were read onto it train as the CPU's, and a f
 }
 
 }  // namespace
+}  // namespace pretend_streams_test

@@ -17,6 +17,7 @@
 #include "native/training_cases.h"
 
 // The engine on a device that is not the host: the same bits as on the CPU, no stray access, one wait a step.
+namespace pretend_training_test {
 namespace {
 
 using namespace ehrjepa;
@@ -211,3 +212,4 @@ TEST("pretend device: states, scores and losses are the CPU's; only their result
 }
 
 }  // namespace
+}  // namespace pretend_training_test

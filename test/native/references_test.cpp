@@ -11,6 +11,7 @@
 #include "native/random_batch.h"
 #include "objective/next_token.h"
 
+namespace references_test {
 namespace {
 
 using namespace ehrjepa;
@@ -71,3 +72,4 @@ TEST("references: they are in use while asked for, on the thread that asked") {
 }
 
 }  // namespace
+}  // namespace references_test

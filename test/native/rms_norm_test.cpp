@@ -23,6 +23,7 @@ namespace ehrjepa::ops::rms_norm_cpu {
 extern const KernelSet<Kernels> wide_kernels;
 }
 
+namespace rms_norm_test {
 namespace {
 
 using Set = ehrjepa::ops::KernelSet<ehrjepa::ops::rms_norm_cpu::Kernels>;
@@ -254,3 +255,4 @@ TEST("threads: one OpenMP runtime is loaded") {
 }
 
 }  // namespace
+}  // namespace rms_norm_test

@@ -17,6 +17,7 @@
 #include "distributed/ownership.h"
 #include "native/check.h"
 
+namespace shard_sum_test {
 namespace {
 
 using namespace ehrjepa;
@@ -221,3 +222,5 @@ TEST("gradients are rounded to bfloat16 without bias, by draws that do not depen
   EXPECT(kept[2].isnan().item<bool>());
   EXPECT(kept[3].item<float>() == 0.0F);
 }
+
+}  // namespace shard_sum_test

@@ -9,6 +9,7 @@
 #include "solve/logistic.h"
 #include "solve/ridge.h"
 
+namespace solve_test {
 namespace {
 
 using ehrjepa::solve::fit_logistic;
@@ -161,3 +162,4 @@ TEST("ridge: errors name argument, rule and value") {
 }
 
 }  // namespace
+}  // namespace solve_test

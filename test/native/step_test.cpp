@@ -8,6 +8,7 @@
 #include "native/check.h"
 #include "native/random_batch.h"
 
+namespace step_test {
 namespace {
 
 using namespace ehrjepa;
@@ -186,3 +187,4 @@ TEST("step: the target encoder restarts from the encoder, and a momentum of 1 fr
 }
 
 }  // namespace
+}  // namespace step_test

@@ -10,6 +10,7 @@
 #include "solve/hazard.h"
 #include "solve/multinomial.h"
 
+namespace survival_solve_test {
 namespace {
 
 using ehrjepa::solve::CoxFit;
@@ -160,3 +161,4 @@ TEST("newton solvers: errors name argument, rule and value") {
 }
 
 }  // namespace
+}  // namespace survival_solve_test

@@ -17,6 +17,7 @@ namespace ehrjepa::ops::swiglu_cpu {
 extern const KernelSet<Kernels> wide_kernels;
 }
 
+namespace swiglu_test {
 namespace {
 
 using namespace ehrjepa;
@@ -84,3 +85,4 @@ TEST("swiglu: errors name argument, rule and value") {
 }
 
 }  // namespace
+}  // namespace swiglu_test

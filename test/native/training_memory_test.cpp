@@ -9,6 +9,7 @@
 #include "native/random_batch.h"
 #include "train/step.h"
 
+namespace training_memory_test {
 namespace {
 
 using namespace ehrjepa;
@@ -208,3 +209,4 @@ TEST("stochastic rounding: needs bfloat16 parameters trained whole; without it t
 }
 
 }  // namespace
+}  // namespace training_memory_test

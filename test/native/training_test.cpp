@@ -19,6 +19,7 @@
 #include "train/muon.h"
 #include "train/step.h"
 
+namespace training_test {
 namespace {
 
 using namespace ehrjepa;
@@ -398,3 +399,4 @@ TEST("safetensors: a mapped tensor outlives the call, and writing to it leaves t
 }
 
 }  // namespace
+}  // namespace training_test

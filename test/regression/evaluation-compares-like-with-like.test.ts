@@ -130,6 +130,8 @@ t.test('a bad row is named: file, row, subject', async (t) => {
 			`SELECT subject_id, prediction_time, ${place} [1, 2, 3, 1e300]::DOUBLE[] ELSE embedding::DOUBLE[] END AS embedding ${numbered}`,
 			/a larger number at place 3/,
 		],
+		['narrower', nan('[1, 2]::FLOAT[]'), /of one width.* found 2 numbers in row 5, .*where others have up to 4/],
+		['no-numbers', nan('[]::FLOAT[]'), /at least one number long but found 0 numbers in row 5/],
 		[
 			'no-time',
 			`SELECT subject_id, ${place} NULL ELSE prediction_time END AS prediction_time, embedding ${numbered}`,
@@ -145,6 +147,11 @@ t.test('a bad row is named: file, row, subject', async (t) => {
 		'SELECT * FROM GOOD UNION ALL (SELECT subject_id, prediction_time, [9, 9, 9, 9]::FLOAT[] FROM GOOD LIMIT 1)',
 	);
 	await t.rejects(readEmbeddings(twice), { message: /must occur once for a subject.*row 0 again in row \d+, subject/ });
+	const none = await changed('no-rows', 'SELECT * FROM GOOD LIMIT 0');
+	await t.rejects(readEmbeddings(none), {
+		code: 'EHR_JEPA_DATA',
+		message: /must hold at least one row but found none/,
+	});
 	const subject = await changed(
 		'no-subject',
 		`SELECT ${place} NULL ELSE subject_id END AS subject_id, prediction_time, embedding ${numbered}`,

@@ -10,9 +10,6 @@ import { lifeCodesOf, withLifeCodes } from '../life-code-options.js';
 import { duration } from '../progress-line.js';
 import { applySettings, configFile } from '../settings.js';
 
-export const command = 'cross-validate <meds>';
-export const describe = 'Compare the training objectives on a small data set, each patient held out once a repeat';
-
 export const builder = (yargs: Argv) =>
 	withComparison(withLifeCodes(yargs), 'sft smb-structure')
 		.positional('meds', { type: 'string', demandOption: true, describe: 'MEDS data set; its splits are not used' })

@@ -9,9 +9,6 @@ import { probeTable } from '../probe-table.js';
 import { duration } from '../progress-line.js';
 import { setOption } from '../settings.js';
 
-export const command = 'demo';
-export const describe = 'The whole method end to end: data, two trainings, probes, report';
-
 const defaultFolder = join('runs', 'demo');
 
 export const builder = (yargs: Argv) =>

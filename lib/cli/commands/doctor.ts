@@ -5,9 +5,6 @@ import { withContext } from '../context.js';
 import { deviceOf, deviceOption } from '../device-option.js';
 import { exitCodes } from '../exit-codes.js';
 
-export const command = 'doctor';
-export const describe = 'Check a device: ops against references, a step of each objective, a resume, a short run';
-
 export const builder = (yargs: Argv) =>
 	yargs
 		.option('device', deviceOption)

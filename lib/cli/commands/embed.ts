@@ -10,9 +10,6 @@ import { deviceOf, deviceOption } from '../device-option.js';
 import { divided, divisionOptions } from '../divided.js';
 import { hiddenStatesOf } from '../hidden-states-option.js';
 
-export const command = 'embed <run> <store> <tasks> <out>';
-export const describe = 'Frozen states of patients at index dates, as parquet';
-
 export const builder = (yargs: Argv) =>
 	yargs
 		.positional('run', { type: 'string', demandOption: true, describe: 'Run folder written by train' })

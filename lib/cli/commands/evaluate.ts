@@ -6,9 +6,6 @@ import { divided, divisionOptions } from '../divided.js';
 import { namedFile } from '../named-file.js';
 import { probeTable } from '../probe-table.js';
 
-export const command = 'evaluate <meds> <tasks> <out>';
-export const describe = 'Probe embeddings: AUROC by horizon with patient-level intervals';
-
 export const builder = (yargs: Argv) =>
 	yargs
 		.positional('meds', { type: 'string', demandOption: true, describe: 'MEDS data set of the tasks' })

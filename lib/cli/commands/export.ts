@@ -11,9 +11,6 @@ import { checkpointOf, checkpointOption } from '../checkpoint-option.js';
 import { type CommandContext, withContext } from '../context.js';
 import { modelFolderKind } from '../open-any-model.js';
 
-export const command = 'export <model> <out>';
-export const describe = 'A HuggingFace folder that transformers opens without code of ours, or a PEFT adapter';
-
 export const builder = (yargs: Argv) =>
 	yargs
 		.positional('model', {

@@ -4,9 +4,6 @@ import { labelOf } from '../../data/omop/loss.js';
 import type { OmopImportReport } from '../../data/omop/report.js';
 import { withContext } from '../context.js';
 
-export const command = 'import-omop <cdm> <out>';
-export const describe = 'Convert an OMOP CDM 5.3 or 5.4 (CSV or parquet) to a MEDS data set';
-
 export const builder = (yargs: Argv) =>
 	yargs
 		.positional('cdm', {

@@ -16,9 +16,6 @@ import { type CommandContext, withContext } from '../context.js';
 import { modelFolderKind } from '../open-any-model.js';
 import { coverageLines } from './prepare.js';
 
-export const command = 'info [path]';
-export const describe = 'What a MEDS data set, token store, run or HuggingFace folder holds; without a path, the build';
-
 export const builder = (yargs: Argv) =>
 	yargs
 		.positional('path', { type: 'string', describe: 'MEDS data set, token store, run folder or HuggingFace folder' })

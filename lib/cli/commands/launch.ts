@@ -3,9 +3,6 @@ import type { Argv } from 'yargs';
 import { ConfigError } from '../../errors.js';
 import { launchRanks } from '../../ranks/launcher.js';
 
-export const command = 'launch';
-export const describe = 'Train, embed, score or evaluate in several processes: launch -n 2 train <store> <run> ...';
-
 /** The commands that several processes can run together. */
 export const launchable: readonly string[] = ['train', 'embed', 'score', 'evaluate'];
 

@@ -4,10 +4,6 @@ import { withContext } from '../context.js';
 import { estimateLine, metricWords } from '../estimate-line.js';
 import { namedFile } from '../named-file.js';
 
-export const command = 'metrics [out]';
-export const describe =
-	'Metrics of predictions, whoever made them, with patient-level intervals and paired differences';
-
 export const builder = (yargs: Argv) =>
 	yargs
 		.positional('out', { type: 'string', describe: 'JSON file to write' })

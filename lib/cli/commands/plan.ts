@@ -6,16 +6,13 @@ import { modelSizes } from '../../model/qwen3-config.js';
 import { objectivePresets } from '../../objective/objective.js';
 import { openTokenStore } from '../../store/token-store.js';
 import { type Gpu, gpus } from '../../train/devices.js';
-import { gib } from '../../train/fit.js';
+import { memorySize } from '../../train/fit.js';
 import { planTraining, type TrainingPlan } from '../../train/plan.js';
 import { presetConfig } from '../../train/presets.js';
 import { TrainConfig, type TrainConfigInput } from '../../train/train-config.js';
 import { withContext } from '../context.js';
 import { applySettings, configFile } from '../settings.js';
 import { withTrainingOptions } from '../training-options.js';
-
-export const command = 'plan';
-export const describe = 'Memory by kind and time of a step of a training run, before anything is allocated';
 
 export const builder = (yargs: Argv) =>
 	withTrainingOptions(yargs)
@@ -108,7 +105,9 @@ function text({ memory, device, devices, basis, available, fits, saving, ...plan
 			? fits
 				? []
 				: ['nothing that we know of makes it fit']
-			: [`would fit with ${saving.settings.map((setting) => `--set ${setting}`).join(' ')}: ${gib(saving.peak)}`];
+			: [
+					`would fit with ${saving.settings.map((setting) => `--set ${setting}`).join(' ')}: ${memorySize(saving.peak)}`,
+				];
 	const { gradients, parameters, target } = plan.traffic;
 	const shown = (bytes: number) => `${(bytes / 1e9).toPrecision(3)} GB`;
 	const sent =
@@ -120,10 +119,10 @@ function text({ memory, device, devices, basis, available, fits, saving, ...plan
 	return [
 		`vocabulary ${vocabSize.toLocaleString('en-US')}, ${plan.tokensPerUpdate.toLocaleString('en-US')} tokens an update, computed in ${plan.config.computeDtype}${basis === 'analytic' ? '; analytic: nothing here was measured on a GPU' : ''}`,
 		...Object.entries(kinds).map(
-			([kind, words]) => `${words.padEnd(30)} ${gib(memory[kind as keyof typeof kinds]).padStart(10)}`,
+			([kind, words]) => `${words.padEnd(30)} ${memorySize(memory[kind as keyof typeof kinds]).padStart(10)}`,
 		),
-		`${'peak'.padEnd(30)} ${gib(memory.peak).padStart(10)}  (not the sum: not all are largest at once)`,
-		`${where} has ${gib(available)}: the run ${fits ? 'fits' : 'does not fit'}`,
+		`${'peak'.padEnd(30)} ${memorySize(memory.peak).padStart(10)}  (not the sum: not all are largest at once)`,
+		`${where} has ${memorySize(available)}: the run ${fits ? 'fits' : 'does not fit'}`,
 		...advice,
 		...sent,
 		`a step is ${(plan.flopsPerStep / 1e12).toPrecision(3)} TFLOP: about ${Number(seconds.toPrecision(2))} s, ${Math.round(plan.tokensPerUpdate / seconds).toLocaleString('en-US')} tokens/s`,

@@ -9,9 +9,6 @@ import { withContext } from '../context.js';
 import { shardOf } from '../divided.js';
 import { lifeCodesOf, withLifeCodes } from '../life-code-options.js';
 
-export const command = 'prepare <meds> <out>';
-export const describe = 'Tokenise a MEDS data set into a token store';
-
 export const builder = (yargs: Argv) =>
 	withLifeCodes(yargs)
 		.positional('meds', {

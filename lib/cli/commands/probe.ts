@@ -10,9 +10,6 @@ import { splits } from '../../types.js';
 import { withContext } from '../context.js';
 import { estimateLine, metricWords } from '../estimate-line.js';
 
-export const command = 'probe <out>';
-export const describe = "Fit a linear probe on anybody's features: coefficients, predictions, metrics";
-
 const kinds = ['logistic', 'multinomial', 'ridge', ...survivalProbeKinds] as const;
 
 export const builder = (yargs: Argv) =>

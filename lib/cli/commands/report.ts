@@ -4,9 +4,6 @@ import { ConfigError } from '../../errors.js';
 import { writeReport } from '../../report/report.js';
 import { withContext } from '../context.js';
 
-export const command = 'report <evaluation> <out>';
-export const describe = 'One self-contained HTML file from evaluation.json and run folders';
-
 export const builder = (yargs: Argv) =>
 	yargs
 		.positional('evaluation', { type: 'string', demandOption: true, describe: 'evaluation.json' })

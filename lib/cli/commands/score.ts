@@ -15,9 +15,6 @@ import { divided, divisionOptions } from '../divided.js';
 import { type OpenedModel, openAnyModel } from '../open-any-model.js';
 import { scoreKey } from '../score-key.js';
 
-export const command = 'score <model> <out>';
-export const describe = 'Log-probability of every token, or how surprising each day of each patient is, as Arrow';
-
 export const builder = (yargs: Argv) =>
 	yargs
 		.positional('model', {

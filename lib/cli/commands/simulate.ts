@@ -2,9 +2,6 @@ import type { Argv } from 'yargs';
 import { simulateCohort } from '../../cohort/simulate.js';
 import { withContext } from '../context.js';
 
-export const command = 'simulate <out>';
-export const describe = 'Simulate a cohort whose true state is known, as a MEDS data set';
-
 export const builder = (yargs: Argv) =>
 	yargs
 		.positional('out', { type: 'string', demandOption: true, describe: 'New folder for the MEDS data set' })

@@ -9,9 +9,6 @@ import { deviceOf } from '../device-option.js';
 import { duration } from '../progress-line.js';
 import { applySettings, configFile } from '../settings.js';
 
-export const command = 'study';
-export const describe = 'Compare the training objectives over seeds on simulated patients';
-
 export const builder = (yargs: Argv) =>
 	withComparison(yargs, 'all but fast')
 		.option('out', { type: 'string', default: join('runs', 'study'), describe: 'Folder of the study' })

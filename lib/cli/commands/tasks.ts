@@ -14,9 +14,6 @@ import type { TaskListEntry, TimeToEventEntry } from '../../tasks/read.js';
 import { withContext } from '../context.js';
 import { lifeCodesOf, withLifeCodes } from '../life-code-options.js';
 
-export const command = 'tasks <meds> <out>';
-export const describe = 'Draw index dates and label what happens after them';
-
 export const builder = (yargs: Argv) =>
 	withLifeCodes(yargs)
 		.positional('meds', { type: 'string', demandOption: true, describe: 'Root of a MEDS data set' })

@@ -22,9 +22,6 @@ import { applySettings, configFile } from '../settings.js';
 import { withTrainingOptions } from '../training-options.js';
 import { groupOptions, withGroup } from '../with-group.js';
 
-export const command = 'train <store> <run>';
-export const describe = 'Train a world model on a token store';
-
 export const builder = (yargs: Argv) =>
 	withTrainingOptions(
 		yargs

@@ -5,9 +5,6 @@ import { withContext } from '../context.js';
 import { exitCodes } from '../exit-codes.js';
 import { lifeCodesOf, withLifeCodes } from '../life-code-options.js';
 
-export const command = 'validate <meds>';
-export const describe = 'Check a folder against every rule of MEDS 0.4';
-
 export const builder = (yargs: Argv) =>
 	withLifeCodes(yargs)
 		.positional('meds', {

@@ -2,9 +2,6 @@ import type { Argv } from 'yargs';
 import { viewRuns } from '../../view/view.js';
 import { withContext } from '../context.js';
 
-export const command = 'view <directory>';
-export const describe = 'A page that follows the runs of a folder while they train, on this machine alone';
-
 export const builder = (yargs: Argv) =>
 	yargs
 		.positional('directory', { type: 'string', demandOption: true, describe: 'A run, or a folder with runs' })

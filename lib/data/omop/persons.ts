@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import { BIGINT, type DuckDBBigIntVector, UTINYINT } from '@duckdb/node-api';
+import type { DuckDBBigIntVector } from '@duckdb/node-api';
 import { DataError } from '../../errors.js';
 import { parquetFiles } from '../../files/duckdb-files.js';
 import { type Split, splits } from '../../types.js';
@@ -139,8 +139,8 @@ async function drawSplits(database: Database, seed: number, signal: AbortSignal 
 		pages.push(BigInt64Array.from({ length: chunk.rowCount }, (_, row) => ids.getItem(row)!));
 	}
 	const writer = await TableWriter.create(database, 'draws', [
-		['subject_id', BIGINT, BigInt64Array],
-		['split', UTINYINT, Uint8Array],
+		['subject_id', BigInt64Array],
+		['split', Uint8Array],
 	]);
 	for (const ids of pages) {
 		const drawn = Uint8Array.from(ids, (id) => splits.indexOf(drawSplit(id, seed)));

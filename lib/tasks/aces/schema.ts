@@ -1,4 +1,4 @@
-import { isMap, isScalar, LineCounter, parseDocument } from 'yaml';
+import type { LineCounter } from 'yaml';
 import { z } from 'zod';
 import { parseConfig } from '../../config.js';
 import { ConfigError } from '../../errors.js';
@@ -112,17 +112,19 @@ const AcesTask = z.strictObject({
 export type AcesTask = z.output<typeof AcesTask>;
 
 type Names = Readonly<Record<string, unknown>>;
+type Yaml = typeof import('yaml');
 
 /** YAML of names and values, and its predicates. @throws {ConfigError} Names file, line and what is wrong. */
-function yamlNames(file: string, text: string): { readonly names: Names; readonly predicates: Names } {
-	const lines = new LineCounter();
-	const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
+async function yamlNames(file: string, text: string): Promise<{ readonly names: Names; readonly predicates: Names }> {
+	const yaml = await import('yaml');
+	const lines = new yaml.LineCounter();
+	const document = yaml.parseDocument(text, { lineCounter: lines, uniqueKeys: true });
 	const [error] = document.errors;
 	if (error !== undefined) {
 		const { line } = lines.linePos(error.pos[0]);
 		throw new ConfigError(`[tasks ${file}] must be YAML but line ${line} is not: ${error.code}`);
 	}
-	refuseUnsupported(file, document.contents, lines);
+	refuseUnsupported(yaml, file, document.contents, lines);
 	const named = (place: string, value: unknown): Names => {
 		if (isObject(value)) return value;
 		throw new ConfigError(`[tasks ${file}] ${place} must be names with values but is ${kindOf(value)}`);
@@ -131,7 +133,8 @@ function yamlNames(file: string, text: string): { readonly names: Names; readonl
 	return { names, predicates: named('predicates', names.predicates ?? {}) };
 }
 
-function refuseUnsupported(file: string, node: unknown, lines: LineCounter): void {
+function refuseUnsupported(yaml: Yaml, file: string, node: unknown, lines: LineCounter): void {
+	const { isMap, isScalar } = yaml;
 	if (!isMap(node)) return;
 	for (const { key, value } of node.items) {
 		const name = isScalar(key) ? String(key.value) : '';
@@ -141,7 +144,7 @@ function refuseUnsupported(file: string, node: unknown, lines: LineCounter): voi
 				`[tasks ${file}] ${name} (line ${line}) is a part of ACES that is not supported; ${unsupported[name]}`,
 			);
 		}
-		refuseUnsupported(file, value, lines);
+		refuseUnsupported(yaml, file, value, lines);
 	}
 }
 
@@ -151,13 +154,13 @@ function refuseUnsupported(file: string, node: unknown, lines: LineCounter): voi
  * @param predicates - YAML text of a data set's own predicates: they take the place of those of the task, which may be `???`.
  * @throws {ConfigError}
  */
-export function parseAcesTask(
+export async function parseAcesTask(
 	file: string,
 	text: string,
 	predicates?: { readonly file: string; readonly text: string },
-): AcesTask {
-	const { names, predicates: ofTask } = yamlNames(file, text);
-	const own = predicates === undefined ? {} : yamlNames(predicates.file, predicates.text).predicates;
+): Promise<AcesTask> {
+	const { names, predicates: ofTask } = await yamlNames(file, text);
+	const own = predicates === undefined ? {} : (await yamlNames(predicates.file, predicates.text)).predicates;
 	const merged: Names = { ...ofTask, ...own };
 	const open = Object.keys(merged).filter((name) => JSON.stringify(merged[name])?.includes('???'));
 	if (open.length > 0) {

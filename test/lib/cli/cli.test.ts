@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import yargs from 'yargs';
+import { commands } from '../../../lib/cli/commands.js';
 import { demoTraining } from '../../../lib/cli/demo-pipeline.js';
-import { commands } from '../../../lib/cli/main.js';
 import { probeTable } from '../../../lib/cli/probe-table.js';
 import { duration, progressText } from '../../../lib/cli/progress-line.js';
 import { EvaluationFile } from '../../../lib/evaluate/evaluation-file.js';
@@ -181,11 +181,16 @@ t.test('what is wrong is said in one message, with its exit code', async (t) => 
 
 t.test('the options of every command are frozen: a knob that changes results belongs to a configuration', async (t) => {
 	const options = Object.fromEntries(
-		commands.map(({ command, builder }) => {
-			const parser = builder(yargs([])) as unknown as { getOptions(): { key: Record<string, unknown> } };
-			const names = Object.keys(parser.getOptions().key).filter((name) => !['help', 'version', 'json'].includes(name));
-			return [command, names.sort()];
-		}),
+		await Promise.all(
+			commands.map(async ({ command, load }) => {
+				const { builder } = await load();
+				const parser = builder(yargs([])) as { getOptions(): { key: Record<string, unknown> } };
+				const names = Object.keys(parser.getOptions().key).filter(
+					(name) => !['help', 'version', 'json'].includes(name),
+				);
+				return [command, names.sort()];
+			}),
+		),
 	);
 	t.same(options, {
 		demo: ['birth-code', 'death-code', 'device', 'meds', 'out', 'patients', 'seed', 'set', 'steps'],
@@ -423,8 +428,8 @@ t.test('a table of eight models fits a terminal, and says where the intervals ar
 
 t.test('no option that excludes another has a value of its own', async (t) => {
 	// yargs takes a default for given: `prepare --shard` was refused for an `--assemble` that nobody gave.
-	for (const { command, builder } of commands) {
-		const parser = builder(yargs([])) as unknown as {
+	for (const { command, load } of commands) {
+		const parser = (await load()).builder(yargs([])) as {
 			getOptions(): { default: Record<string, unknown> };
 			getInternalMethods(): {
 				getValidationInstance(): { getConflicting(): Record<string, readonly string[]> };

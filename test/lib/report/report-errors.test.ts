@@ -1,9 +1,10 @@
 import { appendFile, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { DataError, OutputError } from '../../../lib/errors.js';
+import { ConfigError, DataError, OutputError } from '../../../lib/errors.js';
 import type { EvaluationFile } from '../../../lib/evaluate/evaluation-file.js';
 import { writeReport } from '../../../lib/report/report.js';
+import type { ReportInput } from '../../../lib/report/report-data.js';
 import { textOf } from '../../fixtures/html-page.js';
 import { type GeneratedReport, generateReportInput } from '../../fixtures/report-input.js';
 
@@ -99,4 +100,19 @@ t.test('a report that cannot be written leaves nothing', async (t) => {
 	const { input } = await generated(t);
 	await t.rejects(writeReport(join(t.testdirName, 'missing', 'report.html'), input), OutputError);
 	t.notOk((await readdir(t.testdirName)).includes('missing'));
+});
+
+t.test('a run that is no model, two of one, and evaluations of which nothing would be drawn are refused', async (t) => {
+	const { out, input } = await generated(t);
+	const [run, other] = input.runs;
+	const refused = (runs: ReportInput['runs'], earlier: readonly string[] = []) =>
+		writeReport(out, { ...input, runs, earlier });
+	const stranger = refused([{ ...run!, name: 'stf' }]);
+	await t.rejects(stranger, ConfigError);
+	await t.rejects(stranger, /name of a model of the evaluation \(sft, .*but is called stf/);
+	await t.rejects(refused([run!, { ...other!, name: run!.name }]), /once for a model but sft has two folders/);
+	const undrawn = refused([], [input.evaluation]);
+	await t.rejects(undrawn, DataError);
+	await t.rejects(undrawn, /models sft, .*; runs none; give the runs too: --run name=folder/);
+	await writeReport(out, { ...input, earlier: [input.evaluation] });
 });

@@ -153,44 +153,50 @@ t.test("a data set's own predicates take the place of the task's", async (t) => 
 });
 
 t.test('what is not supported or makes no sense is refused by name', async (t) => {
-	const refused = (yaml: string) => () => parseAcesTask('f.yaml', yaml);
+	const refused = (yaml: string) => parseAcesTask('f.yaml', yaml);
 	const has = (message: RegExp) => ({ code: 'EHR_JEPA_CONFIG', message });
-	t.throws(
+	await t.rejects(
 		refused(labTask.replace('value_min: 5.5', 'other_cols: {a: b}')),
 		has(/other_cols \(line \d+\).*not supported/),
 	);
-	t.throws(refused(`${labTask}patient_demographics: {a: {code: b}}`), has(/patient_demographics.*not supported/));
+	await t.rejects(
+		refused(`${labTask}patient_demographics: {a: {code: b}}`),
+		has(/patient_demographics.*not supported/),
+	);
 	await t.rejects(built(t, [event(1, '02-01 10:00:00', 'A')], labTask.replace('"^ADMISSION//"', '"([^A"')), {
 		code: 'EHR_JEPA_CONFIG',
 		message: '[tasks task] predicates.admission.code.regex must be a regular expression as RE2 reads it but is "([^A"',
 	});
-	t.throws(refused(`${labTask}sampling: 3`), has(/no option "sampling"/));
-	t.throws(
+	await t.rejects(refused(`${labTask}sampling: 3`), has(/no option "sampling"/));
+	await t.rejects(
 		refused(labTask.replace('trigger: admission', 'trigger: admision')),
 		has(/trigger must name a predicate.*admision/),
 	);
-	t.throws(refused(labTask.replace('label: high', 'label: hi')), has(/windows.target.label must name a predicate/));
-	t.throws(refused(labTask.replace(', label: high', '')), has(/exactly one window must carry label.*0 do/));
-	t.throws(
+	await t.rejects(
+		refused(labTask.replace('label: high', 'label: hi')),
+		has(/windows.target.label must name a predicate/),
+	);
+	await t.rejects(refused(labTask.replace(', label: high', '')), has(/exactly one window must carry label.*0 do/));
+	await t.rejects(
 		refused(labTask.replace('input.end,', 'inpt.end,')),
 		has(/must refer to trigger, start, end or a window.*inpt/),
 	);
 	for (const span of ['7 moons', '1000001 days', '99999999999999999999h'])
-		t.throws(refused(labTask.replace('start + 7 days', `start + ${span}`)), has(/must be null, a time such as/));
-	t.throws(
+		await t.rejects(refused(labTask.replace('start + 7 days', `start + ${span}`)), has(/must be null, a time such as/));
+	await t.rejects(
 		refused(labTask.replace('value_min: 5.5', 'value_min: 5.5, value_max: 5')),
 		has(/predicates.high: must have a value_min of at most its value_max/),
 	);
-	t.throws(
+	await t.rejects(
 		refused(labTask.replace('label: high', 'label: high, has: {high: "(5, 2)"}')),
 		has(/\(least, most\), the least first/),
 	);
-	t.throws(refused(labTask.replace('or(discharge, death)', 'not(death)')), has(/expr.*must be and\(a, b/s));
-	t.throws(refused('a: [1'), has(/must be YAML but line \d+ is not/));
-	t.throws(refused('- a\n- b'), has(/a task must be names with values but is a list/));
-	t.throws(refused('just words'), has(/a task must be names with values but is a text/));
-	t.throws(refused(''), has(/a task must be names with values but is null/));
-	t.throws(refused('predicates: [a]\ntrigger: a'), has(/predicates must be names with values but is a list/));
+	await t.rejects(refused(labTask.replace('or(discharge, death)', 'not(death)')), has(/expr.*must be and\(a, b/s));
+	await t.rejects(refused('a: [1'), has(/must be YAML but line \d+ is not/));
+	await t.rejects(refused('- a\n- b'), has(/a task must be names with values but is a list/));
+	await t.rejects(refused('just words'), has(/a task must be names with values but is a text/));
+	await t.rejects(refused(''), has(/a task must be names with values but is null/));
+	await t.rejects(refused('predicates: [a]\ntrigger: a'), has(/predicates must be names with values but is a list/));
 });
 
 t.test('a window that shows the answer is refused', async (t) => {

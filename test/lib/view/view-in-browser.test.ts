@@ -75,6 +75,8 @@ t.test('the page follows a run without losing its place, can be paused, and sees
 	await shows('10 of 8');
 	await page.locator('#runs a').first().press('Enter');
 	await page.waitForURL(/\?run=sft$/);
+	// A loaded page may not have asked for events yet; what is closed then it can only call lost.
+	await until(page, `document.getElementById('connection').textContent === 'Live.'`);
 	await view.close();
 	await until(page, `document.getElementById('connection').textContent.startsWith('The view was ended')`);
 	await page.close();

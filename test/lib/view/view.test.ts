@@ -261,6 +261,23 @@ t.test('a signal ends it, with every client, and lets the port go', async (t) =>
 	await t.resolves(view.close(), 'closing twice is no error');
 });
 
+t.test('a page whose request for events is halfway when the view ends is told so', async (t) => {
+	const { view } = await viewed(t);
+	const socket = createConnection(view.port, '127.0.0.1');
+	await once(socket, 'connect');
+	socket.write(`GET ${tokenPath(view)}events HTTP/1.1\r\nHost: 127.0.0.1:${view.port}\r\n`);
+	await pause(100);
+	const closed = view.close();
+	socket.write('\r\n');
+	let said = '';
+	socket.setEncoding('utf8').on('data', (part: string) => {
+		said += part;
+	});
+	await once(socket, 'close');
+	await closed;
+	t.match(said, /event: update\n[\s\S]*event: end\n/, 'the last state, and that there is no more');
+});
+
 t.test('many clients that come and go leave nothing', async (t) => {
 	const { view } = await viewed(t);
 	for (let round = 0; round < 8; round++) {

@@ -25,6 +25,7 @@
 #include "ops/swiglu/swiglu.h"
 
 // Every op on a card, case by case of its table.
+namespace card_ops_test {
 namespace {
 
 using namespace ehrjepa;
@@ -237,3 +238,4 @@ TEST("a card: AdamW with its target gives the CPU's bits, and the norm of a grad
 }
 
 }  // namespace
+}  // namespace card_ops_test

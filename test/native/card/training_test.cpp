@@ -20,6 +20,7 @@
 #include "native/training_cases.h"
 
 // Training on a card, every way of it, against the CPU.
+namespace card_training_test {
 namespace {
 
 using namespace ehrjepa;
@@ -227,3 +228,4 @@ TEST("a card: a resumed run ends with the bytes of one that was not broken off, 
 }
 
 }  // namespace
+}  // namespace card_training_test

@@ -5,6 +5,7 @@
 #include "ops/adamw/factors.h"
 #include "ops/adamw/kernel.h"
 
+namespace emulated_adamw_test {
 namespace {
 
 using namespace emulated;
@@ -138,3 +139,4 @@ TEST("emulated sum_of_squares: float32 and bfloat16, any number of elements") {
 }
 
 }  // namespace
+}  // namespace emulated_adamw_test

@@ -5,6 +5,7 @@
 #include "ops/attention/cuda_plan.h"
 #include "ops/attention/kernel.h"
 
+namespace emulated_attention_test {
 namespace {
 
 using namespace emulated;
@@ -154,3 +155,4 @@ TEST("emulated attention: no two words that are read at a time lie in one bank")
 }
 
 }  // namespace
+}  // namespace emulated_attention_test

@@ -9,6 +9,7 @@
 #include "native/emulated/faulty_kernels.h"
 #include "native/host_cuda/cuda_runtime.h"
 
+namespace emulated_emulator_test {
 namespace {
 
 using namespace emulated;
@@ -115,3 +116,4 @@ TEST("emulator: refuses launches that the device refuses") {
 }
 
 }  // namespace
+}  // namespace emulated_emulator_test

@@ -4,6 +4,7 @@
 #include "native/emulated/emulated.h"
 #include "ops/norm_rotary/kernel.h"
 
+namespace emulated_norm_rotary_test {
 namespace {
 
 using namespace emulated;
@@ -86,3 +87,4 @@ TEST("emulated norm_rotary: every case, head sizes beyond a load and the largest
 }
 
 }  // namespace
+}  // namespace emulated_norm_rotary_test

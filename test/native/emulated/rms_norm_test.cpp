@@ -6,6 +6,7 @@
 #include "native/emulated/emulated.h"
 #include "ops/rms_norm/kernel.h"
 
+namespace emulated_rms_norm_test {
 namespace {
 
 using namespace emulated;
@@ -107,3 +108,4 @@ TEST("emulated rms_norm: float32, with and without a sum") { compare_all(at::kFl
 TEST("emulated rms_norm: bfloat16, with and without a sum") { compare_all(at::kBFloat16); }
 
 }  // namespace
+}  // namespace emulated_rms_norm_test

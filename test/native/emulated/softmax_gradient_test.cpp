@@ -2,6 +2,7 @@
 #include "native/emulated/emulated.h"
 #include "ops/linear_cross_entropy/kernel.h"
 
+namespace emulated_softmax_gradient_test {
 namespace {
 
 using namespace emulated;
@@ -62,3 +63,4 @@ TEST("emulated softmax gradient: logits far apart, alike and minus infinity") {
 }
 
 }  // namespace
+}  // namespace emulated_softmax_gradient_test

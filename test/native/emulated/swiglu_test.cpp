@@ -4,6 +4,7 @@
 #include "native/emulated/emulated.h"
 #include "ops/swiglu/kernel.h"
 
+namespace emulated_swiglu_test {
 namespace {
 
 using namespace emulated;
@@ -69,3 +70,4 @@ TEST("emulated swiglu: gates far from 0 give numbers, and memory that is not at 
 }
 
 }  // namespace
+}  // namespace emulated_swiglu_test
