@@ -98,9 +98,13 @@ function refuseMissingNumbers(argv: readonly string[], bodies: Bodies): void {
 	}
 }
 
-/** An empty argument, as of an unset variable of the shell, names no file and no model. */
+/** An empty argument, as of an unset variable of the shell, names no file and no model; a word that is no number is none. */
 function refuseEmpty(args: Readonly<Record<string, unknown>>, argv: readonly string[]): true {
 	for (const [name, value] of Object.entries(args)) {
+		const word = [value].flat().some(Number.isNaN)
+			? wordsOf(name, argv).find((found) => Number.isNaN(Number(found)))
+			: undefined;
+		if (word !== undefined) throw new UsageError(`${name} must be a number but is ${JSON.stringify(word)}`);
 		// A list that was named and has nothing is not one that was left out, whose default would take its place.
 		const listOfNothing = Array.isArray(value) && value.length === 0 && argv.includes(`--${name}`);
 		const empty = value === '' || listOfNothing || (Array.isArray(value) && value.includes(''));
@@ -115,6 +119,17 @@ export async function run(argv: readonly string[]): Promise<void> {
 	// A process that ends by itself lets go of its signals before it runs the destructors of libtorch; a second Ctrl-C would
 	// then end it by the signal.
 	if (process.exitCode === exitCodes.aborted) process.exit();
+}
+
+/** What was typed for an option, as --name word ... or --name=word. */
+function wordsOf(name: string, argv: readonly string[]): string[] {
+	return argv.flatMap((word, i) => {
+		if (word.startsWith(`--${name}=`)) return [word.slice(name.length + 3)];
+		if (word !== `--${name}`) return [];
+		const rest = argv.slice(i + 1);
+		const end = rest.findIndex((next) => next.startsWith('--'));
+		return end < 0 ? rest : rest.slice(0, end);
+	});
 }
 
 /** Flags of the command that was asked for, without dashes. */

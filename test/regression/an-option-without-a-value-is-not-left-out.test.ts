@@ -22,3 +22,28 @@ t.test('lists and numbers without a value are refused by name', async (t) => {
 	const { stderr } = await runCli(t, ['evaluate', 'cohort', 'tasks', 'out', '--model', 'a=b', '--seed', '-3']);
 	t.match(stderr, /seed: must be at least 0, but it is -3/);
 });
+
+t.test('a word that is no number is refused by name, as it was typed', async (t) => {
+	for (const [message, ...args] of [
+		['buffer-days must be a number but is "abc"', 'tasks', 'cohort', 'out', '--buffer-days', 'abc'],
+		['buffer-days must be a number but is "abc"', 'tasks', 'cohort', 'out', '--buffer-days=abc'],
+		['seed must be a number but is "x1"', 'demo', '--seed', 'x1', '--steps', '3'],
+		['vocab-size must be a number but is "3,000"', 'plan', '--size', 'tiny', '--vocab-size', '3,000'],
+		[
+			'horizon must be a number but is "90d"',
+			'probe',
+			'out',
+			'--features',
+			'f',
+			'--labels',
+			'l',
+			'--horizon',
+			'30',
+			'90d',
+		],
+	] as const) {
+		const { status, stderr } = await runCli(t, args);
+		t.equal(status, 2, args.join(' '));
+		t.ok(stderr.startsWith(message), `${args.join(' ')}: ${stderr}`);
+	}
+});
