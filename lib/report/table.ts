@@ -1,5 +1,5 @@
 import type { Estimate } from '../evaluate/evaluation-file.js';
-import { type Html, type HtmlValue, html, nothing } from './html.js';
+import { Html, type HtmlValue, html, nothing } from './html.js';
 import { formatCount, formatDifference, formatMetric } from './numbers.js';
 
 export interface Column {
@@ -23,8 +23,9 @@ export interface Row {
 	readonly quiet?: boolean;
 }
 
-/** A table that scrolls in its own container; its first column stays in sight. */
+/** A table that scrolls in its own container; its first column stays in sight. A reason that the cell above has stands once. */
 export function table(caption: string, columns: readonly Column[], rows: readonly Row[]): Html {
+	let above: readonly HtmlValue[] = [];
 	const numeric = (i: number) => (columns[i]?.numeric === true ? html` class="n"` : nothing);
 	const head = columns.map((column, i) => html`<th scope="col"${numeric(i)}>${column.title}</th>`);
 	const body = rows.map(({ cells, group, quiet }) => {
@@ -32,9 +33,12 @@ export function table(caption: string, columns: readonly Column[], rows: readonl
 			group === undefined
 				? nothing
 				: html`<tr class="group"><th scope="rowgroup" colspan="${columns.length}"><span>${group}</span></th></tr>`;
-		const content = cells.map((cell, i) =>
-			i === 0 ? html`<th scope="row">${cell}</th>` : html`<td${numeric(i)}>${cell}</td>`,
-		);
+		const content = cells.map((cell, i) => {
+			if (i === 0) return html`<th scope="row">${cell}</th>`;
+			const again = group === undefined && isReason(cell) && isReason(above[i]) && cell.text === above[i].text;
+			return html`<td${numeric(i)}>${again ? asAbove : cell}</td>`;
+		});
+		above = cells;
 		return html`${heading}<tr${quiet === true ? html` class="quiet"` : nothing}>${content}</tr>
 `;
 	});
@@ -67,6 +71,10 @@ export function estimate(value: Estimate): Html {
 export function difference(value: Estimate): Html {
 	return estimateWith(value, formatDifference);
 }
+
+const reason = '<span class="why">not defined: ';
+const isReason = (cell: HtmlValue | undefined): cell is Html => cell instanceof Html && cell.text.startsWith(reason);
+const asAbove = html`<span class="why">not defined, as above</span>`;
 
 function estimateWith({ value, low, high, undefinedReason }: Estimate, format: (value: number) => string): Html {
 	if (value === null) return html`<span class="why">not defined: ${undefinedReason ?? 'no reason given'}</span>`;

@@ -86,16 +86,11 @@ function byHorizon(data: ReportData, caption: string, rows: readonly ProbeResult
 		caption,
 		[{ title: 'Model' }, ...horizons.map((horizon) => ({ title: horizonLabel(horizon), numeric: true }))],
 		[
-			...models.map((model, i): Row => {
+			...models.map((model): Row => {
 				const cells = horizons.map((horizon) => {
 					const row = at(model, horizon);
 					if (row === undefined) return html`<span class="why">not evaluated</span>`;
-					const above = i === 0 ? undefined : at(models[i - 1]!, horizon)?.auroc;
-					return above?.value === null &&
-						row.auroc.value === null &&
-						above.undefinedReason === row.auroc.undefinedReason
-						? html`<span class="why">not defined, as above</span>`
-						: estimate(row.auroc);
+					return estimate(row.auroc);
 				});
 				return { cells: [data.labelOf(model), ...cells] };
 			}),
