@@ -4,7 +4,15 @@ import { join } from 'node:path';
 import t from 'tap';
 import { withDatabase } from '../../lib/data/query.js';
 import { copyToParquet } from '../../lib/files/duckdb-files.js';
-import { buildTasks, commonTasks, importOmop, openMeds, prepareStore, validateMeds } from '../../lib/index.js';
+import {
+	buildTasks,
+	commonTasks,
+	importOmop,
+	openMeds,
+	prepareStore,
+	readIndexDates,
+	validateMeds,
+} from '../../lib/index.js';
 import { soundMeds, writeMeds } from '../fixtures/meds-folder.js';
 import { medsRows } from '../fixtures/meds-rows.js';
 import { temporaryFolder } from '../fixtures/temporary-folder.js';
@@ -52,7 +60,10 @@ t.test('MEDS', async (t) => {
 		await prepareStore(meds, join(folder, 'own-store'), options),
 	];
 	t.same(other.splits, one.splits);
-	t.equal((await buildTasks(meds, join(folder, 'own-tasks'), { tasks: [...commonTasks] })).tasks.length > 0, true);
+	const few = { tasks: [...commonTasks], minHistoryDays: 1 };
+	await buildTasks(plain, join(folder, 'plain-tasks'), few);
+	await buildTasks(meds, join(folder, 'own-tasks'), few);
+	t.same(await readIndexDates(join(folder, 'own-tasks')), await readIndexDates(join(folder, 'plain-tasks')));
 	const capitals = await withColumns(
 		'capitals',
 		own.map((name) => name.toUpperCase()),
