@@ -47,7 +47,12 @@ t.test('the discharge that tells the death is named; one day of buffer takes it 
 
 t.test('subjects whom the rule leaves without an index date are counted', async (t) => {
 	const folder = temporaryFolder(t);
-	const meds = await writeTinyMeds(join(folder, 'meds'), { 'train/0.parquet': events });
+	const long = Array.from({ length: 9 }, (_, i) => ({
+		subject: 41,
+		time: `2020-01-0${i + 1} 10:00:00`,
+		code: 'VISIT',
+	}));
+	const meds = await writeTinyMeds(join(folder, 'meds'), { 'train/0.parquet': [...events, ...long] });
 	const list = await buildTasks(meds, join(folder, 'tasks'), { tasks: [task], minHistoryDays: 4 });
 	t.same(list.subjectsWithoutIndexDates, { train: 0, tuning: 0, held_out: 0 });
 	const more = await buildTasks(meds, join(folder, 'more'), { tasks: [task], minHistoryDays: 5 });
