@@ -35,8 +35,9 @@ export function table(caption: string, columns: readonly Column[], rows: readonl
 				: html`<tr class="group"><th scope="rowgroup" colspan="${columns.length}"><span>${group}</span></th></tr>`;
 		const content = cells.map((cell, i) => {
 			if (i === 0) return html`<th scope="row">${cell}</th>`;
-			const again = group === undefined && isReason(cell) && isReason(above[i]) && cell.text === above[i].text;
-			return html`<td${numeric(i)}>${again ? asAbove : cell}</td>`;
+			const over = group === undefined ? above[i] : undefined;
+			const isAgain = cell instanceof Reason && over instanceof Reason && cell.text === over.text;
+			return html`<td${numeric(i)}>${isAgain ? asAbove : cell}</td>`;
 		});
 		above = cells;
 		return html`${heading}<tr${quiet === true ? html` class="quiet"` : nothing}>${content}</tr>
@@ -72,12 +73,13 @@ export function difference(value: Estimate): Html {
 	return estimateWith(value, formatDifference);
 }
 
-const reason = '<span class="why">not defined: ';
-const isReason = (cell: HtmlValue | undefined): cell is Html => cell instanceof Html && cell.text.startsWith(reason);
+/** Why a cell has no number. */
+class Reason extends Html {}
 const asAbove = html`<span class="why">not defined, as above</span>`;
 
 function estimateWith({ value, low, high, undefinedReason }: Estimate, format: (value: number) => string): Html {
-	if (value === null) return html`<span class="why">not defined: ${undefinedReason ?? 'no reason given'}</span>`;
+	if (value === null)
+		return new Reason(html`<span class="why">not defined: ${undefinedReason ?? 'no reason given'}</span>`.text);
 	const interval =
 		low === null || high === null
 			? html`[no interval]`

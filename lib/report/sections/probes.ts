@@ -89,8 +89,7 @@ function byHorizon(data: ReportData, caption: string, rows: readonly ProbeResult
 			...models.map((model): Row => {
 				const cells = horizons.map((horizon) => {
 					const row = at(model, horizon);
-					if (row === undefined) return html`<span class="why">not evaluated</span>`;
-					return estimate(row.auroc);
+					return row === undefined ? html`<span class="why">not evaluated</span>` : estimate(row.auroc);
 				});
 				return { cells: [data.labelOf(model), ...cells] };
 			}),
