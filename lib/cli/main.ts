@@ -34,7 +34,7 @@ export async function main(argv: readonly string[]): Promise<number> {
 		.version(packageVersion)
 		.strict()
 		.parserConfiguration({ 'populate--': argv[0] === 'launch' })
-		.check((args) => refuseEmpty(args, argv), true)
+		.check((args) => refuseEmpty(args, argv) && refuseNoNumbers(args, argv), true)
 		.demandCommand(1, 1, 'Name a command.', 'Name one command.')
 		.recommendCommands()
 		.wrap(Math.min(110, process.stdout.columns ?? 110))
@@ -98,13 +98,9 @@ function refuseMissingNumbers(argv: readonly string[], bodies: Bodies): void {
 	}
 }
 
-/** An empty argument, as of an unset variable of the shell, names no file and no model; a word that is no number is none. */
+/** An empty argument, as of an unset variable of the shell, names no file and no model. */
 function refuseEmpty(args: Readonly<Record<string, unknown>>, argv: readonly string[]): true {
 	for (const [name, value] of Object.entries(args)) {
-		const word = [value].flat().some(Number.isNaN)
-			? wordsOf(name, argv).find((found) => Number.isNaN(Number(found)))
-			: undefined;
-		if (word !== undefined) throw new UsageError(`${name} must be a number but is ${JSON.stringify(word)}`);
 		// A list that was named and has nothing is not one that was left out, whose default would take its place.
 		const listOfNothing = Array.isArray(value) && value.length === 0 && argv.includes(`--${name}`);
 		const empty = value === '' || listOfNothing || (Array.isArray(value) && value.includes(''));
@@ -119,6 +115,16 @@ export async function run(argv: readonly string[]): Promise<void> {
 	// A process that ends by itself lets go of its signals before it runs the destructors of libtorch; a second Ctrl-C would
 	// then end it by the signal.
 	if (process.exitCode === exitCodes.aborted) process.exit();
+}
+
+/** The parser makes NaN of a word that is no number; the message has the word. */
+function refuseNoNumbers(args: Readonly<Record<string, unknown>>, argv: readonly string[]): true {
+	for (const [name, value] of Object.entries(args)) {
+		if (![value].flat().some(Number.isNaN)) continue;
+		const word = wordsOf(name, argv).find((found) => Number.isNaN(Number(found)));
+		if (word !== undefined) throw new UsageError(`${name} must be a number but is ${JSON.stringify(word)}`);
+	}
+	return true;
 }
 
 /** What was typed for an option, as --name word ... or --name=word. */
