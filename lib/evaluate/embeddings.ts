@@ -1,8 +1,11 @@
-import type { DuckDBBigIntVector, DuckDBListVector } from '@duckdb/node-api';
+import { setImmediate } from 'node:timers/promises';
+import type { DuckDBBigIntVector } from '@duckdb/node-api';
+import { Float64Lists } from '../data/column-items.js';
 import { requireColumns } from '../data/parquet-columns.js';
 import { identifier, queryFile, withDatabase } from '../data/query.js';
+import { chunkRows } from '../data/table-columns.js';
+import { TableWriter } from '../data/table-writer.js';
 import { DataError, OutputError } from '../errors.js';
-import { duckdb } from '../files/duckdb.js';
 import { copyToParquet, keyValueMetadata, parquetFiles } from '../files/duckdb-files.js';
 import { requirePath } from '../files/path.js';
 import { writeWholeFile } from '../files/whole.js';
@@ -23,6 +26,7 @@ import {
 	Float32Precision,
 	finiteNumbers,
 	finiteTimeSql,
+	requireFinite,
 	sampleColumns,
 	sampleOf,
 	UniqueSamples,
@@ -136,19 +140,25 @@ async function writeFloat32States(
 	table: FeatureTable,
 	metadata: Readonly<Record<string, string>>,
 ): Promise<void> {
+	const { samples, values, columns } = table;
+	const states = samples.map(({ subjectId }, row) => {
+		const state = values.subarray(row * columns, (row + 1) * columns);
+		requireFinite({ scope: 'embed', file: path, row, subjectId }, 'embedding', state);
+		return state;
+	});
+	const subjects = BigInt64Array.from(samples, ({ subjectId }) => subjectId);
+	const times = BigInt64Array.from(samples, ({ predictionTime }) => predictionTime);
 	await withDatabase({ threads: 1 }, async (database) => {
-		await database.run('CREATE TABLE e (subject_id BIGINT, t BIGINT, embedding FLOAT[])');
-		const appender = await database.connection.createAppender('e');
-		const { FLOAT, LIST, listValue } = duckdb();
-		for (const [row, { subjectId, predictionTime }] of table.samples.entries()) {
-			const numbers = table.values.subarray(row * table.columns, (row + 1) * table.columns);
-			appender.appendBigInt(subjectId);
-			appender.appendBigInt(predictionTime);
-			finiteNumbers({ scope: 'embed', file: path, row, subjectId }, 'embedding', [...numbers]);
-			appender.appendList(listValue([...numbers]), LIST(FLOAT));
-			appender.endRow();
+		const writer = await TableWriter.create(database, 'e', [
+			['subject_id', BigInt64Array],
+			['t', BigInt64Array],
+			['embedding', 'FLOAT[]'],
+		]);
+		for (let row = 0; row < samples.length; row += chunkRows) {
+			writer.append([subjects, times, states], row, Math.min(row + chunkRows, samples.length));
+			await setImmediate();
 		}
-		appender.closeSync();
+		await writer.finish();
 		await database.run(
 			copyToParquet('SELECT subject_id, make_timestamp(t) AS prediction_time, embedding FROM e', path, [
 				'COMPRESSION zstd',
@@ -199,15 +209,14 @@ export async function readEmbeddings(path: string, column = 'embedding'): Promis
 			`SELECT subject_id::BIGINT, ${finiteTimeSql}, file_row_number, ${list}::DOUBLE[] FROM ${file}`,
 		)) {
 			const [subjects, times, numbers] = [0, 1, 2].map((c) => chunk.getColumnVector(c) as DuckDBBigIntVector);
-			const vectors = chunk.getColumnVector(3) as DuckDBListVector;
+			const lists = new Float64Lists(chunk, 3);
 			for (let row = 0; row < chunk.rowCount; row++) {
 				const subjectId = subjects!.getItem(row);
 				const place = { scope: 'embeddings', file: path, row: numbers!.getItem(row)!, subjectId };
 				const sample = sampleOf(place, subjectId, times!.getItem(row));
 				unique.add(place, sample);
-				const items = vectors.getItem(row)?.items;
-				const row32 = finiteNumbers(place, column, items);
-				precision.add(items as readonly number[], row32);
+				const row32 = finiteNumbers(place, column, lists, row);
+				precision.add(lists.numbers(row)!, row32);
 				values.set(row32, samples.length * columns);
 				samples.push(sample);
 			}

@@ -1,8 +1,10 @@
-import type { DuckDBBigIntVector, DuckDBIntegerVector, DuckDBListVector } from '@duckdb/node-api';
+import { setImmediate } from 'node:timers/promises';
+import type { DuckDBBigIntVector, DuckDBIntegerVector } from '@duckdb/node-api';
+import { Float64Lists } from '../data/column-items.js';
 import { requireColumns } from '../data/parquet-columns.js';
 import { queryFile, withDatabase } from '../data/query.js';
+import { TableWriter } from '../data/table-writer.js';
 import { DataError, OutputError } from '../errors.js';
-import { duckdb } from '../files/duckdb.js';
 import { copyToParquet, keyValueMetadata, parquetFiles } from '../files/duckdb-files.js';
 import { requirePath } from '../files/path.js';
 import { writeWholeFile } from '../files/whole.js';
@@ -10,6 +12,8 @@ import { type RolloutSample, type RolloutTable, rolloutHorizons } from './rollou
 import { finiteNumbers, finiteTimeSql, sampleColumns, sampleOf, UniqueSamples } from './state-rows.js';
 
 const listNames = ['state', 'record_state', 'record_prediction'] as const;
+// Null in the file.
+const none = new Float32Array(0);
 
 /**
  * Writes rollouts as parquet, one row for each sample and horizon: subject_id BIGINT, prediction_time TIMESTAMP,
@@ -22,35 +26,31 @@ export async function writeRollout(
 	metadata: Readonly<Record<string, string>>,
 ): Promise<void> {
 	requirePath('rollout', 'path', path);
-	const { FLOAT, LIST, listValue } = duckdb();
-	const list = (values: Float32Array) => listValue([...values]);
 	try {
 		await writeWholeFile(path, (temporary) =>
 			withDatabase({ threads: 1 }, async (database) => {
-				await database.run(
-					'CREATE TABLE r (subject_id BIGINT, t BIGINT, horizon_days INTEGER, state FLOAT[], record_state FLOAT[], record_prediction FLOAT[])',
-				);
-				const appender = await database.connection.createAppender('r');
-				for (const { sample, now, ahead } of table.samples) {
-					for (const { horizonDays, predicted, record } of [
-						{ horizonDays: 0, predicted: now, record: null },
-						...ahead,
-					]) {
-						appender.appendBigInt(sample.subjectId);
-						appender.appendBigInt(sample.predictionTime);
-						appender.appendInteger(horizonDays);
-						appender.appendList(list(predicted), LIST(FLOAT));
-						for (const values of [record?.state, record?.predicted]) {
-							if (values === undefined) appender.appendNull();
-							else appender.appendList(list(values), LIST(FLOAT));
-						}
-						appender.endRow();
-					}
+				const writer = await TableWriter.create(database, 'r', [
+					['subject_id', BigInt64Array],
+					['t', BigInt64Array],
+					['horizon_days', Int32Array],
+					...listNames.map((name) => [name, 'FLOAT[]'] as const),
+				]);
+				for (const [i, { sample, now, ahead }] of table.samples.entries()) {
+					const record = ahead.map(({ record }) => record);
+					const lists = [
+						[now, ...ahead.map(({ predicted }) => predicted)],
+						[none, ...record.map((given) => given?.state ?? none)],
+						[none, ...record.map((given) => given?.predicted ?? none)],
+					];
+					const horizons = Int32Array.of(0, ...ahead.map(({ horizonDays }) => horizonDays));
+					writer.append([sample.subjectId, sample.predictionTime, horizons, ...lists], 0, horizons.length);
+					if (i % 256 === 0) await setImmediate();
 				}
-				appender.closeSync();
+				await writer.finish();
 				await database.run(
 					copyToParquet(
-						'SELECT subject_id, make_timestamp(t) AS prediction_time, horizon_days, state, record_state, record_prediction FROM r',
+						`SELECT subject_id, make_timestamp(t) AS prediction_time, horizon_days, state,
+							nullif(record_state, []) AS record_state, nullif(record_prediction, []) AS record_prediction FROM r`,
 						temporary,
 						['COMPRESSION zstd', ...keyValueMetadata(metadata)],
 					),
@@ -84,13 +84,13 @@ export async function readRollout(path: string): Promise<RolloutTable> {
 			const times = chunk.getColumnVector(1) as DuckDBBigIntVector;
 			const horizons = chunk.getColumnVector(2) as DuckDBIntegerVector;
 			const numbers = chunk.getColumnVector(6) as DuckDBBigIntVector;
-			const lists = [3, 4, 5].map((i) => chunk.getColumnVector(i) as DuckDBListVector);
+			const lists = [3, 4, 5].map((i) => new Float64Lists(chunk, i));
 			for (let row = 0; row < chunk.rowCount; row++) {
 				const subjectId = subjects.getItem(row);
 				const place = { scope: 'rollout', file: path, row: numbers.getItem(row)!, subjectId };
-				const [state, recordState, recordPrediction] = lists.map((vector, i) => {
-					const items = vector.getItem(row)?.items;
-					return items === undefined && i > 0 ? undefined : finiteNumbers(place, listNames[i]!, items);
+				const [state, recordState, recordPrediction] = lists.map((column, i) => {
+					if (i > 0 && column.numbers(row) === undefined) return undefined;
+					return finiteNumbers(place, listNames[i]!, column, row);
 				});
 				const sample = sampleOf(place, subjectId, times.getItem(row));
 				const horizonDays = horizons.getItem(row)!;

@@ -1,3 +1,4 @@
+import type { Float64Lists } from '../data/column-items.js';
 import { DataError } from '../errors.js';
 import { sampleKey } from '../tasks/read.js';
 import type { IndexDate } from '../types.js';
@@ -33,22 +34,28 @@ export function sampleOf(place: RowPlace, subjectId: bigint | null, predictionTi
 /**
  * The numbers of a list as float32: each is there and finite, so that nothing behind needs to ask again.
  *
- * @param items - Of a DOUBLE[] column.
+ * @param row - Of the chunk; `place` has the row of the file.
  */
-export function finiteNumbers(
+export function finiteNumbers(place: RowPlace, column: string, lists: Float64Lists, row: number): Float32Array {
+	const numbers = lists.numbers(row);
+	if (numbers === undefined) return refuseRow(place, column, 'must not be null', 'null');
+	const missing = lists.firstNull(row);
+	if (missing >= 0) refuseRow(place, column, 'must hold numbers', `null at place ${missing}`);
+	const rounded = Float32Array.from(numbers);
+	requireFinite(place, column, rounded, numbers);
+	return rounded;
+}
+
+/** @param exact - The numbers before they were rounded: what the message tells apart. */
+export function requireFinite(
 	place: RowPlace,
 	column: string,
-	items: readonly unknown[] | null | undefined,
-): Float32Array {
-	if (items === null || items === undefined) return refuseRow(place, column, 'must not be null', 'null');
-	const numbers = Float32Array.from(items as readonly number[]);
-	for (const [i, item] of items.entries()) {
-		if (item === null) refuseRow(place, column, 'must hold numbers', `null at place ${i}`);
-		if (!Number.isFinite(numbers[i]!)) {
-			refuseRow(place, column, 'must hold finite numbers that fit float32', `${beyond(Number(item))} at place ${i}`);
-		}
-	}
-	return numbers;
+	rounded: Float32Array,
+	exact: Float32Array | Float64Array = rounded,
+): void {
+	const at = rounded.findIndex((number) => !Number.isFinite(number));
+	if (at < 0) return;
+	refuseRow(place, column, 'must hold finite numbers that fit float32', `${beyond(exact[at]!)} at place ${at}`);
 }
 
 function beyond(value: number): string {
@@ -85,8 +92,9 @@ export class Float32Precision {
 		this.#error = new Float64Array(columns);
 	}
 
-	add(row: readonly number[], rounded: Float32Array): void {
-		for (const [i, value] of row.entries()) {
+	add(row: Float64Array, rounded: Float32Array): void {
+		for (let i = 0; i < row.length; i++) {
+			const value = row[i]!;
 			this.#low[i] = Math.min(this.#low[i]!, value);
 			this.#high[i] = Math.max(this.#high[i]!, value);
 			this.#error[i] = Math.max(this.#error[i]!, Math.abs(value - rounded[i]!));

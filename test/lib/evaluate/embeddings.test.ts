@@ -179,3 +179,32 @@ t.test(
 		}
 	},
 );
+
+t.test(
+	'states of any width are written whole: more rows than a chunk has, more numbers, and one list longer than a chunk',
+	async (t) => {
+		const file = at('any-width.parquet');
+		const samples = Array.from({ length: 5000 }, (_, i) => ({ subjectId: BigInt(i), predictionTime: -BigInt(i) }));
+		for (const [rows, columns] of [
+			[5000, 1],
+			[2048, 3],
+			[2049, 700],
+			[3, 1_200_000],
+		] as const) {
+			const values = Float32Array.from({ length: rows * columns }, (_, i) => i % 9_973);
+			await writeEmbeddings(file, { values, rows, columns, samples: samples.slice(0, rows) }, {});
+			const read = await readEmbeddings(file);
+			t.equal(read.columns, columns);
+			t.same(read.samples, samples.slice(0, rows), `${rows} rows of ${columns}`);
+			t.equal(largestDifference(read.values, values), 0);
+		}
+		const values = Float32Array.of(1, 2, Number.NaN);
+		await t.rejects(
+			writeEmbeddings(at('nan.parquet'), { values, rows: 3, columns: 1, samples: samples.slice(0, 3) }, {}),
+			{
+				code: 'EHR_JEPA_DATA',
+				message: /embedding must hold finite numbers that fit float32 but found NaN at place 0 in row 2, subject 2/,
+			},
+		);
+	},
+);
