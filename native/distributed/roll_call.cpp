@@ -51,11 +51,6 @@ Card card_of(const std::string& text) {
   return card;
 }
 
-/// Those who have met without this process are left alone.
-void fail_roll(c10d::Store& store, const std::string& message) {
-  if (!store.check({kMet})) write_failure(store, message);
-}
-
 [[noreturn]] void fail(c10d::Store& store, const std::string& message) {
   fail_roll(store, message);
   throw RankError(message);
@@ -84,6 +79,8 @@ std::string Card::name(std::size_t rank) const {
   return "rank " + std::to_string(rank) + " (process " + std::to_string(process) + " on " + host + ")";
 }
 
+Card own_card(const GroupOptions& options) { return {host_name(), process_space(), getpid(), options.serves_store}; }
+
 std::string key_of(std::size_t rank, const char* what) { return "rank/" + std::to_string(rank) + "/" + what; }
 
 std::string seconds_text(double seconds) {
@@ -106,6 +103,10 @@ std::optional<std::string> written_failure(c10d::Store& store) {
 
 void write_failure(c10d::Store& store, const std::string& message) { put_first(store, kFailure, message); }
 
+void fail_roll(c10d::Store& store, const std::string& message) {
+  if (!store.check({kMet})) write_failure(store, message);
+}
+
 std::optional<Card> card_in(c10d::Store& store, std::size_t rank) {
   const std::string key = key_of(rank, "card");
   return store.check({key}) ? std::optional(card_of(take(store, key))) : std::nullopt;
@@ -125,7 +126,7 @@ std::vector<Card> call_roll(c10d::Store& store, const GroupOptions& options, con
 
 void report_failure(const GroupOptions& options, const std::string& why, const std::atomic<bool>& cancelled) {
   const auto store = open_store(options);
-  const Card card{host_name(), process_space(), getpid(), options.serves_store};
+  const Card card = own_card(options);
   const std::string name = options.rank >= 0 ? card.name(static_cast<std::size_t>(options.rank))
                                              : "a process without a rank (process " + std::to_string(card.process) +
                                                    " on " + card.host + ")";
@@ -138,16 +139,16 @@ namespace {
 std::vector<Card> cards_of_all(c10d::Store& store, const GroupOptions& options, const std::atomic<bool>& cancelled) {
   const auto size = static_cast<std::size_t>(options.world_size);
   const auto own = static_cast<std::size_t>(options.rank);
-  const Card own_card{host_name(), process_space(), getpid(), options.serves_store};
+  const Card card_here = own_card(options);
   const std::string expected = put_first(store, "world_size", std::to_string(options.world_size));
   if (expected != std::to_string(options.world_size)) {
     fail(store, "[ranks] WORLD_SIZE must be the same for all ranks but is " + std::to_string(options.world_size) +
-                    " for " + own_card.name(own) + " and " + expected + " for another");
+                    " for " + card_here.name(own) + " and " + expected + " for another");
   }
-  const std::string card = put_first(store, key_of(own, "card"), written(own_card));
-  if (card != written(own_card)) {
+  const std::string card = put_first(store, key_of(own, "card"), written(card_here));
+  if (card != written(card_here)) {
     fail(store, "[ranks] RANK must be one process's own but " + std::to_string(own) + " is both " +
-                    card_of(card).name(own) + " and process " + std::to_string(getpid()) + " on " + own_card.host);
+                    card_of(card).name(own) + " and process " + std::to_string(getpid()) + " on " + card_here.host);
   }
   const auto deadline = Clock::now() + std::chrono::duration<double>(options.rendezvous_timeout);
   std::vector<Card> cards(size);

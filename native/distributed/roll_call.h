@@ -22,6 +22,9 @@ struct Card {
   std::string name(std::size_t rank) const;
 };
 
+/// Of this process.
+Card own_card(const GroupOptions& options);
+
 /// "rank/2/card".
 std::string key_of(std::size_t rank, const char* what);
 
@@ -34,6 +37,8 @@ std::string listed(const std::vector<std::string>& names);
 /// The failure that any rank found first and wrote down for all.
 std::optional<std::string> written_failure(c10d::Store& store);
 void write_failure(c10d::Store& store, const std::string& message);
+/// {@link write_failure}, but those who have met are left alone.
+void fail_roll(c10d::Store& store, const std::string& message);
 
 /// Waits until every rank has come to the store. @return their cards.
 /// @throws RankError for a rank that is missing, there twice, at odds about how many they are, or that has told why it

@@ -41,12 +41,20 @@ c10::intrusive_ptr<c10d::Store> connected(const std::string& address, const c10d
 
 c10::intrusive_ptr<c10d::Store> open(const GroupOptions& options, bool serves);
 
-/// Who serves the store at the port that this process was to serve; empty where something else does.
-std::string other_server(GroupOptions options) {
+/// Why this process cannot serve the store at its port where another rank 0 does, which is told so too: else it would
+/// wait for ranks that have ended. Ranks that have met are left alone. Empty where something else listens there.
+std::string other_server(GroupOptions options, const std::string& place) {
   options.rendezvous_timeout = 2.0;
   try {
-    const auto card = card_in(*open(options, false), 0);
-    return card ? card->name(0) : "";
+    const auto store = open(options, false);
+    const auto card = card_in(*store, 0);
+    if (!card) return "";
+    const std::string why =
+        "[ranks] RANK must be one process's own but " + card->name(0) + " serves " + place + " already, and " +
+        own_card(options).name(0) +
+        " was to serve it too; give each process its number, or another run a MASTER_PORT of its own";
+    fail_roll(*store, why);
+    return why;
   } catch (const std::exception&) {
     return "";
   }
@@ -66,11 +74,8 @@ c10::intrusive_ptr<c10d::Store> open(const GroupOptions& options, bool serves) {
   } catch (const c10::Error& error) {
     const std::string why = error.what_without_backtrace();
     if (why.find("EADDRINUSE") != std::string::npos || why.find("already in use") != std::string::npos) {
-      const std::string other = serves ? other_server(options) : "";
-      if (!other.empty()) {
-        throw RankError("[ranks] RANK must be one process's own but " + other + " serves " + place +
-                        " already; give each process its number, or another run a MASTER_PORT of its own");
-      }
+      const std::string other = serves ? other_server(options, place) : "";
+      if (!other.empty()) throw RankError(other);
       throw RankError("[ranks] MASTER_PORT must be free on the machine of rank 0 but " + std::to_string(options.port) +
                       " is in use; choose another, the same for all ranks");
     }

@@ -1,6 +1,7 @@
 #include "distributed/watch.h"
 
 #include <cerrno>
+#include <cmath>
 #include <csignal>
 #include <exception>
 #include <fstream>
@@ -58,9 +59,17 @@ std::string Watch::server() const {
 std::optional<std::string> Watch::failure() const {
   const std::lock_guard lock(mutex_);
   if (failure_) return failure_;
+  if (const auto pause = own_pause()) return pause;
   if (ended_ || Clock::now() - looked_ < milliseconds(options_.silence_timeout)) return std::nullopt;
   return "[ranks] " + server() + " has given no sign of life for " + seconds_text(options_.silence_timeout) +
          ": stopped, or cut off from the network";
+}
+
+std::optional<std::string> Watch::own_pause() const {
+  if (!paused_ || Clock::now() - *paused_ < milliseconds(options_.silence_timeout)) return std::nullopt;
+  const double seconds = std::chrono::duration<double>(Clock::now() - *paused_).count();
+  return "[ranks] " + own_name() + " was stopped for " + seconds_text(std::round(seconds)) +
+         " itself: the others have given it up";
 }
 
 void Watch::fail(const std::string& message) {
@@ -100,7 +109,10 @@ void Watch::run() {
         lock.unlock();
         std::this_thread::sleep_for(20ms);
       } else if (!over) {
+        paused_ = Clock::now();
         wake_.wait_for(lock, kBeat, [this] { return leaving_ || own_failure_; });
+        if (const auto pause = own_pause(); pause && !failure_) failure_ = pause;
+        paused_.reset();
       }
     }
   } catch (const std::exception&) {

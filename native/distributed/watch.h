@@ -52,6 +52,8 @@ class Watch : public std::enable_shared_from_this<Watch> {
   /// @return whether there is no more to be done.
   bool look();
   bool is_dead(std::size_t rank) const;
+  /// Why this rank has ended itself: a pause between two looks that took as long as others wait for a sign of life.
+  std::optional<std::string> own_pause() const;
   std::string server() const;
 
   const GroupOptions options_;
@@ -62,6 +64,7 @@ class Watch : public std::enable_shared_from_this<Watch> {
   std::vector<Life> lives_;
   std::optional<std::string> failure_, own_failure_;
   Clock::time_point looked_, patience_;
+  std::optional<Clock::time_point> paused_;  ///< while the thread waits between two looks
   std::atomic<std::int64_t> entered_{0};
   std::int64_t beats_ = 0;
   bool leaving_ = false, ended_ = false;

@@ -213,6 +213,33 @@ t.test('a rank that hangs is named by its silence, and nothing is left of any', 
 	for (const pid of pids) t.notOk(isAlive(pid), 'no process is left');
 });
 
+// Both wait for most of their time.
+t.test('a rank that went on after a stop names itself, and of two ranks 0 both are told', { skip }, async (t) => {
+	const goesOn = async () => {
+		const environments = rankEnvironments(2, await freePort());
+		const [first, second] = startRanks(environments, train('paused', '--steps', '100000'));
+		await reaches('paused', 3);
+		second!.child.kill('SIGSTOP');
+		const { stderr } = await first!.ended;
+		t.match(stderr, /\[ranks\] rank 1 \(process \d+ on .*\) has given no sign of life for 12 s/);
+		second!.child.kill('SIGCONT');
+		const ended = await second!.ended;
+		t.equal(ended.code, 8, ended.stderr);
+		t.match(ended.stderr, /\[ranks\] rank 1 \(process \d+ on .*\) was stopped for \d+ s itself: the others/);
+		t.notMatch(ended.stderr, /rank 0/, 'and none of the others');
+	};
+	const twice = async () => {
+		const [first] = rankEnvironments(2, await freePort());
+		const ended = await all([0, 1].map(() => start(train('twice', '--steps', '3'), first)));
+		for (const { code, stderr, seconds } of ended) {
+			t.equal(code, 8, stderr);
+			t.match(stderr, /RANK must be one process's own but rank 0 \(process \d+ .* already, and rank 0 \(process \d+ /);
+			t.ok(seconds < 30, `one of two ranks 0 had ended after ${seconds.toFixed(1)} s`);
+		}
+	};
+	await Promise.all([goesOn(), twice()]);
+});
+
 t.test('Ctrl-C of the launcher stops all ranks at a safe point; its death ends them', { skip }, async (t) => {
 	const launched = start([
 		...['launch', '-n', '2'],
