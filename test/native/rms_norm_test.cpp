@@ -102,6 +102,35 @@ std::vector<std::pair<std::string, const Set*>> sets() {
 
 TEST("rms_norm: float32 agrees with the reference, output and all gradients") { compare(at::kFloat); }
 TEST("rms_norm: bfloat16 within twice the error of plain ATen, without bias") { compare(at::kBFloat16); }
+/// Threads get runs of rows: a row must have the bits that it has by itself, wherever in a run it stands.
+void compare_rows(at::ScalarType dtype, const Set& set) {
+  using namespace ehrjepa::ops::rms_norm_cpu;
+  for (const std::int64_t size : {1, 16, 67, 512}) {
+    const RmsNormCase c{"rows", 5, size};
+    const Inputs in = inputs_of(c, dtype);
+    const auto [y, rstd] = forward(in.x, in.weight, 1e-6, set);
+    const auto [sum, sum_y, sum_rstd] = add_forward(in.x, in.upstream, in.weight, 1e-6, set);
+    for (const at::Tensor& grad_sum : {at::Tensor(), in.x}) {
+      const auto [grad_x, grad_weight] = backward(in.upstream, grad_sum, in.x, in.weight, rstd, set);
+      for (std::int64_t row = 0; row < c.tokens; ++row) {
+        const auto one = [&](const at::Tensor& of) { return of.narrow(0, row, 1); };
+        const auto [y_1, rstd_1] = forward(one(in.x), in.weight, 1e-6, set);
+        const auto [sum_1, sum_y_1, sum_rstd_1] = add_forward(one(in.x), one(in.upstream), in.weight, 1e-6, set);
+        const auto [grad_x_1, grad_weight_1] = backward(one(in.upstream), grad_sum.defined() ? one(grad_sum) : grad_sum,
+                                                        one(in.x), in.weight, one(rstd), set);
+        EXPECT(at::equal(y_1, one(y)) && at::equal(rstd_1, one(rstd)));
+        EXPECT(at::equal(sum_1, one(sum)) && at::equal(sum_y_1, one(sum_y)) && at::equal(sum_rstd_1, one(sum_rstd)));
+        EXPECT(at::equal(grad_x_1, one(grad_x)));
+      }
+    }
+  }
+}
+
+TEST("rms_norm: a row has the same bits alone and among others, the kernels of every instruction set") {
+  for (const auto& [name, set] : sets()) {
+    for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16, at::kDouble}) compare_rows(dtype, *set);
+  }
+}
 TEST("rms_norm: float32, the kernels of every instruction set") {
   for (const auto& [name, set] : sets()) compare(at::kFloat, set);
 }

@@ -22,14 +22,11 @@ at::Tensor empty_rstd(const at::Tensor& x_TD) {
   return at::empty({x_TD.size(0)}, x_TD.options().dtype(x_TD.scalar_type() == at::kDouble ? at::kDouble : at::kFloat));
 }
 
-/// Calls `run(first element, row)` for every row, many rows to a task.
+/// Calls `run(first row, rows)` for runs of rows, many to a task.
 template <typename Run>
-void for_rows(const at::Tensor& x_TD, const Run& run) {
-  const std::int64_t size = x_TD.size(1);
-  at::parallel_for(0, x_TD.size(0), std::max<std::int64_t>(1, elements_per_task / size),
-                   [&](std::int64_t begin, std::int64_t end) {
-                     for (std::int64_t t = begin; t < end; ++t) run(t * size, t);
-                   });
+void for_runs(const at::Tensor& x_TD, const Run& run) {
+  at::parallel_for(0, x_TD.size(0), std::max<std::int64_t>(1, elements_per_task / x_TD.size(1)),
+                   [&](std::int64_t begin, std::int64_t end) { run(begin, end - begin); });
 }
 
 }  // namespace
@@ -41,12 +38,13 @@ std::tuple<at::Tensor, at::Tensor> forward(const at::Tensor& x_TD, const at::Ten
   with_types(x_TD.scalar_type(), [&](auto element, auto accumulator) {
     using T = decltype(element);
     using E = decltype(accumulator);
-    const auto row = kernels_of(element, set).forward;
+    const auto rows_of = kernels_of(element, set).forward;
     const T *const x = data_of<T>(x_TD), *const scale = data_of<T>(weight);
     T* const y = data_of<T>(y_TD);
     E* const rstd = data_of<E>(rstd_T);
-    for_rows(x_TD, [&](std::int64_t first, std::int64_t t) {
-      rstd[t] = row(x + first, scale, y + first, size, static_cast<E>(eps));
+    for_runs(x_TD, [&](std::int64_t first, std::int64_t rows) {
+      const std::int64_t at = first * size;
+      rows_of(x + at, scale, y + at, rstd + first, rows, size, static_cast<E>(eps));
     });
   });
   return {y_TD, rstd_T};
@@ -60,12 +58,13 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> add_forward(const at::Tensor& x_T
   with_types(x_TD.scalar_type(), [&](auto element, auto accumulator) {
     using T = decltype(element);
     using E = decltype(accumulator);
-    const auto row = kernels_of(element, set).add_forward;
+    const auto rows_of = kernels_of(element, set).add_forward;
     const T *const x = data_of<T>(x_TD), *const delta = data_of<T>(delta_TD), *const scale = data_of<T>(weight);
     T *const sum = data_of<T>(sum_TD), *const y = data_of<T>(y_TD);
     E* const rstd = data_of<E>(rstd_T);
-    for_rows(x_TD, [&](std::int64_t first, std::int64_t t) {
-      rstd[t] = row(x + first, delta + first, scale, sum + first, y + first, size, static_cast<E>(eps));
+    for_runs(x_TD, [&](std::int64_t first, std::int64_t rows) {
+      const std::int64_t at = first * size;
+      rows_of(x + at, delta + at, scale, sum + at, y + at, rstd + first, rows, size, static_cast<E>(eps));
     });
   });
   return {sum_TD, y_TD, rstd_T};
@@ -83,7 +82,7 @@ std::tuple<at::Tensor, at::Tensor> backward(const at::Tensor& grad_out_TD, const
   with_types(x_TD.scalar_type(), [&](auto element, auto accumulator) {
     using T = decltype(element);
     using E = decltype(accumulator);
-    const auto row = kernels_of(element, set).backward;
+    const auto rows_of = kernels_of(element, set).backward;
     const T *const grad_out = data_of<T>(grad_out_TD), *const x = data_of<T>(x_TD), *const scale = data_of<T>(weight);
     const T* const grad_sum = grad_sum_TD.defined() ? data_of<T>(grad_sum_TD) : nullptr;
     const E* const rstd = data_of<E>(rstd_T);
@@ -91,11 +90,9 @@ std::tuple<at::Tensor, at::Tensor> backward(const at::Tensor& grad_out_TD, const
     E* const partial = data_of<E>(partial_PD);
     at::parallel_for(0, parts, 1, [&](std::int64_t first, std::int64_t last) {
       for (std::int64_t part = first; part < last; ++part) {
-        for (std::int64_t t = part * rows / parts; t < (part + 1) * rows / parts; ++t) {
-          const std::int64_t at = t * size;
-          row(grad_out + at, grad_sum == nullptr ? nullptr : grad_sum + at, x + at, scale, rstd[t], grad_x + at,
-              partial + part * size, size);
-        }
+        const std::int64_t begin = part * rows / parts, end = (part + 1) * rows / parts, at = begin * size;
+        rows_of(grad_out + at, grad_sum == nullptr ? nullptr : grad_sum + at, x + at, scale, rstd + begin, grad_x + at,
+                partial + part * size, end - begin, size);
       }
     });
   });

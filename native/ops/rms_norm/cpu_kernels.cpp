@@ -6,40 +6,65 @@
 namespace ehrjepa::ops::rms_norm_cpu {
 namespace {
 
-template <typename T, typename E>
-[[gnu::always_inline]] inline E normalise(E squares, const T* x, const T* weight, T* y, std::int64_t size, E eps) {
-  const E rstd = 1 / square_root(squares / static_cast<E>(size) + eps);
-  for_vectors<E>(size, [&](const auto& at) { at(y, rounded_to<T>(at(x) * rstd) * at(weight)); });
-  return rstd;
+/// For each row `finish(row, statistic, at)` at every place. The statistic of a row is made of the sum of
+/// `term(row, at)` over its places, which is taken in the same loop as the row before it is finished.
+template <typename E, typename Term, typename Made, typename Finish>
+[[gnu::always_inline]] inline void for_rows(std::int64_t rows, std::int64_t size, const Term& term, const Made& made,
+                                            const Finish& finish) {
+  if (rows == 0) return;
+  E sum = sum_over<E>(size, [&](const auto& at) { return term(0, at); });
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const E statistic = made(sum, row);
+    // Behind the last row that row again, for nothing: in a loop of its own it might be rounded in another way.
+    const std::int64_t next = row + 1 < rows ? row + 1 : row;
+    sum = sum_over<E>(size, [&](const auto& at) {
+      const Vector<E> value = term(next, at);
+      finish(row, statistic, at);
+      return value;
+    });
+  }
 }
 
 template <typename T, typename E>
-E forward(const T* x, const T* weight, T* y, std::int64_t size, E eps) {
-  const E squares = sum_over<E>(size, [&](const auto& at) { return at(x) * at(x); });
-  return normalise(squares, x, weight, y, size, eps);
+void forward(const T* x, const T* weight, T* y, E* rstd, std::int64_t rows, std::int64_t size, E eps) {
+  for_rows<E>(
+      rows, size, [&](std::int64_t row, const auto& at) { return at(x + row * size) * at(x + row * size); },
+      [&](E squares, std::int64_t row) { return rstd[row] = 1 / square_root(squares / static_cast<E>(size) + eps); },
+      [&](std::int64_t row, E scale, const auto& at) {
+        at(y + row * size, rounded_to<T>(at(x + row * size) * scale) * at(weight));
+      });
 }
 
 template <typename T, typename E>
-E add_forward(const T* x, const T* delta, const T* weight, T* sum, T* y, std::int64_t size, E eps) {
-  const E squares = sum_over<E>(size, [&](const auto& at) {
-    const Vector<E> value = rounded_to<T>(at(x) + at(delta));
-    at(sum, value);
-    return value * value;
-  });
-  return normalise(squares, sum, weight, y, size, eps);
+void add_forward(const T* x, const T* delta, const T* weight, T* sum, T* y, E* rstd, std::int64_t rows,
+                 std::int64_t size, E eps) {
+  for_rows<E>(
+      rows, size,
+      [&](std::int64_t row, const auto& at) {
+        const Vector<E> value = rounded_to<T>(at(x + row * size) + at(delta + row * size));
+        at(sum + row * size, value);
+        return value * value;
+      },
+      [&](E squares, std::int64_t row) { return rstd[row] = 1 / square_root(squares / static_cast<E>(size) + eps); },
+      [&](std::int64_t row, E scale, const auto& at) {
+        at(y + row * size, rounded_to<T>(at(sum + row * size) * scale) * at(weight));
+      });
 }
 
 template <typename T, typename E>
-void backward(const T* grad_out, const T* grad_sum, const T* x, const T* weight, E rstd, T* grad_x, E* grad_weight,
-              std::int64_t size) {
-  const E products = sum_over<E>(size, [&](const auto& at) { return at(grad_out) * at(weight) * (at(x) * rstd); });
-  const E projection = products / static_cast<E>(size);  // mean of g n
-  for_vectors<E>(size, [&](const auto& at) {
-    const Vector<E> normalised = at(x) * rstd, gradient = at(grad_out);
-    at(grad_weight, at(grad_weight) + gradient * rounded_to<T>(normalised));
-    const Vector<E> own = rstd * (gradient * at(weight) - normalised * projection);
-    at(grad_x, grad_sum == nullptr ? own : own + at(grad_sum));
-  });
+void backward(const T* grad_out, const T* grad_sum, const T* x, const T* weight, const E* rstd, T* grad_x,
+              E* grad_weight, std::int64_t rows, std::int64_t size) {
+  for (std::int64_t row = 0; row < rows; ++row, grad_out += size, x += size, grad_x += size) {
+    const E scale = rstd[row];
+    const E products = sum_over<E>(size, [&](const auto& at) { return at(grad_out) * at(weight) * (at(x) * scale); });
+    const E projection = products / static_cast<E>(size);  // mean of g n
+    for_vectors<E>(size, [&](const auto& at) {
+      const Vector<E> normalised = at(x) * scale, gradient = at(grad_out);
+      at(grad_weight, at(grad_weight) + gradient * rounded_to<T>(normalised));
+      const Vector<E> own = scale * (gradient * at(weight) - normalised * projection);
+      at(grad_x, grad_sum == nullptr ? own : own + at(grad_sum + row * size));
+    });
+  }
 }
 
 }  // namespace
