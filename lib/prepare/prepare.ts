@@ -274,7 +274,7 @@ class Preparation {
 		const of = Number(/-of-(\d+)$/.exec(begun[0] ?? '')?.[1] ?? 1);
 		const shards = [...new Set(missing.map((number) => `${(number % of) + 1}/${of}`))];
 		throw new OutputError(
-			`[prepare] all ${parts.length} parts must be there to be assembled but ${missing.length} are not; run --shard ${shards.slice(0, 10).join(', --shard ')}${shards.length > 10 ? ', ...' : ''}`,
+			`[prepare] all ${parts.length} parts must be there to be assembled but ${missing.length} ${missing.length === 1 ? 'is' : 'are'} not; run --shard ${shards.slice(0, 10).join(', --shard ')}${shards.length > 10 ? ', ...' : ''}`,
 		);
 	}
 

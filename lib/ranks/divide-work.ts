@@ -166,7 +166,7 @@ class DividedWork implements WorkDivision {
 			if (!(await exists(this.#done(index)))) missing.push(`--shard ${index}/${this.#of}`);
 		if (missing.length > 0)
 			throw new OutputError(
-				`[${this.#scope}] all ${this.#of} shards of ${this.#out} must be done to be assembled but ${missing.length} are not; run ${missing.slice(0, 10).join(', ')}${missing.length > 10 ? ', ...' : ''}`,
+				`[${this.#scope}] all ${this.#of} shards of ${this.#out} must be done to be assembled but ${missing.length} ${missing.length === 1 ? 'is' : 'are'} not; run ${missing.slice(0, 10).join(', ')}${missing.length > 10 ? ', ...' : ''}`,
 			);
 		await removeUnfinishedIn(this.#folder);
 	}

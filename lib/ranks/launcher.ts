@@ -35,6 +35,9 @@ interface Ending {
 // The ranks that are left see themselves that one is gone, and rank 0 saves what it has; then they are ended. One that hangs is missed
 // after up to 18 s (rank 0, which serves the store), and all are to have ended within 30.
 const graceMs = 10_000;
+// One that a signal has stopped before it met the others is missed by nobody: they wait for it as for one on its way.
+const stoppedSeconds = 19;
+const graceAfterStopMs = 5_000;
 /** Exit code of a rank that another one's failure ended; lib/cli/exit-codes.ts has the same. */
 const endedByOther = 8;
 
@@ -58,7 +61,7 @@ export async function launchRanks(options: LaunchOptions): Promise<number> {
 			running = await startRanks(options, attempt);
 			// A signal may have come while they were started.
 			for (const signal of forwarded) for (const { child } of running) child.kill(signal);
-			const failed = await firstFailure(running);
+			const failed = await firstFailure(running, options.say);
 			if (failed === undefined) return 0;
 			if (failed.code !== endedByOther && forwarded.size === 0) options.say(describe(failed));
 			const code = failed.code ?? 128 + signalNumber(failed.signal);
@@ -109,7 +112,7 @@ async function startRanks(options: LaunchOptions, attempt: number): Promise<Rank
 }
 
 /** Waits until all have ended, and ends those that are left some time after the first failure. @returns That failure. */
-async function firstFailure(ranks: readonly Rank[]): Promise<Ending | undefined> {
+async function firstFailure(ranks: readonly Rank[], say: (line: string) => void): Promise<Ending | undefined> {
 	let first: Ending | undefined;
 	let timer: NodeJS.Timeout | undefined;
 	const endedFromHere = new Set<number>();
@@ -121,21 +124,41 @@ async function firstFailure(ranks: readonly Rank[]): Promise<Ending | undefined>
 			child.kill('SIGKILL');
 		}
 	};
+	const fail = (ending: Ending, grace: number) => {
+		// One that others' failure ended is not the cause, if another one failed.
+		if (first === undefined || (first.code === endedByOther && ending.code !== endedByOther)) first = ending;
+		if (timer !== undefined) return;
+		timer = setTimeout(end, grace, () => true);
+		// It will not end by itself.
+		end(({ child }) => isStopped(child.pid));
+	};
+	const watch = watchStopped(ranks, ({ number, child }) => {
+		if (first !== undefined) return;
+		say(`rank ${number} (process ${child.pid}) was stopped by a signal ${stoppedSeconds} s ago; all ranks are ended`);
+		fail({ rank: number, process: child.pid, code: endedByOther, signal: null }, graceAfterStopMs);
+	});
 	await Promise.all(
 		ranks.map(async ({ number, ended }) => {
 			const ending = await ended;
 			// What was ended from here, after a failure, is not the cause.
-			if (ending.code === 0 || endedFromHere.has(number)) return;
-			// One that others' failure ended is not the cause, if another one failed.
-			if (first === undefined || (first.code === endedByOther && ending.code !== endedByOther)) first = ending;
-			if (timer !== undefined) return;
-			timer = setTimeout(end, graceMs, () => true);
-			// It will not end by itself.
-			end(({ child }) => isStopped(child.pid));
+			if (ending.code !== 0 && !endedFromHere.has(number)) fail(ending, graceMs);
 		}),
 	);
+	clearInterval(watch);
 	clearTimeout(timer);
 	return first;
+}
+
+/** Tells of a rank that is found stopped each second for some time: seconds in which the launcher was stopped too do not count. */
+function watchStopped(ranks: readonly Rank[], tell: (rank: Rank) => void): NodeJS.Timeout {
+	const seconds = new Map<number, number>();
+	return setInterval(() => {
+		for (const rank of ranks) {
+			const stopped = isStopped(rank.child.pid) ? (seconds.get(rank.number) ?? 0) + 1 : 0;
+			seconds.set(rank.number, stopped);
+			if (stopped === stoppedSeconds) tell(rank);
+		}
+	}, 1000);
 }
 
 /** Whether a signal has stopped a process; not known but on Linux. */

@@ -8,7 +8,7 @@ import { openModel } from '../../lib/train/open-model.js';
 import { simulatedStore } from '../fixtures/simulated-store.js';
 import { temporaryFolder } from '../fixtures/temporary-folder.js';
 import { tinyModel } from '../fixtures/tiny-model.js';
-import { lossesOf, newestTensors, tinyRun, trainRuns } from './launched.js';
+import { freePort, lossesOf, newestTensors, rankEnvironments, start, tinyRun, trainRuns } from './launched.js';
 
 const folder = temporaryFolder(t);
 const store = join(folder, 'store');
@@ -104,3 +104,23 @@ t.test(
 		}
 	},
 );
+
+t.test('ranks on other devices are refused before they begin, and the device is named', { skip }, async (t) => {
+	const environments = rankEnvironments(2, await freePort());
+	const run = join(folder, 'devices');
+	const ended = await Promise.all(
+		(['cpu', 'cuda'] as const).map(
+			(device, rank) =>
+				start(['train', store, run, '--steps', '3', '--device', device], {
+					...environments[rank],
+					EHR_JEPA_ADDON: addon!,
+				}).ended,
+		),
+	);
+	for (const { code } of ended) t.equal(code, 8);
+	t.match(
+		ended[0]!.stderr,
+		/\[ranks\] device must be the same for all ranks but is "cuda" on rank 1 and "cpu" on rank 0/,
+	);
+	t.notOk(existsSync(run), 'nothing was begun');
+});
