@@ -67,10 +67,16 @@ macro(ehrjepa_find_cuda_runtime libtorch name)
     message(FATAL_ERROR "[build] nvcc must be of the CUDA ${runtime_major} that libtorch in ${libtorch} is built for "
                         "but ${EHR_JEPA_NVCC} is of ${cuda_version}; CUDACXX or CUDA_HOME names another")
   endif()
-  file(GLOB cuda_runtimes
-    "${libtorch}/lib/${name}" "${libtorch}/../nvidia/*/lib/${name}"
-    "${cuda_include}/../lib64/${name}" "${cuda_include}/../lib/${name}" "${cuda_include}/../targets/*/lib/${name}"
-    "${libtorch}/../../../${name}")
+  # One at a time: file(GLOB) sorts what all its patterns find by name.
+  foreach(pattern IN ITEMS
+      "${libtorch}/lib/${name}" "${libtorch}/../nvidia/*/lib/${name}"
+      "${cuda_include}/../lib64/${name}" "${cuda_include}/../lib/${name}" "${cuda_include}/../targets/*/lib/${name}"
+      "${libtorch}/../../../${name}")
+    file(GLOB cuda_runtimes "${pattern}")
+    if(cuda_runtimes)
+      break()
+    endif()
+  endforeach()
   if(NOT cuda_runtimes)
     find_library(EHR_JEPA_CUDART NAMES "${name}" cudart DOC "CUDA runtime")
     set(cuda_runtimes ${EHR_JEPA_CUDART})

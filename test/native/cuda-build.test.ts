@@ -4,8 +4,8 @@
  * again. Nothing is fetched for it; `EHR_JEPA_CUDA=1 npm test` runs every test with the CUDA addon.
  */
 import { execFile, spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import t from 'tap';
 import { root, scriptUrl } from '../scripts/script-modules.js';
@@ -116,5 +116,36 @@ t.test(
 		if ('missing' in found) return;
 		const settings = [`-DEHR_JEPA_LIBTORCH=${found.libtorch}`, '-DEHR_JEPA_NVCC=/bin/false'];
 		t.match(await configured(join(folder, 'b'), settings, process.env), '/bin/false must compile for the host with');
+	},
+);
+
+t.test(
+	"the CUDA runtime beside libtorch is linked, not the toolkit's, whatever their names",
+	{ skip: noCmake },
+	async (t) => {
+		const folder = t.testdir();
+		const name = 'libcudart.so.13';
+		// In this order: the one that libtorch loads itself, then the toolkit's.
+		const places = ['site/torch/lib', 'site/nvidia/cu13/lib', 'a toolkit/lib64'].map((place) => join(folder, place));
+		for (const place of places) {
+			mkdirSync(place, { recursive: true });
+			writeFileSync(join(place, name), '');
+		}
+		mkdirSync(join(folder, 'a toolkit/include'));
+		const script = join(folder, 'find.cmake');
+		writeFileSync(
+			script,
+			`include("${root}/native/cmake/cuda_toolkit.cmake")
+set(cuda_major 13)
+set(cuda_include "${folder}/a toolkit/include")
+ehrjepa_find_cuda_runtime("${folder}/site/torch" ${name})
+message(STATUS "found \${cuda_runtime}")
+`,
+		);
+		for (const place of places) {
+			const { stdout } = await run('cmake', ['-P', script]);
+			t.equal(resolve(/found (.*)/.exec(stdout)![1]!), join(place, name));
+			rmSync(join(place, name));
+		}
 	},
 );

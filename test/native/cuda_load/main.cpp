@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <string>
 
+#include "distributed/nccl.h"
 #include "ops/cuda/tensors.h"
 #include "ops/rms_norm/kernel.h"
 
@@ -56,6 +57,7 @@ int main() {
   if (cards == 0) {
     const std::string reason = cudaGetErrorString(found);
     report(found != cudaSuccess && launch(1) == static_cast<int>(found), "a launch fails with the reason: " + reason);
+    report(!ehrjepa::distributed::make_nccl({}, 0, 2, std::chrono::seconds(1)), "ranks without a card have no NCCL");
   }
   std::printf("1..%d\n", number);
   return all_passed ? 0 : 1;
