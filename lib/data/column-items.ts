@@ -1,5 +1,5 @@
 import type { DuckDBDataChunk } from '@duckdb/node-api';
-import { duckdbBindings } from '../files/duckdb.js';
+import { duckdbBindings, type RawVector } from '../files/duckdb.js';
 
 /**
  * Columns of a data chunk as typed arrays, with one copy: `getItem` costs a call, a check and, for BIGINT, an object for
@@ -72,7 +72,7 @@ export class Float64Lists {
 class Given {
 	readonly #bits: Uint8Array | null;
 
-	constructor(vector: ReturnType<ReturnType<typeof duckdbBindings>['data_chunk_get_vector']>, count: number) {
+	constructor(vector: RawVector, count: number) {
 		this.#bits = duckdbBindings().vector_get_validity(vector, 8 * Math.ceil(count / 64));
 	}
 

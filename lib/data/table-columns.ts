@@ -1,4 +1,4 @@
-import { duckdb, duckdbBindings } from '../files/duckdb.js';
+import { duckdb, duckdbBindings, type RawVector } from '../files/duckdb.js';
 
 /** Rows of a full data chunk of DuckDB. */
 export const chunkRows = 2048;
@@ -13,15 +13,14 @@ type NumbersKind = new (length: number) => Numbers;
 /** What a column is made of. */
 export type ColumnKind = NumbersKind | 'FLOAT[]';
 
-const typeNames = new Map<NumbersKind, 'BIGINT' | 'DOUBLE' | 'FLOAT' | 'INTEGER' | 'UTINYINT'>([
+type NumbersType = 'BIGINT' | 'DOUBLE' | 'FLOAT' | 'INTEGER' | 'UTINYINT';
+const typeNames = new Map<NumbersKind, NumbersType>([
 	[BigInt64Array, 'BIGINT'],
 	[Float64Array, 'DOUBLE'],
 	[Float32Array, 'FLOAT'],
 	[Int32Array, 'INTEGER'],
 	[Uint8Array, 'UTINYINT'],
 ]);
-
-type Vector = ReturnType<ReturnType<typeof duckdbBindings>['data_chunk_get_vector']>;
 
 /** One column of the chunk that is being filled. Vectors are copied whole: no call and no object for each number. */
 export interface ColumnBuffer {
@@ -33,7 +32,7 @@ export interface ColumnBuffer {
 	/** Takes rows `from` to `from + rows` as rows `filled` and on of the chunk. */
 	take(values: ColumnValues, from: number, rows: number, filled: number): void;
 	/** Copies the first `rows` rows into a vector of DuckDB and begins anew. */
-	flush(vector: Vector, rows: number): void;
+	flush(vector: RawVector, rows: number): void;
 }
 
 export function columnBuffer(kind: ColumnKind): ColumnBuffer {
@@ -41,7 +40,7 @@ export function columnBuffer(kind: ColumnKind): ColumnBuffer {
 }
 
 class NumberBuffer implements ColumnBuffer {
-	readonly sql: 'BIGINT' | 'DOUBLE' | 'FLOAT' | 'INTEGER' | 'UTINYINT';
+	readonly sql: NumbersType;
 	readonly #items: Numbers;
 
 	constructor(kind: NumbersKind) {
@@ -62,7 +61,7 @@ class NumberBuffer implements ColumnBuffer {
 		else (this.#items as Float64Array).set((values as Float64Array).subarray(from, from + rows), filled);
 	}
 
-	flush(vector: Vector, rows: number): void {
+	flush(vector: RawVector, rows: number): void {
 		copy(vector, this.#items.subarray(0, rows));
 	}
 }
@@ -104,7 +103,7 @@ class ListBuffer implements ColumnBuffer {
 		}
 	}
 
-	flush(vector: Vector, rows: number): void {
+	flush(vector: RawVector, rows: number): void {
 		const bindings = duckdbBindings();
 		bindings.list_vector_reserve(vector, this.#length);
 		bindings.list_vector_set_size(vector, this.#length);
@@ -114,6 +113,6 @@ class ListBuffer implements ColumnBuffer {
 	}
 }
 
-function copy(vector: Vector, { buffer, byteOffset, byteLength }: Numbers | BigUint64Array): void {
+function copy(vector: RawVector, { buffer, byteOffset, byteLength }: Numbers | BigUint64Array): void {
 	duckdbBindings().copy_data_to_vector(vector, 0, buffer as ArrayBuffer, byteOffset, byteLength);
 }

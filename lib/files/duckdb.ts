@@ -14,3 +14,6 @@ export function duckdb(): typeof import('@duckdb/node-api') {
 export function duckdbBindings(): typeof import('@duckdb/node-bindings') {
 	return require('@duckdb/node-bindings');
 }
+
+/** A column of a data chunk as those bindings know it. */
+export type RawVector = ReturnType<ReturnType<typeof duckdbBindings>['data_chunk_get_vector']>;
