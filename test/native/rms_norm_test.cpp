@@ -102,6 +102,7 @@ std::vector<std::pair<std::string, const Set*>> sets() {
 
 TEST("rms_norm: float32 agrees with the reference, output and all gradients") { compare(at::kFloat); }
 TEST("rms_norm: bfloat16 within twice the error of plain ATen, without bias") { compare(at::kBFloat16); }
+
 /// Threads get runs of rows: a row must have the bits that it has by itself, wherever in a run it stands.
 void compare_rows(at::ScalarType dtype, const Set& set) {
   using namespace ehrjepa::ops::rms_norm_cpu;
@@ -131,6 +132,7 @@ TEST("rms_norm: a row has the same bits alone and among others, the kernels of e
     for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16, at::kDouble}) compare_rows(dtype, *set);
   }
 }
+
 TEST("rms_norm: float32, the kernels of every instruction set") {
   for (const auto& [name, set] : sets()) compare(at::kFloat, set);
 }

@@ -6,49 +6,43 @@
 namespace ehrjepa::ops::rms_norm_cpu {
 namespace {
 
-/// For each row `finish(row, statistic, at)` at every place. The statistic of a row is made of the sum of
-/// `term(row, at)` over its places, which is taken in the same loop as the row before it is finished.
-template <typename E, typename Term, typename Made, typename Finish>
-[[gnu::always_inline]] inline void for_rows(std::int64_t rows, std::int64_t size, const Term& term, const Made& made,
-                                            const Finish& finish) {
+/// y and rstd of every row of `from`, whose values `value(row, at)` gives before they are read there. The squares of a
+/// row are summed in the loop that writes the row before it.
+template <typename T, typename E, typename Value>
+[[gnu::always_inline]] inline void normalise(const Value& value, const T* from, const T* weight, T* y, E* rstd,
+                                             std::int64_t rows, std::int64_t size, E eps) {
   if (rows == 0) return;
-  E sum = sum_over<E>(size, [&](const auto& at) { return term(0, at); });
-  for (std::int64_t row = 0; row < rows; ++row) {
-    const E statistic = made(sum, row);
+  const auto square = [&](std::int64_t row, const auto& at) {
+    const Vector<E> one = value(row, at);
+    return one * one;
+  };
+  E squares = sum_over<E>(size, [&](const auto& at) { return square(0, at); });
+  for (std::int64_t row = 0; row < rows; ++row, from += size, y += size) {
+    const E scale = rstd[row] = 1 / square_root(squares / static_cast<E>(size) + eps);
     // Behind the last row that row again, for nothing: in a loop of its own it might be rounded in another way.
     const std::int64_t next = row + 1 < rows ? row + 1 : row;
-    sum = sum_over<E>(size, [&](const auto& at) {
-      const Vector<E> value = term(next, at);
-      finish(row, statistic, at);
-      return value;
+    squares = sum_over<E>(size, [&](const auto& at) {
+      const Vector<E> term = square(next, at);
+      at(y, rounded_to<T>(at(from) * scale) * at(weight));
+      return term;
     });
   }
 }
 
 template <typename T, typename E>
 void forward(const T* x, const T* weight, T* y, E* rstd, std::int64_t rows, std::int64_t size, E eps) {
-  for_rows<E>(
-      rows, size, [&](std::int64_t row, const auto& at) { return at(x + row * size) * at(x + row * size); },
-      [&](E squares, std::int64_t row) { return rstd[row] = 1 / square_root(squares / static_cast<E>(size) + eps); },
-      [&](std::int64_t row, E scale, const auto& at) {
-        at(y + row * size, rounded_to<T>(at(x + row * size) * scale) * at(weight));
-      });
+  normalise([&](std::int64_t row, const auto& at) { return at(x + row * size); }, x, weight, y, rstd, rows, size, eps);
 }
 
 template <typename T, typename E>
 void add_forward(const T* x, const T* delta, const T* weight, T* sum, T* y, E* rstd, std::int64_t rows,
                  std::int64_t size, E eps) {
-  for_rows<E>(
-      rows, size,
-      [&](std::int64_t row, const auto& at) {
-        const Vector<E> value = rounded_to<T>(at(x + row * size) + at(delta + row * size));
-        at(sum + row * size, value);
-        return value * value;
-      },
-      [&](E squares, std::int64_t row) { return rstd[row] = 1 / square_root(squares / static_cast<E>(size) + eps); },
-      [&](std::int64_t row, E scale, const auto& at) {
-        at(y + row * size, rounded_to<T>(at(sum + row * size) * scale) * at(weight));
-      });
+  const auto add = [&](std::int64_t row, const auto& at) {
+    const Vector<E> value = rounded_to<T>(at(x + row * size) + at(delta + row * size));
+    at(sum + row * size, value);
+    return value;
+  };
+  normalise(add, sum, weight, y, rstd, rows, size, eps);
 }
 
 template <typename T, typename E>
