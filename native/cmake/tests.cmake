@@ -114,6 +114,7 @@ if(CMAKE_SYSTEM_NAME STREQUAL "Linux" AND NOT EHR_JEPA_CUDA AND NOT EHR_JEPA_SAN
   ehrjepa_add_program(ehrjepa_emulated_test
     test/native/main.cpp
     test/native/emulated/adamw_test.cpp
+    test/native/emulated/attention_merge_test.cpp
     test/native/emulated/attention_test.cpp
     test/native/emulated/emulator_test.cpp
     test/native/emulated/norm_rotary_test.cpp

@@ -15,6 +15,7 @@
 #include "native/gradcheck.h"
 #include "native/pretend/counts.h"
 #include "native/pretend/kernels.h"
+#include "ops/attention/merge.h"
 #include "ops/attention/merged.h"
 #include "ops/attention/ways.h"
 
@@ -85,6 +86,18 @@ TEST("attention merged by log-sum-exp: scores that are far apart stay finite") {
        against_reference::results([&](const Inputs& x) { return merged(x, c); }, in, at::ones_like(in[0]))) {
     EXPECT(result.isfinite().all().item<bool>());
   }
+}
+
+TEST("attention_merge_: errors name argument, rule and value") {
+  const at::Tensor out = at::zeros({5, 2, 8}), log_sum = at::zeros({2, 5}), rows = at::arange(3);
+  const at::Tensor other = at::zeros({3, 2, 8}), other_log_sum = at::zeros({2, 3});
+  attention_merge_(out, log_sum, rows, other, other_log_sum);
+  EXPECT_THROWS(attention_merge_(out, log_sum.t(), rows, other, other_log_sum),
+                "log_sum must have the shape [heads, rows] of out (2, 5) but has [5, 2]");
+  EXPECT_THROWS(attention_merge_(out, log_sum, rows, other.narrow(0, 0, 2), other_log_sum),
+                "must have the shapes [3, 2, 8] and [2, 3] but have [2, 2, 8] and [2, 3]");
+  EXPECT_THROWS(attention_merge_(out, log_sum, rows, other.to(at::kBFloat16), other_log_sum),
+                "must have the dtypes of out and log_sum (Float, Float) but have BFloat16 and Float");
 }
 
 TEST("ways of attention on a card: what is there, fits and is deterministic") {

@@ -11,6 +11,7 @@
 #include "ops/attention/attention.h"
 #include "ops/attention/cuda_plan.h"
 #include "ops/attention/kernel.h"
+#include "ops/attention/merge_kernel.h"
 #include "ops/cuda/tensors.h"
 
 namespace ehrjepa::ops {
@@ -135,12 +136,31 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> backward(const at::Tensor& given_
   return {grad_q, grad_k, grad_v};
 }
 
+void merge_(const at::Tensor& out, const at::Tensor& log_sum, const at::Tensor& rows, const at::Tensor& other,
+            const at::Tensor& other_log_sum) {
+  const c10::cuda::CUDAGuard guard(out.device());
+  check_rows("attention_merge", other.size(0) * other.size(1));
+  check_launch("attention_merge",
+               kernels::launch_attention_merge({.out = out.data_ptr(),
+                                                .log_sum = log_sum.data_ptr<float>(),
+                                                .rows = rows.const_data_ptr<std::int64_t>(),
+                                                .other = other.const_data_ptr(),
+                                                .other_log_sum = other_log_sum.const_data_ptr<float>(),
+                                                .total_rows = out.size(0),
+                                                .rows_merged = rows.numel(),
+                                                .heads = out.size(1),
+                                                .head_dim = out.size(2),
+                                                .dtype = kernel_dtype("attention_merge", out)},
+                                               current_stream()));
+}
+
 }  // namespace
 
 TORCH_LIBRARY_IMPL(ehrjepa, CUDA, m) {
   if (!cuda_kernels_wanted()) return;
   m.impl("attention_forward", &forward);
   m.impl("attention_backward", &backward);
+  m.impl("attention_merge_", &merge_);
 }
 
 }  // namespace ehrjepa::ops

@@ -5,9 +5,11 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/exp.h>
-#include <ATen/ops/logaddexp.h>
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
+
+#include "memory/transfer.h"
+#include "ops/attention/merge.h"
 
 namespace ehrjepa::ops {
 namespace {
@@ -16,7 +18,7 @@ struct Piece {
   std::int64_t begin, count;
 };
 
-/// Rows of a tensor that are taken out and put back: a view where they lie back to back.
+/// Rows of a tensor that are taken out, a view where they lie back to back, and whose gradients are put back.
 struct Pieces {
   std::vector<Piece> list;
 
@@ -37,12 +39,12 @@ struct Pieces {
       next += piece.count;
     }
   }
-  void put_in(const at::Tensor& x, const at::Tensor& values) const {
-    std::int64_t next = 0;
+  std::vector<std::int64_t> numbers() const {
+    std::vector<std::int64_t> result;
     for (const Piece& piece : list) {
-      x.narrow(0, piece.begin, piece.count).copy_(values.narrow(0, next, piece.count));
-      next += piece.count;
+      for (std::int64_t row = piece.begin; row < piece.begin + piece.count; ++row) result.push_back(row);
     }
+    return result;
   }
 };
 
@@ -87,9 +89,6 @@ at::Tensor own_scores(const at::Tensor& q, const at::Tensor& k, double softmax_s
   return (grouped(wide(q), k.size(1)) * wide(k).unsqueeze(2)).sum(-1) * softmax_scale;
 }
 
-/// (rows, N) from (N, rows), to be multiplied with (rows, N, H).
-at::Tensor beside(const at::Tensor& log_sum) { return log_sum.t().unsqueeze(-1); }
-
 std::tuple<at::Tensor, at::Tensor> forward_of(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                               const AttentionLayout& layout, double softmax_scale,
                                               const RangeAttention& ranges) {
@@ -111,12 +110,8 @@ std::tuple<at::Tensor, at::Tensor> forward_of(const at::Tensor& q, const at::Ten
   if (calls.context.empty()) return {out, log_sum};
   const auto [context_out, context_log_sum] =
       ranges.forward(calls.queries.of(q), calls.keys.of(k), calls.keys.of(v), calls.context, softmax_scale);
-  const at::Tensor l1 = calls.queries.of(log_sum.t()).t(), l2 = context_log_sum.to(log_sum.scalar_type());
-  const at::Tensor merged = at::logaddexp(l1, l2);
-  const at::Tensor result =
-      wide(calls.queries.of(out)) * beside(at::exp(l1 - merged)) + wide(context_out) * beside(at::exp(l2 - merged));
-  calls.queries.put_in(out, result);
-  calls.queries.put_in(log_sum.t(), merged.t());
+  attention_merge_(out, log_sum, memory::upload(calls.queries.numbers(), q.device()), context_out.to(q.scalar_type()),
+                   context_log_sum.to(log_sum.scalar_type()));
   return {out, log_sum};
 }
 
