@@ -68,14 +68,22 @@ left() { [ -n "${LIMIT:-}" ] && echo $((LIMIT - SECONDS > 21 ? LIMIT - SECONDS -
 # run NAME COMMAND...: its output goes to NAME.log (stderr, unless it is the output itself, to NAME.err), its exit code and
 # seconds to NAME.rc. One that outlasts LIMIT ends with 124.
 run() {
-  local name=$1 started=$SECONDS
+  local name=$1 started=$SECONDS given
+  given=$(left)
   shift
   echo "gpu-check: $name ..." >&2
-  timeout --kill-after=10 "$(left)" "$@" >"$build/$name.log" 2>"$build/$name.err"
+  timeout --kill-after=10 "$given" "$@" >"$build/$name.log" 2>"$build/$name.err"
   local rc=$?
   echo "$rc $((SECONDS - started))" >"$build/$name.rc"
   echo "gpu-check: $name took $((SECONDS - started)) s" >&2
-  [ $rc -eq 0 ] || { echo "gpu-check: $name ended with $rc:" >&2; tail -n 25 "$build/$name.log" "$build/$name.err" >&2; }
+  if [ $rc -ne 0 ]; then
+    if [ $((SECONDS - started)) -ge "$given" ]; then
+      echo "gpu-check: $name was broken off: LIMIT gave it $given s. A build goes on where it was when run again; the end of its output:" >&2
+    else
+      echo "gpu-check: $name ended with $rc:" >&2
+    fi
+    tail -n 25 "$build/$name.log" "$build/$name.err" >&2
+  fi
   return $rc
 }
 rm -f "$build/machine.json" "$build"/{configure,build,card,doctor,tests,steps,bench}.{log,err,rc}

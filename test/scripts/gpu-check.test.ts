@@ -145,8 +145,9 @@ esac`,
 
 t.test('gpu-check ends what outlasts its limit, and says so in the JSON', { skip }, async (t) => {
 	const programs = { ehrjepa_test: "echo 'ok 1 - a test'; exec sleep 60" };
-	const { status, report } = await check(t, { programs, env: { PARTS: 'tests', LIMIT: '2' } });
+	const { status, report, stderr } = await check(t, { programs, env: { PARTS: 'tests', LIMIT: '2' } });
 	t.equal(status, 1);
+	t.match(stderr, /tests was broken off: LIMIT gave it 1 s/);
 	t.equal(report.stages.tests.code, 124);
 	t.match(report.tests, { passed: 1, complete: false });
 });
