@@ -160,7 +160,7 @@ async function shortRun(
 		collapseEvery: 0,
 		optimizer: { learningRate: 1e-3, warmupFraction: 0 },
 	};
-	const { memory } = await planTraining(config, store.vocabulary.size);
+	const { memory } = await planTraining(config, store.vocabulary.size, { store });
 	await using trainer = await Trainer.create(join(folder, 'short'), store, config, { device });
 	const lines: { loss: number; tokensPerSecond: number; peakRssBytes: number }[] = [];
 	const started = performance.now();

@@ -1,3 +1,4 @@
+import { fullFutureShare } from './future-share.js';
 import type { TrainConfig } from './train-config.js';
 
 /** Rows of a full batch that a run's steps work on. */
@@ -18,12 +19,15 @@ export interface BatchRows {
 export const tokensPerDay = 20;
 
 /**
- * How large a full batch is, from the budgets alone. The future is taken to fill its budget at every cut: real batches
- * are at most so large.
+ * How large a full batch is.
+ *
+ * @param futureShare - Of its tokens, those behind the cuts of their windows; by default that of windows that fill both budgets, which
+ * is near the mean of real batches. Some have far more (`largestFutureShare`).
  */
-export function batchRows({ tokensPerStep, contextTokens, futureTokens, objective }: TrainConfig): BatchRows {
+export function batchRows(config: TrainConfig, futureShare = fullFutureShare(config)): BatchRows {
+	const { tokensPerStep, contextTokens, futureTokens, objective } = config;
 	const window = Math.min(contextTokens + futureTokens, tokensPerStep);
-	const future = Math.round((tokensPerStep * futureTokens) / (contextTokens + futureTokens));
+	const future = Math.round(tokensPerStep * futureShare);
 	const { nextToken, latent } = objective;
 	const scored = nextToken === null ? 0 : nextToken.on === 'all' ? tokensPerStep : future;
 	if (latent === null) return { trunk: tokensPerStep, branch: 0, scored, predicted: 0, window };

@@ -41,13 +41,19 @@ function stepsFor({ parallel }: TrainConfig, ranks: number): typeof steps {
  *
  * @returns Nothing when even that is too large.
  */
-export function whatWouldFit(config: TrainConfig, vocabSize: number, limit: number, ranks = 1): Saving | undefined {
+export function whatWouldFit(
+	config: TrainConfig,
+	vocabSize: number,
+	limit: number,
+	ranks = 1,
+	futureShare?: number,
+): Saving | undefined {
 	const open = stepsFor(config, ranks);
 	const peakWith = (chosen: typeof steps) => {
 		const changed = TrainConfig.safeParse(
 			chosen.reduce<TrainConfigInput>((so, [, change]) => change(so as TrainConfig), config),
 		);
-		return changed.success ? planMemory(changed.data, vocabSize, ranks).peak : Infinity;
+		return changed.success ? planMemory(changed.data, vocabSize, ranks, futureShare).peak : Infinity;
 	};
 	for (let count = 1; count <= open.length; count++) {
 		let chosen = open.slice(0, count);
@@ -68,7 +74,7 @@ export function whatWouldFit(config: TrainConfig, vocabSize: number, limit: numb
 		trainable: { kind: 'lora' },
 	});
 	if (!lora.success) return undefined;
-	const { peak } = planMemory(lora.data, vocabSize, ranks);
+	const { peak } = planMemory(lora.data, vocabSize, ranks, futureShare);
 	const names = [
 		'trainable.kind=lora',
 		'computeDtype=bfloat16',
@@ -112,12 +118,21 @@ export function memorySize(bytes: number): string {
 /**
  * Refuses a run that this machine cannot hold, before anything is allocated.
  *
+ * @param options.futureShare - Of its largest batch.
  * @throws {ConfigError} Says what would fit.
  */
-export function requireMemory(config: TrainConfig, vocabSize: number, limit = machineMemory(), ranks = 1): void {
-	const { peak } = planMemory(config, vocabSize, ranks);
+export function requireMemory(
+	config: TrainConfig,
+	vocabSize: number,
+	{
+		limit = machineMemory(),
+		ranks = 1,
+		futureShare,
+	}: { readonly limit?: number; readonly ranks?: number | undefined; readonly futureShare?: number } = {},
+): void {
+	const { peak } = planMemory(config, vocabSize, ranks, futureShare);
 	if (peak <= limit) return;
-	const saving = whatWouldFit(config, vocabSize, limit, ranks);
+	const saving = whatWouldFit(config, vocabSize, limit, ranks, futureShare);
 	const fix =
 		saving === undefined
 			? 'take a smaller model, or a machine with more'

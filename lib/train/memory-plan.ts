@@ -1,6 +1,7 @@
 import { weightShapes } from '../model/weight-shapes.js';
 import type { NativePredictorOptions } from '../native.js';
 import { batchRows } from './batch-rows.js';
+import { readingTokens } from './instruments/options.js';
 import { predictorOptions } from './loss-options.js';
 import type { TrainConfig } from './train-config.js';
 import { frozenWeights } from './trainable.js';
@@ -23,7 +24,7 @@ export interface MemoryPlan {
 	readonly head: number;
 	/** Copy of the state while a checkpoint is written. */
 	readonly checkpoint: number;
-	/** Node, libtorch and what it compiles, and the token store. */
+	/** Node, libtorch and what it compiles, the token store and the instruments. */
 	readonly process: number;
 	/** Largest resident memory of the process. */
 	readonly peak: number;
@@ -35,6 +36,8 @@ export const bytesOf = { float32: 4, bfloat16: 2 } as const;
 const processBytes = 370e6;
 // Measured after some tens of updates: oneDNN's compiled products of bfloat16 (native/ops/linear/products.h).
 const compiledBytes = 130e6;
+// Measured: what the instruments keep, and what fitting their tables leaves behind.
+const instrumentBytes = 100e6;
 // The allocator holds up to a sixteenth more than was ever in use (docs/adr/0006); half of it is usual, and all of it where pieces of
 // many lengths come and go between ranks.
 const heldShare = { alone: 1 / 32, ofRank: 1 / 16 };
@@ -133,8 +136,9 @@ function sharedGradients(
  * @param config - Its `tokensPerStep` is what this process computes at a time.
  * @param vocabSize - Rows of the embedding.
  * @param ranks - Processes that train it together: the plan is of one of them.
+ * @param futureShare - Of the largest batch (`largestFutureShare`); by default of windows that fill both budgets.
  */
-export function planMemory(config: TrainConfig, vocabSize: number, ranks = 1): MemoryPlan {
+export function planMemory(config: TrainConfig, vocabSize: number, ranks = 1, futureShare?: number): MemoryPlan {
 	const { parallel, model, trainable, objective, optimizer, microBatches } = config;
 	const lora = trainable.kind === 'lora';
 	const compute = bytesOf[config.computeDtype];
@@ -145,7 +149,7 @@ export function planMemory(config: TrainConfig, vocabSize: number, ranks = 1): M
 	// Parameters are dealt whole.
 	const owned = spreads ? Math.max(trained / ranks, largest) : trained;
 	const kept = lora ? owned : encoder - trained + owned;
-	const rows = batchRows(config);
+	const rows = batchRows(config, futureShare);
 	const all = rows.trunk + rows.branch;
 
 	const here = sharesEncoder ? owned : trained;
@@ -205,7 +209,10 @@ export function planMemory(config: TrainConfig, vocabSize: number, ranks = 1): M
 	const beside = checkpointEvery > 0 && checkpointEvery < steps;
 	// Losses on tuning patients and the instruments read both encoders whole.
 	if (sharesEncoder) stages.push(copied * compute * (objective.latent?.target.kind === 'ema' ? 2 : 1));
-	const itself = processBytes + (config.computeDtype === 'bfloat16' ? compiledBytes : 0);
+	const itself =
+		processBytes +
+		(config.computeDtype === 'bfloat16' ? compiledBytes : 0) +
+		(readingTokens(config) > 0 ? instrumentBytes : 0);
 	const live = held + (beside ? Math.max(...stages) + checkpoint : Math.max(...stages, checkpoint));
 	return {
 		weights,

@@ -1,6 +1,8 @@
 import { parseConfig } from '../config.js';
+import type { SampledStore } from '../sample/sampler.js';
 import { collectiveBandwidth, type Gpu, gpuShare, gpus } from './devices.js';
 import { machineMemory, type Saving, whatWouldFit } from './fit.js';
+import { largestFutureShare } from './future-share.js';
 import { type MemoryPlan, planMemory } from './memory-plan.js';
 import { requireShardEach } from './run-share.js';
 import { measureSecondsPerStep } from './step-probe.js';
@@ -36,19 +38,25 @@ export interface TrainingPlan {
  * vendor's figure and the bandwidth between them.
  *
  * @param vocabSize - Rows of the embedding.
- * @throws {ConfigError}
+ * @param options.store - Its first batches say how large the largest is; without it all windows are taken to fill their budgets.
+ * @throws {ConfigError} {DataError}
  */
 export async function planTraining(
 	input: TrainConfigInput,
 	vocabSize: number,
-	{ device = 'cpu', devices = 1 }: { readonly device?: 'cpu' | Gpu; readonly devices?: number } = {},
+	{
+		device = 'cpu',
+		devices = 1,
+		store,
+	}: { readonly device?: 'cpu' | Gpu; readonly devices?: number; readonly store?: SampledStore | undefined } = {},
 ): Promise<TrainingPlan> {
 	// GPUs multiply bfloat16, whatever this machine does.
 	const given = device === 'cpu' ? input : { computeDtype: 'bfloat16', ...input };
 	const config = parseConfig('plan', TrainConfig, given);
 	requireShardEach('plan', config, devices);
 	const share = { ...config, tokensPerStep: Math.ceil(config.tokensPerStep / devices) };
-	const own = planMemory(share, vocabSize, devices);
+	const futureShare = store && (await largestFutureShare(store, share, devices));
+	const own = planMemory(share, vocabSize, devices, futureShare);
 	const memory = device === 'cpu' ? own : onGpu(own);
 	const available = device === 'cpu' ? machineMemory() : gpus[device].memory;
 	const fits = memory.peak <= available;
@@ -61,7 +69,7 @@ export async function planTraining(
 		memory,
 		available,
 		fits,
-		saving: fits || device !== 'cpu' ? null : (whatWouldFit(share, vocabSize, available, devices) ?? null),
+		saving: fits || device !== 'cpu' ? null : (whatWouldFit(share, vocabSize, available, devices, futureShare) ?? null),
 		flopsPerStep: flops,
 		traffic,
 		secondsPerStep:

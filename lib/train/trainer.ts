@@ -11,6 +11,7 @@ import { type BatchLosses, batchLosses, meanLosses } from './batch-losses.js';
 import { CheckpointWriter } from './checkpoint-writer.js';
 import { CollapseWatch } from './collapse-warning.js';
 import { requireMemory } from './fit.js';
+import { largestFutureShare } from './future-share.js';
 import { initialModel, planRun, type RunModelOptions } from './initial-model.js';
 import { Instruments } from './instruments/instruments.js';
 import type { InstrumentMetrics } from './instruments/metrics.js';
@@ -89,7 +90,8 @@ export class Trainer {
 			await requireSameRun(group, path, run, device);
 			const { tokensPerStep } = run.train;
 			const part = { ...run.train, tokensPerStep: Math.ceil(tokensPerStep / share.shards.total) };
-			requireMemory(part, run.data.vocabSize, undefined, group?.size);
+			const futureShare = await largestFutureShare(store, part, share.shards.total);
+			requireMemory(part, run.data.vocabSize, { ranks: group?.size, futureShare });
 			const model = await initialModel(run, { device, group });
 			try {
 				const folder = share.leads ? await RunFolder.create(path, run) : RunFolder.followed(path, run);

@@ -4,7 +4,7 @@ import { ConfigError } from '../../errors.js';
 import { openPretrained } from '../../model/pretrained.js';
 import { modelSizes } from '../../model/qwen3-config.js';
 import { objectivePresets } from '../../objective/objective.js';
-import { openTokenStore } from '../../store/token-store.js';
+import { openTokenStore, type TokenStore } from '../../store/token-store.js';
 import { type Gpu, gpus } from '../../train/devices.js';
 import { memorySize } from '../../train/fit.js';
 import { planTraining, type TrainingPlan } from '../../train/plan.js';
@@ -16,7 +16,10 @@ import { withTrainingOptions } from '../training-options.js';
 
 export const builder = (yargs: Argv) =>
 	withTrainingOptions(yargs)
-		.option('store', { type: 'string', describe: 'Token store, which says the vocabulary' })
+		.option('store', {
+			type: 'string',
+			describe: 'Token store, which says the vocabulary and how large the largest batch is',
+		})
 		.option('vocab-size', { type: 'number', describe: 'Rows of the embedding, without a store or --from' })
 		.option('device', {
 			choices: ['cpu', ...Object.keys(gpus)] as ('cpu' | Gpu)[],
@@ -41,17 +44,19 @@ export async function handler(args: Awaited<ReturnType<ReturnType<typeof builder
 			throw new ConfigError(`[plan] --gpus must be a whole number from 1 to 512 but is ${devices}`);
 		if (device === 'cpu' && devices !== 1)
 			throw new ConfigError(`[plan] --gpus must be 1 on the CPU but is ${devices}; name a GPU with --device`);
-		const { config, vocabSize } = await configOf(args);
-		const plan = await planTraining(config, vocabSize, { device, devices });
+		await using store = args.store === undefined ? undefined : await openTokenStore(args.store);
+		const { config, vocabSize } = await configOf(args, store);
+		const plan = await planTraining(config, vocabSize, { device, devices, store });
 		context.result(text(plan, vocabSize), { vocabSize, ...plan });
 	});
 }
 
 async function configOf(
 	args: Awaited<ReturnType<ReturnType<typeof builder>['parseAsync']>>,
+	store: TokenStore | undefined,
 ): Promise<{ readonly config: TrainConfigInput; readonly vocabSize: number }> {
-	const { from, size, objective, store, preset } = args;
-	if ([from, store, args['vocab-size']].filter((one) => one !== undefined).length > 1)
+	const { from, size, objective, preset } = args;
+	if ([from, args.store, args['vocab-size']].filter((one) => one !== undefined).length > 1)
 		throw new ConfigError('[plan] the vocabulary must come from one of --store, --from and --vocab-size');
 	const pretrained = from === undefined ? undefined : await openPretrained(resolve(from));
 	const base: TrainConfigInput = {
@@ -63,22 +68,15 @@ async function configOf(
 		{ flag: '--objective', path: 'objective', value: objective && objectivePresets[objective] },
 		{ flag: '--size', path: 'model', value: size && modelSizes[size] },
 	]);
-	return { config, vocabSize: pretrained?.vocabSize ?? (await vocabularyOf(args, preset ?? size)) };
+	return { config, vocabSize: pretrained?.vocabSize ?? vocabularyOf(args['vocab-size'], store, preset ?? size) };
 }
 
-async function vocabularyOf(
-	args: { readonly store?: string | undefined; readonly 'vocab-size'?: number | undefined },
-	name: string | undefined,
-): Promise<number> {
-	const given = args['vocab-size'];
+function vocabularyOf(given: number | undefined, store: TokenStore | undefined, name: string | undefined): number {
 	if (given !== undefined) {
 		if (Number.isSafeInteger(given) && given > 0) return given;
 		throw new ConfigError(`[plan] --vocab-size must be a positive whole number but is ${given}`);
 	}
-	if (args.store !== undefined) {
-		await using store = await openTokenStore(args.store);
-		return store.vocabulary.size;
-	}
+	if (store !== undefined) return store.vocabulary.size;
 	// Qwen3's own; a structured vocabulary is as large as the records make it.
 	if (name?.startsWith('qwen3')) return 151_936;
 	throw new ConfigError('[plan] the vocabulary must be known; give --store, --from or --vocab-size');

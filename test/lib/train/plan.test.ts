@@ -11,11 +11,14 @@ import {
 	simulateCohort,
 	Trainer,
 } from '../../../lib/index.js';
+import { Sampler } from '../../../lib/sample/sampler.js';
 import { requireMemory, whatWouldFit } from '../../../lib/train/fit.js';
+import { fullFutureShare, largestFutureShare } from '../../../lib/train/future-share.js';
 import { planMemory } from '../../../lib/train/memory-plan.js';
 import { presetConfig, trainPresets } from '../../../lib/train/presets.js';
 import { TrainConfig, type TrainConfigInput } from '../../../lib/train/train-config.js';
 import { runCli } from '../../fixtures/run-cli.js';
+import { simulatedStore } from '../../fixtures/simulated-store.js';
 import { temporaryFolder } from '../../fixtures/temporary-folder.js';
 import { tinyModel } from '../../fixtures/tiny-model.js';
 
@@ -66,6 +69,34 @@ t.test('the copy for a checkpoint lies beside a step, but for that of the last s
 	t.ok(planOf({ ...config, checkpointEvery: 0 }).peak < beside.peak);
 });
 
+t.test('a plan with a store counts the rows of its largest batch, not those of full windows', async (t) => {
+	const store = await simulatedStore(temporaryFolder(t));
+	t.teardown(() => store.close());
+	const config = TrainConfig.parse({ model: tinyModel, contextTokens: 64, futureTokens: 16, tokensPerStep: 512 });
+	const share = await largestFutureShare(store, config);
+	const full = fullFutureShare(config);
+	t.equal(full, 0.2);
+	t.ok(share > full && share <= 1, `${share}`);
+	const shares = [];
+	for await (const { tokens, contextLengths } of new Sampler(store, 'train', {
+		contextTokens: 64,
+		futureTokens: 16,
+		tokensPerBatch: 512,
+		seed: config.seed,
+		branches: null,
+	}).batches(1, 64))
+		shares.push((tokens.length - contextLengths.reduce((sum, length) => sum + length, 0)) / 512);
+	t.equal(share, Math.max(...shares));
+	t.equal(await largestFutureShare(store, { ...config, steps: 1 }), shares[0], 'of the steps that the run makes');
+	const size = store.vocabulary.size;
+	const [alone, known] = [await planTraining(config, size), await planTraining(config, size, { store })];
+	t.ok(known.memory.activations > alone.memory.activations);
+	t.equal(known.memory.peak, planMemory(config, size, 1, share).peak);
+	t.throws(() => requireMemory(config, size, { limit: alone.memory.peak, futureShare: share }), {
+		code: 'EHR_JEPA_CONFIG',
+	});
+});
+
 t.test('the preset is all of the 1.7B model in at most 20 GiB', async (t) => {
 	const config = TrainConfig.parse(presetConfig('qwen3-1.7b-24gib', { withModel: true }));
 	t.match(config.trainable, { kind: 'full', freeze: [] });
@@ -80,13 +111,13 @@ t.test('a run that cannot fit is refused with what would fit', async (t) => {
 	const limit = 24 * 2 ** 30;
 	const saving = whatWouldFit(config, vocabSize, limit)!;
 	t.ok(saving.peak <= limit);
-	t.throws(() => requireMemory(config, vocabSize, limit), {
+	t.throws(() => requireMemory(config, vocabSize, { limit }), {
 		code: 'EHR_JEPA_CONFIG',
 		message:
 			/must fit the machine's memory of 24\.0 GiB but would take .* GiB at its peak; --set .*--set parameterDtype=bfloat16 would bring it to/,
 	});
-	t.throws(() => requireMemory(config, vocabSize, 2 ** 30), { message: /take a smaller model/ });
-	t.doesNotThrow(() => requireMemory(TrainConfig.parse({}), 500, limit));
+	t.throws(() => requireMemory(config, vocabSize, { limit: 2 ** 30 }), { message: /take a smaller model/ });
+	t.doesNotThrow(() => requireMemory(TrainConfig.parse({}), 500, { limit }));
 });
 
 t.test('Trainer.create refuses before it writes or allocates; plan on the command line', async (t) => {
