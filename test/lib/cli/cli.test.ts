@@ -132,6 +132,7 @@ t.test('what is wrong is said in one message, with its exit code', async (t) => 
 		'--patient',
 		'3',
 	);
+	await fails(2, /Unknown argument: stpes\nDid you mean --steps\?/, 'train', 'x', 'y', '--stpes', '3');
 	await fails(2, /patients: .* but it is -1/, 'simulate', 'x', '--patients', '-1');
 	for (const option of ['definitions', 'index-rules'])
 		await fails(2, /must be a list of .* but is an object/, 'tasks', 'cohort', 'x', `--${option}`, 'wrong.json');
