@@ -49,7 +49,7 @@ for (const ranks of options.ranks) {
 		const ofRanks = await trainRuns(join(folder, 'store'), runs, [run], ranks);
 		rmSync(runs, { recursive: true });
 		const measured = Math.max(...ofRanks.map(([only]) => only!.peakRss));
-		const planned = planMemory(share, vocabSize, ranks).peak;
+		const planned = planMemory(share, vocabSize, { ranks }).peak;
 		rows.push({ kind, ranks, planned, measured });
 		const shown = (bytes: number) => `${(bytes / 1e6).toFixed(0)} MB`;
 		console.log(

@@ -1,6 +1,6 @@
 import { totalmem } from 'node:os';
 import { ConfigError } from '../errors.js';
-import { planMemory } from './memory-plan.js';
+import { type MemoryOptions, planMemory } from './memory-plan.js';
 import { TrainConfig, type TrainConfigInput } from './train-config.js';
 
 /** Memory that this process may have: the machine's, or less where its container or group is held to less. */
@@ -21,6 +21,7 @@ const steps: readonly (readonly [readonly string[], (config: TrainConfig) => Tra
 	[['parallel.kind=zero2'], (config) => ({ ...config, parallel: { ...config.parallel, kind: 'zero2' } })],
 	[['parallel.kind=zero3'], (config) => ({ ...config, parallel: { ...config.parallel, kind: 'zero3' } })],
 	[['checkpointCopy=false'], (config) => ({ ...config, checkpointCopy: false })],
+	[['activationCheckpointing=selective'], (config) => ({ ...config, activationCheckpointing: 'selective' })],
 	[['activationCheckpointing=block'], (config) => ({ ...config, activationCheckpointing: 'block' })],
 	[['computeDtype=bfloat16'], (config) => ({ ...config, computeDtype: 'bfloat16' })],
 	[
@@ -45,15 +46,14 @@ export function whatWouldFit(
 	config: TrainConfig,
 	vocabSize: number,
 	limit: number,
-	ranks = 1,
-	futureShare?: number,
+	options: MemoryOptions = {},
 ): Saving | undefined {
-	const open = stepsFor(config, ranks);
+	const open = stepsFor(config, options.ranks ?? 1);
 	const peakWith = (chosen: typeof steps) => {
 		const changed = TrainConfig.safeParse(
 			chosen.reduce<TrainConfigInput>((so, [, change]) => change(so as TrainConfig), config),
 		);
-		return changed.success ? planMemory(changed.data, vocabSize, ranks, futureShare).peak : Infinity;
+		return changed.success ? planMemory(changed.data, vocabSize, options).peak : Infinity;
 	};
 	for (let count = 1; count <= open.length; count++) {
 		let chosen = open.slice(0, count);
@@ -74,7 +74,7 @@ export function whatWouldFit(
 		trainable: { kind: 'lora' },
 	});
 	if (!lora.success) return undefined;
-	const { peak } = planMemory(lora.data, vocabSize, ranks, futureShare);
+	const { peak } = planMemory(lora.data, vocabSize, options);
 	const names = [
 		'trainable.kind=lora',
 		'computeDtype=bfloat16',
@@ -96,15 +96,13 @@ export function savings(
 	vocabSize: number,
 	ranks: number,
 ): readonly { readonly settings: readonly string[]; readonly saved: number }[] {
-	// On a card no copy of the state is made for a checkpoint.
-	const onCard = { ...config, checkpointCopy: false };
 	const peakOf = (input: TrainConfigInput) => {
-		const changed = TrainConfig.safeParse({ ...input, checkpointCopy: false });
-		return changed.success ? planMemory(changed.data, vocabSize, ranks).peak : Infinity;
+		const changed = TrainConfig.safeParse(input);
+		return changed.success ? planMemory(changed.data, vocabSize, { ranks, onCard: true }).peak : Infinity;
 	};
-	const now = peakOf(onCard);
+	const now = peakOf(config);
 	const open = stepsFor(config, ranks).filter(([[name]]) => ranks > 1 || !name?.startsWith('parallel.'));
-	return [halfTheTokens(onCard), ...open.map(([names, change]) => [names, change(onCard)] as const)]
+	return [halfTheTokens(config), ...open.map(([names, change]) => [names, change(config)] as const)]
 		.map(([settings, changed]) => ({ settings, saved: now - peakOf(changed) }))
 		.filter(({ saved }) => saved > 0);
 }
@@ -118,21 +116,16 @@ export function memorySize(bytes: number): string {
 /**
  * Refuses a run that this machine cannot hold, before anything is allocated.
  *
- * @param options.futureShare - Of its largest batch.
  * @throws {ConfigError} Says what would fit.
  */
 export function requireMemory(
 	config: TrainConfig,
 	vocabSize: number,
-	{
-		limit = machineMemory(),
-		ranks = 1,
-		futureShare,
-	}: { readonly limit?: number; readonly ranks?: number | undefined; readonly futureShare?: number } = {},
+	{ limit = machineMemory(), ...options }: MemoryOptions & { readonly limit?: number } = {},
 ): void {
-	const { peak } = planMemory(config, vocabSize, ranks, futureShare);
+	const { peak } = planMemory(config, vocabSize, options);
 	if (peak <= limit) return;
-	const saving = whatWouldFit(config, vocabSize, limit, ranks, futureShare);
+	const saving = whatWouldFit(config, vocabSize, limit, options);
 	const fix =
 		saving === undefined
 			? 'take a smaller model, or a machine with more'

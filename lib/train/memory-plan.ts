@@ -38,6 +38,8 @@ const processBytes = 370e6;
 const compiledBytes = 130e6;
 // Measured: what the instruments keep, and what fitting their tables leaves behind.
 const instrumentBytes = 100e6;
+// What a context of CUDA is said to take; not measured.
+const contextBytes = 1e9;
 // The allocator holds up to a sixteenth more than was ever in use (docs/adr/0006); half of it is usual, and all of it where pieces of
 // many lengths come and go between ranks.
 const heldShare = { alone: 1 / 32, ofRank: 1 / 16 };
@@ -130,15 +132,27 @@ function sharedGradients(
 	return { first: block * own, last: trained * own + sums * trained * bytesOf.float32 + travels };
 }
 
+/** Of which process of a run, and where. */
+export interface MemoryOptions {
+	/** Processes that train it together: the plan is of one of them. */
+	readonly ranks?: number | undefined;
+	/** Of the largest batch (`largestFutureShare`); by default of windows that fill both budgets. */
+	readonly futureShare?: number | undefined;
+	/** What a card holds: checkpoints are copied to the host, and the process is there as well. */
+	readonly onCard?: boolean | undefined;
+}
+
 /**
  * Memory of a training run by kind, from the configuration alone: nothing is allocated.
  *
  * @param config - Its `tokensPerStep` is what this process computes at a time.
  * @param vocabSize - Rows of the embedding.
- * @param ranks - Processes that train it together: the plan is of one of them.
- * @param futureShare - Of the largest batch (`largestFutureShare`); by default of windows that fill both budgets.
  */
-export function planMemory(config: TrainConfig, vocabSize: number, ranks = 1, futureShare?: number): MemoryPlan {
+export function planMemory(
+	config: TrainConfig,
+	vocabSize: number,
+	{ ranks = 1, futureShare, onCard = false }: MemoryOptions = {},
+): MemoryPlan {
 	const { parallel, model, trainable, objective, optimizer, microBatches } = config;
 	const lora = trainable.kind === 'lora';
 	const compute = bytesOf[config.computeDtype];
@@ -203,16 +217,17 @@ export function planMemory(config: TrainConfig, vocabSize: number, ranks = 1, fu
 		// The last one, and the embedding.
 		casts + gradients.last + embeddingGradients + (optimizer.updateInBackward ? 0 : work),
 	];
-	const checkpoint = config.checkpointCopy ? held : 0;
+	const checkpoint = config.checkpointCopy && !onCard ? held : 0;
 	// A copy is taken between two steps and written during the next ones; that of the last step has the memory of a step.
 	const { checkpointEvery, steps } = config;
 	const beside = checkpointEvery > 0 && checkpointEvery < steps;
 	// Losses on tuning patients and the instruments read both encoders whole.
 	if (sharesEncoder) stages.push(copied * compute * (objective.latent?.target.kind === 'ema' ? 2 : 1));
-	const itself =
+	const onHost =
 		processBytes +
 		(config.computeDtype === 'bfloat16' ? compiledBytes : 0) +
 		(readingTokens(config) > 0 ? instrumentBytes : 0);
+	const itself = onCard ? contextBytes : onHost;
 	const live = held + (beside ? Math.max(...stages) + checkpoint : Math.max(...stages, checkpoint));
 	return {
 		weights,

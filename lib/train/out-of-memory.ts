@@ -34,7 +34,7 @@ export function explainOutOfMemory(
 		card === undefined
 			? ''
 			: ` of ${memorySize(card.memory)}, of which tensors hold ${memorySize(card.held)} between steps`;
-	const plan = planMemory(config, vocabSize, ranks);
+	const plan = planMemory(config, vocabSize, { ranks, onCard: true });
 	const parts = kinds.filter((kind) => plan[kind] > 0).map((kind) => `${kind} ${memorySize(plan[kind])}`);
 	const lower = savings(config, vocabSize, ranks).map(
 		({ settings, saved }) => `${settings.map((setting) => `--set ${setting}`).join(' ')} (${memorySize(saved)} less)`,

@@ -56,8 +56,8 @@ export async function planTraining(
 	requireShardEach('plan', config, devices);
 	const share = { ...config, tokensPerStep: Math.ceil(config.tokensPerStep / devices) };
 	const futureShare = store && (await largestFutureShare(store, share, devices));
-	const own = planMemory(share, vocabSize, devices, futureShare);
-	const memory = device === 'cpu' ? own : onGpu(own);
+	const options = { ranks: devices, futureShare, onCard: device !== 'cpu' };
+	const memory = planMemory(share, vocabSize, options);
 	const available = device === 'cpu' ? machineMemory() : gpus[device].memory;
 	const fits = memory.peak <= available;
 	const flops = flopsPerStep(config, vocabSize);
@@ -69,7 +69,7 @@ export async function planTraining(
 		memory,
 		available,
 		fits,
-		saving: fits || device !== 'cpu' ? null : (whatWouldFit(share, vocabSize, available, devices, futureShare) ?? null),
+		saving: fits ? null : (whatWouldFit(share, vocabSize, available, options) ?? null),
 		flopsPerStep: flops,
 		traffic,
 		secondsPerStep:
@@ -104,12 +104,4 @@ function secondsOnGpus(
 		return Math.max(computing, (parameters + target) / bandwidth) + waited;
 	}
 	return computing + Math.max(0, gradients / bandwidth - hidden) + (parameters + target) / bandwidth;
-}
-
-/** The same on a GPU. */
-function onGpu(plan: MemoryPlan): MemoryPlan {
-	// Checkpoints are copied to the host, and the process is there as well; a context of CUDA takes about 1 GB.
-	const context = 1e9;
-	const peak = Math.round(plan.peak - plan.checkpoint - plan.process + context);
-	return { ...plan, checkpoint: 0, process: context, peak };
 }

@@ -91,7 +91,7 @@ t.test('a plan with a store counts the rows of its largest batch, not those of f
 	const size = store.vocabulary.size;
 	const [alone, known] = [await planTraining(config, size), await planTraining(config, size, { store })];
 	t.ok(known.memory.activations > alone.memory.activations);
-	t.equal(known.memory.peak, planMemory(config, size, 1, share).peak);
+	t.equal(known.memory.peak, planMemory(config, size, { futureShare: share }).peak);
 	t.throws(() => requireMemory(config, size, { limit: alone.memory.peak, futureShare: share }), {
 		code: 'EHR_JEPA_CONFIG',
 	});
@@ -189,6 +189,23 @@ t.test('GPUs: analytic, and more of them share moments, EMA and gradients', asyn
 	);
 	t.ok(many.traffic.gradients > few.traffic.gradients);
 });
+
+t.test(
+	'a card of 80 GB trains the whole 1.7B model with 16 k tokens a step, and a run that it cannot hold is told what fits',
+	async (t) => {
+		const config: TrainConfigInput = { model: modelSizes['qwen3-1.7b'], tokensPerStep: 16_384 };
+		const on = (more: TrainConfigInput) => planTraining({ ...config, ...more }, vocabSize, { device: 'h100' });
+		t.ok((await on({ objective: objectivePresets.sft })).fits);
+		const masked = await on({});
+		t.notOk(masked.fits);
+		t.same(masked.saving?.settings, ['activationCheckpointing=selective']);
+		const selective = await on({ activationCheckpointing: 'selective' });
+		t.ok(selective.fits);
+		t.equal(selective.memory.peak, masked.saving?.peak);
+		t.equal(selective.memory.checkpoint, 0, 'the copy is in the memory of the host');
+		t.equal((await on({ tokensPerStep: 1_000_000 })).saving, null);
+	},
+);
 
 t.test('the time of every kind of run is measured on a part of it', async (t) => {
 	const tiny: TrainConfigInput = { model: { ...tinyModel, numHiddenLayers: 2 }, tokensPerStep: 256, threads: 1 };
