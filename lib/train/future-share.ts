@@ -19,6 +19,9 @@ export function fullFutureShare({ contextTokens, futureTokens }: TrainConfig): n
  * @throws {DataError}
  */
 export async function largestFutureShare(store: SampledStore, config: TrainConfig, ranks = 1): Promise<number> {
+	const { latent, nextToken } = config.objective;
+	// No number of rows depends on it.
+	if (latent === null && nextToken?.on !== 'future') return fullFutureShare(config);
 	const sampler = new Sampler(store, 'train', {
 		...samplerOptions(config, config.seed),
 		branches: null,
