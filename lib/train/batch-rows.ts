@@ -1,4 +1,3 @@
-import { fullFutureShare } from './future-share.js';
 import type { TrainConfig } from './train-config.js';
 
 /** Rows of a full batch that a run's steps work on. */
@@ -17,6 +16,11 @@ export interface BatchRows {
 
 /** Ours. Days differ from record to record; records with fewer tokens a day have more of them, and more rows. */
 export const tokensPerDay = 20;
+
+/** The share of a window's tokens behind its cut when both budgets are full. */
+export function fullFutureShare({ contextTokens, futureTokens }: TrainConfig): number {
+	return futureTokens / (contextTokens + futureTokens);
+}
 
 /**
  * How large a full batch is.

@@ -1,14 +1,10 @@
 import { type SampledStore, Sampler } from '../sample/sampler.js';
+import { fullFutureShare } from './batch-rows.js';
 import { samplerOptions } from './loss-options.js';
 import type { TrainConfig } from './train-config.js';
 
 /** Batches that are looked at: those that are packed together. */
 const batchesRead = 64;
-
-/** The share of a window's tokens behind its cut when both budgets are full. */
-export function fullFutureShare({ contextTokens, futureTokens }: TrainConfig): number {
-	return futureTokens / (contextTokens + futureTokens);
-}
 
 /**
  * The share of tokens behind their cuts in that of a run's first batches where it is largest. Windows that are cut early in a record

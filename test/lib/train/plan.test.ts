@@ -12,8 +12,9 @@ import {
 	Trainer,
 } from '../../../lib/index.js';
 import { Sampler } from '../../../lib/sample/sampler.js';
+import { fullFutureShare } from '../../../lib/train/batch-rows.js';
 import { requireMemory, whatWouldFit } from '../../../lib/train/fit.js';
-import { fullFutureShare, largestFutureShare } from '../../../lib/train/future-share.js';
+import { largestFutureShare } from '../../../lib/train/future-share.js';
 import { planMemory } from '../../../lib/train/memory-plan.js';
 import { presetConfig, trainPresets } from '../../../lib/train/presets.js';
 import { TrainConfig, type TrainConfigInput } from '../../../lib/train/train-config.js';
