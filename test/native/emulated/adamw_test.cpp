@@ -120,16 +120,16 @@ TEST("emulated sum_of_squares: float32 and bfloat16, any number of elements") {
     for (const std::int64_t count : {0, 1, 7, 8, 9, 70'001}) {
       at::manual_seed(47);
       const at::Tensor values = at::randn({count}).to(dtype);
-      const double found = under_schedules([&] {
-                             Arguments memory;
-                             const at::Tensor partial = memory.output({kernels::sum_of_squares_partials}, at::kDouble);
-                             const at::Tensor result = memory.output({1}, at::kDouble);
-                             EXPECT(kernels::launch_sum_of_squares({memory.input(values), partial.data_ptr<double>(),
-                                                                    result.data_ptr<double>(), count, dtype_of(values)},
-                                                                   nullptr) == 0);
-                             return std::vector<at::Tensor>{result};
-                           })[0]
-                               .item<double>();
+      const auto by_kernel = [&] {
+        Arguments memory;
+        const at::Tensor partial = memory.output({kernels::sum_of_squares_partials}, at::kDouble);
+        const at::Tensor result = memory.output({1}, at::kDouble);
+        EXPECT(kernels::launch_sum_of_squares({memory.input(values), partial.data_ptr<double>(),
+                                               result.data_ptr<double>(), count, dtype_of(values)},
+                                              nullptr) == 0);
+        return std::vector<at::Tensor>{result};
+      };
+      const double found = under_schedules(by_kernel)[0].item<double>();
       const double exact = values.to(at::kDouble).square().sum().item<double>();
       EXPECT_LE(std::abs(found - exact), 1e-6 * exact);
     }

@@ -74,4 +74,11 @@ inline void expect_near(const at::Tensor& found, const at::Tensor& exact, const 
   EXPECT_LE(error(found, exact), limit);
 }
 
+/// The same of every result of a kernel.
+inline void expect_near(const std::vector<at::Tensor>& found, const std::vector<at::Tensor>& exact,
+                        const std::vector<at::Tensor>& plain) {
+  EXPECT(found.size() == exact.size() && found.size() == plain.size());
+  for (std::size_t i = 0; i < found.size(); ++i) expect_near(found[i], exact[i], plain[i]);
+}
+
 }  // namespace emulated

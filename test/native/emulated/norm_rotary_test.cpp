@@ -74,7 +74,7 @@ void compare(std::int64_t tokens, std::int64_t heads, std::int64_t size, at::Sca
                         .to(dtype);
   const std::vector<at::Tensor> found = under_schedules([&] { return by_kernels(in); });
   const std::vector<at::Tensor> exact = by_reference(in.to(at::kDouble)), plain = by_reference(in);
-  for (std::size_t i = 0; i < found.size(); ++i) expect_near(found[i], exact[i], plain[i]);
+  expect_near(found, exact, plain);
 }
 
 TEST("emulated norm_rotary: every case, head sizes beyond a load and the largest, float32 and bfloat16") {

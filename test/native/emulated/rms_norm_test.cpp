@@ -91,7 +91,7 @@ void compare(std::int64_t rows, std::int64_t size, at::ScalarType dtype, bool wi
                         .to(dtype);
   const std::vector<at::Tensor> found = under_schedules([&] { return by_kernels(in); });
   const std::vector<at::Tensor> exact = by_reference(in.to(at::kDouble)), plain = by_reference(in);
-  for (std::size_t i = 0; i < found.size(); ++i) expect_near(found[i], exact[i], plain[i]);
+  expect_near(found, exact, plain);
 }
 
 void compare_all(at::ScalarType dtype) {

@@ -40,7 +40,7 @@ std::vector<at::Tensor> by_reference(const Inputs& in) {
 void compare(const Inputs& in) {
   const std::vector<at::Tensor> found = under_schedules([&] { return by_kernels(in); });
   const std::vector<at::Tensor> exact = by_reference(in.to(at::kDouble)), plain = by_reference(in);
-  for (std::size_t i = 0; i < found.size(); ++i) expect_near(found[i], exact[i], plain[i]);
+  expect_near(found, exact, plain);
 }
 
 TEST("emulated swiglu: every case, float32 and bfloat16") {
